@@ -1,0 +1,60 @@
+# Two commands matter: `make reproduce` and `make test`. Both build .venv first when it is missing or out of date.
+# `make help` lists everything.
+
+# The study to work on: a name under `studies` in params.yaml.
+STUDY ?= lendingclub
+# The Python that builds .venv (3.11 or newer).
+PYTHON ?= python3
+
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help reproduce test test-end-to-end verify bench lint lab lock clean
+
+help:  ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@echo "Building $(VENV) from requirements.lock (once: seconds with uv, a few minutes with pip) ..."
+	@rm -rf $(VENV)
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV) && \
+	  uv pip install --quiet --python $(VENV) --require-hashes -r requirements.lock; \
+	else \
+	  $(PYTHON) -m venv $(VENV) && \
+	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+	fi
+	@touch $@
+
+reproduce: $(VENV)/installed  ## run the stages of STUDY that are out of date, then print what was found
+	@dvc repro report@$(STUDY) notebook@$(STUDY)
+	@python -m pipeline findings --study $(STUDY)
+
+test: $(VENV)/installed  ## run the tests (about a minute)
+	@python -m pytest -n auto -m "not end_to_end"
+
+test-end-to-end: $(VENV)/installed  ## run the whole pipeline on a small made-up sample in a temporary folder
+	@python -m pytest -m end_to_end
+
+verify: $(VENV)/installed  ## run every stage of STUDY again and fail if a byte of the published results changes
+	@dvc repro --force report@$(STUDY) notebook@$(STUDY)
+	@git diff --exit-code -- dvc.lock reports notebooks && echo "Same bytes."
+
+bench: $(VENV)/installed  ## measure stages and matching, and write reports/benchmarks.md
+	@python -m benchmarks
+
+lint: $(VENV)/installed  ## check style
+	@ruff check . && ruff format --check .
+
+lab: $(VENV)/installed  ## open the notebooks in JupyterLab
+	@jupyter lab notebooks
+
+lock:  ## compile requirements.lock from pyproject.toml (needs uv)
+	@uv pip compile pyproject.toml --group test --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements.lock
+
+clean:  ## remove the environment and everything that was fetched or derived
+	@rm -rf $(VENV) data/raw data/interim data/processed .dvc/cache .dvc/tmp

@@ -1,0 +1,50 @@
+"""``python -m pipeline STAGE --study NAME``: run one stage of one study."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from pipeline.core import params
+from pipeline.core.errors import StudyError
+
+STAGES = {
+    "collect": "fetch the public files and keep the columns that the study uses",
+    "prepare": "turn raw tables into the loan cohort, counting every row that leaves",
+    "match": "pair treated loans with controls of the same initial credit status",
+    "describe": "sample flow, balance before and after matching, default rates by group",
+    "correlate": "correlate each CRM factor with default, raw and given the controls",
+    "regress": "climb the regression ladder, on all loans and on matched pairs",
+    "report": "draw the figures and write the report",
+    "notebook": "execute the study's notebook",
+    "findings": "print the headline results and where the report is",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one stage; return 0, or 1 after printing the one sentence that says what to put right."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline",
+        description="Run one stage of one study. `make reproduce` runs all of them in order.",
+        epilog="stages: " + "; ".join(f"{name}: {what}" for name, what in STAGES.items()),
+    )
+    parser.add_argument("stage", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
+    parser.add_argument("--study", required=True, help="a name under studies in params.yaml")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    options = parser.parse_args(arguments)
+    try:
+        checked = params.load()
+        checked.study(options.study)
+        said = importlib.import_module(f"pipeline.stages.{options.stage}").run(options.study, checked)
+    except StudyError as error:
+        if options.debug:
+            raise
+        print(f"{options.stage} {options.study}: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.stage} {options.study}: {said}" if options.stage != "findings" else said)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

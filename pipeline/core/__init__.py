@@ -1,0 +1,1 @@
+"""The ground floor: parameters, the loan cohort, deterministic files, the results table."""

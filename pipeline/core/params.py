@@ -1,0 +1,231 @@
+"""The choices of params.yaml, typed and checked before any stage runs."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from pipeline.core.errors import StudyError
+
+CONSTRUCTS = (
+    "satisfaction",
+    "communication_frequency",
+    "communication_effectiveness",
+    "information_sharing",
+    "risk_assessment",
+    "early_warning",
+    "relationship_length",
+    "relationship_depth",
+    "loyalty",
+    "review_sentiment",
+)
+"""What the literature means by CRM. A study's factor is a construct's name, or begins with one."""
+
+BLOCKS = ("loan", "borrower", "market", "time")
+"""Blocks of controls in the order in which the regression ladder adds them."""
+
+
+def construct(factor: str) -> str:
+    """Return the construct that a factor measures: ``communication_frequency_days`` -> ``communication_frequency``."""
+    for name in CONSTRUCTS:
+        if factor == name or factor.startswith(f"{name}_"):
+            return name
+    raise ValueError(f"factor '{factor}' must be, or begin with, one of: {', '.join(CONSTRUCTS)}")
+
+
+def _factor(name: str) -> str:
+    construct(name)
+    return name
+
+
+def _term(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*|log\([a-z][a-z0-9_]*\)", text):
+        raise ValueError(f"'{text}' must be the name of a column or log(column)")
+    return text
+
+
+def _month(text: str) -> str:
+    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text):
+        raise ValueError(f"'{text}' must be a month such as 2009-10")
+    return text
+
+
+Factor = Annotated[str, AfterValidator(_factor)]
+Term = Annotated[str, AfterValidator(_term)]
+Month = Annotated[str, AfterValidator(_month)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: read-only, and unknown names are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Match(Section):
+    """How treated loans find their controls."""
+
+    method: Literal["nearest"]
+    ratio: PositiveInt
+    caliper: PositiveFloat | PositiveInt | None
+    order: Literal["closest", "largest", "smallest"]
+
+
+class Inference(Section):
+    """How uncertainty is expressed."""
+
+    level: float = Field(ge=0.5, lt=1)
+
+
+class Checks(Section):
+    """Thresholds of the study's own checks."""
+
+    quarantine_share: float = Field(ge=0, le=1)
+    balance: PositiveFloat
+
+
+class Report(Section):
+    """How the pages are written."""
+
+    language: Literal["en"]
+
+
+class Treatment(Section):
+    """The rule that splits loans into two arms: a factor at or above a value."""
+
+    factor: Factor
+    at_least: float | int
+
+
+class Matching(Section):
+    """What pairs must share: exact keys, and the covariates of the propensity score."""
+
+    exact: list[str]
+    score: list[Term] = Field(min_length=1)
+
+
+class Controls(Section):
+    """Blocks of control variables, as columns or log(column)."""
+
+    loan: list[Term]
+    borrower: list[Term]
+    market: list[Term]
+    time: list[Term]
+
+    def ladder(self) -> dict[str, list[str]]:
+        """Return the terms of each rung by its last block: one rung for every block that the study has."""
+        rungs: dict[str, list[str]] = {}
+        terms: list[str] = []
+        for block in BLOCKS:
+            if added := getattr(self, block):
+                terms = [*terms, *added]
+                rungs[block] = terms
+        return rungs
+
+
+class Expected(Section):
+    """Counts that the sample flow must meet; None leaves one unchecked."""
+
+    ended: int | None
+    ended_defaults: int | None
+    cohort: int | None
+
+
+class Study(Section):
+    """One study's protocol, written as a target trial.
+
+    `eligibility` and `release_lag_months` are checked by the study's own module, which knows their names.
+    """
+
+    design: Literal["randomised", "quasi_experimental", "matched_observational", "simulated"]
+    institution_type: Literal["commercial_bank", "consumer_finance", "p2p", "sme_lender"]
+    sources: list[str]
+    vintages: list[int]
+    eligibility: dict[str, Any]
+    release_lag_months: dict[str, int]
+    treatment: Treatment
+    factors: list[Factor] = Field(min_length=1)
+    matching: Matching
+    controls: Controls
+    cluster: str
+    groups: list[str]
+    doses: dict[Factor, list[float | int]]
+    expected: Expected
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    match: Match
+    inference: Inference
+    checks: Checks
+    report: Report
+    studies: dict[str, Study]
+
+    def study(self, name: str) -> Study:
+        """Return one study's protocol; an unknown name is a StudyError that lists the nearest ones."""
+        if name not in self.studies:
+            raise StudyError(f"params.yaml has no study '{name}'{_nearest(name, self.studies)}.")
+        return self.studies[name]
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f": did you mean '{close[0]}'?" if close else f" (known: {', '.join(known)})"
+
+
+def _fields_at(path: tuple[Any, ...]) -> list[str]:
+    """Names that are allowed in the section that `path` leads to."""
+    model: type[BaseModel] = Params
+    for step in path:
+        if model is Params and step == "studies":
+            model = Study
+            continue
+        field = model.model_fields.get(str(step))
+        if field is None:
+            continue
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
+    return list(model.model_fields)
+
+
+def _sentence(error: Any) -> str:
+    path = ".".join(str(step) for step in error["loc"])
+    if error["type"] == "extra_forbidden":
+        name = str(error["loc"][-1])
+        return f"{path} is not a parameter{_nearest(name, _fields_at(error['loc'][:-1]))}"
+    if error["type"] == "missing":
+        return f"{path} is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{path}: {message[0].lower()}{message[1:]} (found {error['input']!r})"
+
+
+def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
+    """Read a YAML 1.2 file (the version that DVC reads) into plain Python objects."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StudyError(f"{path} is missing: run from the folder that holds it.") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise StudyError(
+            f"{path}{line} is not valid YAML: {getattr(error, 'problem', None) or error}."
+        ) from error
+    if not isinstance(content, dict):
+        raise StudyError(f"{path} must hold named sections such as match and studies.")
+    return content
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml; everything that is wrong is reported together, in one StudyError."""
+    try:
+        return Params.model_validate(read(path))
+    except ValidationError as error:
+        raise StudyError(f"{path}: " + "; ".join(_sentence(item) for item in error.errors()) + ".") from error

@@ -1,0 +1,33 @@
+"""Where every file of a study lives, relative to the repository's root. dvc.yaml names the same paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RAW = Path("data/raw")
+"""Files as their producers published them, verified by checksum, one folder a source."""
+
+
+def interim(study: str) -> Path:
+    """Folder of the raw tables, one parquet file a source."""
+    return Path("data/interim") / study
+
+
+def processed(study: str) -> Path:
+    """Folder of the prepared tables: cohort, robustness, flow, quarantine."""
+    return Path("data/processed") / study
+
+
+def matched(study: str) -> Path:
+    """Folder of what matching yields: pairs, scores, strata."""
+    return processed(study) / "matched"
+
+
+def reports(study: str) -> Path:
+    """Folder of what people read."""
+    return Path("reports") / study
+
+
+def results(study: str, stage: str) -> Path:
+    """The results table of an analysis stage."""
+    return reports(study) / "results" / f"{stage}.csv"

@@ -1,0 +1,123 @@
+"""The one results table: every analysis writes these rows, and every page reads nothing else."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.core import store
+from pipeline.core.errors import StudyError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEY = ("study", "stage", "estimator", "specification", "factor", "outcome", "estimand")
+"""Columns that together name a row."""
+
+NUMBERS = ("estimate", "std_error", "ci_low", "ci_high", "p_value", "p_adjusted")
+COUNTS = ("n", "n_treated", "n_clusters")
+COLUMNS = (*KEY, *NUMBERS, *COUNTS, "unit", "note")
+
+DIGITS = 8
+"""Significant digits that are written: far more than any reading needs, few enough that the last bits, in which
+processors differ, do not show."""
+
+SMALLEST = 1e-12
+"""What is closer to zero than this is rounding noise, and is written as zero."""
+
+
+def rounded(value: float) -> float:
+    """Round to the significant digits that are written."""
+    return float(f"{value:.{DIGITS - 1}e}")
+
+
+def cleared(value: float) -> float:
+    """Round, and clear rounding noise around zero (and minus zero)."""
+    return 0.0 if abs(value) < SMALLEST else rounded(value)
+
+
+def table(study: str, stage: str, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Bring an analysis's rows into the one form: all columns, rounded, sorted by key.
+
+    Each row is a mapping with at least ``estimator``; a column that a row does not use may be left out. Two rows
+    with one key, or a name that is no column, raise ValueError: they are mistakes in the program.
+    """
+    import pandas as pd
+
+    rows = [{"study": study, "stage": stage, **row} for row in rows]
+    unknown = sorted({name for row in rows for name in row} - set(COLUMNS))
+    if unknown:
+        raise ValueError(f"not columns of the results table: {unknown}")
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    for name in (*KEY, "unit", "note"):
+        frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
+    for name in NUMBERS:
+        tidy = rounded if name.startswith("p_") else cleared
+        frame[name] = [None if pd.isna(value) else tidy(float(value)) for value in frame[name]]
+        frame[name] = frame[name].astype("Float64")
+    for name in COUNTS:
+        frame[name] = frame[name].astype("Int64")
+    frame = frame.sort_values(list(KEY), kind="stable", ignore_index=True)
+    twice = frame.duplicated(list(KEY))
+    if twice.any():
+        raise ValueError(f"two rows with the key {frame.loc[twice, list(KEY)].iloc[0].to_dict()}")
+    return frame
+
+
+def write(path: Path, frame: pd.DataFrame) -> None:
+    """Write a results table as CSV."""
+    store.write_csv(path, frame)
+
+
+def read(*paths: Path) -> Results:
+    """Read the results tables of one or more stages."""
+    import pandas as pd
+
+    frames = []
+    for path in paths:
+        if not Path(path).exists():
+            raise StudyError(
+                f"{path} does not exist: run the stage that writes it (make reproduce STUDY=...)."
+            )
+        kinds = (
+            dict.fromkeys((*KEY, "unit", "note"), str)
+            | dict.fromkeys(NUMBERS, float)
+            | dict.fromkeys(COUNTS, "Int64")
+        )
+        text = Path(path).read_text(encoding="utf-8")
+        frames.append(
+            pd.read_csv(
+                io.StringIO(text),
+                dtype=kinds,
+                keep_default_na=False,
+                na_values={c: [""] for c in (*NUMBERS, *COUNTS)},
+            )
+        )
+    return Results(pd.concat(frames, ignore_index=True))
+
+
+class Results:
+    """Rows of the results table, looked up by the columns that name them."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        """Hold a frame with the columns of the results table."""
+        self.frame = frame
+
+    def where(self, **columns: str | list[str]) -> pd.DataFrame:
+        """Return the rows whose columns equal the given values (or are among them, for a list)."""
+        keep = self.frame
+        for name, value in columns.items():
+            keep = keep[keep[name].isin(value if isinstance(value, list) else [value])]
+        return keep.reset_index(drop=True)
+
+    def one(self, **columns: str) -> Any:
+        """Return the single row that fits, with its columns as attributes.
+
+        No row, or several, is a StudyError: a page that asks for a number that is not there must not be written.
+        """
+        found = self.where(**columns)
+        if len(found) != 1:
+            raise StudyError(f"the results hold {len(found)} rows, not one, for {columns}.")
+        return next(found.itertuples(index=False))

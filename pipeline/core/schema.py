@@ -1,0 +1,113 @@
+"""The loan cohort: one table for every study, and the data rules that raw tables and cohorts must meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import pandas as pd
+import pandera.pandas as pa
+
+from pipeline.core.errors import StudyError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Checked(NamedTuple):
+    """What a table looks like after its data rules were applied."""
+
+    good: pd.DataFrame
+    """The rows that meet every rule, under their row numbers in the table."""
+    quarantined: pd.DataFrame
+    """The other rows, with a column ``reason`` that names every rule they break."""
+    failures: pd.DataFrame
+    """One row a broken rule: ``column, rule, rows, first_five``."""
+
+
+def check(frame: pd.DataFrame, schema: pa.DataFrameSchema, table: str) -> Checked:
+    """Apply all data rules of a table at once and set the rows that break one aside.
+
+    A table whose shape is wrong (a missing column, a column of another type) is a StudyError that lists everything
+    that is wrong with it, because no row of such a table can be trusted.
+    """
+    frame = frame.reset_index(drop=True)
+    try:
+        schema.validate(frame, lazy=True)
+        cases = pd.DataFrame(columns=["column", "check", "failure_case", "index"])
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases
+    shape = cases[cases["index"].isna()]
+    if len(shape):
+        wrong = [
+            f"column {case.failure_case} is missing"
+            if case.check == "column_in_dataframe"
+            else f"column {case.column} fails {case.check} (found {case.failure_case})"
+            for case in shape.itertuples()
+        ]
+        raise StudyError(f"{table}: {'; '.join(wrong)}.")
+    cases = cases.assign(index=cases["index"].astype(int))
+    failures = (
+        cases.sort_values("index", kind="stable")
+        .groupby(["column", "check"], sort=True)
+        .agg(
+            rows=("index", "nunique"),
+            first_five=("failure_case", lambda found: ", ".join(map(str, found[:5]))),
+        )
+        .reset_index()
+        .rename(columns={"check": "rule"})
+    )
+    reasons = (
+        (cases["column"].astype(str) + ": " + cases["check"].astype(str))
+        .groupby(cases["index"])
+        .agg(lambda broken: "; ".join(sorted(set(broken))))
+    )
+    good = frame.drop(index=reasons.index)
+    quarantined = frame.loc[reasons.index].assign(reason=reasons).reset_index(drop=True)
+    return Checked(good, quarantined, failures)
+
+
+def cohort_schema(
+    study_columns: Mapping[str, pa.Column], factors: Sequence[str], market: Sequence[str]
+) -> pa.DataFrameSchema:
+    """Return the schema of a study's cohort: one row a loan, no missing value, no unknown column.
+
+    Roles: keys, initial credit status, loan and time are common to all studies; ``study_columns`` are the
+    borrower's finances and what else the study declares; ``factors`` are its CRM factors, ``market`` its series.
+    """
+    zero_or_one = pa.Check.isin([0, 1])
+    return pa.DataFrameSchema(
+        {
+            "loan_id": pa.Column(str, unique=True),
+            "institution_type": pa.Column("category"),
+            "region": pa.Column("category", required=False),
+            "origination_date": pa.Column("datetime64[ms]"),
+            "origination_month": pa.Column("category"),
+            "origination_quarter": pa.Column("category"),
+            "credit_grade": pa.Column("category"),
+            "credit_score": pa.Column(float, required=False),
+            "loan_type": pa.Column("category"),
+            "amount": pa.Column(float, pa.Check.gt(0)),
+            "term_months": pa.Column(int, pa.Check.gt(0)),
+            "interest_rate": pa.Column(float, pa.Check.in_range(0, 100)),
+            **study_columns,
+            **{name: pa.Column(float) for name in market},
+            **{name: pa.Column(float) for name in factors},
+            "treated": pa.Column(int, zero_or_one),
+            "default": pa.Column(int, zero_or_one),
+        },
+        strict=True,
+        ordered=False,
+    )
+
+
+def check_cohort(frame: pd.DataFrame, schema: pa.DataFrameSchema) -> pd.DataFrame:
+    """Return the cohort if it meets its schema; otherwise one StudyError lists every column and rule that fails."""
+    checked = check(frame, schema, "the cohort")
+    if len(checked.quarantined):
+        broken = [
+            f"{case.column} {case.rule} in {case.rows} rows ({case.first_five})"
+            for case in checked.failures.itertuples()
+        ]
+        raise StudyError(f"the cohort breaks its schema: {'; '.join(broken)}.")
+    return frame

@@ -1,0 +1,306 @@
+"""The figures, each a pure function of result rows and words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import FuncFormatter
+
+from pipeline.core import store
+from pipeline.core.results import Results
+from pipeline.present.numerals import fixed, whole
+from pipeline.present.words import Words, split
+
+WIDTH = 7.0
+"""Width of every figure in inches: that of the report's text, so that letters keep their size in print."""
+
+TREATED, CONTROL, QUIET = "#0072B2", "#D55E00", "#595959"
+"""Blue and vermilion of Okabe & Ito's palette, which colour-blind readers can tell apart, and a grey."""
+
+STYLE = {
+    "svg.hashsalt": "crm",
+    "svg.fonttype": "path",
+    "font.size": 9,
+    "axes.labelsize": 9,
+    "axes.titlesize": 9.5,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "figure.dpi": 100,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.unicode_minus": True,
+}
+
+
+def draw(figure: Callable[..., Figure], path: Path, *inputs: object) -> None:
+    """Draw a figure and write it as SVG whose bytes depend on nothing but the figure."""
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+        drawn = figure(*inputs)
+        with store.atomic(path) as temporary:
+            drawn.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
+        plt.close(drawn)
+
+
+def _whiskers(
+    axes: plt.Axes, rows: pd.DataFrame, places: np.ndarray, *, across: bool, **style: object
+) -> None:
+    """Points with their intervals, along x (`across`) or y."""
+    value = rows["estimate"].to_numpy(dtype=float)
+    spread = np.abs(rows[["ci_low", "ci_high"]].to_numpy(dtype=float).T - value)
+    if across:
+        axes.errorbar(value, places, xerr=spread, **style)
+    else:
+        axes.errorbar(places, value, yerr=spread, **style)
+
+
+def flow(results: Results, words: Words) -> Figure:
+    """Sample flow: a column of boxes with what remains, and beside it why others left."""
+    rows = results.where(estimator="sample_flow", outcome="all")
+    remaining = rows[rows["estimand"] == "remaining"].reset_index(drop=True)
+    left = rows[rows["estimand"] == "left"].reset_index(drop=True)
+    defaults = results.where(estimator="sample_flow", outcome="default", estimand="remaining")
+    steps = [0, *left.index[left["estimate"] > 0]]
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.95 * len(steps)), layout="constrained")
+    axes.set_axis_off()
+    axes.set_xlim(0, 10)
+    axes.set_ylim(-len(steps) + 0.35, 0.65)
+    box = {"boxstyle": "round,pad=0.02,rounding_size=0.08", "linewidth": 1.1}
+    for place, step in enumerate(steps):
+        y = -place
+        axes.add_patch(
+            FancyBboxPatch((0.3, y - 0.3), 4.2, 0.6, facecolor="#EAF3F9", edgecolor=TREATED, **box)
+        )
+        title = words.label("reasons", "read") if step == 0 else ""
+        count = f"{whole(remaining.estimate[step])} {words.text('columns.loans').lower()}"
+        bad = f"{whole(defaults.estimate[step])} {words.text('columns.defaults').lower()}"
+        text = f"{title}\n{count}, {bad}" if title else f"{count}, {bad}"
+        axes.text(2.4, y, text, ha="center", va="center")
+        if place:
+            axes.annotate("", (2.4, y + 0.3), (2.4, y + 0.7), arrowprops={"arrowstyle": "->", "color": QUIET})
+            axes.plot([2.4, 5.0], [y + 0.5, y + 0.5], color=QUIET, linewidth=0.9)
+            reason = words.label("reasons", left.factor[step])
+            axes.text(5.1, y + 0.5, f"{whole(left.estimate[step])}  {reason}", va="center", color="black")
+    return figure
+
+
+def raw(results: Results, words: Words, factor: str) -> Figure:
+    """Default rate by dose of the treatment's factor, with the rate of all loans as a line."""
+    rows = _rates(results, factor)
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.0), layout="constrained")
+    places = np.arange(len(rows))
+    _whiskers(
+        axes, rows, places, across=False, fmt="o", color=TREATED, capsize=4, markersize=7, linewidth=1.6
+    )
+    for place, row in zip(places, rows.itertuples(), strict=True):
+        label = f"{fixed(row.estimate, 1)}%\n{whole(row.n)} {words.text('columns.loans').lower()}"
+        axes.annotate(
+            label, (place, row.ci_high), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8
+        )
+    average = results.one(estimator="default_rate", factor="all", specification="before_00").estimate
+    axes.axhline(average, color=QUIET, linestyle="--", linewidth=1)
+    axes.set_xticks(places, [split(name)[1] for name in rows["factor"]])
+    axes.set_xlim(-0.5, len(rows) - 0.5)
+    axes.set_ylim(0, rows["ci_high"].max() * 1.25)
+    axes.grid(visible=False, axis="x")
+    axes.set_xlabel(words.label("columns", factor))
+    axes.set_ylabel(f"{words.text('columns.rate')} (%)")
+    return figure
+
+
+def _rates(results: Results, group: str, sample: str = "before") -> pd.DataFrame:
+    rows = results.where(estimator="default_rate")
+    keep = rows["specification"].str.startswith(sample) & rows["factor"].str.startswith(f"{group}[")
+    return rows[keep].sort_values("specification", ignore_index=True)
+
+
+def rates(results: Results, words: Words, groups: list[str]) -> Figure:
+    """Default rates by group, a panel each."""
+    found = [_rates(results, group) for group in groups]
+    columns = 2
+    lines = math.ceil(len(groups) / columns)
+    tallest = [
+        max(len(rows) for rows in found[line * columns : (line + 1) * columns]) for line in range(lines)
+    ]
+    figure, panels = plt.subplots(
+        lines,
+        columns,
+        figsize=(WIDTH, sum(0.19 * rows + 0.75 for rows in tallest)),
+        height_ratios=[0.19 * rows + 0.5 for rows in tallest],
+        layout="constrained",
+        sharex=True,
+        squeeze=False,
+    )
+    average = results.one(estimator="default_rate", factor="all", specification="before_00").estimate
+    for axes, group, rows in zip(panels.flat, groups, found, strict=False):
+        places = np.arange(len(rows))[::-1]
+        _whiskers(
+            axes,
+            rows,
+            places,
+            across=True,
+            fmt="o",
+            color=TREATED,
+            capsize=2.5,
+            markersize=4.5,
+            linewidth=1.2,
+        )
+        axes.axvline(average, color=QUIET, linestyle="--", linewidth=1)
+        axes.set_yticks(places, [words.level(split(name)[1]) for name in rows["factor"]])
+        axes.set_title(words.label("columns", group), loc="left")
+        axes.grid(visible=False, axis="y")
+    for axes in panels.flat[len(groups) :]:
+        axes.set_axis_off()
+    for axes in panels[-1]:
+        axes.set_xlabel(f"{words.text('columns.rate')} (%)")
+    figure.get_layout_engine().set(h_pad=0.06)
+    return figure
+
+
+def balance(results: Results, words: Words, threshold: float) -> Figure:
+    """Love plot: absolute standardised differences of every covariate before and after matching."""
+    rows = results.where(estimator="balance", estimand="standardised_mean_difference")
+    wide = rows.pivot(index="factor", columns="specification", values="estimate").abs()
+    wide = wide.sort_values(["before", "after"], kind="stable")
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.165 * len(wide) + 0.9), layout="constrained")
+    places = np.arange(len(wide))
+    axes.hlines(places, wide["after"], wide["before"], color="#BBBBBB", linewidth=1)
+    axes.plot(
+        wide["before"],
+        places,
+        "o",
+        color=CONTROL,
+        markerfacecolor="white",
+        markersize=4.5,
+        label=words.label("samples", "before"),
+    )
+    axes.plot(
+        wide["after"], places, "o", color=TREATED, markersize=4.5, label=words.label("samples", "after")
+    )
+    axes.axvline(threshold, color="black", linestyle=":", linewidth=1.1)
+    axes.set_yticks(places, [words.column(name) for name in wide.index], fontsize=7.5)
+    axes.set_ylim(-0.8, len(wide) - 0.2)
+    axes.set_xlim(left=-0.003)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(f"|{words.text('columns.standardised')}|")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def overlap(results: Results, words: Words) -> Figure:
+    """Score distribution of the two arms, before and after matching."""
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 2.6), layout="constrained", sharey=True, sharex=True)
+    for axes, sample in zip(panels, ("before", "after"), strict=True):
+        for arm, colour in (("treated", TREATED), ("control", CONTROL)):
+            rows = results.where(estimator="score_distribution", specification=f"{sample}_{arm}")
+            middles = rows["outcome"].astype(float)
+            axes.step(
+                middles,
+                100 * rows["estimate"],
+                where="mid",
+                color=colour,
+                linewidth=1.6,
+                label=words.label("arms", arm),
+            )
+            axes.fill_between(middles, 100 * rows["estimate"], step="mid", color=colour, alpha=0.12)
+        axes.set_title(words.label("samples", sample).capitalize(), loc="left")
+        axes.set_xlabel(words.label("columns", "propensity_score"))
+    panels[0].set_ylabel(f"{words.text('columns.share')} (%)")
+    panels[0].set_ylim(bottom=0)
+    panels[0].legend(loc="upper left")
+    return figure
+
+
+def correlations(results: Results, words: Words, factors: list[str], kinds: list[tuple[str, str]]) -> Figure:
+    """Heat map of correlations: factors by kind of correlation and what is held fixed."""
+    rows = results.where(stage="correlate")
+    values = np.array(
+        [
+            [
+                rows[
+                    (rows.estimator == kind) & (rows.specification == given) & (rows.factor == factor)
+                ].estimate.item()
+                for kind, given in kinds
+            ]
+            for factor in factors
+        ]
+    )
+    names = [f"{words.label('correlations', kind)}\n{words.label('given', given)}" for kind, given in kinds]
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.48 * len(factors) + 1.1), layout="constrained")
+    reach = np.abs(values).max()
+    sns.heatmap(
+        values,
+        ax=axes,
+        cmap="vlag",
+        vmin=-reach,
+        vmax=reach,
+        annot=np.vectorize(lambda value: fixed(value, 3))(values),
+        fmt="",
+        annot_kws={"fontsize": 8.5},
+        linewidths=1,
+        xticklabels=names,
+        yticklabels=[words.label("columns", factor) for factor in factors],
+        cbar_kws={
+            "label": words.text("columns.correlation"),
+            "format": FuncFormatter(lambda value, _: fixed(value, 2)),
+        },
+    )
+    axes.tick_params(axis="x", labelsize=7.5, rotation=0)
+    axes.tick_params(axis="y", rotation=0)
+    return figure
+
+
+def ladder(results: Results, words: Words, factors: list[str], rungs: list[str]) -> Figure:
+    """Effects up the ladder, a panel a factor, each on its own scale with zero marked."""
+    models = (
+        ("linear_probability", "risk_difference", "o", TREATED, -0.13),
+        ("logit", "average_marginal_effect", "s", CONTROL, 0.13),
+    )
+    columns = 2
+    lines = math.ceil(len(factors) / columns)
+    figure, panels = plt.subplots(
+        lines, columns, figsize=(WIDTH, 1.95 * lines), layout="constrained", sharey=True, squeeze=False
+    )
+    for axes, factor in zip(panels.flat, factors, strict=False):
+        for estimator, estimand, marker, colour, shift in models:
+            rows = results.where(
+                stage="regress", estimator=estimator, estimand=estimand, factor=factor, specification=rungs
+            )
+            places = rows["specification"].map(rungs.index).to_numpy() + shift
+            _whiskers(
+                axes,
+                rows,
+                places,
+                across=True,
+                fmt=marker,
+                color=colour,
+                markersize=4,
+                capsize=2,
+                linewidth=1.1,
+            )
+        axes.axvline(0, color="black", linewidth=1)
+        axes.set_title(words.label("columns", factor), loc="left")
+        axes.grid(visible=False, axis="y")
+    for axes in panels[:, 0]:
+        axes.set_yticks(range(len(rungs)), [f"{rung} {words.label('rungs', rung)}" for rung in rungs])
+    panels[0, 0].set_ylim(len(rungs) - 0.5, -0.5)
+    for axes in panels.flat[len(factors) :]:
+        axes.set_axis_off()
+    for place, axes in enumerate(panels.flat[: len(factors)]):
+        if place + columns >= len(factors):
+            axes.set_xlabel(words.text("columns.points"))
+            axes.tick_params(axis="x", labelbottom=True)
+    return figure

@@ -1,0 +1,67 @@
+"""Notebooks that are executed the same way every time."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.core.errors import StudyError
+from pipeline.present.report import TEMPLATES
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+SECONDS = 600
+"""A cell that takes longer than this has gone wrong."""
+
+
+def execute(source: Path, folder: Path) -> NotebookNode:
+    """Execute a notebook's source (jupytext's percent format) in `folder` and return it with its outputs.
+
+    What would differ between runs or machines is left out: times, versions, random cell names. A cell that fails is a
+    StudyError with the cell's own error.
+    """
+    import jupytext
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from traitlets.config import Config
+
+    notebook = jupytext.read(source)
+    with tempfile.TemporaryDirectory() as sockets:
+        # The kernel talks over sockets in the file system: nothing listens on a port.
+        config = Config({"KernelManager": {"transport": "ipc", "ip": str(Path(sockets) / "kernel")}})
+        client = NotebookClient(notebook, config=config, kernel_name="python3", timeout=SECONDS, record_timing=False)
+        client.resources = {"metadata": {"path": str(folder)}}
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            raise StudyError(f"{source}: a cell fails with {error.ename}: {error.evalue}") from error
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for place, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{place:02d}"
+        cell["metadata"] = {}
+    return notebook
+
+
+def to_html(notebook: Path, title: str, language: str) -> str:
+    """Return an executed notebook as one HTML page in the report's style."""
+    import pypandoc
+
+    return pypandoc.convert_file(
+        str(notebook),
+        "html5",
+        format="ipynb",
+        extra_args=[
+            "--standalone",
+            "--embed-resources",
+            "--toc",
+            "--wrap=none",
+            f"--template={TEMPLATES / 'report.html'}",
+            f"--metadata=pagetitle:{title}",
+            f"--metadata=lang:{language}",
+        ],
+    )

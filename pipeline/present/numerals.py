@@ -1,0 +1,42 @@
+"""How numbers are printed for people."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "–"
+
+
+def fixed(value: float, decimals: int) -> str:
+    """Print with a fixed number of decimals, thousands separated, a true minus sign and no negative zero."""
+    if value is None or math.isnan(value):
+        return MISSING
+    text = f"{value:,.{decimals}f}"
+    if float(text.replace(",", "")) == 0:
+        text = text.removeprefix("-")
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def whole(value: float) -> str:
+    """Print a count."""
+    return fixed(value, 0)
+
+
+def percent(value: float) -> str:
+    """Print a percentage that is given in percent: 14.33 -> 14.3%."""
+    return f"{fixed(value, 1)}%"
+
+
+def p_value(value: float) -> str:
+    """Print a p-value: three decimals, and what is smaller as such."""
+    if value is None or math.isnan(value):
+        return MISSING
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def compact(value: float) -> str:
+    """Print a mean of any size with about three significant digits."""
+    if value is None or math.isnan(value):
+        return MISSING
+    size = abs(value)
+    return fixed(value, 0 if size >= 1000 else 1 if size >= 10 else 2)

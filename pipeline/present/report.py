@@ -1,0 +1,379 @@
+"""The report: words and result rows in, Markdown, HTML and PDF out."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jinja2
+
+from pipeline.core import store
+from pipeline.core.params import BLOCKS, Params, Study, construct
+from pipeline.core.results import Results
+from pipeline.present import tables
+from pipeline.present.numerals import fixed, percent, whole
+from pipeline.present.trail import Trail
+from pipeline.present.words import Words
+from pipeline.sources.records import Source
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+Flavour = Literal["markdown", "pandoc"]
+"""markdown: as a code host shows it. pandoc: with blocks around figures and tables, for HTML and PDF."""
+
+
+class Effects:
+    """Sentences about effects, whose wording follows sign and interval of the row that they speak of."""
+
+    def __init__(self, results: Results, words: Words, level: float) -> None:
+        """Take the rows to speak of, the words to use and the intervals' confidence level."""
+        self._results = results
+        self._words = words
+        self._level = f"{100 * level:g}"
+
+    def row(self, factor: str, rung: str) -> Any:
+        """Return the linear probability model's row of a factor on a rung, in percentage points of default."""
+        return self._results.one(
+            stage="regress",
+            estimator="linear_probability",
+            estimand="risk_difference",
+            factor=factor,
+            specification=rung,
+        )
+
+    def direction(self, factor: str, rung: str) -> Literal["lower", "higher", "none"]:
+        """Say whether the interval lies below zero, above it, or holds it."""
+        row = self.row(factor, rung)
+        return "lower" if row.ci_high < 0 else "higher" if row.ci_low > 0 else "none"
+
+    def sentence(self, factor: str, rung: str) -> str:
+        """Return the sentence on a factor's effect, without a full stop."""
+        row, direction = self.row(factor, rung), self.direction(factor, rung)
+        # "Less default" carries the sign in its words, so the numbers beside it lose theirs.
+        estimate, low, high = row.estimate, row.ci_low, row.ci_high
+        if direction == "lower":
+            estimate, low, high = -estimate, -high, -low
+        return _render(
+            self._words.text(f"effects.{direction}"),
+            unit=self._words.text(f"labels.units.{factor}"),
+            size=fixed(estimate, 2),
+            low=fixed(low, 2),
+            high=fixed(high, 2),
+            level=self._level,
+        )
+
+
+class Findings(NamedTuple):
+    """What the study found, in sentences."""
+
+    lead: str
+    """The first sentence of every page: what becomes of the claim."""
+    others: list[str]
+
+
+def findings(results: Results, words: Words, params: Params, study: str) -> Findings:
+    """Put the headline results into words; the claim's verdict follows from the rung with all controls."""
+    protocol = params.study(study)
+    effects = Effects(results, words, params.inference.level)
+    factor = protocol.treatment.factor
+    last = list(rungs_of(protocol))[-1]
+    verdict = {"lower": "supported", "higher": "contradicted", "none": "inconclusive"}[
+        effects.direction(factor, last)
+    ]
+    lead = _render(
+        words.text(f"claims.{verdict}"),
+        claim=words.text("claim"),
+        sentence=lower_first(effects.sentence(factor, last)),
+    )
+    others = [
+        _render(words.text("finding_raw"), sentence=effects.sentence(factor, "M1")),
+        _render(words.text("finding_all_controls"), sentence=effects.sentence("treated", last)),
+        _render(words.text("finding_pairs"), sentence=effects.sentence("treated", "M6")),
+        *(
+            _render(words.text("finding_all_controls"), sentence=effects.sentence(other, last))
+            for other in protocol.factors
+            if construct(other) != construct(factor)
+        ),
+    ]
+    return Findings(lead, others)
+
+
+def rungs_of(protocol: Study) -> dict[str, list[str]]:
+    """Return the rungs on all loans, each with its blocks of controls."""
+    present = [block for block in BLOCKS if block in protocol.controls.ladder()]
+    numbered = {f"M{BLOCKS.index(block) + 2}": present[: place + 1] for place, block in enumerate(present)}
+    return {"M1": [], **numbered}
+
+
+def correlation_kinds(protocol: Study) -> list[tuple[str, str]]:
+    """Return every kind of correlation with what it holds fixed."""
+    partial = [("partial", f"given_{block}") for block in protocol.controls.ladder()]
+    return [("point_biserial", "raw"), ("spearman", "raw"), *partial]
+
+
+def largest_difference(results: Results, sample: str) -> Any:
+    """Return the balance row with the largest absolute standardised difference in a sample."""
+    rows = results.where(estimator="balance", estimand="standardised_mean_difference", specification=sample)
+    return rows.loc[rows["estimate"].abs().idxmax()]
+
+
+def lower_first(sentence: str) -> str:
+    """Return a sentence that goes on after a colon or a comma."""
+    return sentence[0].lower() + sentence[1:]
+
+
+def _render(template: str, **context: Any) -> str:
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
+    return " ".join(environment.from_string(template).render(**context).split())
+
+
+class Page:
+    """What the report's template and the words' own templates can call."""
+
+    def __init__(
+        self,
+        results: Results,
+        params: Params,
+        study: str,
+        words: Words,
+        trail: Trail,
+        sources: list[Source],
+        flavour: Flavour,
+    ) -> None:
+        """Take everything that the report is made of; nothing is read or written here."""
+        self._results, self._params, self._study, self._protocol = results, params, study, params.study(study)
+        self._words, self._trail, self._sources, self._flavour = words, trail, sources, flavour
+        self._effects = Effects(results, words, params.inference.level)
+        self._numbers = {"figure": 0, "table": 0}
+
+    def render(self) -> str:
+        """Return the report in Markdown."""
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(TEMPLATES),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            autoescape=False,
+        )
+        page = environment.get_template("report.md.jinja").render(
+            text=self.text,
+            texts=self.texts,
+            figure=self.figure,
+            table=self.table,
+            finding=findings(self._results, self._words, self._params, self._study),
+        )
+        return re.sub(r"\n{3,}", "\n\n", page)
+
+    def text(self, key: str) -> str:
+        """Return a text of the words, its numbers filled in."""
+        return _render(self._words.text(key), **self._context())
+
+    def texts(self, key: str) -> list[str]:
+        """Return a list of texts, their numbers filled in."""
+        return [_render(template, **self._context()) for template in self._words.text(key)]
+
+    def figure(self, name: str) -> str:
+        """Return a figure with its number, its caption and what made it."""
+        caption = self.text(f"figures.{name}")
+        image = f"![{caption}](figures/{name}.svg)"
+        return self._block("figure", image, caption, FIGURE_STAGES[name])
+
+    def table(self, name: str) -> str:
+        """Return a table with its number, its caption and what made it."""
+        results, words, protocol = self._results, self._words, self._protocol
+        factors = ["treated", *protocol.factors]
+        rungs = rungs_of(protocol)
+        every = list(rungs.values())[-1]
+        all_rungs = {**rungs, "M6": [], "M7": every}
+        make: dict[str, Callable[[], str]] = {
+            "sources": self._sources_table,
+            "flow": lambda: tables.flow(results, words),
+            "balance": lambda: tables.balance(results, words),
+            "rates": lambda: tables.rates(results, words, [*protocol.groups, *protocol.doses]),
+            "correlations": lambda: tables.correlations(results, words, factors, correlation_kinds(protocol)),
+        }
+        for kind in ("linear", "odds", "marginal"):
+            make[kind] = lambda kind=kind: tables.ladder(
+                results, words, factors, list(all_rungs), all_rungs, kind
+            )
+        return self._block("table", make[name](), self.text(f"tables.{name}"), TABLE_STAGES[name])
+
+    def _sources_table(self) -> str:
+        rows = [
+            [f"[{source.title}]({source.licence_page})", source.measures.what.strip(), source.licence]
+            for source in self._sources
+        ]
+        return tables.markdown(
+            [self._words.text(f"columns.{name}") for name in ("source", "measures", "licence")], rows
+        )
+
+    def _block(self, kind: Literal["figure", "table"], body: str, caption: str, stage: str) -> str:
+        self._numbers[kind] += 1
+        title = f"**{self._words.text(kind)} {self._numbers[kind]}.** {caption}"
+        source = f"`results/{stage}.csv`" if stage != "collect" else "`pipeline/sources`"
+        made = _render(
+            self._words.text("made_by"),
+            stage=f"`{stage}`",
+            source=source,
+            parameters=f"`{self._trail.sentence(stage)}`",
+        )
+        parts = [body, title] if kind == "figure" else [title, body]
+        if self._flavour == "markdown":
+            return "\n\n".join([*parts, f"<sub>{made}</sub>"])
+        # Figures stay on one page with their caption; tables may run over several.
+        breakable = "" if kind == "table" else ' typst:breakable="false"'
+        inner = "\n\n".join([*parts, f'::: {{.made typst:text:size="7pt"}}\n{made}\n:::'])
+        return f":::: {{.{kind}{breakable}}}\n{inner}\n::::"
+
+    def _context(self) -> dict[str, Any]:
+        results, words, protocol = self._results, self._words, self._protocol
+        factors = ["treated", *protocol.factors]
+
+        def count(name: str) -> str:
+            return whole(results.one(estimator="count", factor=name).estimate)
+
+        def rate(group: str) -> str:
+            rows = results.where(estimator="default_rate", factor=group)
+            before = rows[rows["specification"].str.startswith("before")]
+            return percent(before["estimate"].item())
+
+        def number_negative(kind: str, given: str) -> str:
+            rows = results.where(stage="correlate", estimator=kind, specification=given, factor=factors)
+            clear = (rows["estimate"] < 0) & (rows["p_adjusted"] < 1 - self._params.inference.level)
+            return words.text("counting")[int(clear.sum())]
+
+        def month(text: str) -> str:
+            year, number = text.split("-")
+            return f"{words.text('months')[int(number) - 1]} {year}"
+
+        def counted(number: float) -> str:
+            known = words.text("counting")
+            return known[int(number)] if number == int(number) and number < len(known) else f"{number:g}"
+
+        def listed(names: list[str]) -> str:
+            labels = [lower_first(words.label("columns", name)) for name in names]
+            return (
+                f"{', '.join(labels[:-1])} {words.text('and')} {labels[-1]}" if len(labels) > 1 else labels[0]
+            )
+
+        def flow(reason: str, what: str, outcome: str = "all") -> str:
+            row = results.one(estimator="sample_flow", factor=reason, estimand=what, outcome=outcome)
+            return whole(row.estimate)
+
+        edges = protocol.doses.get(protocol.treatment.factor)
+        context: dict[str, Any] = {
+            "study": self._study,
+            "count": count,
+            "rate": rate,
+            "flow": flow,
+            "month": month,
+            "counted": counted,
+            "listed": listed,
+            "label": lambda name: words.label("columns", name),
+            "effect": self._effects.sentence,
+            "lower_first": lower_first,
+            "number_negative": number_negative,
+            "number_of_factors": words.text("counting")[len(factors)],
+            "last_given": correlation_kinds(protocol)[-1][1],
+            "last_rung": list(rungs_of(protocol))[-1],
+            "level": f"{100 * self._params.inference.level:g}",
+            "significance": f"{100 * (1 - self._params.inference.level):.3g}",
+            "threshold": self._params.checks.balance,
+            "design": words.label("designs", protocol.design),
+            "match": self._params.match,
+            "exact": protocol.matching.exact,
+            "score": protocol.matching.score,
+            "cluster": protocol.cluster,
+            "eligibility": protocol.eligibility,
+            "treatment": protocol.treatment,
+            "vintages": protocol.vintages,
+            "lags": protocol.release_lag_months,
+        }
+        if edges:
+            context["last_dose"] = f"{protocol.treatment.factor}[{edges[-1]:g}+]"
+            context["last_dose_from"] = counted(edges[-1])
+        for sample in ("before", "after"):
+            row = largest_difference(results, sample)
+            context[f"largest_difference_{sample}"] = fixed(abs(row["estimate"]), 3)
+            context[f"least_alike_{sample}"] = lower_first(words.column(row["factor"]))
+        return context
+
+
+FIGURE_STAGES = {
+    "flow": "describe",
+    "raw": "describe",
+    "balance": "describe",
+    "overlap": "describe",
+    "rates": "describe",
+    "correlations": "correlate",
+    "ladder": "regress",
+}
+"""The stage whose rows each figure shows."""
+
+TABLE_STAGES = {
+    "sources": "collect",
+    "flow": "describe",
+    "balance": "describe",
+    "rates": "describe",
+    "correlations": "correlate",
+    "linear": "regress",
+    "odds": "regress",
+    "marginal": "regress",
+}
+"""The stage whose rows each table shows."""
+
+PANDOC = "markdown-implicit_figures-smart-tex_math_dollars"
+
+
+def write_html(page: str, title: str, language: str, folder: Path, path: Path) -> None:
+    """Turn the report (pandoc flavour) into one HTML file with everything in it; images are read from `folder`."""
+    import pypandoc
+
+    html = pypandoc.convert_text(
+        page,
+        "html5",
+        format=PANDOC,
+        extra_args=[
+            "--standalone",
+            "--embed-resources",
+            "--toc",
+            "--toc-depth=2",
+            "--wrap=none",
+            "--columns=1000",
+            f"--template={TEMPLATES / 'report.html'}",
+            f"--resource-path={folder}",
+            f"--metadata=pagetitle:{title}",
+            f"--metadata=lang:{language}",
+        ],
+    )
+    store.write_text(path, html)
+
+
+def write_pdf(page: str, title: str, language: str, folder: Path, path: Path) -> None:
+    """Turn the report (pandoc flavour) into PDF through typst, with typst's own fonts and no date in the file."""
+    import pypandoc
+    import typst
+
+    source = pypandoc.convert_text(
+        page,
+        "typst",
+        format=PANDOC,
+        extra_args=[
+            "--standalone",
+            "--wrap=none",
+            "--columns=1000",
+            f"--template={TEMPLATES / 'report.typ'}",
+            f"--metadata=pagetitle:{title}",
+            f"--metadata=lang:{language}",
+        ],
+    )
+    # Typst reads images beside its source.
+    with tempfile.NamedTemporaryFile("w", suffix=".typ", dir=folder, encoding="utf-8") as file:
+        file.write(source)
+        file.flush()
+        pdf = typst.compile(file.name, root=str(folder), ignore_system_fonts=True, timestamp=0)
+    store.write_bytes(path, pdf)

@@ -1,0 +1,158 @@
+"""The tables of the report, as Markdown, each a pure function of result rows and words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.core.results import Results
+from pipeline.present.numerals import MISSING, compact, fixed, p_value, percent, whole
+from pipeline.present.words import Words, split
+
+INDENT = "\N{EM SPACE}"
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """Lay out a pipe table: the first column to the left, the others to the right."""
+
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    rule = "|" + "|".join(":--" if place == 0 else "--:" for place in range(len(header))) + "|"
+    return "\n".join([line(header), rule, *(line(row) for row in rows)])
+
+
+def flow(results: Results, words: Words) -> str:
+    """Every step of the sample flow, also those at which nobody left."""
+    rows = results.where(estimator="sample_flow")
+    body = []
+    for (_, reason), step in rows.groupby(["specification", "factor"], sort=True):
+        number = {(row.estimand, row.outcome): row.estimate for row in step.itertuples()}
+        first = reason == "read"
+        body.append(
+            [
+                words.label("reasons", reason),
+                MISSING if first else whole(number["left", "all"]),
+                MISSING if first else whole(number["left", "default"]),
+                whole(number["remaining", "all"]),
+                whole(number["remaining", "default"]),
+            ]
+        )
+    loans, defaults = words.text("columns.loans"), words.text("columns.defaults")
+    remaining = words.text("columns.remaining")
+    left = words.text("columns.left")
+    return markdown(
+        [
+            words.text("columns.reason"),
+            f"{loans} {left}",
+            f"{defaults} {left}",
+            f"{remaining}: {loans.lower()}",
+            f"{remaining}: {defaults.lower()}",
+        ],
+        body,
+    )
+
+
+def balance(results: Results, words: Words) -> str:
+    """Means by arm, standardised differences and variance ratios, before and after matching."""
+    rows = results.where(estimator="balance")
+    number = {(row.specification, row.factor, row.estimand): row.estimate for row in rows.itertuples()}
+    names = list(dict.fromkeys(rows["factor"]))
+    body = []
+    columns = dict.fromkeys(split(name)[0] for name in names)
+    for column in sorted(columns, key=words.column):
+        levels = [name for name in names if split(name)[0] == column]
+        if levels != [column]:
+            body.append([words.column(column), *[""] * 7])
+        for name in levels:
+            level = split(name)[1]
+            cells = [words.column(name) if level is None else f"{INDENT}{words.level(level)}"]
+            for sample in ("before", "after"):
+                for arm in ("mean_treated", "mean_control"):
+                    value = number[sample, name, arm]
+                    cells.append(compact(value) if level is None else percent(100 * value))
+                cells.append(fixed(number[sample, name, "standardised_mean_difference"], 3))
+            cells.append(fixed(number.get(("after", name, "variance_ratio"), float("nan")), 2))
+            body.append(cells)
+    header = [words.text("columns.covariate")]
+    for sample in (words.text("columns.before"), words.text("columns.after")):
+        header += [f"{sample}: {words.text(f'columns.{arm}')}" for arm in ("treated", "control")]
+        header.append(f"{sample}: {words.text('columns.smd')}")
+    return markdown([*header, words.text("columns.variance_ratio")], body)
+
+
+def rates(results: Results, words: Words, groups: list[str]) -> str:
+    """Default rates of all loans by group."""
+    rows = results.where(estimator="default_rate")
+    rows = rows[rows["specification"].str.startswith("before")]
+    body = []
+    for group in ("treated", *groups):
+        of_group = rows[rows["factor"].str.startswith(f"{group}[")].sort_values("specification")
+        for row in of_group.itertuples():
+            label = words.label("arms", "treated" if row.factor == "treated[1]" else "control").capitalize()
+            name = label if group == "treated" else words.column(row.factor)
+            interval = f"{fixed(row.ci_low, 1)} – {fixed(row.ci_high, 1)}"
+            body.append([name, whole(row.n), percent(row.estimate), interval])
+    columns = [words.text(f"columns.{name}") for name in ("group", "loans", "rate", "interval")]
+    return markdown(columns, body)
+
+
+def correlations(results: Results, words: Words, factors: list[str], kinds: list[tuple[str, str]]) -> str:
+    """Correlations of every factor, a column each kind; below each its interval and its adjusted p-value."""
+    body = []
+    for factor in factors:
+        rows = [
+            results.one(stage="correlate", estimator=kind, specification=given, factor=factor)
+            for kind, given in kinds
+        ]
+        body.append([words.label("columns", factor), *(fixed(row.estimate, 3) for row in rows)])
+        body.append(["", *(f"[{fixed(row.ci_low, 3)}, {fixed(row.ci_high, 3)}]" for row in rows)])
+        body.append(["", *(f"p {p_value(row.p_adjusted)}" for row in rows)])
+    header = [f"{words.label('correlations', kind)}: {words.label('given', given)}" for kind, given in kinds]
+    return markdown([words.text("columns.factor"), *header], body)
+
+
+def ladder(
+    results: Results,
+    words: Words,
+    factors: list[str],
+    rungs: list[str],
+    blocks: dict[str, list[str]],
+    kind: str,
+) -> str:
+    """A journal table: factors down, rungs across, and beneath them what each rung holds.
+
+    `kind` is ``linear``, ``odds`` or ``marginal``; `blocks` maps each rung to the blocks of controls it has.
+    """
+    estimator, estimand = {
+        "linear": ("linear_probability", "risk_difference"),
+        "odds": ("logit", "odds_ratio"),
+        "marginal": ("logit", "average_marginal_effect"),
+    }[kind]
+    rows = {
+        (row.factor, row.specification): row
+        for row in results.where(stage="regress", estimator=estimator, estimand=estimand).itertuples()
+    }
+    body = []
+    for factor in factors:
+        found = [rows.get((factor, rung)) for rung in rungs]
+        body.append([words.label("columns", factor), *(_estimate(row) for row in found)])
+        body.append(["", *(_uncertainty(row, kind) for row in found)])
+    for block in dict.fromkeys(block for of_rung in blocks.values() for block in of_rung):
+        held = [words.text("labels.yes") if block in blocks[rung] else "" for rung in rungs]
+        body.append([words.label("blocks", block), *held])
+    first = [rows[factors[0], rung] for rung in rungs]
+    body.append([words.text("columns.loans"), *(whole(row.n) for row in first)])
+    body.append([words.text("columns.clusters"), *(whole(row.n_clusters) for row in first)])
+    return markdown([words.text("columns.factor"), *rungs], body)
+
+
+def _estimate(row: Any) -> str:
+    return MISSING if row is None else fixed(row.estimate, 2)
+
+
+def _uncertainty(row: Any, kind: str) -> str:
+    if row is None:
+        return ""
+    if kind == "odds":
+        return f"[{fixed(row.ci_low, 2)}, {fixed(row.ci_high, 2)}]"
+    return f"({fixed(row.std_error, 2)})"

@@ -1,0 +1,52 @@
+"""From each figure and table back to the stage and the parameters that made it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.core import params
+from pipeline.core.errors import StudyError
+
+
+class Trail:
+    """What dvc.yaml says of each stage: its description, files and parameters."""
+
+    def __init__(
+        self, study: str, pipeline: Path = Path("dvc.yaml"), choices: Path = Path("params.yaml")
+    ) -> None:
+        """Read the pipeline and the parameters as they stand."""
+        self._study = study
+        self._stages = params.read(pipeline)["stages"]
+        self._choices = params.read(choices)
+
+    def parameters(self, stage: str) -> dict[str, Any]:
+        """Return the parameters that dvc.yaml declares for a stage, by full name; short sections are opened."""
+        if stage not in self._stages:
+            raise StudyError(f"dvc.yaml has no stage '{stage}'.")
+        named: dict[str, Any] = {}
+        for path in self._stages[stage]["do"].get("params", []):
+            path = path.replace("${key}", self._study)
+            value: Any = self._choices
+            for step in path.split("."):
+                value = value[step]
+            named |= _opened(path, value)
+        return named
+
+    def sentence(self, stage: str) -> str:
+        """Return a stage's parameters in one line: short values with their value, longer ones by name."""
+        prefix = f"studies.{self._study}."
+        shown = [
+            f"{name}={value}" if isinstance(value, int | float | str) else name
+            for name, value in self.parameters(stage).items()
+        ]
+        common = [text for text in shown if not text.startswith(prefix)]
+        own = [text.removeprefix(prefix) for text in shown if text.startswith(prefix)]
+        return "; ".join([*common, f"studies.{self._study}: {', '.join(own)}"])
+
+
+def _opened(path: str, value: Any) -> dict[str, Any]:
+    """Open a section whose values are all short; a section that holds lists or sections stays whole."""
+    if isinstance(value, dict) and all(not isinstance(inner, dict | list) for inner in value.values()):
+        return {f"{path}.{name}": "null" if inner is None else inner for name, inner in value.items()}
+    return {path: value}

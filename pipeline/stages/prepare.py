@@ -1,0 +1,23 @@
+"""Turn raw tables into the loan cohort and count every row that leaves."""
+
+from pipeline import studies
+from pipeline.core import places, store
+from pipeline.core.params import Params
+
+
+def run(study: str, params: Params) -> str:
+    """Write the cohort, the robustness sample, the sample flow and the quarantined rows."""
+    protocol = params.study(study)
+    tables = {
+        name: store.read_parquet(places.interim(study) / f"{name}.parquet") for name in protocol.sources
+    }
+    prepared = studies.module(study).prepare(tables, protocol, params.checks)
+    folder = places.processed(study)
+    store.write_parquet(folder / "cohort.parquet", prepared.cohort)
+    store.write_parquet(folder / "robustness.parquet", prepared.robustness)
+    store.write_parquet(folder / "flow.parquet", prepared.flow)
+    store.write_csv(folder / "quarantine.csv", prepared.quarantined)
+    return (
+        f"{len(prepared.cohort):,} loans, {int(prepared.cohort['default'].sum()):,} defaults; "
+        f"{len(prepared.quarantined):,} raw rows quarantined"
+    )

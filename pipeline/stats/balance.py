@@ -1,0 +1,60 @@
+"""How alike two arms are: means, standardised differences, variance ratios."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+
+def indicators(covariates: pd.DataFrame) -> pd.DataFrame:
+    """Return numeric columns as they are and one 0/1 column ``name[level]`` for every level of the others."""
+    parts = []
+    for name in covariates:
+        column = covariates[name]
+        if pd.api.types.is_numeric_dtype(column):
+            parts.append(column.astype(float))
+        else:
+            parts.append(
+                pd.get_dummies(column, dtype=float).rename(
+                    columns=lambda level, name=name: f"{name}[{level}]"
+                )
+            )
+    return pd.concat(parts, axis=1)
+
+
+def balance(covariates: pd.DataFrame, treated: np.ndarray, scale: pd.Series | None = None) -> pd.DataFrame:
+    """Compare two arms covariate by covariate.
+
+    Args:
+        covariates: numeric (loans x covariates), as `indicators` gives them.
+        treated: 0/1 (loans,).
+        scale: standard deviation by which each difference is divided. None: the square root of the arms' mean
+            variance in this sample. After matching pass the scale of the sample before it, so that a change of the
+            measure comes from the means alone (Stuart 2010, section 3.4.1).
+
+    Returns one row a covariate: ``mean_treated, mean_control, sd_treated, sd_control, scale,
+    standardised_mean_difference, variance_ratio``. The ratio is missing for 0/1 columns, whose variance the mean
+    determines; the difference is 0 where neither arm varies and the means agree.
+    """
+    arm = treated.astype(bool)
+    one, other = covariates[arm], covariates[~arm]
+    result = pd.DataFrame(
+        {
+            "mean_treated": one.mean(),
+            "mean_control": other.mean(),
+            "sd_treated": one.std(),
+            "sd_control": other.std(),
+        }
+    )
+    if scale is None:
+        scale = np.sqrt((result["sd_treated"] ** 2 + result["sd_control"] ** 2) / 2)
+    difference = result["mean_treated"] - result["mean_control"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        standardised = np.where(np.isclose(difference, 0, atol=1e-12), 0.0, difference / scale)
+        ratio = result["sd_treated"] ** 2 / result["sd_control"] ** 2
+    binary = covariates.isin([0, 1]).all()
+    return result.assign(
+        scale=scale,
+        standardised_mean_difference=standardised,
+        variance_ratio=ratio.where(~binary & (result["sd_control"] > 0)),
+    )

@@ -1,0 +1,82 @@
+"""Design matrices from the names of columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.errors import StudyError
+
+
+def column_of(term: str) -> str:
+    """Return the column that a term uses: ``log(income)`` -> ``income``."""
+    return re.sub(r"^log\((.*)\)$", r"\1", term)
+
+
+def term_values(frame: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
+    """Return one column a term, in the order of `terms`; ``log(x)`` is the natural logarithm.
+
+    Raises StudyError for a column that is not there, holds a missing value, or has no logarithm.
+    """
+    values = {}
+    for term in terms:
+        name = column_of(term)
+        if name not in frame:
+            raise StudyError(
+                f"the cohort has no column '{name}', which the term {term} in params.yaml asks for."
+            )
+        if frame[name].isna().any():
+            raise StudyError(
+                f"column '{name}' has {int(frame[name].isna().sum())} missing values; drop or fill them in the preparation."
+            )
+        if term != name and (frame[name] <= 0).any():
+            raise StudyError(
+                f"{term}: {int((frame[name] <= 0).sum())} loans have a value of zero or less, which has no logarithm."
+            )
+        values[term] = np.log(frame[name]) if term != name else frame[name]
+    return pd.DataFrame(values, index=frame.index)
+
+
+class Design(NamedTuple):
+    """A design matrix and what had to be left out of it."""
+
+    matrix: pd.DataFrame
+    """Float columns, first ``intercept``; categories as indicators named ``term[level]``, first level left out."""
+    dropped: list[str]
+    """Columns that are constant or an exact linear combination of columns before them."""
+
+
+def design_matrix(frame: pd.DataFrame, terms: Sequence[str]) -> Design:
+    """Build the design matrix (loans x columns) of an intercept and `terms`.
+
+    Categories enter as indicators. A column that the ones before it already determine carries no information of its
+    own and is dropped by name, so the order of `terms` says which one stays. Raises StudyError as `term_values`.
+    """
+    values = term_values(frame, terms)
+    numeric = values.select_dtypes("number").astype(float)
+    parts = [pd.Series(1.0, frame.index, name="intercept")]
+    for term in terms:
+        if term in numeric:
+            parts.append(numeric[term])
+        else:
+            indicators = pd.get_dummies(values[term], dtype=float).iloc[:, 1:]
+            parts.append(indicators.rename(columns=lambda level, term=term: f"{term}[{level}]"))
+    matrix = pd.concat(parts, axis=1)
+    kept = independent(matrix.to_numpy())
+    return Design(matrix.loc[:, kept], list(matrix.columns[~kept]))
+
+
+def independent(matrix: np.ndarray, tolerance: float = 1e-8) -> np.ndarray:
+    """Return which columns (boolean) are not linear combinations of the columns to their left.
+
+    From the R factor of a QR decomposition of the columns scaled to unit length: |R_jj| is the length of what the
+    columns before j leave of column j (Golub & Van Loan, Matrix Computations, section 5.2).
+    """
+    length = np.linalg.norm(matrix, axis=0)
+    scaled = matrix / np.where(length > 0, length, 1)
+    rest = np.abs(np.diag(np.linalg.qr(scaled, mode="r")))
+    return (rest > tolerance) & (length > 0)

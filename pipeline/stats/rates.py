@@ -1,0 +1,24 @@
+"""Default rates with their uncertainty."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+
+def default_rates(default: pd.Series, group: pd.Series, level: float) -> pd.DataFrame:
+    """Return the default rate of each group with its Wilson score interval (Wilson 1927).
+
+    `default` is 0/1, `group` labels the same loans. One row a group in the group's own order, indexed by its label:
+    ``rate, ci_low, ci_high`` as fractions, ``n``, ``defaults``.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    counts = default.groupby(group, observed=True).agg(defaults="sum", n="size")
+    low, high = proportion_confint(counts["defaults"], counts["n"], alpha=1 - level, method="wilson")
+    return counts.assign(rate=counts["defaults"] / counts["n"], ci_low=low, ci_high=high)
+
+
+def dose_groups(factor: pd.Series, edges: list[float]) -> pd.Series:
+    """Group a factor by lower edges; the last group is open: edges 0, 1, 2 give the labels "0", "1" and "2+"."""
+    labels = [f"{edge:g}" for edge in edges[:-1]] + [f"{edges[-1]:g}+"]
+    return pd.cut(factor, [*edges, float("inf")], right=False, labels=labels)

@@ -1,0 +1,123 @@
+"""Linear probability and logistic regression of default on one factor, with clustered errors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.errors import StudyError
+
+
+class Effect(NamedTuple):
+    """One coefficient, or a function of it, with interval and two-sided p-value (normal distribution)."""
+
+    estimate: float
+    std_error: float
+    ci_low: float
+    ci_high: float
+    p_value: float
+
+
+def _clusters(clusters: pd.Series) -> np.ndarray:
+    codes = pd.factorize(clusters, sort=True)[0]
+    if codes.max() < 1:
+        raise StudyError(
+            "standard errors need at least two clusters; choose another column under cluster in params.yaml."
+        )
+    return codes
+
+
+def linear_probability(
+    outcome: pd.Series, design: pd.DataFrame, factor: str, clusters: pd.Series, level: float
+) -> Effect:
+    """Return the coefficient of `factor` in a linear probability model (ordinary least squares).
+
+    `outcome` is 0/1 (loans,), `design` holds `factor` and the controls (loans x columns, full rank), `clusters`
+    labels the loans. Errors are cluster-robust with the correction G/(G-1) x (n-1)/(n-k) (Cameron & Miller 2015,
+    equation 12).
+    """
+    import statsmodels.api as sm
+
+    fit = sm.OLS(outcome.to_numpy(dtype=float), design.to_numpy()).fit(
+        cov_type="cluster", cov_kwds={"groups": _clusters(clusters), "use_correction": True}
+    )
+    place = design.columns.get_loc(factor)
+    low, high = fit.conf_int(alpha=1 - level)[place]
+    return Effect(fit.params[place], fit.bse[place], low, high, fit.pvalues[place])
+
+
+class LogitEffects(NamedTuple):
+    """What a logistic regression says about a factor, on two scales."""
+
+    odds_ratio: Effect
+    """Of one unit more; its standard error is on the log scale."""
+    average_marginal_effect: Effect
+    """Of one unit more on the probability of the outcome, averaged over the loans."""
+
+
+def logit(
+    outcome: pd.Series, design: pd.DataFrame, factor: str, clusters: pd.Series, level: float
+) -> LogitEffects:
+    """Fit a logistic regression by maximum likelihood and return the effect of `factor`.
+
+    Arguments and errors as in `linear_probability`. The marginal effect of a 0/1 factor is the mean difference
+    between all loans with and all loans without it, of any other the mean slope; its error is by the delta method
+    (Greene, Econometric Analysis, section 17.3). Raises StudyError when there is no maximum (separation).
+    """
+    import statsmodels.api as sm
+    from scipy.stats import norm
+    from statsmodels.tools.sm_exceptions import PerfectSeparationError
+
+    x, y = design.to_numpy(), outcome.to_numpy(dtype=float)
+    try:
+        fit = sm.Logit(y, x).fit(
+            method="newton",
+            maxiter=50,
+            disp=False,
+            warn_convergence=False,
+            cov_type="cluster",
+            cov_kwds={"groups": _clusters(clusters), "use_correction": True},
+        )
+    except (PerfectSeparationError, np.linalg.LinAlgError) as error:
+        raise StudyError(
+            f"the logistic regression on {factor} has no maximum: a control separates default perfectly."
+        ) from error
+    if not fit.mle_retvals["converged"]:
+        raise StudyError(
+            f"the logistic regression on {factor} does not converge: a control may separate default perfectly."
+        )
+    place = design.columns.get_loc(factor)
+    slope, error = fit.params[place], fit.bse[place]
+    quantile = norm.ppf(0.5 + level / 2)
+    odds_ratio = Effect(
+        np.exp(slope),
+        error,
+        np.exp(slope - quantile * error),
+        np.exp(slope + quantile * error),
+        fit.pvalues[place],
+    )
+
+    unit = np.zeros(x.shape[1])
+    if set(np.unique(x[:, place])) <= {0.0, 1.0}:
+        on, off = x.copy(), x.copy()
+        on[:, place], off[:, place] = 1.0, 0.0
+        p_on, p_off = fit.predict(on), fit.predict(off)
+        effect = np.mean(p_on - p_off)
+        gradient = ((p_on * (1 - p_on)) @ on - (p_off * (1 - p_off)) @ off) / len(y)
+    else:
+        p = fit.predict(x)
+        density = p * (1 - p)
+        unit[place] = 1.0
+        effect = density.mean() * slope
+        gradient = slope * ((density * (1 - 2 * p)) @ x) / len(y) + density.mean() * unit
+    spread = float(np.sqrt(gradient @ fit.cov_params() @ gradient))
+    marginal = Effect(
+        float(effect),
+        spread,
+        effect - quantile * spread,
+        effect + quantile * spread,
+        float(2 * norm.sf(abs(effect) / spread)),
+    )
+    return LogitEffects(odds_ratio, marginal)

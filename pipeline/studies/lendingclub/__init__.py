@@ -1,0 +1,1 @@
+"""Lending Club, a US peer-to-peer platform."""

@@ -1,0 +1,82 @@
+"""What preparing a study yields, and the bookkeeping of every row that leaves on the way."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from pipeline.core.errors import StudyError
+from pipeline.core.params import Checks
+from pipeline.core.schema import Checked
+
+
+class Preparation(NamedTuple):
+    """The tables that the later stages read."""
+
+    cohort: pd.DataFrame
+    """The loans of the analysis, one row each."""
+    robustness: pd.DataFrame
+    """The cohort and the loans that a debatable choice of the protocol left out, same columns."""
+    flow: pd.DataFrame
+    """The sample flow: ``step, reason, loans, defaults, remaining, remaining_defaults``."""
+    quarantined: pd.DataFrame
+    """Raw rows that break a data rule, with the reason."""
+
+
+class SampleFlow:
+    """Counts every row that leaves, under a named reason."""
+
+    def __init__(self, frame: pd.DataFrame, default: pd.Series) -> None:
+        """Start with all rows of `frame`; `default` (0/1, same index) is counted beside them."""
+        self.frame = frame
+        self._default = default
+        self._steps = [self._step("read", 0, 0)]
+
+    def _step(self, reason: str, loans: int, defaults: int) -> dict[str, object]:
+        remaining = self._default.loc[self.frame.index]
+        return {
+            "reason": reason,
+            "loans": loans,
+            "defaults": defaults,
+            "remaining": len(remaining),
+            "remaining_defaults": int(remaining.sum()),
+        }
+
+    def leave(self, reason: str, leaving: pd.Series) -> pd.DataFrame:
+        """Let the rows go for which `leaving` is true, count them under `reason`, and return them."""
+        gone = self.frame[leaving.loc[self.frame.index]]
+        self.frame = self.frame.drop(index=gone.index)
+        self._steps.append(self._step(reason, len(gone), int(self._default.loc[gone.index].sum())))
+        return gone
+
+    def table(self) -> pd.DataFrame:
+        """Return the steps in order; that they add up is checked here."""
+        flow = pd.DataFrame(self._steps)
+        flow.insert(0, "step", range(len(flow)))
+        if (flow["remaining"].diff().iloc[1:] != -flow["loans"].iloc[1:]).any():
+            raise AssertionError("the sample flow does not add up")
+        return flow
+
+
+def stop_if_too_many(checked: Checked, rows: int, checks: Checks, table: str) -> None:
+    """Raise a StudyError when more rows break a data rule than the study tolerates."""
+    share = len(checked.quarantined) / max(rows, 1)
+    if share > checks.quarantine_share:
+        broken = "; ".join(
+            f"{case.column} {case.rule}: {case.rows} rows ({case.first_five})"
+            for case in checked.failures.itertuples()
+        )
+        raise StudyError(
+            f"{table}: {len(checked.quarantined)} of {rows} rows break a data rule, more than checks.quarantine_share "
+            f"allows ({checks.quarantine_share:g}): {broken}."
+        )
+
+
+def meet(expected: int | None, found: int, name: str) -> None:
+    """Raise a StudyError when a count of the sample flow is not the one that the protocol expects."""
+    if expected is not None and expected != found:
+        raise StudyError(
+            f"the sample flow finds {found} where params.yaml expects {expected} (expected.{name}): "
+            "set it to null if you changed vintages or eligibility on purpose, otherwise look at the source files."
+        )

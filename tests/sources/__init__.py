@@ -1,0 +1,1 @@
+"""Tests of the source records, the fetcher and the readers."""
