@@ -1,4 +1,4 @@
-"""A reproducible study of one question: does a lender's customer relationship management lower default?
+"""A reproducible study of what a lender's customer relationship management does to default.
 
 Importing the package fixes what would make numbers differ between machines, so it comes before NumPy.
 """

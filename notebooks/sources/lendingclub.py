@@ -62,7 +62,7 @@ messages = cohort["communication_frequency"].clip(upper=last).astype(int)
 rate = 100 * cohort["default"].groupby(messages).mean()
 axes = rate.plot.bar(color="#0072B2", rot=0)
 axes.axhline(100 * cohort["default"].mean(), color="grey", linestyle="--", linewidth=1)
-axes.set(xlabel=f"Dated messages ({last}: {last} or more)", ylabel="Default rate (%)")
+axes.set(xlabel=f"Dated messages ({last:g}: {last:g} or more)", ylabel="Default rate (%)")
 plt.show()
 
 # %% [markdown]
@@ -76,8 +76,7 @@ plt.show()
 def formula(outcome, terms):
     """Write the protocol's terms as statsmodels reads them: categories in C(), logarithms by NumPy."""
     written = [
-        f"C({term})" if term in cohort.select_dtypes("category") else term.replace("log(", "np.log(")
-        for term in terms
+        f"C({term})" if term in cohort.select_dtypes("category") else term.replace("log(", "np.log(") for term in terms
     ]
     return f"{outcome} ~ {' + '.join(written)}"
 
@@ -122,12 +121,10 @@ pairs = nearest_neighbour(
 )
 default = cohort["default"].to_numpy()
 difference = pd.Series(default[pairs.treated] - default[pairs.control])
-print(
-    f"{len(difference):,} pairs; treated minus control: {100 * difference.mean():.3f} percentage points of default"
-)
+print(f"{len(difference):,} pairs; treated minus control: {100 * difference.mean():.3f} percentage points of default")
 
 # %% [markdown]
-# The histogram shows how close the pairs are: distances on the logit scale, as shares of the caliper.
+# The histogram shows how close the pairs are: distances in standard deviations of the score's logit.
 
 # %%
 distance = np.abs(logit[pairs.treated] - logit[pairs.control]) / logit.std(ddof=1)

@@ -7,7 +7,17 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from pipeline.core.errors import StudyError
 
@@ -54,6 +64,18 @@ def _month(text: str) -> str:
     return text
 
 
+def _once(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("each name may stand there once")
+    return names
+
+
+def _rising(edges: list[float]) -> list[float]:
+    if edges != sorted(set(edges)):
+        raise ValueError("the numbers must rise")
+    return edges
+
+
 Factor = Annotated[str, AfterValidator(_factor)]
 Term = Annotated[str, AfterValidator(_term)]
 Month = Annotated[str, AfterValidator(_month)]
@@ -62,7 +84,7 @@ Month = Annotated[str, AfterValidator(_month)]
 class Section(BaseModel):
     """A part of params.yaml: read-only, and unknown names are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Match(Section):
@@ -70,7 +92,7 @@ class Match(Section):
 
     method: Literal["nearest"]
     ratio: PositiveInt
-    caliper: PositiveFloat | PositiveInt | None
+    caliper: PositiveFloat | None
     order: Literal["closest", "largest", "smallest"]
 
 
@@ -97,7 +119,7 @@ class Treatment(Section):
     """The rule that splits loans into two arms: a factor at or above a value."""
 
     factor: Factor
-    at_least: float | int
+    at_least: float
 
 
 class Matching(Section):
@@ -145,15 +167,22 @@ class Study(Section):
     sources: list[str]
     vintages: list[int]
     eligibility: dict[str, Any]
-    release_lag_months: dict[str, int]
+    release_lag_months: dict[str, NonNegativeInt]
     treatment: Treatment
-    factors: list[Factor] = Field(min_length=1)
+    factors: Annotated[list[Factor], Field(min_length=1), AfterValidator(_once)]
     matching: Matching
     controls: Controls
     cluster: str
     groups: list[str]
-    doses: dict[Factor, list[float | int]]
+    doses: dict[Factor, Annotated[list[float], Field(min_length=1), AfterValidator(_rising)]]
     expected: Expected
+
+    @model_validator(mode="after")
+    def _treatment_is_a_factor(self) -> Study:
+        for where, name in [("treatment.factor", self.treatment.factor), *(("doses", name) for name in self.doses)]:
+            if name not in self.factors:
+                raise ValueError(f"{where} is '{name}', which is not among the study's factors")
+        return self
 
 
 class Params(Section):
@@ -200,7 +229,8 @@ def _sentence(error: Any) -> str:
     if error["type"] == "missing":
         return f"{path} is missing"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{path}: {message[0].lower()}{message[1:]} (found {error['input']!r})"
+    found = "" if isinstance(error["input"], dict) else f" (found {error['input']!r})"
+    return f"{path}: {message[0].lower()}{message[1:]}{found}"
 
 
 def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
@@ -215,9 +245,7 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
     except (YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
-        raise StudyError(
-            f"{path}{line} is not valid YAML: {getattr(error, 'problem', None) or error}."
-        ) from error
+        raise StudyError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', None) or error}.") from error
     if not isinstance(content, dict):
         raise StudyError(f"{path} must hold named sections such as match and studies.")
     return content

@@ -29,5 +29,5 @@ def reports(study: str) -> Path:
 
 
 def results(study: str, stage: str) -> Path:
-    """The results table of an analysis stage."""
+    """File of an analysis stage's results table."""
     return reports(study) / "results" / f"{stage}.csv"

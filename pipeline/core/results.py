@@ -78,13 +78,9 @@ def read(*paths: Path) -> Results:
     frames = []
     for path in paths:
         if not Path(path).exists():
-            raise StudyError(
-                f"{path} does not exist: run the stage that writes it (make reproduce STUDY=...)."
-            )
+            raise StudyError(f"{path} does not exist: run the stage that writes it (make reproduce STUDY=...).")
         kinds = (
-            dict.fromkeys((*KEY, "unit", "note"), str)
-            | dict.fromkeys(NUMBERS, float)
-            | dict.fromkeys(COUNTS, "Int64")
+            dict.fromkeys((*KEY, "unit", "note"), str) | dict.fromkeys(NUMBERS, float) | dict.fromkeys(COUNTS, "Int64")
         )
         text = Path(path).read_text(encoding="utf-8")
         frames.append(

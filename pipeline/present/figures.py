@@ -55,9 +55,7 @@ def draw(figure: Callable[..., Figure], path: Path, *inputs: object) -> None:
         plt.close(drawn)
 
 
-def _whiskers(
-    axes: plt.Axes, rows: pd.DataFrame, places: np.ndarray, *, across: bool, **style: object
-) -> None:
+def _whiskers(axes: plt.Axes, rows: pd.DataFrame, places: np.ndarray, *, across: bool, **style: object) -> None:
     """Points with their intervals, along x (`across`) or y."""
     value = rows["estimate"].to_numpy(dtype=float)
     spread = np.abs(rows[["ci_low", "ci_high"]].to_numpy(dtype=float).T - value)
@@ -81,9 +79,7 @@ def flow(results: Results, words: Words) -> Figure:
     box = {"boxstyle": "round,pad=0.02,rounding_size=0.08", "linewidth": 1.1}
     for place, step in enumerate(steps):
         y = -place
-        axes.add_patch(
-            FancyBboxPatch((0.3, y - 0.3), 4.2, 0.6, facecolor="#EAF3F9", edgecolor=TREATED, **box)
-        )
+        axes.add_patch(FancyBboxPatch((0.3, y - 0.3), 4.2, 0.6, facecolor="#EAF3F9", edgecolor=TREATED, **box))
         title = words.label("reasons", "read") if step == 0 else ""
         count = f"{whole(remaining.estimate[step])} {words.text('columns.loans').lower()}"
         bad = f"{whole(defaults.estimate[step])} {words.text('columns.defaults').lower()}"
@@ -102,14 +98,10 @@ def raw(results: Results, words: Words, factor: str) -> Figure:
     rows = _rates(results, factor)
     figure, axes = plt.subplots(figsize=(WIDTH, 3.0), layout="constrained")
     places = np.arange(len(rows))
-    _whiskers(
-        axes, rows, places, across=False, fmt="o", color=TREATED, capsize=4, markersize=7, linewidth=1.6
-    )
+    _whiskers(axes, rows, places, across=False, fmt="o", color=TREATED, capsize=4, markersize=7, linewidth=1.6)
     for place, row in zip(places, rows.itertuples(), strict=True):
         label = f"{fixed(row.estimate, 1)}%\n{whole(row.n)} {words.text('columns.loans').lower()}"
-        axes.annotate(
-            label, (place, row.ci_high), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8
-        )
+        axes.annotate(label, (place, row.ci_high), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8)
     average = results.one(estimator="default_rate", factor="all", specification="before_00").estimate
     axes.axhline(average, color=QUIET, linestyle="--", linewidth=1)
     axes.set_xticks(places, [split(name)[1] for name in rows["factor"]])
@@ -132,9 +124,7 @@ def rates(results: Results, words: Words, groups: list[str]) -> Figure:
     found = [_rates(results, group) for group in groups]
     columns = 2
     lines = math.ceil(len(groups) / columns)
-    tallest = [
-        max(len(rows) for rows in found[line * columns : (line + 1) * columns]) for line in range(lines)
-    ]
+    tallest = [max(len(rows) for rows in found[line * columns : (line + 1) * columns]) for line in range(lines)]
     figure, panels = plt.subplots(
         lines,
         columns,
@@ -187,9 +177,7 @@ def balance(results: Results, words: Words, threshold: float) -> Figure:
         markersize=4.5,
         label=words.label("samples", "before"),
     )
-    axes.plot(
-        wide["after"], places, "o", color=TREATED, markersize=4.5, label=words.label("samples", "after")
-    )
+    axes.plot(wide["after"], places, "o", color=TREATED, markersize=4.5, label=words.label("samples", "after"))
     axes.axvline(threshold, color="black", linestyle=":", linewidth=1.1)
     axes.set_yticks(places, [words.column(name) for name in wide.index], fontsize=7.5)
     axes.set_ylim(-0.8, len(wide) - 0.2)
@@ -230,9 +218,7 @@ def correlations(results: Results, words: Words, factors: list[str], kinds: list
     values = np.array(
         [
             [
-                rows[
-                    (rows.estimator == kind) & (rows.specification == given) & (rows.factor == factor)
-                ].estimate.item()
+                rows[(rows.estimator == kind) & (rows.specification == given) & (rows.factor == factor)].estimate.item()
                 for kind, given in kinds
             ]
             for factor in factors

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import StudyError
-from pipeline.present.report import TEMPLATES
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -45,23 +44,3 @@ def execute(source: Path, folder: Path) -> NotebookNode:
         cell["id"] = f"cell-{place:02d}"
         cell["metadata"] = {}
     return notebook
-
-
-def to_html(notebook: Path, title: str, language: str) -> str:
-    """Return an executed notebook as one HTML page in the report's style."""
-    import pypandoc
-
-    return pypandoc.convert_file(
-        str(notebook),
-        "html5",
-        format="ipynb",
-        extra_args=[
-            "--standalone",
-            "--embed-resources",
-            "--toc",
-            "--wrap=none",
-            f"--template={TEMPLATES / 'report.html'}",
-            f"--metadata=pagetitle:{title}",
-            f"--metadata=lang:{language}",
-        ],
-    )

@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 import jinja2
 
-from pipeline.core import store
 from pipeline.core.params import BLOCKS, Params, Study, construct
 from pipeline.core.results import Results
 from pipeline.present import tables
@@ -25,6 +24,17 @@ Flavour = Literal["markdown", "pandoc"]
 """markdown: as a code host shows it. pandoc: with blocks around figures and tables, for HTML and PDF."""
 
 
+def effect_row(results: Results, factor: str, rung: str) -> Any:
+    """Return the linear probability model's row of a factor on a rung, in percentage points of default."""
+    return results.one(
+        stage="regress",
+        estimator="linear_probability",
+        estimand="risk_difference",
+        factor=factor,
+        specification=rung,
+    )
+
+
 class Effects:
     """Sentences about effects, whose wording follows sign and interval of the row that they speak of."""
 
@@ -34,24 +44,14 @@ class Effects:
         self._words = words
         self._level = f"{100 * level:g}"
 
-    def row(self, factor: str, rung: str) -> Any:
-        """Return the linear probability model's row of a factor on a rung, in percentage points of default."""
-        return self._results.one(
-            stage="regress",
-            estimator="linear_probability",
-            estimand="risk_difference",
-            factor=factor,
-            specification=rung,
-        )
-
     def direction(self, factor: str, rung: str) -> Literal["lower", "higher", "none"]:
         """Say whether the interval lies below zero, above it, or holds it."""
-        row = self.row(factor, rung)
+        row = effect_row(self._results, factor, rung)
         return "lower" if row.ci_high < 0 else "higher" if row.ci_low > 0 else "none"
 
     def sentence(self, factor: str, rung: str) -> str:
         """Return the sentence on a factor's effect, without a full stop."""
-        row, direction = self.row(factor, rung), self.direction(factor, rung)
+        row, direction = effect_row(self._results, factor, rung), self.direction(factor, rung)
         # "Less default" carries the sign in its words, so the numbers beside it lose theirs.
         estimate, low, high = row.estimate, row.ci_low, row.ci_high
         if direction == "lower":
@@ -80,9 +80,7 @@ def findings(results: Results, words: Words, params: Params, study: str) -> Find
     effects = Effects(results, words, params.inference.level)
     factor = protocol.treatment.factor
     last = list(rungs_of(protocol))[-1]
-    verdict = {"lower": "supported", "higher": "contradicted", "none": "inconclusive"}[
-        effects.direction(factor, last)
-    ]
+    verdict = {"lower": "supported", "higher": "contradicted", "none": "inconclusive"}[effects.direction(factor, last)]
     lead = _render(
         words.text(f"claims.{verdict}"),
         claim=words.text("claim"),
@@ -121,8 +119,8 @@ def largest_difference(results: Results, sample: str) -> Any:
 
 
 def lower_first(sentence: str) -> str:
-    """Return a sentence that goes on after a colon or a comma."""
-    return sentence[0].lower() + sentence[1:]
+    """Return a sentence or label as it reads inside a sentence; abbreviations such as GDP stay as they are."""
+    return sentence if sentence[1:2].isupper() else sentence[0].lower() + sentence[1:]
 
 
 def _render(template: str, **context: Any) -> str:
@@ -197,19 +195,16 @@ class Page:
             "correlations": lambda: tables.correlations(results, words, factors, correlation_kinds(protocol)),
         }
         for kind in ("linear", "odds", "marginal"):
-            make[kind] = lambda kind=kind: tables.ladder(
-                results, words, factors, list(all_rungs), all_rungs, kind
-            )
+            make[kind] = lambda kind=kind: tables.ladder(results, words, factors, list(all_rungs), all_rungs, kind)
         return self._block("table", make[name](), self.text(f"tables.{name}"), TABLE_STAGES[name])
 
     def _sources_table(self) -> str:
         rows = [
-            [f"[{source.title}]({source.licence_page})", source.measures.what.strip(), source.licence]
+            [source.title, source.measures.what.strip(), f"[{source.licence}]({source.licence_page})"]
             for source in self._sources
         ]
-        return tables.markdown(
-            [self._words.text(f"columns.{name}") for name in ("source", "measures", "licence")], rows
-        )
+        header = [self._words.text(f"columns.{name}") for name in ("source", "measures", "licence")]
+        return tables.markdown(header, rows, prose=True)
 
     def _block(self, kind: Literal["figure", "table"], body: str, caption: str, stage: str) -> str:
         self._numbers[kind] += 1
@@ -250,20 +245,26 @@ class Page:
             year, number = text.split("-")
             return f"{words.text('months')[int(number) - 1]} {year}"
 
+        def following(text: str) -> str:
+            year, number = map(int, text.split("-"))
+            return f"{year + number // 12}-{number % 12 + 1:02d}"
+
         def counted(number: float) -> str:
             known = words.text("counting")
             return known[int(number)] if number == int(number) and number < len(known) else f"{number:g}"
 
         def listed(names: list[str]) -> str:
             labels = [lower_first(words.label("columns", name)) for name in names]
-            return (
-                f"{', '.join(labels[:-1])} {words.text('and')} {labels[-1]}" if len(labels) > 1 else labels[0]
-            )
+            return f"{', '.join(labels[:-1])} {words.text('and')} {labels[-1]}" if len(labels) > 1 else labels[0]
 
         def flow(reason: str, what: str, outcome: str = "all") -> str:
             row = results.one(estimator="sample_flow", factor=reason, estimand=what, outcome=outcome)
             return whole(row.estimate)
 
+        grades = results.where(estimator="default_rate")
+        grades = grades[
+            grades["factor"].str.startswith("credit_grade[") & grades["specification"].str.startswith("before")
+        ]
         edges = protocol.doses.get(protocol.treatment.factor)
         context: dict[str, Any] = {
             "study": self._study,
@@ -271,8 +272,10 @@ class Page:
             "rate": rate,
             "flow": flow,
             "month": month,
+            "following": following,
             "counted": counted,
             "listed": listed,
+            "grades": list(grades.sort_values("specification")["factor"]),
             "label": lambda name: words.label("columns", name),
             "effect": self._effects.sentence,
             "lower_first": lower_first,
@@ -296,6 +299,8 @@ class Page:
         if edges:
             context["last_dose"] = f"{protocol.treatment.factor}[{edges[-1]:g}+]"
             context["last_dose_from"] = counted(edges[-1])
+        last = effect_row(results, "treated", context["last_rung"])
+        context["absorbed"] = listed(last.note.split(": ")[1].split(", ")) if last.note else ""
         for sample in ("before", "after"):
             row = largest_difference(results, sample)
             context[f"largest_difference_{sample}"] = fixed(abs(row["estimate"]), 3)
@@ -329,14 +334,17 @@ TABLE_STAGES = {
 PANDOC = "markdown-implicit_figures-smart-tex_math_dollars"
 
 
-def write_html(page: str, title: str, language: str, folder: Path, path: Path) -> None:
-    """Turn the report (pandoc flavour) into one HTML file with everything in it; images are read from `folder`."""
+def to_html(page: str, form: str, title: str, words: Words, resources: Path) -> str:
+    """Turn a page (`form` is pandoc's name for what it is written in) into one HTML file with everything in it.
+
+    Images are read from the folder `resources`.
+    """
     import pypandoc
 
-    html = pypandoc.convert_text(
+    return pypandoc.convert_text(
         page,
         "html5",
-        format=PANDOC,
+        format=form,
         extra_args=[
             "--standalone",
             "--embed-resources",
@@ -345,15 +353,15 @@ def write_html(page: str, title: str, language: str, folder: Path, path: Path) -
             "--wrap=none",
             "--columns=1000",
             f"--template={TEMPLATES / 'report.html'}",
-            f"--resource-path={folder}",
+            f"--resource-path={resources}",
             f"--metadata=pagetitle:{title}",
-            f"--metadata=lang:{language}",
+            f"--metadata=lang:{words.language}",
+            f"--variable=toc-title:{words.text('headings.contents')}",
         ],
     )
-    store.write_text(path, html)
 
 
-def write_pdf(page: str, title: str, language: str, folder: Path, path: Path) -> None:
+def to_pdf(page: str, title: str, words: Words, resources: Path) -> bytes:
     """Turn the report (pandoc flavour) into PDF through typst, with typst's own fonts and no date in the file."""
     import pypandoc
     import typst
@@ -368,12 +376,11 @@ def write_pdf(page: str, title: str, language: str, folder: Path, path: Path) ->
             "--columns=1000",
             f"--template={TEMPLATES / 'report.typ'}",
             f"--metadata=pagetitle:{title}",
-            f"--metadata=lang:{language}",
+            f"--metadata=lang:{words.language}",
         ],
     )
     # Typst reads images beside its source.
-    with tempfile.NamedTemporaryFile("w", suffix=".typ", dir=folder, encoding="utf-8") as file:
+    with tempfile.NamedTemporaryFile("w", suffix=".typ", dir=resources, encoding="utf-8") as file:
         file.write(source)
         file.flush()
-        pdf = typst.compile(file.name, root=str(folder), ignore_system_fonts=True, timestamp=0)
-    store.write_bytes(path, pdf)
+        return typst.compile(file.name, root=str(resources), ignore_system_fonts=True, timestamp=0)

@@ -11,13 +11,13 @@ from pipeline.present.words import Words, split
 INDENT = "\N{EM SPACE}"
 
 
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """Lay out a pipe table: the first column to the left, the others to the right."""
+def markdown(header: list[str], rows: list[list[str]], *, prose: bool = False) -> str:
+    """Lay out a pipe table: the first column to the left and the others, unless they hold prose, to the right."""
 
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    rule = "|" + "|".join(":--" if place == 0 else "--:" for place in range(len(header))) + "|"
+    rule = "|" + "|".join(":--" if prose or place == 0 else "--:" for place in range(len(header))) + "|"
     return "\n".join([line(header), rule, *(line(row) for row in rows)])
 
 
@@ -101,8 +101,7 @@ def correlations(results: Results, words: Words, factors: list[str], kinds: list
     body = []
     for factor in factors:
         rows = [
-            results.one(stage="correlate", estimator=kind, specification=given, factor=factor)
-            for kind, given in kinds
+            results.one(stage="correlate", estimator=kind, specification=given, factor=factor) for kind, given in kinds
         ]
         body.append([words.label("columns", factor), *(fixed(row.estimate, 3) for row in rows)])
         body.append(["", *(f"[{fixed(row.ci_low, 3)}, {fixed(row.ci_high, 3)}]" for row in rows)])
@@ -119,7 +118,7 @@ def ladder(
     blocks: dict[str, list[str]],
     kind: str,
 ) -> str:
-    """A journal table: factors down, rungs across, and beneath them what each rung holds.
+    """Lay out a journal table: factors down, rungs across, and beneath them what each rung holds.
 
     `kind` is ``linear``, ``odds`` or ``marginal``; `blocks` maps each rung to the blocks of controls it has.
     """

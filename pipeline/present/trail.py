@@ -12,9 +12,7 @@ from pipeline.core.errors import StudyError
 class Trail:
     """What dvc.yaml says of each stage: its description, files and parameters."""
 
-    def __init__(
-        self, study: str, pipeline: Path = Path("dvc.yaml"), choices: Path = Path("params.yaml")
-    ) -> None:
+    def __init__(self, study: str, pipeline: Path = Path("dvc.yaml"), choices: Path = Path("params.yaml")) -> None:
         """Read the pipeline and the parameters as they stand."""
         self._study = study
         self._stages = params.read(pipeline)["stages"]

@@ -17,6 +17,7 @@ class Words:
 
     def __init__(self, language: str, study: str) -> None:
         """Read the common words of a language and those of a study."""
+        self.language = language
         self._common = params.read(FOLDER / language / "common.yaml")
         self._study = params.read(FOLDER / language / f"{study}.yaml")
         self._where = f"pipeline/present/words/{language}"

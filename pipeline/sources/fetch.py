@@ -225,9 +225,7 @@ def _receive(session: requests.Session, file: SourceFile, part: Path) -> None:
         start = start if resumed else 0
         with (
             part.open("ab" if resumed else "wb") as handle,
-            tqdm(
-                desc=file.name, initial=start, total=file.bytes, unit="B", unit_scale=True, disable=None
-            ) as bar,
+            tqdm(desc=file.name, initial=start, total=file.bytes, unit="B", unit_scale=True, disable=None) as bar,
         ):
             for chunk in response.iter_content(CHUNK):
                 handle.write(chunk)

@@ -76,9 +76,7 @@ def read_rda(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
         return pd.DataFrame(converted)
     except ValueError as error:
-        raise StudyError(
-            f"{path}: a column is longer than another ({error}): leave the odd one out."
-        ) from error
+        raise StudyError(f"{path}: a column is longer than another ({error}): leave the odd one out.") from error
 
 
 def read_fred_csv(path: Path) -> pd.DataFrame:
@@ -163,9 +161,7 @@ def read_world_bank_csv(path: Path, country_code: str) -> pd.DataFrame:
     except csv.Error as error:
         raise StudyError(f"{path}, line {reader.line_num}: {error}: {again}.") from error
     if country_code not in rows:
-        raise StudyError(
-            f"{path} has no country {_with_nearest(country_code, list(rows))}: correct the code."
-        )
+        raise StudyError(f"{path} has no country {_with_nearest(country_code, list(rows))}: correct the code.")
     line, cells = rows[country_code]
     values = {}
     for heading in sorted(filter(_is_year, header)):
@@ -217,9 +213,7 @@ def _parse(path: Path) -> RObject:
     except FileNotFoundError as error:
         raise StudyError(f"{path} does not exist: fetch it first.") from error
     except Exception as error:  # the parser has no error of its own: a broken file fails in many ways
-        raise StudyError(
-            f"{path} is not a complete R data file (.rda): remove the file and fetch it again."
-        ) from error
+        raise StudyError(f"{path} is not a complete R data file (.rda): remove the file and fetch it again.") from error
 
 
 def _only_data_frame(path: Path, contents: RObject) -> RObject:
@@ -228,14 +222,10 @@ def _only_data_frame(path: Path, contents: RObject) -> RObject:
     objects = dict(_pairs(contents))
     if len(objects) != 1:
         found = ", ".join(objects) or "none"
-        raise StudyError(
-            f"{path} must hold one object and holds {found}: save one data frame with R's save()."
-        )
+        raise StudyError(f"{path} must hold one object and holds {found}: save one data frame with R's save().")
     (name, value), *_ = objects.items()
     if value.info.type is not RObjectType.VEC or "data.frame" not in _classes(value):
-        raise StudyError(
-            f"{path} holds {name}, which is not a data frame: save one data frame with R's save()."
-        )
+        raise StudyError(f"{path} holds {name}, which is not a data frame: save one data frame with R's save().")
     return value
 
 

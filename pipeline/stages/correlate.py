@@ -20,25 +20,19 @@ def run(study: str, params: Params) -> str:
     level = params.inference.level
 
     families: dict[tuple[str, str], dict[str, Correlation]] = {
-        ("point_biserial", "raw"): {
-            name: pearson(factors[name].to_numpy(), default, level) for name in factors
-        },
+        ("point_biserial", "raw"): {name: pearson(factors[name].to_numpy(), default, level) for name in factors},
         ("spearman", "raw"): {name: spearman(factors[name].to_numpy(), default, level) for name in factors},
     }
     for block, terms in protocol.controls.ladder().items():
         design = design_matrix(cohort, terms)
-        families["partial", f"given_{block}"] = partial(
-            factors, cohort["default"], design.matrix.to_numpy(), level
-        )
+        families["partial", f"given_{block}"] = partial(factors, cohort["default"], design.matrix.to_numpy(), level)
 
     rows = [row for (kind, given), found in families.items() for row in _rows(kind, given, found, cohort)]
     results.write(places.results(study, "correlate"), results.table(study, "correlate", rows))
     return f"{len(rows):,} rows"
 
 
-def _rows(
-    kind: str, given: str, found: dict[str, Correlation], cohort: pd.DataFrame
-) -> Iterable[dict[str, Any]]:
+def _rows(kind: str, given: str, found: dict[str, Correlation], cohort: pd.DataFrame) -> Iterable[dict[str, Any]]:
     adjusted = holm([one.p_value for one in found.values()])
     for (factor, one), p_adjusted in zip(found.items(), adjusted, strict=True):
         yield one._asdict() | {

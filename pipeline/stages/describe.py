@@ -32,9 +32,7 @@ def run(study: str, params: Params) -> str:
 
     covariates = [column_of(term) for terms in protocol.controls.ladder().values() for term in terms]
     # Levels of the time effects would be a page of their own; the quarter is an exact key.
-    covariates = [
-        name for name in dict.fromkeys(covariates) if name not in map(column_of, protocol.controls.time)
-    ]
+    covariates = [name for name in dict.fromkeys(covariates) if name not in map(column_of, protocol.controls.time)]
     scored = [term for term in protocol.matching.score if term.startswith("log(")]
     groups = {name: cohort[name] for name in protocol.groups}
     groups |= {name: dose_groups(cohort[name], edges) for name, edges in protocol.doses.items()}
@@ -87,9 +85,7 @@ def _counts(cohort: pd.DataFrame, pairs: pd.DataFrame, strata: pd.DataFrame) -> 
 def _balance(samples: dict[str, pd.DataFrame], covariates: list[str], scored: list[str]) -> Rows:
     scale = None
     for name, loans in samples.items():
-        columns = indicators(loans[covariates]).assign(
-            **{term: np.log(loans[column_of(term)]) for term in scored}
-        )
+        columns = indicators(loans[covariates]).assign(**{term: np.log(loans[column_of(term)]) for term in scored})
         treated = loans["treated"].to_numpy()
         compared = balance(columns, treated, scale)
         scale = compared["scale"]

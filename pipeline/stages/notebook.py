@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pipeline.core import places, store
 from pipeline.core.params import Params
-from pipeline.present.notebook import execute, to_html
+from pipeline.present.notebook import execute
+from pipeline.present.report import to_html
 from pipeline.present.words import Words
 
 
@@ -15,7 +16,9 @@ def run(study: str, params: Params) -> str:
     folder = Path("notebooks")
     executed = execute(folder / "sources" / f"{study}.py", Path.cwd())
     target = folder / f"{study}.ipynb"
-    store.write_text(target, nbformat.writes(executed))
-    title = Words(params.report.language, study).text("title")
-    store.write_text(places.reports(study) / "notebook.html", to_html(target, title, params.report.language))
+    written = nbformat.writes(executed)
+    store.write_text(target, written)
+    words = Words(params.report.language, study)
+    page = to_html(written, "ipynb", words.text("title"), words, folder)
+    store.write_text(places.reports(study) / "notebook.html", page)
     return f"{target}"

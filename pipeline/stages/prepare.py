@@ -8,9 +8,7 @@ from pipeline.core.params import Params
 def run(study: str, params: Params) -> str:
     """Write the cohort, the robustness sample, the sample flow and the quarantined rows."""
     protocol = params.study(study)
-    tables = {
-        name: store.read_parquet(places.interim(study) / f"{name}.parquet") for name in protocol.sources
-    }
+    tables = {name: store.read_parquet(places.interim(study) / f"{name}.parquet") for name in protocol.sources}
     prepared = studies.module(study).prepare(tables, protocol, params.checks)
     folder = places.processed(study)
     store.write_parquet(folder / "cohort.parquet", prepared.cohort)

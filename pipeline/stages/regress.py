@@ -34,9 +34,7 @@ def run(study: str, params: Params) -> str:
     for number, block in enumerate(BLOCKS, start=2):
         if block in ladder:
             rungs.append(
-                Rung(
-                    f"M{number}", cohort, _time_first(ladder[block], protocol.controls.time), protocol.cluster
-                )
+                Rung(f"M{number}", cohort, _time_first(ladder[block], protocol.controls.time), protocol.cluster)
             )
     matched = in_pairs(cohort, pairs)
     on_pairs = [Rung("M6", matched, [], "pair"), Rung("M7", matched, every_term, "pair")]
@@ -60,9 +58,7 @@ def in_pairs(cohort: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """Return the matched loans with the pair they belong to: every treated loan once, with all its controls."""
     pair_of = pd.concat([pairs.set_index("treated")["pair"], pairs.set_index("control")["pair"]])
     pair_of = pair_of[~pair_of.index.duplicated()]
-    return cohort[cohort["loan_id"].isin(pair_of.index)].assign(
-        pair=lambda loans: loans["loan_id"].map(pair_of)
-    )
+    return cohort[cohort["loan_id"].isin(pair_of.index)].assign(pair=lambda loans: loans["loan_id"].map(pair_of))
 
 
 def _time_first(terms: list[str], time: list[str]) -> list[str]:
@@ -80,22 +76,12 @@ def _effects(rung: Rung, factor: str, level: float) -> Iterator[dict[str, Any]]:
         "n": len(rung.loans),
         "n_treated": int(rung.loans["treated"].sum()),
         "n_clusters": clusters.nunique(),
-        "note": f"left out as determined by the other controls: {', '.join(design.dropped)}"
-        if design.dropped
-        else "",
+        "note": f"left out as determined by other controls: {', '.join(design.dropped)}" if design.dropped else "",
     }
     line = linear_probability(default, design.matrix, factor, clusters, level)
-    yield (
-        common
-        | _in_points(line._asdict())
-        | {"estimator": "linear_probability", "estimand": "risk_difference"}
-    )
+    yield (common | _in_points(line._asdict()) | {"estimator": "linear_probability", "estimand": "risk_difference"})
     curve = logit(default, design.matrix, factor, clusters, level)
-    yield (
-        common
-        | curve.odds_ratio._asdict()
-        | {"estimator": "logit", "estimand": "odds_ratio", "unit": "ratio"}
-    )
+    yield (common | curve.odds_ratio._asdict() | {"estimator": "logit", "estimand": "odds_ratio", "unit": "ratio"})
     marginal = curve.average_marginal_effect._asdict()
     yield common | _in_points(marginal) | {"estimator": "logit", "estimand": "average_marginal_effect"}
 

@@ -2,19 +2,19 @@
 
 import shutil
 
-import pandas as pd
-
 from pipeline.core import places, results, store
-from pipeline.core.params import Params
+from pipeline.core.params import Params, Study
 from pipeline.present import figures
 from pipeline.present.report import (
+    PANDOC,
     Page,
     correlation_kinds,
+    effect_row,
     findings,
     largest_difference,
     rungs_of,
-    write_html,
-    write_pdf,
+    to_html,
+    to_pdf,
 )
 from pipeline.present.trail import Trail
 from pipeline.present.words import Words
@@ -45,38 +45,33 @@ def run(study: str, params: Params) -> str:
 
     sources = [load_source(name) for name in protocol.sources]
     trail = Trail(study)
-    language, title = params.report.language, words.text("title")
-    store.write_text(
-        folder / "report.md", Page(rows, params, study, words, trail, sources, "markdown").render()
-    )
+    title = words.text("title")
+    store.write_text(folder / "report.md", Page(rows, params, study, words, trail, sources, "markdown").render())
     page = Page(rows, params, study, words, trail, sources, "pandoc").render()
-    write_html(page, title, language, folder, folder / "report.html")
-    write_pdf(page, title, language, folder, folder / "report.pdf")
+    store.write_text(folder / "report.html", to_html(page, PANDOC, title, words, folder))
+    store.write_bytes(folder / "report.pdf", to_pdf(page, title, words, folder))
 
     found = findings(rows, words, params, study)
-    store.write_text(
-        folder / "findings.txt", "\n".join([found.lead, *(f"- {sentence}" for sentence in found.others)])
+    store.write_text(folder / "findings.txt", "\n".join([found.lead, *(f"- {sentence}" for sentence in found.others)]))
+    effects = rows.where(stage="regress", estimator="linear_probability", specification=rungs)
+    results.write(folder / "headline.csv", effects[effects["factor"] == "treated"])
+    store.write_json(
+        folder / "metrics.json",
+        _metrics(study, rows, protocol),
     )
-    headline = rows.where(stage="regress", estimator=["linear_probability"])
-    headline = headline[~headline["specification"].str.startswith("R")]
-    results.write(folder / "headline.csv", headline)
-    store.write_json(folder / "metrics.json", _metrics(study, rows, headline))
     return f"{folder / 'report.html'}"
 
 
-def _metrics(study: str, rows: results.Results, headline: pd.DataFrame) -> dict[str, dict[str, object]]:
+def _metrics(study: str, rows: results.Results, protocol: Study) -> dict[str, dict[str, object]]:
     """Return what `dvc metrics diff` compares: effects in percentage points, with intervals, and the balance."""
     metrics: dict[str, object] = {}
-    for row in headline.itertuples():
-        if row.factor == "treated" or row.specification in ("M1", "M5"):
-            effect = {"points": row.estimate, "ci_low": row.ci_low, "ci_high": row.ci_high}
-            metrics[f"{row.factor} {row.specification}"] = effect
+    names = {"M1": "raw", list(rungs_of(protocol))[-1]: "all controls", "M6": "matched pairs"}
+    for factor in ("treated", protocol.treatment.factor):
+        for rung, name in names.items():
+            row = effect_row(rows, factor, rung)
+            metrics[f"{factor}, {name}"] = {"points": row.estimate, "ci_low": row.ci_low, "ci_high": row.ci_high}
     for sample in ("before", "after"):
-        metrics[f"largest difference {sample} matching"] = abs(
-            float(largest_difference(rows, sample)["estimate"])
-        )
+        metrics[f"largest difference {sample} matching"] = abs(float(largest_difference(rows, sample)["estimate"]))
     for name in ("loans", "defaults", "treated", "matched_treated"):
-        metrics[f"number of {name.replace('_', ' ')}"] = int(
-            rows.one(estimator="count", factor=name).estimate
-        )
+        metrics[f"number of {name.replace('_', ' ')}"] = int(rows.one(estimator="count", factor=name).estimate)
     return {study: metrics}

@@ -15,9 +15,7 @@ def indicators(covariates: pd.DataFrame) -> pd.DataFrame:
             parts.append(column.astype(float))
         else:
             parts.append(
-                pd.get_dummies(column, dtype=float).rename(
-                    columns=lambda level, name=name: f"{name}[{level}]"
-                )
+                pd.get_dummies(column, dtype=float).rename(columns=lambda level, name=name: f"{name}[{level}]")
             )
     return pd.concat(parts, axis=1)
 

@@ -25,9 +25,7 @@ def _with_interval(r: float, variance: float, level: float) -> Correlation:
     z, error = np.arctanh(r), np.sqrt(variance)
     half = norm.ppf(0.5 + level / 2) * error
     p_value = 2 * norm.sf(abs(z) / error)
-    return Correlation(
-        r, error * (1 - r**2), float(np.tanh(z - half)), float(np.tanh(z + half)), float(p_value)
-    )
+    return Correlation(r, error * (1 - r**2), float(np.tanh(z - half)), float(np.tanh(z + half)), float(p_value))
 
 
 def pearson(factor: np.ndarray, outcome: np.ndarray, level: float, controls: int = 0) -> Correlation:
@@ -48,9 +46,7 @@ def spearman(factor: np.ndarray, outcome: np.ndarray, level: float) -> Correlati
     return _with_interval(r, (1 + r**2 / 2) / (len(factor) - 3), level)
 
 
-def partial(
-    factors: pd.DataFrame, outcome: pd.Series, controls: np.ndarray, level: float
-) -> dict[str, Correlation]:
+def partial(factors: pd.DataFrame, outcome: pd.Series, controls: np.ndarray, level: float) -> dict[str, Correlation]:
     """Partial correlation of each factor with the outcome given `controls`.
 
     `controls` is a design matrix (loans x columns, with intercept, of full rank). Factor and outcome are replaced by
@@ -60,8 +56,7 @@ def partial(
     basis, _ = np.linalg.qr(controls)
     rest = both - basis @ (basis.T @ both)
     return {
-        name: pearson(rest[:, place], rest[:, -1], level, controls.shape[1] - 1)
-        for place, name in enumerate(factors)
+        name: pearson(rest[:, place], rest[:, -1], level, controls.shape[1] - 1) for place, name in enumerate(factors)
     }
 
 

@@ -26,12 +26,10 @@ def term_values(frame: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
     for term in terms:
         name = column_of(term)
         if name not in frame:
-            raise StudyError(
-                f"the cohort has no column '{name}', which the term {term} in params.yaml asks for."
-            )
+            raise StudyError(f"the cohort has no column '{name}', which the term {term} in params.yaml asks for.")
         if frame[name].isna().any():
             raise StudyError(
-                f"column '{name}' has {int(frame[name].isna().sum())} missing values; drop or fill them in the preparation."
+                f"column '{name}' has {int(frame[name].isna().sum())} missing values: drop or fill them in preparation."
             )
         if term != name and (frame[name] <= 0).any():
             raise StudyError(
@@ -73,10 +71,21 @@ def design_matrix(frame: pd.DataFrame, terms: Sequence[str]) -> Design:
 def independent(matrix: np.ndarray, tolerance: float = 1e-8) -> np.ndarray:
     """Return which columns (boolean) are not linear combinations of the columns to their left.
 
-    From the R factor of a QR decomposition of the columns scaled to unit length: |R_jj| is the length of what the
-    columns before j leave of column j (Golub & Van Loan, Matrix Computations, section 5.2).
+    Columns are scaled to unit length. In a QR decomposition |R_jj| is the length of what the columns before j leave of
+    column j (Golub & Van Loan, Matrix Computations, section 5.2); that holds up to the first dependent column, so this
+    one is left out and the decomposition of the rest begins again, on the small factor R.
     """
     length = np.linalg.norm(matrix, axis=0)
-    scaled = matrix / np.where(length > 0, length, 1)
-    rest = np.abs(np.diag(np.linalg.qr(scaled, mode="r")))
-    return (rest > tolerance) & (length > 0)
+    kept = length > 0
+    rest = np.linalg.qr(matrix[:, kept] / length[kept], mode="r")
+    places = np.flatnonzero(kept)
+    while True:
+        diagonal = np.abs(np.diag(rest))
+        dependent = np.flatnonzero(diagonal <= tolerance)
+        # Columns beyond the number of rows have no place on the diagonal: the columns before them span everything.
+        first = dependent[0] if len(dependent) else len(diagonal)
+        if first == len(places):
+            return kept
+        kept[places[first]] = False
+        places = np.delete(places, first)
+        rest = np.linalg.qr(np.delete(rest, first, axis=1), mode="r")

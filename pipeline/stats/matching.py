@@ -17,6 +17,10 @@ from pipeline.core.errors import StudyError
 SCORE_DECIMALS = 6
 """Decimals to which the score's logit is rounded: closer scores are ties, on every machine the same ones."""
 
+CERTAIN = 20.0
+"""A fitted logit beyond this (a probability within two billionths of certainty) means that the likelihood has no
+maximum: coefficients run off to infinity because a covariate tells the arms apart without error."""
+
 DISTANCE_DECIMALS = 9
 """Decimals to which distances are rounded: clears what subtraction leaves of equal distances."""
 
@@ -36,23 +40,21 @@ def propensity_logit(covariates: pd.DataFrame, treated: np.ndarray) -> np.ndarra
         raise StudyError(
             f"all {len(treated)} loans are in one arm: nothing can be matched; check the treatment rule in params.yaml."
         )
-    spread = covariates.std()
-    if (spread == 0).any():
-        raise StudyError(
-            f"covariates of the propensity score are constant: {', '.join(covariates.columns[spread == 0])}."
-        )
+    constant = covariates.max() == covariates.min()
+    if constant.any():
+        raise StudyError(f"covariates of the propensity score are constant: {', '.join(covariates.columns[constant])}.")
     # Standardising changes no fitted value and lets Newton's method converge in a few steps.
-    standardised = ((covariates - covariates.mean()) / spread).to_numpy()
+    standardised = ((covariates - covariates.mean()) / covariates.std()).to_numpy()
     model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10, max_iter=100)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
-        try:
-            model.fit(standardised, treated)
-        except ConvergenceWarning as warning:
-            raise StudyError(
-                "the propensity score has no maximum: its covariates separate the two arms; leave one out."
-            ) from warning
-    return np.round(model.decision_function(standardised), SCORE_DECIMALS)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(standardised, treated)
+    logit = model.decision_function(standardised)
+    if model.n_iter_[0] == model.max_iter or np.abs(logit).max() > CERTAIN:
+        raise StudyError(
+            "the propensity score has no maximum likelihood: its covariates separate the two arms; leave one out."
+        )
+    return np.round(logit, SCORE_DECIMALS)
 
 
 class Matches(NamedTuple):
@@ -113,10 +115,10 @@ def nearest_neighbour(
         if low == high:
             continue
         seekers = choosing[start:end]
-        pool = _Pool(score[free[low:high]], free[low:high], rank)
+        pool = _Pool(score[free[low:high]], free[low:high], rank, limit)
         wanted = list(zip(seekers.tolist(), score[seekers].tolist(), rank[seekers].tolist(), strict=True))
         for _ in range(ratio):
-            for seeker, control in match_stratum(wanted, pool, limit):
+            for seeker, control in match_stratum(wanted, pool):
                 chosen_treated.append(seeker)
                 chosen_control.append(control)
     found_treated = np.array(chosen_treated, dtype=np.int64)
@@ -129,15 +131,14 @@ _Seekers = list[tuple[int, float, int]]
 """Treated loans of a stratum in the order in which they choose: row, score, rank of the identifier."""
 
 
-def _in_turn(seekers: _Seekers, pool: _Pool, limit: float) -> Iterator[tuple[int, int]]:
+def _in_turn(seekers: _Seekers, pool: _Pool) -> Iterator[tuple[int, int]]:
     """Let each treated loan take the nearest free control when its turn comes."""
     for row, value, _ in seekers:
-        distance, _, group = pool.nearest(value)
-        if distance <= limit:
-            yield row, pool.take(group)
+        if found := pool.nearest(value):
+            yield row, pool.take(found.group)
 
 
-def _closest_first(seekers: _Seekers, pool: _Pool, limit: float) -> Iterator[tuple[int, int]]:
+def _closest_first(seekers: _Seekers, pool: _Pool) -> Iterator[tuple[int, int]]:
     """Form the closest pair that is left, again and again.
 
     A loan's distance to the nearest free control only grows while others are taken, so a queue of distances in which
@@ -145,18 +146,15 @@ def _closest_first(seekers: _Seekers, pool: _Pool, limit: float) -> Iterator[tup
     """
     queue = []
     for row, value, rank in seekers:
-        distance, control, group = pool.nearest(value)
-        if distance <= limit:
-            queue.append((distance, rank, control, group, row, value))
+        if found := pool.nearest(value):
+            queue.append((found.distance, rank, row, value, found))
     heapq.heapify(queue)
     while queue:
-        _, rank, control, group, row, value = heapq.heappop(queue)
-        if pool.offers(group, control):
-            yield row, pool.take(group)
-            continue
-        distance, control, group = pool.nearest(value)
-        if distance <= limit:
-            heapq.heappush(queue, (distance, rank, control, group, row, value))
+        _, rank, row, value, found = heapq.heappop(queue)
+        if pool.still_offers(found):
+            yield row, pool.take(found.group)
+        elif found := pool.nearest(value):
+            heapq.heappush(queue, (found.distance, rank, row, value, found))
 
 
 def _bounds(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -167,12 +165,23 @@ def _bounds(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return starts, np.append(starts[1:], len(labels))
 
 
+class _Candidate(NamedTuple):
+    """A free control that is nearest to some score."""
+
+    distance: float
+    rank: int
+    """Rank of its identifier."""
+    group: int
+    """Place of its score among the stratum's distinct scores."""
+
+
 class _Pool:
     """The free controls of a stratum, grouped by score."""
 
-    def __init__(self, score: np.ndarray, rows: np.ndarray, rank: np.ndarray) -> None:
-        """Take controls sorted by score, then identifier."""
+    def __init__(self, score: np.ndarray, rows: np.ndarray, rank: np.ndarray, limit: float) -> None:
+        """Take controls sorted by score, then identifier, and the distance beyond which none is offered."""
         starts, ends = _bounds(score)
+        self.limit = limit
         self.scores: list[float] = score[starts].tolist()
         self.rows: list[int] = rows.tolist()
         self.ranks: list[int] = rank[rows].tolist()
@@ -184,8 +193,8 @@ class _Pool:
         self.left = list(range(len(self.scores) + 1))
         self.right = list(range(len(self.scores) + 1))
 
-    def nearest(self, value: float) -> tuple[float, int, int]:
-        """Return distance, identifier's rank and score group of the nearest free control (infinity: none is left)."""
+    def nearest(self, value: float) -> _Candidate | None:
+        """Return the nearest free control, or None when none is left within the limit."""
         scores = self.scores
         position = bisect_left(scores, value)
         above = _find(self.right, position)
@@ -193,17 +202,19 @@ class _Pool:
         # Rounded as scores are, so that equally far is equally far.
         up = round(scores[above] - value, DISTANCE_DECIMALS) if above < len(scores) else math.inf
         down = round(value - scores[below], DISTANCE_DECIMALS) if below >= 0 else math.inf
-        if up == down == math.inf:
-            return math.inf, -1, -1
+        distance = min(up, down)
+        if distance == math.inf or distance > self.limit:
+            return None
         if up == down:
             group = min(above, below, key=lambda side: self.ranks[self.next[side]])
         else:
             group = above if up < down else below
-        return min(up, down), self.ranks[self.next[group]], group
+        return _Candidate(distance, self.ranks[self.next[group]], group)
 
-    def offers(self, group: int, rank: int) -> bool:
-        """Say whether the control of this rank is the next that its score group offers."""
-        return self.next[group] < self.end[group] and self.ranks[self.next[group]] == rank
+    def still_offers(self, found: _Candidate) -> bool:
+        """Say whether a control that was found before is still the next of its score."""
+        group = found.group
+        return self.next[group] < self.end[group] and self.ranks[self.next[group]] == found.rank
 
     def take(self, group: int) -> int:
         """Take the next control of a score group off the pool and return its row."""

@@ -57,9 +57,7 @@ class LogitEffects(NamedTuple):
     """Of one unit more on the probability of the outcome, averaged over the loans."""
 
 
-def logit(
-    outcome: pd.Series, design: pd.DataFrame, factor: str, clusters: pd.Series, level: float
-) -> LogitEffects:
+def logit(outcome: pd.Series, design: pd.DataFrame, factor: str, clusters: pd.Series, level: float) -> LogitEffects:
     """Fit a logistic regression by maximum likelihood and return the effect of `factor`.
 
     Arguments and errors as in `linear_probability`. The marginal effect of a 0/1 factor is the mean difference

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.core.errors import StudyError
 from pipeline.sources import readers
 
 STATES = {
@@ -79,14 +80,18 @@ def join(loans: pd.DataFrame, tables: Mapping[str, pd.DataFrame], lags: Mapping[
     counts as known ``lags[series]`` months after its period ended, and a loan gets the latest known one; where no
     value is known yet the result is missing. Same index as `loans`, one float column (percent) a series.
     """
+    names = {source: next(iter(set(table.columns) - {"region", "period_end"})) for source, table in tables.items()}
+    if set(names.values()) != set(lags):
+        raise StudyError(
+            f"release_lag_months must hold one lag for each of {', '.join(sorted(names.values()))}, "
+            f"and holds {', '.join(sorted(lags))}."
+        )
     months = loans["origination_date"].dt.to_period("M").astype("int64").rename("month")
     known = pd.DataFrame(index=loans.index)
-    for table in tables.values():
-        (name,) = set(table.columns) - {"region", "period_end"}
+    for source, table in tables.items():
+        name = names[source]
         by = ["region"] if "region" in table else []
-        series = table.assign(
-            month=pd.PeriodIndex(table["period_end"], freq="M").astype("int64") + lags[name]
-        )
+        series = table.assign(month=pd.PeriodIndex(table["period_end"], freq="M").astype("int64") + lags[name])
         wanted = loans[by].assign(month=months, row=range(len(loans)))
         if by:
             wanted["region"] = wanted["region"].astype(str)

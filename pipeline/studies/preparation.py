@@ -64,8 +64,7 @@ def stop_if_too_many(checked: Checked, rows: int, checks: Checks, table: str) ->
     share = len(checked.quarantined) / max(rows, 1)
     if share > checks.quarantine_share:
         broken = "; ".join(
-            f"{case.column} {case.rule}: {case.rows} rows ({case.first_five})"
-            for case in checked.failures.itertuples()
+            f"{case.column} {case.rule}: {case.rows} rows ({case.first_five})" for case in checked.failures.itertuples()
         )
         raise StudyError(
             f"{table}: {len(checked.quarantined)} of {rows} rows break a data rule, more than checks.quarantine_share "

@@ -85,9 +85,7 @@ def loans() -> Frame:
             "verified": masked([True, False, True], [False, False, True], bool),
             "issued": Classed(np.array([14944.0, R_FLOAT_NA, -1.0])),
             "first_credit": Classed(np.array([0.0, 1.0, np.inf])),
-            "purpose": Classed(
-                masked([1, 0, 2], [False, True, False], np.int32), "factor", text("car", "房屋")
-            ),
+            "purpose": Classed(masked([1, 0, 2], [False, True, False], np.int32), "factor", text("car", "房屋")),
         }
     )
 
@@ -181,9 +179,7 @@ def test_a_single_object_file_is_no_rda(tmp_path):
         read_rda(tmp_path / "loans.rda", ["a"])
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"loan,amount\n1,2\n", b"\x1f\x8b", gzip.compress(b"RDX2\nX\n"), b"RDX9\n"]
-)
+@pytest.mark.parametrize("content", [b"", b"loan,amount\n1,2\n", b"\x1f\x8b", gzip.compress(b"RDX2\nX\n"), b"RDX9\n"])
 def test_what_is_no_r_file(tmp_path, content):
     path = tmp_path / "a.rda"
     path.write_bytes(content)

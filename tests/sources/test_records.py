@@ -110,9 +110,7 @@ def test_an_unknown_source_offers_the_nearest():
 def test_a_file_is_found_by_name():
     source = load_source("lendingclub")
     assert source.file("LendingClubData_2009.rda").rows == 5281
-    with pytest.raises(
-        StudyError, match=r"'LendingClubData_2019\.rda': use one of .*LendingClubData_2018\.rda"
-    ):
+    with pytest.raises(StudyError, match=r"'LendingClubData_2019\.rda': use one of .*LendingClubData_2018\.rda"):
         source.file("LendingClubData_2019.rda")
 
 

@@ -1,4 +1,4 @@
-"""Lending Club: do borrowers who exchange dated messages before funding default less?
+"""Lending Club: default of borrowers who exchanged dated messages before funding.
 
 Raw data: the platform's public loan statistics (2018Q3 release). One row a loan; all loans of 2007-2011 have ended.
 """
@@ -85,6 +85,14 @@ RAW = pa.DataFrameSchema(
 )
 """The columns that the study uses and the rules they must meet. Names, zip codes and job titles are not read."""
 
+FACTORS = (
+    "communication_frequency",
+    "communication_frequency_days",
+    "information_sharing",
+    "information_sharing_words",
+)
+"""What the platform lets one measure; params.yaml says which of them the study looks at."""
+
 STUDY_COLUMNS = {
     "income": pa.Column(float, pa.Check.gt(0)),
     "debt_to_income": pa.Column(float),
@@ -100,7 +108,10 @@ STUDY_COLUMNS = {
 }
 
 STAMP = re.compile(r"added on (\d{2})/(\d{2})/(\d{2})")
-MARKUP = re.compile(r"Borrower added on \d{2}/\d{2}/\d{2} >|<br\s*/?>")
+MESSAGE = re.compile(r"(?=Borrower added on \d{2}/\d{2}/\d{2})")
+"""Where one message ends and the next begins."""
+MARKUP = re.compile(r"Borrower added on \d{2}/\d{2}/\d{2} >|<br\s*/?>|\bnull$")
+"""What the platform put around the borrower's words; ``null`` stands for an empty field."""
 
 
 class Eligibility(Section):
@@ -139,19 +150,34 @@ def read(source: str, paths: Sequence[Path]) -> pd.DataFrame:
     return raw
 
 
-def messages(description: pd.Series, origination: pd.Series) -> pd.DataFrame:
-    """Count the dated messages in each loan's description.
+def without_late_messages(description: pd.Series, origination: pd.Series) -> pd.Series:
+    """Return each loan's description without the messages dated after its month of origination.
 
-    A message counts when its stamp ("added on MM/DD/YY") lies in the month of origination or before; a later one
-    could be an answer to how the loan went. Returns ``communication_frequency`` (messages) and
-    ``communication_frequency_days`` (distinct dates), same index, zero where there is none.
+    A later message could be an answer to how the loan went, and must reach no factor.
+    """
+
+    def early(text: str, month: str) -> str:
+        kept = []
+        for part in MESSAGE.split(text):
+            stamp = STAMP.search(part)
+            if stamp is None or f"20{stamp[3]}-{stamp[1]}" <= month:
+                kept.append(part)
+        return "".join(kept)
+
+    months = origination.loc[description.index].dt.strftime("%Y-%m")
+    texts = description.fillna("").astype(str)
+    return pd.Series([early(text, month) for text, month in zip(texts, months, strict=True)], description.index)
+
+
+def messages(description: pd.Series) -> pd.DataFrame:
+    """Count the dated messages ("added on MM/DD/YY") in each loan's description.
+
+    Returns ``communication_frequency`` (messages) and ``communication_frequency_days`` (distinct dates), same index,
+    zero where there is none. A date that no calendar has is no message.
     """
     stamps = description.fillna("").astype(str).str.extractall(STAMP)
-    dates = pd.to_datetime("20" + stamps[2] + "-" + stamps[0] + "-" + stamps[1], errors="coerce")
-    loan = stamps.index.get_level_values(0)
-    in_time = dates.dt.to_period("M").to_numpy() <= origination.dt.to_period("M").loc[loan].to_numpy()
-    dates, loan = dates[in_time], loan[in_time]
-    by_loan = dates.groupby(loan)
+    dates = pd.to_datetime("20" + stamps[2] + stamps[0] + stamps[1], format="%Y%m%d", errors="coerce").dropna()
+    by_loan = dates.groupby(level=0)
     counts = pd.DataFrame(
         {"communication_frequency": by_loan.size(), "communication_frequency_days": by_loan.nunique()}
     )
@@ -159,7 +185,7 @@ def messages(description: pd.Series, origination: pd.Series) -> pd.DataFrame:
 
 
 def words_written(description: pd.Series) -> pd.Series:
-    """Return how many hundreds of words the borrower wrote, stamps and line breaks not counted."""
+    """Return how many hundreds of words the borrower wrote, the platform's marks not counted."""
     text = description.fillna("").astype(str).str.replace(MARKUP, " ", regex=True)
     return text.str.split().str.len().astype(float) / 100
 
@@ -167,6 +193,7 @@ def words_written(description: pd.Series) -> pd.Series:
 def _columns(raw: pd.DataFrame, known: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Return the cohort's columns for every raw row; what is missing stays missing."""
     month = raw["issue_d"].dt.to_period("M")
+    description = without_late_messages(raw["desc"], raw["issue_d"])
     columns = pd.DataFrame(
         {
             "loan_id": raw["id"].astype(str),
@@ -181,7 +208,8 @@ def _columns(raw: pd.DataFrame, known: pd.DataFrame, study: Study) -> pd.DataFra
             "amount": raw["loan_amnt"],
             "term_months": raw["term"].astype("int64"),
             "interest_rate": 100 * raw["int_rate"],
-            "income": raw["annual_inc"],
+            # Nobody lives on nothing: zero is an income that was not stated.
+            "income": raw["annual_inc"].where(raw["annual_inc"] > 0),
             "debt_to_income": raw["dti"],
             "inquiries_6_months": raw["inq_last_6mths"],
             # Nothing owed on revolving credit is zero utilisation, also where the file leaves the cell empty.
@@ -197,12 +225,13 @@ def _columns(raw: pd.DataFrame, known: pd.DataFrame, study: Study) -> pd.DataFra
             ),
             "income_verification": pd.Categorical(raw["verification_status"], VERIFICATION, ordered=True),
             "information_sharing": (raw["verification_status"] != "Not Verified").astype(float),
-            "information_sharing_words": words_written(raw["desc"]),
+            "information_sharing_words": words_written(description),
         },
         index=raw.index,
     )
-    columns = columns.join(messages(raw["desc"], raw["issue_d"])).join(known)
+    columns = columns.join(messages(description)).join(known)
     factor = columns[study.treatment.factor]
+    columns = columns.drop(columns=[name for name in FACTORS if name not in study.factors])
     return columns.assign(
         treated=(factor >= study.treatment.at_least).astype("int64"),
         default=raw["loan_status"].str.endswith("Charged Off").astype("int64"),
@@ -221,6 +250,11 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
         raise StudyError(
             f"studies.lendingclub.eligibility must hold first_month and last_month ({error.errors()[0]['msg']})."
         ) from error
+    unknown = [name for name in study.factors if name not in FACTORS]
+    if unknown:
+        raise StudyError(
+            f"studies.lendingclub.factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}."
+        )
     table = "lendingclub"
     raw = tables[table].reset_index(drop=True)
     checked = check(raw, RAW, table)
@@ -229,7 +263,8 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     everywhere = raw.index
     flow.leave("data_rule", pd.Series(~everywhere.isin(checked.good.index), everywhere))
 
-    good = checked.good
+    # In an order of its own, so that which of two records of a loan stays does not hang on the files' order.
+    good = checked.good.sort_values(list(RAW.columns), kind="stable")
     known = market.join(
         good.rename(columns={"issue_d": "origination_date", "addr_state": "region"}),
         {source: tables[source] for source in study.sources if source in market.SERIES},
@@ -256,9 +291,7 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     meet(study.expected.cohort, len(flow.frame), "cohort")
 
     schema = cohort_schema(STUDY_COLUMNS, study.factors, list(known.columns))
-    stays = ~pd.concat([rule for reason, rule in leaves.items() if reason != "outside_policy"], axis=1).any(
-        axis=1
-    )
+    stays = ~pd.concat([rule for reason, rule in leaves.items() if reason != "outside_policy"], axis=1).any(axis=1)
     return Preparation(
         cohort=check_cohort(_tidy(loans.loc[flow.frame.index]), schema),
         robustness=check_cohort(_tidy(loans[stays]), schema),

@@ -1,0 +1,1 @@
+"""Measurements: how long the study takes, on which machine."""

@@ -1,0 +1,253 @@
+import re
+from math import inf, nan
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+
+from pipeline.core.errors import StudyError
+from pipeline.core.params import CONSTRUCTS, Month, construct, load, read
+from tests.sample import PARAMS
+
+GONE = object()
+
+
+def changed(tmp_path, changes):
+    """Write params.yaml with other values at some dotted paths."""
+    content = read(PARAMS)
+    for path, value in changes.items():
+        *sections, name = path.split(".")
+        section = content
+        for step in sections:
+            section = section[step]
+        if value is GONE:
+            del section[name]
+        else:
+            section[name] = value
+    path = tmp_path / "params.yaml"
+    YAML(typ="safe", pure=True).dump(content, path)
+    return path
+
+
+def error(tmp_path, changes) -> str:
+    with pytest.raises(StudyError) as caught:
+        load(changed(tmp_path, changes))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "params.yaml" in message
+    return message
+
+
+def test_the_repositorys_params_load():
+    params = load(PARAMS)
+    assert "lendingclub" in params.studies
+    assert params.match.order == "closest"
+    assert params.study("lendingclub").treatment.factor == "communication_frequency"
+
+
+def test_params_are_read_only():
+    with pytest.raises(ValueError, match="frozen"):
+        load(PARAMS).match.ratio = 2
+
+
+LENDING = "studies.lendingclub"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("match.ratio", "raito"),
+        ("match", "matches"),
+        (f"{LENDING}.cluster", "clusters"),
+        (f"{LENDING}.matching.score", "scores"),
+        (f"{LENDING}.expected.ended", "endet"),
+    ],
+)
+def test_an_unknown_name_offers_the_nearest_and_the_right_one_is_missing(tmp_path, right, wrong):
+    section, _, name = right.rpartition(".")
+    path = f"{section}.{wrong}".removeprefix(".")
+    message = error(tmp_path, {right: GONE, path: 1})
+    assert f"{path} is not a parameter: did you mean '{name}'?" in message
+    assert f"{right} is missing" in message
+
+
+def test_an_unknown_name_like_no_other_lists_the_known_ones(tmp_path):
+    message = error(tmp_path, {"match.zzz": 1})
+    assert "match.zzz is not a parameter (known: method, ratio, caliper, order)" in message
+
+
+@pytest.mark.parametrize("name", ["match.ratio", "inference.level", f"{LENDING}.cluster", "studies", "report"])
+def test_a_missing_parameter_is_named(tmp_path, name):
+    assert f"{name} is missing" in error(tmp_path, {name: GONE})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("match.ratio", "one"),
+        ("match.ratio", 1.5),
+        ("match.ratio", "1"),
+        ("match.ratio", 0),
+        ("match.ratio", None),
+        ("match.caliper", "wide"),
+        ("match.caliper", True),
+        ("match.caliper", 0),
+        ("match.caliper", -0.1),
+        ("match.caliper", inf),
+        ("match.order", "random"),
+        ("match", None),
+        ("inference.level", 95),
+        ("inference.level", 1),
+        ("inference.level", nan),
+        ("checks.quarantine_share", "1%"),
+        ("checks.balance", -1),
+        ("report.language", "fr"),
+        (f"{LENDING}.institution_type", "bank"),
+        (f"{LENDING}.treatment.at_least", "many"),
+        (f"{LENDING}.treatment.at_least", nan),
+        (f"{LENDING}.factors", []),
+        (f"{LENDING}.expected.cohort", 3.5),
+        (f"{LENDING}.release_lag_months.unemployment", "two"),
+        (f"{LENDING}.release_lag_months.unemployment", -1),
+        (f"{LENDING}.vintages", 2009),
+    ],
+)
+def test_a_wrong_value_is_named_once_with_what_was_found(tmp_path, name, value):
+    message = error(tmp_path, {name: value})
+    assert re.search(rf"params\.yaml: {re.escape(name)}: .*\(found .*\)\.$", message)
+    assert message.count(name) == 1
+
+
+@pytest.mark.parametrize("term", ["log(x+1)", "exp(income)", "log(log(income))", "income ", "Income", "log()"])
+def test_a_term_is_a_column_or_its_logarithm(tmp_path, term):
+    message = error(tmp_path, {f"{LENDING}.matching.score": [term]})
+    assert f"matching.score.0: '{term}' must be the name of a column or log(column)" in message
+
+
+def test_a_factor_measures_a_construct(tmp_path):
+    message = error(tmp_path, {f"{LENDING}.treatment.factor": "messages"})
+    assert "studies.lendingclub.treatment.factor: factor 'messages' must be, or begin with, one of" in message
+    assert all(name in message for name in CONSTRUCTS)
+
+
+def test_the_treatment_is_one_of_the_factors(tmp_path):
+    message = error(tmp_path, {f"{LENDING}.treatment.factor": "loyalty"})
+    assert LENDING in message and "loyalty" in message
+
+
+@pytest.mark.parametrize("edges", [[], [0, 2, 1], [0, 1, 1]])
+def test_doses_rise(tmp_path, edges):
+    message = error(tmp_path, {f"{LENDING}.doses.communication_frequency": edges})
+    assert f"{LENDING}.doses" in message
+
+
+def test_a_factor_is_named_once(tmp_path):
+    message = error(tmp_path, {f"{LENDING}.factors": ["communication_frequency"] * 2})
+    assert f"{LENDING}.factors" in message
+
+
+def test_doses_are_of_factors(tmp_path):
+    message = error(tmp_path, {f"{LENDING}.doses": {"messages": [0, 1]}})
+    assert "studies.lendingclub.doses.messages" in message
+
+
+@pytest.mark.parametrize("text", ["2009-13", "2009-00", "2009", "10-2009", "2009-1", "2009-10-01"])
+def test_a_month_is_a_month(text):
+    assert TypeAdapter(Month).validate_python("2009-10") == "2009-10"
+    with pytest.raises(ValidationError, match="must be a month such as 2009-10"):
+        TypeAdapter(Month).validate_python(text)
+
+
+def test_several_mistakes_are_reported_together(tmp_path):
+    message = error(tmp_path, {"match.ratio": 0, "inference.levl": 0.9, f"{LENDING}.cluster": GONE})
+    for wrong in ("match.ratio: ", "inference.levl is not", f"{LENDING}.cluster is missing"):
+        assert wrong in message
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("match:\n  ratio: 1\n bad: 2\n", 3),
+        ("match: [1, 2\n", 2),
+        ("match: 1\nmatch: 2\n", 2),
+        ("match:\n\tratio: 1\n", 2),
+        ("match: a: b\n", 1),
+    ],
+)
+def test_what_is_no_yaml_is_named_with_its_line(tmp_path, text, line):
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(StudyError, match=rf"^{re.escape(str(path))}, line {line} is not valid YAML: [^\n]+$"):
+        load(path)
+
+
+def test_text_that_is_not_utf_8(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"match: \xff\n")
+    with pytest.raises(StudyError, match="is not valid YAML"):
+        load(path)
+
+
+@pytest.mark.parametrize("text", ["", "- match\n", "match\n", "# nothing\n"])
+def test_a_file_without_sections(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(StudyError, match="must hold named sections"):
+        load(path)
+
+
+def test_an_absent_file(tmp_path):
+    with pytest.raises(StudyError, match=r"params\.yaml is missing: run from the folder that holds it"):
+        load(tmp_path / "params.yaml")
+
+
+def test_yaml_is_read_as_dvc_reads_it(tmp_path):
+    # YAML 1.1 would read false, a number of base 60 and a date.
+    path = tmp_path / "params.yaml"
+    path.write_text("a: NO\nb: 1:30\nc: 2009-10\n", encoding="utf-8")
+    assert read(path) == {"a": "NO", "b": "1:30", "c": "2009-10"}
+
+
+def test_a_whole_number_is_a_number(tmp_path):
+    assert load(changed(tmp_path, {"match.caliper": 1})).match.caliper == 1
+    assert load(changed(tmp_path, {"match.caliper": None})).match.caliper is None
+
+
+def test_an_unknown_study_offers_the_nearest():
+    with pytest.raises(StudyError, match=r"no study 'lendinclub': did you mean 'lendingclub'\?"):
+        load(PARAMS).study("lendinclub")
+    with pytest.raises(StudyError, match=r"no study 'zzz' \(known: .*lendingclub"):
+        load(PARAMS).study("zzz")
+
+
+@pytest.mark.parametrize(
+    ("factor", "measures"),
+    [
+        ("satisfaction", "satisfaction"),
+        ("communication_frequency_days", "communication_frequency"),
+        ("communication_effectiveness", "communication_effectiveness"),
+    ],
+)
+def test_the_construct_of_a_factor(factor, measures):
+    assert construct(factor) == measures
+
+
+@pytest.mark.parametrize("factor", ["messages", "loyaltyx", "my_satisfaction", "", "communication"])
+def test_a_factor_of_no_construct(factor):
+    with pytest.raises(ValueError, match="must be, or begin with"):
+        construct(factor)
+
+
+def test_each_rung_of_the_ladder_adds_a_block():
+    controls = load(PARAMS).study("lendingclub").controls
+    rungs = controls.ladder()
+    assert list(rungs) == ["loan", "borrower", "market", "time"]
+    assert rungs["loan"] == controls.loan
+    assert rungs["time"] == [*controls.loan, *controls.borrower, *controls.market, *controls.time]
+
+
+def test_an_empty_block_is_no_rung():
+    controls = load(PARAMS).study("lendingclub").controls.model_copy(update={"borrower": []})
+    rungs = controls.ladder()
+    assert list(rungs) == ["loan", "market", "time"]
+    assert rungs["market"] == [*controls.loan, *controls.market]

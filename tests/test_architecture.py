@@ -1,0 +1,228 @@
+import ast
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.core import params
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "pipeline"
+FLOORS = ["core", "sources", "stats", "studies", "present", "stages", "__main__"]
+"""Imports go to the left only; sources and stats stand beside each other."""
+
+STAGES = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
+STUDIES = list(params.load(ROOT / "params.yaml").studies)
+
+
+def module_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in PACKAGE.rglob("*.py")}
+
+
+def imports(path):
+    """Modules of this package that a file imports, at its top or inside functions, with their parent packages."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+    named = {name for name in found if name in MODULES}
+    return named | {".".join(name.split(".")[:end]) for name in named for end in range(1, name.count(".") + 1)}
+
+
+def closure(path):
+    reached, waiting = set(), [path]
+    while waiting:
+        for name in imports(waiting.pop()):
+            if name not in reached:
+                reached.add(name)
+                waiting.append(MODULES[name])
+    return {MODULES[name] for name in reached}
+
+
+def floor(module):
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else None
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_go_one_way(module):
+    own = floor(module)
+    for other in map(floor, imports(MODULES[module])):
+        if own is None or other is None or own == other:
+            continue
+        assert FLOORS.index(other) < FLOORS.index(own), f"{module} imports from pipeline.{other}"
+        assert {own, other} != {"sources", "stats"}
+
+
+def code_of(stage, study):
+    """Every file of this package that a stage of a study runs."""
+    start = PACKAGE / "stages" / f"{stage}.py"
+    used = {PACKAGE / "__main__.py", PACKAGE / "__init__.py", PACKAGE / "stages" / "__init__.py", start}
+    used |= closure(start) | closure(PACKAGE / "__main__.py")
+    if stage == "notebook":
+        used |= closure(ROOT / "notebooks" / "sources" / f"{study}.py")
+    if PACKAGE / "studies" / "__init__.py" in used:
+        # The study's own module is imported by name.
+        used |= {*(PACKAGE / "studies" / study).rglob("*.py")} | closure(PACKAGE / "studies" / study / "study.py")
+    return used
+
+
+@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_declares_all_code_it_runs(stage, study):
+    declared = [ROOT / dep.replace("${key}", study) for dep in STAGES[stage]["do"]["deps"]]
+    used = code_of(stage, study)
+    missing = [path for path in used if not any(path == dep or dep in path.parents for dep in declared)]
+    assert not missing, f"{stage} runs {missing} but does not depend on them"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_no_code_it_does_not_run(stage):
+    used = code_of(stage, STUDIES[0])
+    for dep in STAGES[stage]["do"]["deps"]:
+        path = ROOT / dep.replace("${key}", STUDIES[0])
+        if dep.startswith("pipeline/"):
+            assert path in used or any(path in file.parents for file in used), f"{stage} need not depend on {dep}"
+
+
+def sections_read(path):
+    """Names of the sections of params.yaml that a module reads, as dvc.yaml would write them."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id in ("protocol", "study") and node.attr in params.Study.model_fields:
+                found.add(f"studies.${{key}}.{node.attr}")
+            elif node.value.id == "params" and node.attr in params.Params.model_fields and node.attr != "studies":
+                found.add(node.attr)
+    return found
+
+
+@pytest.mark.parametrize("stage", [name for name in STAGES if name not in ("report", "notebook")])
+def test_a_stage_declares_the_parameters_it_reads(stage):
+    declared = STAGES[stage]["do"]["params"]
+    read = sections_read(PACKAGE / "stages" / f"{stage}.py")
+    if stage == "prepare":
+        for study in STUDIES:
+            read |= sections_read(PACKAGE / "studies" / study / "study.py")
+    for name in read:
+        assert any(name == path or path.startswith(f"{name}.") for path in declared), f"{stage} reads {name}"
+    for path in declared:
+        assert any(path == name or path.startswith(f"{name}.") for name in read), f"{stage} does not read {path}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_outputs_are_all_cached_or_all_committed(stage):
+    outs = [*STAGES[stage]["do"]["outs"], *STAGES[stage]["do"].get("metrics", [])]
+    committed = {isinstance(out, dict) and next(iter(out.values())).get("cache") is False for out in outs}
+    assert len(committed) == 1
+
+
+def test_every_stage_has_a_description():
+    assert all(stage["do"]["desc"] for stage in STAGES.values())
+
+
+def test_an_experiment_changes_one_line_of_the_parameters(tmp_path):
+    from dvc.utils.serialize import modify_yaml
+
+    before = (ROOT / "params.yaml").read_text().splitlines()
+    copy = tmp_path / "params.yaml"
+    copy.write_text("\n".join(before) + "\n")
+    with modify_yaml(str(copy)) as content:
+        content["match"]["caliper"] = 0.123
+    changed = [new for old, new in zip(before, copy.read_text().splitlines(), strict=True) if old != new]
+    assert changed == ["  caliper: 0.123"]
+
+
+def canonical(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def locked():
+    return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), flags=re.M))
+
+
+def test_the_lock_holds_every_declared_package_with_hashes():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    declared = [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]
+    names = {canonical(re.match(r"[A-Za-z0-9._-]+", text)[0]) for text in declared}
+    assert names <= set(locked())
+    text = (ROOT / "requirements.lock").read_text()
+    assert "index-url" not in text and "find-links" not in text and "://" not in text
+    requirements = [part for part in re.split(r"\n(?=[a-z0-9])", text) if "==" in part]
+    assert all("--hash=sha256:" in part for part in requirements)
+
+
+def test_the_lock_meets_the_declared_versions():
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for text in [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(locked()[canonical(requirement.name)])
+
+
+def test_conda_installs_the_lock_on_the_same_python():
+    environment = YAML(typ="safe", pure=True).load((ROOT / "environment.yml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert environment["name"] == project["name"]
+    assert f"python{project['requires-python']}" in environment["dependencies"]
+    assert {"pip": ["-r requirements.lock"]} in environment["dependencies"]
+
+
+def test_readme_says_why_each_package_is_there():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    readme = (ROOT / "README.md").read_text().lower()
+    for text in [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]:
+        name = re.match(r"[A-Za-z0-9._-]+", text)[0].lower()
+        assert f"**{name}**" in readme, f"README does not say why {name} is there"
+
+
+def test_readme_names_targets_that_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    assert set(re.findall(r"make ([a-z-]+)", (ROOT / "README.md").read_text())) - {"and"} <= targets
+
+
+def test_help_lists_every_target():
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), flags=re.M)[1].split()
+    assert all(re.search(rf"make {target} +\S", said) for target in phony)
+
+
+# A number in a text may name something (M5, Table 1); a quantity may not be typed.
+NAMES = re.compile(r"\bM[1-7]\b|[Cc]redit_grade\[\w\]|treated\[[01]\]")
+
+
+def texts(value):
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name != "references":
+                yield from texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner)
+    elif isinstance(value, str):
+        yield value
+
+
+WORDS = sorted((PACKAGE / "present" / "words").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", WORDS, ids=lambda path: path.stem)
+def test_no_number_is_typed_into_prose(file):
+    for text in texts(params.read(file)):
+        prose = NAMES.sub("", re.sub(r"\{[{%].*?[}%]\}", "", text, flags=re.S))
+        assert not re.search(r"\d", prose), f"{file.name}: {text}"
+
+
+def test_no_number_is_typed_into_templates():
+    template = (PACKAGE / "present" / "templates" / "report.md.jinja").read_text()
+    assert not re.search(r"\d", re.sub(r"\{[{%#].*?[}%#]\}", "", template, flags=re.S))

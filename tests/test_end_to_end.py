@@ -1,0 +1,161 @@
+"""The whole pipeline as a user runs it, on a small made-up sample in a temporary folder."""
+
+import filecmp
+import json
+import os
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.sample import write_mirror
+
+ROOT = Path(__file__).parents[1]
+PUBLISHED = ("dvc.lock", "notebooks", "reports")
+
+pytestmark = pytest.mark.end_to_end
+
+
+def run(folder, *command, fails=False, **environment):
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def edit(path, change):
+    yaml = YAML()
+    yaml.width = 1000
+    content = yaml.load(path.read_text())
+    change(content)
+    with path.open("w") as file:
+        yaml.dump(content, file)
+
+
+def clone(folder, mirror):
+    """Copy the repository without anything published, and let its records name the made-up files."""
+    names = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    for name in names:
+        published = name == "dvc.lock" or name.startswith("reports/") or name.endswith(".ipynb")
+        if not published and (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+
+    def use_sample(record):
+        for file in record["files"]:
+            path = mirror / record["folder"] / file["name"]
+            if path.exists():
+                content = path.read_bytes()
+                file |= {"sha256": sha256(content).hexdigest(), "git_blob": None, "bytes": len(content), "rows": None}
+
+    for path in (folder / "pipeline" / "sources").glob("*.yaml"):
+        edit(path, use_sample)
+
+    def any_counts(choices):
+        study = choices["studies"]["lendingclub"]
+        study["vintages"] = [2009, 2010, 2011]
+        study["expected"] = dict.fromkeys(study["expected"])
+
+    edit(folder / "params.yaml", any_counts)
+    # The tests' own environment stands in for the one that make would build.
+    (folder / ".venv").symlink_to(sys.prefix)
+    run(folder, "git", "init", "--quiet")
+    commit(folder)
+    return folder
+
+
+def commit(folder):
+    run(folder, "git", "add", "--all")
+    identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.org")
+    run(folder, "git", *identity, "commit", "--quiet", "--message", "state")
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mirror")
+    write_mirror(folder, 4000, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory, mirror):
+    folder = clone(tmp_path_factory.mktemp("first"), mirror)
+    said = run(folder, "make", "reproduce", CRM_DATA_MIRROR=str(mirror))
+    commit(folder)
+    return folder, said
+
+
+def test_ends_with_the_headline_and_the_path_of_the_report(reproduced):
+    folder, said = reproduced
+    findings = (folder / "reports/lendingclub/findings.txt").read_text()
+    assert findings in said
+    assert said.rstrip().endswith("(also report.pdf and report.md)")
+    assert (folder / "reports/lendingclub/report.pdf").read_bytes().startswith(b"%PDF")
+    # The first sentence of the report says what becomes of the claim.
+    first = findings.splitlines()[0]
+    assert first in (folder / "reports/lendingclub/report.md").read_text().split("##")[0]
+
+
+def test_a_second_run_does_nothing(reproduced):
+    folder, _ = reproduced
+    said = run(folder, "make", "reproduce")
+    assert "Running stage" not in said
+    assert run(folder, "git", "status", "--porcelain") == ""
+
+
+def test_another_folder_time_zone_and_language_give_the_same_bytes(reproduced, mirror, tmp_path):
+    first, _ = reproduced
+    second = clone(tmp_path / "second folder", mirror)
+    surroundings = {"TZ": "Asia/Shanghai", "LANG": "zh_CN.UTF-8", "PYTHONHASHSEED": "7"}
+    run(second, "make", "reproduce", CRM_DATA_MIRROR=str(mirror), **surroundings)
+    for name in PUBLISHED:
+        files = [first / name] if (first / name).is_file() else (first / name).rglob("*")
+        for file in files:
+            if file.is_file():
+                assert filecmp.cmp(file, second / file.relative_to(first), shallow=False), file.relative_to(first)
+
+
+def test_verify_passes_and_notices_a_changed_byte(reproduced, mirror):
+    folder, _ = reproduced
+    assert "Same bytes." in run(folder, "make", "verify", CRM_DATA_MIRROR=str(mirror))
+    metrics = folder / "reports/lendingclub/metrics.json"
+    kept = metrics.read_text()
+    metrics.write_text(kept.replace("1", "2", 1))
+    commit(folder)
+    run(folder, "make", "verify", CRM_DATA_MIRROR=str(mirror), fails=True)
+    metrics.write_text(kept)
+    commit(folder)
+
+
+def test_an_experiment_reruns_matching_and_what_follows(reproduced):
+    folder, _ = reproduced
+    said = run(folder, "dvc", "exp", "run", "-S", "match.caliper=0.05")
+    ran = [line.split("'")[1].split("@")[0] for line in said.splitlines() if line.startswith("Running stage")]
+    assert ran == ["match", "describe", "regress", "report", "notebook"]
+    changes = json.loads(run(folder, "dvc", "metrics", "diff", "--json"))
+    changed = changes["reports/lendingclub/metrics.json"]
+    assert "lendingclub.treated, matched pairs.points" in changed
+    assert "lendingclub.treated, all controls.points" not in changed
+    assert "treated, matched pairs.points" in run(folder, "dvc", "exp", "show", "--csv")
+    page = run(folder, "dvc", "plots", "diff").strip().splitlines()[-1].removeprefix("file://")
+    assert "workspace_reports_lendingclub_figures_balance.svg" in Path(page).read_text()
+    run(folder, "git", "checkout", ".")
+    run(folder, "dvc", "checkout")
+
+
+def test_a_stage_without_its_input_says_what_to_do(reproduced, tmp_path):
+    folder, _ = reproduced
+    shutil.copy(folder / "params.yaml", tmp_path)
+    said = run(
+        tmp_path, sys.executable, "-m", "pipeline", "match", "--study", "lendingclub", fails=True, PYTHONPATH=folder
+    )
+    assert "cohort.parquet does not exist" in said and "Traceback" not in said
