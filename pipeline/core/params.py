@@ -240,7 +240,7 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
 
     try:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise StudyError(f"{path} is missing: run from the folder that holds it.") from error
     except (YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)

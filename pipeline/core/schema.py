@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import pandera.pandas as pa
@@ -39,12 +39,7 @@ def check(frame: pd.DataFrame, schema: pa.DataFrameSchema, table: str) -> Checke
         cases = error.failure_cases
     shape = cases[cases["index"].isna()]
     if len(shape):
-        wrong = [
-            f"column {case.failure_case} is missing"
-            if case.check == "column_in_dataframe"
-            else f"column {case.column} fails {case.check} (found {case.failure_case})"
-            for case in shape.itertuples()
-        ]
+        wrong = list(dict.fromkeys(_shape_fault(case) for case in shape.itertuples()))
         raise StudyError(f"{table}: {'; '.join(wrong)}.")
     cases = cases.assign(index=cases["index"].astype(int))
     failures = (
@@ -65,6 +60,16 @@ def check(frame: pd.DataFrame, schema: pa.DataFrameSchema, table: str) -> Checke
     good = frame.drop(index=reasons.index)
     quarantined = frame.loc[reasons.index].assign(reason=reasons).reset_index(drop=True)
     return Checked(good, quarantined, failures)
+
+
+def _shape_fault(case: Any) -> str:
+    if case.check == "column_in_dataframe":
+        return f"column {case.failure_case} is missing"
+    if case.check == "column_in_schema":
+        return f"column {case.failure_case} is not declared"
+    if str(case.check).startswith("dtype("):
+        return f"column {case.column} should be {case.check[7:-2]} and is {case.failure_case}"
+    return f"column {case.column} cannot be checked"
 
 
 def cohort_schema(

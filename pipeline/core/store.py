@@ -49,7 +49,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 with LF line ends and exactly one newline at the end."""
-    write_bytes(path, (text.rstrip("\n") + "\n").encode())
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    write_bytes(path, (lines.rstrip("\n") + "\n").encode())
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.core import places, results, store
 from pipeline.core.params import Params
 from pipeline.stats.balance import balance, indicators
-from pipeline.stats.design import column_of
+from pipeline.stats.design import column_of, require
 from pipeline.stats.rates import default_rates, dose_groups
 
 SCORE_BINS = 25
@@ -27,6 +27,7 @@ def run(study: str, params: Params) -> str:
     pairs = store.read_parquet(matched / "pairs.parquet")
     scores = store.read_parquet(matched / "scores.parquet")
     strata = store.read_parquet(matched / "strata.parquet")
+    require(cohort, protocol.groups, "groups")
     in_pairs = cohort[cohort["loan_id"].isin({*pairs["treated"], *pairs["control"]})]
     samples = {"before": cohort, "after": in_pairs}
 

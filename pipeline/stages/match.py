@@ -4,7 +4,7 @@ import pandas as pd
 
 from pipeline.core import places, store
 from pipeline.core.params import Params
-from pipeline.stats.design import term_values
+from pipeline.stats.design import require, term_values
 from pipeline.stats.matching import nearest_neighbour, propensity_logit
 
 
@@ -13,6 +13,7 @@ def run(study: str, params: Params) -> str:
     match, protocol = params.match, params.study(study)
     exact = protocol.matching.exact
     cohort = store.read_parquet(places.processed(study) / "cohort.parquet")
+    require(cohort, exact, "matching.exact")
     treated = cohort["treated"].to_numpy()
     logit = propensity_logit(term_values(cohort, protocol.matching.score), treated)
     stratum = cohort.groupby(exact, observed=True).ngroup() if exact else pd.Series(0, cohort.index)

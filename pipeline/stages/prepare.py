@@ -2,6 +2,7 @@
 
 from pipeline import studies
 from pipeline.core import places, store
+from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
 
 
@@ -10,6 +11,8 @@ def run(study: str, params: Params) -> str:
     protocol = params.study(study)
     tables = {name: store.read_parquet(places.interim(study) / f"{name}.parquet") for name in protocol.sources}
     prepared = studies.module(study).prepare(tables, protocol, params.checks)
+    if prepared.cohort.empty:
+        raise StudyError("no loan is left in the cohort: look at eligibility in params.yaml and at the sample flow.")
     folder = places.processed(study)
     store.write_parquet(folder / "cohort.parquet", prepared.cohort)
     store.write_parquet(folder / "robustness.parquet", prepared.robustness)

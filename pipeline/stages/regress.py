@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pipeline.core import places, results, store
+from pipeline.core.errors import StudyError
 from pipeline.core.params import BLOCKS, Params, construct
-from pipeline.stats.design import design_matrix
+from pipeline.stats.design import design_matrix, require
 from pipeline.stats.regression import linear_probability, logit
 
 
@@ -28,6 +29,7 @@ def run(study: str, params: Params) -> str:
     pairs = store.read_parquet(places.matched(study) / "pairs.parquet")
     wider = store.read_parquet(processed / "robustness.parquet")
 
+    require(cohort, [protocol.cluster], "cluster")
     ladder = protocol.controls.ladder()
     every_term = _time_first(list(ladder.values())[-1], protocol.controls.time)
     rungs = [Rung("M1", cohort, [], protocol.cluster)]
@@ -80,8 +82,14 @@ def _effects(rung: Rung, factor: str, level: float) -> Iterator[dict[str, Any]]:
     }
     line = linear_probability(default, design.matrix, factor, clusters, level)
     yield (common | _in_points(line._asdict()) | {"estimator": "linear_probability", "estimand": "risk_difference"})
-    curve = logit(default, design.matrix, factor, clusters, level)
-    yield (common | curve.odds_ratio._asdict() | {"estimator": "logit", "estimand": "odds_ratio", "unit": "ratio"})
+    try:
+        curve = logit(default, design.matrix, factor, clusters, level)
+    except StudyError as error:
+        # A rung whose likelihood has no maximum is reported as such; the others stand.
+        for estimand in ("odds_ratio", "average_marginal_effect"):
+            yield common | {"estimator": "logit", "estimand": estimand, "note": str(error)}
+        return
+    yield common | curve.odds_ratio._asdict() | {"estimator": "logit", "estimand": "odds_ratio", "unit": "ratio"}
     marginal = curve.average_marginal_effect._asdict()
     yield common | _in_points(marginal) | {"estimator": "logit", "estimand": "average_marginal_effect"}
 

@@ -46,6 +46,7 @@ def balance(covariates: pd.DataFrame, treated: np.ndarray, scale: pd.Series | No
     )
     if scale is None:
         scale = np.sqrt((result["sd_treated"] ** 2 + result["sd_control"] ** 2) / 2)
+    scale = scale.reindex(result.index)
     difference = result["mean_treated"] - result["mean_control"]
     with np.errstate(divide="ignore", invalid="ignore"):
         standardised = np.where(np.isclose(difference, 0, atol=1e-12), 0.0, difference / scale)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from pipeline.core.errors import StudyError
+
 
 class Correlation(NamedTuple):
     """A correlation coefficient, its interval and two-sided p-value."""
@@ -28,12 +30,18 @@ def _with_interval(r: float, variance: float, level: float) -> Correlation:
     return Correlation(r, error * (1 - r**2), float(np.tanh(z - half)), float(np.tanh(z + half)), float(p_value))
 
 
+def _vary(factor: np.ndarray, outcome: np.ndarray) -> None:
+    if np.ptp(factor) == 0 or np.ptp(outcome) == 0:
+        raise StudyError("a correlation needs a factor and an outcome that vary; one of them has a single value.")
+
+
 def pearson(factor: np.ndarray, outcome: np.ndarray, level: float, controls: int = 0) -> Correlation:
     """Pearson correlation; with a 0/1 outcome it is the point-biserial one.
 
     `controls` is the number of controls that were taken out of both before (partial correlation): each costs a
     degree of freedom, var(z) = 1 / (n - controls - 3) (Fisher 1924).
     """
+    _vary(factor, outcome)
     r = float(np.corrcoef(factor, outcome)[0, 1])
     return _with_interval(r, 1 / (len(factor) - controls - 3), level)
 
@@ -42,6 +50,7 @@ def spearman(factor: np.ndarray, outcome: np.ndarray, level: float) -> Correlati
     """Spearman's rank correlation; var(z) = (1 + r^2 / 2) / (n - 3) (Bonett & Wright 2000)."""
     from scipy.stats import rankdata
 
+    _vary(factor, outcome)
     r = float(np.corrcoef(rankdata(factor), rankdata(outcome))[0, 1])
     return _with_interval(r, (1 + r**2 / 2) / (len(factor) - 3), level)
 
@@ -55,6 +64,12 @@ def partial(factors: pd.DataFrame, outcome: pd.Series, controls: np.ndarray, lev
     both = np.column_stack([factors.to_numpy(dtype=float), outcome.to_numpy(dtype=float)])
     basis, _ = np.linalg.qr(controls)
     rest = both - basis @ (basis.T @ both)
+    left = np.linalg.norm(rest, axis=0) / np.linalg.norm(both, axis=0)
+    determined = [name for name, share in zip([*factors, "the outcome"], left, strict=True) if not share > 1e-8]
+    if determined:
+        raise StudyError(
+            f"{', '.join(determined)}: the controls leave no variation, so there is no partial correlation."
+        )
     return {
         name: pearson(rest[:, place], rest[:, -1], level, controls.shape[1] - 1) for place, name in enumerate(factors)
     }

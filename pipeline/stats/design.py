@@ -39,6 +39,13 @@ def term_values(frame: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(values, index=frame.index)
 
 
+def require(frame: pd.DataFrame, names: Sequence[str], section: str) -> None:
+    """Raise a StudyError that lists the names which params.yaml asks for under `section` and the cohort lacks."""
+    missing = [name for name in names if name not in frame]
+    if missing:
+        raise StudyError(f"{section} in params.yaml names {', '.join(missing)}, which the cohort does not have.")
+
+
 class Design(NamedTuple):
     """A design matrix and what had to be left out of it."""
 

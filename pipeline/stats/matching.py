@@ -17,9 +17,9 @@ from pipeline.core.errors import StudyError
 SCORE_DECIMALS = 6
 """Decimals to which the score's logit is rounded: closer scores are ties, on every machine the same ones."""
 
-CERTAIN = 20.0
-"""A fitted logit beyond this (a probability within two billionths of certainty) means that the likelihood has no
-maximum: coefficients run off to infinity because a covariate tells the arms apart without error."""
+FLAT = 1e-6
+"""Smallest eigenvalue of the mean information matrix (standardised covariates) below which the likelihood has no
+maximum: it keeps rising in some direction because a covariate tells the arms apart without error."""
 
 DISTANCE_DECIMALS = 9
 """Decimals to which distances are rounded: clears what subtraction leaves of equal distances."""
@@ -50,7 +50,10 @@ def propensity_logit(covariates: pd.DataFrame, treated: np.ndarray) -> np.ndarra
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(standardised, treated)
     logit = model.decision_function(standardised)
-    if model.n_iter_[0] == model.max_iter or np.abs(logit).max() > CERTAIN:
+    weight = np.exp(-np.logaddexp(0, logit) - np.logaddexp(0, -logit))
+    design = np.column_stack([np.ones(len(logit)), standardised])
+    curvature = np.linalg.eigvalsh((design * weight[:, None]).T @ design / len(logit))[0]
+    if model.n_iter_[0] == model.max_iter or curvature < FLAT:
         raise StudyError(
             "the propensity score has no maximum likelihood: its covariates separate the two arms; leave one out."
         )

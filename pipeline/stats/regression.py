@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -43,9 +44,15 @@ def linear_probability(
     fit = sm.OLS(outcome.to_numpy(dtype=float), design.to_numpy()).fit(
         cov_type="cluster", cov_kwds={"groups": _clusters(clusters), "use_correction": True}
     )
-    place = design.columns.get_loc(factor)
+    place = _place(design, factor)
     low, high = fit.conf_int(alpha=1 - level)[place]
     return Effect(fit.params[place], fit.bse[place], low, high, fit.pvalues[place])
+
+
+def _place(design: pd.DataFrame, factor: str) -> int:
+    if factor not in design:
+        raise StudyError(f"{factor} does not vary, or the controls determine it: nothing can be said of its effect.")
+    return design.columns.get_loc(factor)
 
 
 class LogitEffects(NamedTuple):
@@ -66,27 +73,30 @@ def logit(outcome: pd.Series, design: pd.DataFrame, factor: str, clusters: pd.Se
     """
     import statsmodels.api as sm
     from scipy.stats import norm
-    from statsmodels.tools.sm_exceptions import PerfectSeparationError
+    from statsmodels.tools.sm_exceptions import PerfectSeparationError, PerfectSeparationWarning
 
-    x, y = design.to_numpy(), outcome.to_numpy(dtype=float)
-    try:
-        fit = sm.Logit(y, x).fit(
-            method="newton",
-            maxiter=50,
-            disp=False,
-            warn_convergence=False,
-            cov_type="cluster",
-            cov_kwds={"groups": _clusters(clusters), "use_correction": True},
-        )
-    except (PerfectSeparationError, np.linalg.LinAlgError) as error:
-        raise StudyError(
-            f"the logistic regression on {factor} has no maximum: a control separates default perfectly."
-        ) from error
+    x, y, place = design.to_numpy(), outcome.to_numpy(dtype=float), _place(design, factor)
+    with warnings.catch_warnings():
+        # On the way to no maximum the likelihood overflows; the sentence below says what happened.
+        warnings.simplefilter("ignore", category=PerfectSeparationWarning)
+        warnings.simplefilter("ignore", category=RuntimeWarning)
+        try:
+            fit = sm.Logit(y, x).fit(
+                method="newton",
+                maxiter=50,
+                disp=False,
+                warn_convergence=False,
+                cov_type="cluster",
+                cov_kwds={"groups": _clusters(clusters), "use_correction": True},
+            )
+        except (PerfectSeparationError, np.linalg.LinAlgError) as error:
+            raise StudyError(
+                f"the logistic regression on {factor} has no maximum: something separates default perfectly."
+            ) from error
     if not fit.mle_retvals["converged"]:
         raise StudyError(
-            f"the logistic regression on {factor} does not converge: a control may separate default perfectly."
+            f"the logistic regression on {factor} does not converge: something may separate default perfectly."
         )
-    place = design.columns.get_loc(factor)
     slope, error = fit.params[place], fit.bse[place]
     quantile = norm.ppf(0.5 + level / 2)
     odds_ratio = Effect(

@@ -1,5 +1,4 @@
 """The fetcher, against a real server on loopback."""
-# ruff: noqa: D102, D103, D107 (the name of a test says what it holds)
 
 import contextlib
 import errno

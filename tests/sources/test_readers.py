@@ -1,5 +1,4 @@
 """The readers, on files that the tests write themselves."""
-# ruff: noqa: D103 (the name of a test says what it holds)
 
 import datetime
 import gc

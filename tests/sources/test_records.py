@@ -1,5 +1,4 @@
 """The source records: valid, complete, and the same as the manifest of the mirror."""
-# ruff: noqa: D103 (the name of a test says what it holds)
 
 import csv
 import datetime

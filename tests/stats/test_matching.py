@@ -289,8 +289,11 @@ def test_separation_of_a_few_loans_is_an_error():
         propensity_logit(covariates, np.array([0, 0, 0, 1, 1, 1]))
 
 
-def test_a_group_that_is_all_treated_is_an_error(arms):
-    covariates, treated = arms
-    group = np.arange(800) < 20
+@pytest.mark.parametrize("size", [1, 20])
+def test_a_group_that_is_all_treated_is_an_error(size):
+    rng = np.random.default_rng(3)
+    score, treated = rng.normal(size=5000), rng.integers(0, 2, 5000)
+    group = np.arange(5000) < size
+    covariates = pd.DataFrame({"score": score, "group": group.astype(float)})
     with pytest.raises(StudyError, match="separate the two arms"):
-        propensity_logit(covariates.assign(group=group.astype(float)), np.where(group, 1, treated))
+        propensity_logit(covariates, np.where(group, 1, treated))

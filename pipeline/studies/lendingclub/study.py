@@ -108,9 +108,11 @@ STUDY_COLUMNS = {
 }
 
 STAMP = re.compile(r"added on (\d{2})/(\d{2})/(\d{2})")
-MESSAGE = re.compile(r"(?=Borrower added on \d{2}/\d{2}/\d{2})")
+SENDER = r"\b(?:Borrower|\d+) added on \d{2}/\d{2}/\d{2}"
+"""How a message begins; in the first months the borrower's number stands where "Borrower" stands later."""
+MESSAGE = re.compile(rf"(?={SENDER})")
 """Where one message ends and the next begins."""
-MARKUP = re.compile(r"Borrower added on \d{2}/\d{2}/\d{2} >|<br\s*/?>|\bnull$")
+MARKUP = re.compile(rf"{SENDER} >|<br\s*/?>|\bnull$")
 """What the platform put around the borrower's words; ``null`` stands for an empty field."""
 
 
@@ -194,6 +196,7 @@ def _columns(raw: pd.DataFrame, known: pd.DataFrame, study: Study) -> pd.DataFra
     """Return the cohort's columns for every raw row; what is missing stays missing."""
     month = raw["issue_d"].dt.to_period("M")
     description = without_late_messages(raw["desc"], raw["issue_d"])
+    years = (raw["issue_d"] - raw["earliest_cr_line"]).dt.days / 365.25
     columns = pd.DataFrame(
         {
             "loan_id": raw["id"].astype(str),
@@ -218,7 +221,8 @@ def _columns(raw: pd.DataFrame, known: pd.DataFrame, study: Study) -> pd.DataFra
             "delinquencies_2_years": raw["delinq_2yrs"],
             "public_records": raw["pub_rec"],
             "open_accounts": raw["open_acc"],
-            "credit_history_years": (raw["issue_d"] - raw["earliest_cr_line"]).dt.days / 365.25,
+            # A first credit line after the loan is a wrong date: the length is not known.
+            "credit_history_years": years.where(years >= 0),
             "employment_length": pd.Categorical(raw["emp_length"], EMPLOYMENT, ordered=True),
             "home_ownership": pd.Categorical(
                 raw["home_ownership"].where(raw["home_ownership"].isin(HOMES), "OTHER"), HOMES
@@ -273,10 +277,12 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     loans = _columns(good, known, study)
     month = good["issue_d"].dt.to_period("M").astype(str)
     outside_policy = good["loan_status"].str.startswith(OUTSIDE_POLICY)
+    running = good["loan_status"].isin(RUNNING)
     leaves = {
-        "recorded_twice": good["id"].duplicated(),
         "outside_policy": outside_policy,
-        "not_ended": good["loan_status"].isin(RUNNING),
+        "not_ended": running,
+        # Among records of ended loans, so that an earlier record of the same loan, still running, displaces none.
+        "recorded_twice": good.loc[~running, "id"].duplicated().reindex(good.index, fill_value=False),
         "before_stamps": month < eligible.first_month,
         "after_last_month": month > eligible.last_month,
         "missing_market": known.isna().any(axis=1),
@@ -284,7 +290,7 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     }
     for reason, leaving in leaves.items():
         flow.leave(reason, leaving)
-        if reason == "not_ended":
+        if reason == "recorded_twice":
             ended = flow.table().iloc[-1]
             meet(study.expected.ended, int(ended["remaining"]), "ended")
             meet(study.expected.ended_defaults, int(ended["remaining_defaults"]), "ended_defaults")

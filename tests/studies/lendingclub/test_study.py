@@ -69,6 +69,13 @@ def test_a_stamp_of_the_month_of_origination_counts_and_a_later_one_does_not():
     assert messages("".join(STAMP.format(day, "text") for day in days)) == [(2, 2)]
 
 
+def test_a_stamp_with_the_borrowers_number_is_a_stamp_like_any_other():
+    # So the platform wrote them in its first months.
+    early, late = " 569499 added on 05/04/10 > one<br>", " 569499 added on 06/01/10 > two<br>"
+    assert messages(early, late) == [(1, 1), (0, 0)]
+    assert messages(STAMP.format("05/03/10", "text") + early + late) == [(2, 2)]
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("day", ["13/01/10", "02/30/10", "00/10/10", "05/00/10"])
 def test_a_day_that_does_not_exist_is_no_message(day):
@@ -99,6 +106,7 @@ def test_messages_keep_the_index_of_their_loans():
         ("pay off my cards", 4),
         (STAMP.format("05/03/10", "pay off"), 2),
         (STAMP.format("05/03/10", "pay off") + STAMP.format("05/04/10", "my cards"), 4),
+        (" 569499 added on 05/04/10 > pay off<br>", 2),
         ("one<br>two<br/>three<br />four", 4),
         # The platform's mark for an empty field is no word of the borrower's.
         (STAMP.format("05/03/10", "pay off") + "null", 2),
