@@ -2,7 +2,7 @@
 # `make help` lists everything.
 
 # The study to work on: a name under `studies` in params.yaml.
-STUDY ?= lendingclub
+STUDY ?= reference
 # The Python that builds .venv (3.11 or newer).
 PYTHON ?= python3
 
@@ -57,4 +57,4 @@ lock:  ## compile requirements.lock from pyproject.toml (needs uv)
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements.lock
 
 clean:  ## remove the environment and everything that was fetched or derived
-	@rm -rf $(VENV) data/raw data/interim data/processed .dvc/cache .dvc/tmp
+	@rm -rf $(VENV) data/raw data/interim data/processed data/truth .dvc/cache .dvc/tmp

@@ -10,12 +10,15 @@ from pipeline.core import params
 from pipeline.core.errors import StudyError
 
 STAGES = {
+    "simulate": "simulate lenders' raw tables and put the truth apart",
     "collect": "fetch the public files and keep the columns that the study uses",
     "prepare": "turn raw tables into the loan cohort, counting every row that leaves",
     "match": "pair treated loans with controls of the same initial credit status",
     "describe": "sample flow, balance before and after matching, default rates by group",
     "correlate": "correlate each CRM factor with default, raw and given the controls",
     "regress": "climb the regression ladder, on all loans and on matched pairs",
+    "effects": "estimate the programme's effect in every way that the literature takes, right and wrong",
+    "recovery": "try every method in simulated worlds whose truth is known",
     "report": "draw the figures and write the report",
     "notebook": "execute the study's notebook",
     "findings": "print the headline results and where the report is",

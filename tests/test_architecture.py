@@ -15,7 +15,14 @@ FLOORS = ["core", "sources", "stats", "studies", "present", "stages", "__main__"
 """Imports go to the left only; sources and stats stand beside each other."""
 
 STAGES = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
-STUDIES = list(params.load(ROOT / "params.yaml").studies)
+STUDIES = params.load(ROOT / "params.yaml").studies
+VARIABLES = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["vars"][0]
+RUNS = [
+    (stage, study)
+    for stage, content in STAGES.items()
+    for study in VARIABLES.get(content["foreach"].removeprefix("${").removesuffix("}"), STUDIES)
+]
+"""Every stage with every study for which it runs."""
 
 
 def module_of(path):
@@ -70,14 +77,21 @@ def code_of(stage, study):
     used |= closure(start) | closure(PACKAGE / "__main__.py")
     if stage == "notebook":
         used |= closure(ROOT / "notebooks" / "sources" / f"{study}.py")
-    if PACKAGE / "studies" / "__init__.py" in used:
+    if "studies.module(" in start.read_text():
         # The study's own module is imported by name.
         used |= {*(PACKAGE / "studies" / study).rglob("*.py")} | closure(PACKAGE / "studies" / study / "study.py")
     return used
 
 
-@pytest.mark.parametrize("study", STUDIES)
-@pytest.mark.parametrize("stage", STAGES)
+def test_every_study_is_fetched_or_simulated():
+    fetched = [name for name, study in STUDIES.items() if study.sources]
+    simulated = [name for name, study in STUDIES.items() if study.simulation]
+    assert list(VARIABLES["fetched"]) == fetched
+    assert list(VARIABLES["simulated"]) == simulated
+    assert sorted(fetched + simulated) == sorted(STUDIES)
+
+
+@pytest.mark.parametrize(("stage", "study"), RUNS)
 def test_a_stage_declares_all_code_it_runs(stage, study):
     declared = [ROOT / dep.replace("${key}", study) for dep in STAGES[stage]["do"]["deps"]]
     used = code_of(stage, study)
@@ -87,9 +101,10 @@ def test_a_stage_declares_all_code_it_runs(stage, study):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_no_code_it_does_not_run(stage):
-    used = code_of(stage, STUDIES[0])
+    studies = [study for name, study in RUNS if name == stage]
+    used = set.union(*(code_of(stage, study) for study in studies))
     for dep in STAGES[stage]["do"]["deps"]:
-        path = ROOT / dep.replace("${key}", STUDIES[0])
+        path = ROOT / dep.replace("${key}", studies[0])
         if dep.startswith("pipeline/"):
             assert path in used or any(path in file.parents for file in used), f"{stage} need not depend on {dep}"
 
@@ -99,8 +114,9 @@ def sections_read(path):
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.value.id in ("protocol", "study") and node.attr in params.Study.model_fields:
-                found.add(f"studies.${{key}}.{node.attr}")
+            name = {"after_origination": "landmark"}.get(node.attr, node.attr)
+            if node.value.id in ("protocol", "study") and name in params.Study.model_fields:
+                found.add(f"studies.${{key}}.{name}")
             elif node.value.id == "params" and node.attr in params.Params.model_fields and node.attr != "studies":
                 found.add(node.attr)
     return found
@@ -110,8 +126,8 @@ def sections_read(path):
 def test_a_stage_declares_the_parameters_it_reads(stage):
     declared = STAGES[stage]["do"]["params"]
     read = sections_read(PACKAGE / "stages" / f"{stage}.py")
-    if stage == "prepare":
-        for study in STUDIES:
+    if stage in ("prepare", "recovery"):
+        for study in [study for name, study in RUNS if name == stage]:
             read |= sections_read(PACKAGE / "studies" / study / "study.py")
     for name in read:
         assert any(name == path or path.startswith(f"{name}.") for path in declared), f"{stage} reads {name}"
@@ -226,3 +242,18 @@ def test_no_number_is_typed_into_prose(file):
 def test_no_number_is_typed_into_templates():
     template = (PACKAGE / "present" / "templates" / "report.md.jinja").read_text()
     assert not re.search(r"\d", re.sub(r"\{[{%#].*?[}%#]\}", "", template, flags=re.S))
+
+
+def test_no_analysis_can_open_the_truth():
+    """Only stages that simulate name the folder of the truth or import what computes it."""
+    for stage, content in STAGES.items():
+        declared = str([*content["do"]["deps"], *content["do"]["outs"]])
+        assert ("data/truth" in declared) == (stage == "simulate")
+        reached = {path.relative_to(PACKAGE).as_posix() for path in closure(PACKAGE / "stages" / f"{stage}.py")}
+        knows = (
+            "studies/reference/truth.py" in reached
+            or "places.truth" in (PACKAGE / "stages" / f"{stage}.py").read_text()
+        )
+        assert knows == (stage in ("simulate", "recovery"))
+    study = {path.relative_to(PACKAGE).as_posix() for path in closure(PACKAGE / "studies" / "reference" / "study.py")}
+    assert "studies/reference/truth.py" not in study and "studies/reference/generator.py" not in study

@@ -64,6 +64,9 @@ def clone(folder, mirror):
         study = choices["studies"]["lendingclub"]
         study["vintages"] = [2009, 2010, 2011]
         study["expected"] = dict.fromkeys(study["expected"])
+        simulated = choices["studies"]["reference"]
+        simulated["simulation"]["scale"] = 0.1
+        simulated["recovery"] |= {"replications": 2, "scale": 0.05}
 
     edit(folder / "params.yaml", any_counts)
     # The tests' own environment stands in for the one that make would build.
@@ -89,7 +92,7 @@ def mirror(tmp_path_factory):
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory, mirror):
     folder = clone(tmp_path_factory.mktemp("first"), mirror)
-    said = run(folder, "make", "reproduce", CRM_DATA_MIRROR=str(mirror))
+    said = run(folder, "make", "reproduce", "STUDY=lendingclub", CRM_DATA_MIRROR=str(mirror))
     commit(folder)
     return folder, said
 
@@ -107,7 +110,7 @@ def test_ends_with_the_headline_and_the_path_of_the_report(reproduced):
 
 def test_a_second_run_does_nothing(reproduced):
     folder, _ = reproduced
-    said = run(folder, "make", "reproduce")
+    said = run(folder, "make", "reproduce", "STUDY=lendingclub")
     assert "Running stage" not in said
     assert run(folder, "git", "status", "--porcelain") == ""
 
@@ -116,7 +119,7 @@ def test_another_folder_time_zone_and_language_give_the_same_bytes(reproduced, m
     first, _ = reproduced
     second = clone(tmp_path / "second folder", mirror)
     surroundings = {"TZ": "Asia/Shanghai", "LANG": "zh_CN.UTF-8", "PYTHONHASHSEED": "7"}
-    run(second, "make", "reproduce", CRM_DATA_MIRROR=str(mirror), **surroundings)
+    run(second, "make", "reproduce", "STUDY=lendingclub", CRM_DATA_MIRROR=str(mirror), **surroundings)
     for name in PUBLISHED:
         files = [first / name] if (first / name).is_file() else (first / name).rglob("*")
         for file in files:
@@ -126,19 +129,20 @@ def test_another_folder_time_zone_and_language_give_the_same_bytes(reproduced, m
 
 def test_verify_passes_and_notices_a_changed_byte(reproduced, mirror):
     folder, _ = reproduced
-    assert "Same bytes." in run(folder, "make", "verify", CRM_DATA_MIRROR=str(mirror))
+    assert "Same bytes." in run(folder, "make", "verify", "STUDY=lendingclub", CRM_DATA_MIRROR=str(mirror))
     metrics = folder / "reports/lendingclub/metrics.json"
     kept = metrics.read_text()
     metrics.write_text(kept.replace("1", "2", 1))
     commit(folder)
-    run(folder, "make", "verify", CRM_DATA_MIRROR=str(mirror), fails=True)
+    run(folder, "make", "verify", "STUDY=lendingclub", CRM_DATA_MIRROR=str(mirror), fails=True)
     metrics.write_text(kept)
     commit(folder)
 
 
 def test_an_experiment_reruns_matching_and_what_follows(reproduced):
     folder, _ = reproduced
-    said = run(folder, "dvc", "exp", "run", "-S", "match.caliper=0.05")
+    targets = ("report@lendingclub", "notebook@lendingclub")
+    said = run(folder, "dvc", "exp", "run", "-S", "match.caliper=0.05", *targets)
     ran = [line.split("'")[1].split("@")[0] for line in said.splitlines() if line.startswith("Running stage")]
     assert ran == ["match", "describe", "regress", "report", "notebook"]
     changes = json.loads(run(folder, "dvc", "metrics", "diff", "--json"))
@@ -159,3 +163,14 @@ def test_a_stage_without_its_input_says_what_to_do(reproduced, tmp_path):
         tmp_path, sys.executable, "-m", "pipeline", "match", "--study", "lendingclub", fails=True, PYTHONPATH=folder
     )
     assert "cohort.parquet does not exist" in said and "Traceback" not in said
+
+
+def test_the_simulated_study_needs_nothing_from_outside(reproduced):
+    folder, _ = reproduced
+    said = run(folder, "make", "reproduce", CRM_DATA_MIRROR="", https_proxy="http://127.0.0.1:9")
+    assert (folder / "reports/reference/findings.txt").read_text() in said
+    # Analyses go on without the truth: only the stages that simulate may know it.
+    shutil.rmtree(folder / "data" / "truth")
+    for stage in ("prepare", "match", "describe", "correlate", "regress", "effects"):
+        run(folder, sys.executable, "-m", "pipeline", stage, "--study", "reference")
+    commit(folder)

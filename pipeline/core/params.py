@@ -156,19 +156,51 @@ class Expected(Section):
     cohort: int | None
 
 
+class Simulation(Section):
+    """Which world is simulated; only for a study that is."""
+
+    scenario: Literal["base", "benign", "null"]
+    scale: PositiveFloat
+
+
+class Recovery(Section):
+    """How often, and in which worlds, the methods are tried against the known truth."""
+
+    replications: int = Field(ge=2)
+    scale: PositiveFloat
+    workers: PositiveInt
+    scenarios: list[Literal["base", "benign", "null"]] = Field(min_length=1)
+
+
+class Landmark(Section):
+    """Factors that are measured after origination, and the month that ends their window.
+
+    Their analyses take the loans still open at the end of that month, and count defaults after it.
+    """
+
+    months: PositiveInt
+    factors: list[Factor]
+
+
 class Study(Section):
     """One study's protocol, written as a target trial.
 
-    `eligibility` and `release_lag_months` are checked by the study's own module, which knows their names.
+    `eligibility` and `release_lag_months` are checked by the study's own module, which knows their names. What a
+    study does not have is left out: sources and vintages when it is simulated, a treatment rule when treatment is
+    recorded, a landmark when every factor is known at origination.
     """
 
     design: Literal["randomised", "quasi_experimental", "matched_observational", "simulated"]
-    institution_type: Literal["commercial_bank", "consumer_finance", "p2p", "sme_lender"]
+    institution_type: Literal["commercial_bank", "consumer_finance", "p2p", "sme_lender", "several"]
+    simulation: Simulation | None = None
+    recovery: Recovery | None = None
     sources: list[str]
-    vintages: list[int]
+    vintages: list[int] = []
     eligibility: dict[str, Any]
+    horizon_months: PositiveInt | None
+    landmark: Landmark | None
     release_lag_months: dict[str, NonNegativeInt]
-    treatment: Treatment
+    treatment: Treatment | None
     factors: Annotated[list[Factor], Field(min_length=1), AfterValidator(_once)]
     matching: Matching
     controls: Controls
@@ -177,9 +209,18 @@ class Study(Section):
     doses: dict[Factor, Annotated[list[float], Field(min_length=1), AfterValidator(_rising)]]
     expected: Expected
 
+    def after_origination(self) -> list[str]:
+        """Return the factors that are measured between origination and the landmark."""
+        return self.landmark.factors if self.landmark else []
+
     @model_validator(mode="after")
     def _treatment_is_a_factor(self) -> Study:
-        for where, name in [("treatment.factor", self.treatment.factor), *(("doses", name) for name in self.doses)]:
+        named = [("doses", name) for name in self.doses]
+        if self.treatment:
+            named.append(("treatment.factor", self.treatment.factor))
+        if self.landmark:
+            named += [("landmark.factors", name) for name in self.landmark.factors]
+        for where, name in named:
             if name not in self.factors:
                 raise ValueError(f"{where} is '{name}', which is not among the study's factors")
         return self
@@ -188,6 +229,7 @@ class Study(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
+    seed: int = Field(ge=0)
     match: Match
     inference: Inference
     checks: Checks

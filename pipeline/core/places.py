@@ -23,6 +23,11 @@ def matched(study: str) -> Path:
     return processed(study) / "matched"
 
 
+def truth(study: str) -> Path:
+    """Folder of what a simulation knows and no analysis may read."""
+    return Path("data/truth") / study
+
+
 def reports(study: str) -> Path:
     """Folder of what people read."""
     return Path("reports") / study

@@ -290,3 +290,70 @@ def ladder(results: Results, words: Words, factors: list[str], rungs: list[str])
             axes.set_xlabel(words.text("columns.points"))
             axes.tick_params(axis="x", labelbottom=True)
     return figure
+
+
+def _multiples(results: Results) -> pd.DataFrame:
+    """Mean estimate of every method as a multiple of the truth at which it aims, with its spread over worlds."""
+    rows = results.where(stage="recovery", specification="base")
+    wide = rows.pivot(index=["estimator", "outcome"], columns="estimand", values="estimate").reset_index()
+    wide = wide[wide["truth"].notna() & (wide["truth"] != 0)]
+    spread = np.sqrt(np.maximum(wide["rmse"] ** 2 - wide["bias"] ** 2, 0))
+    return wide.assign(multiple=wide["estimate"] / wide["truth"], spread=spread / wide["truth"].abs())
+
+
+def recovery(results: Results, words: Words) -> Figure:
+    """Estimate as a multiple of the truth by method (left), and how often each sees an effect that is not there."""
+    verdicts = results.where(stage="recovery", specification="all_scenarios")
+    verdict = {(row.estimator, row.outcome): row.estimand.removeprefix("verdict_") for row in verdicts.itertuples()}
+    found = _multiples(results)
+    found = found.iloc[np.argsort(found["multiple"].to_numpy(), kind="stable")]
+    null = results.where(stage="recovery", specification="null", estimand="rejection")
+    false_alarms = {(row.estimator, row.outcome): 100 * row.estimate for row in null.itertuples()}
+    names = [(row.estimator, row.outcome) for row in found.itertuples()]
+    colours = {"recovers": TREATED, "right_sign": "#009E73"}
+    low, high = -1.0, 5.0
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(WIDTH, 0.3 * len(names) + 1.1), layout="constrained", sharey=True, width_ratios=[2.2, 1]
+    )
+    for place, (name, row) in enumerate(zip(names, found.itertuples(), strict=True)):
+        colour = colours.get(verdict[name], CONTROL)
+        shown = min(max(row.multiple, low), high)
+        marker = "o" if shown == row.multiple else "<" if shown == low else ">"
+        ends = np.clip([row.multiple - row.spread, row.multiple + row.spread], low, high)
+        left.plot(ends, [place, place], color=colour, linewidth=1.6)
+        left.plot(shown, place, marker, color=colour, markersize=5.5)
+        if marker != "o":
+            text = fixed(row.multiple, 1)
+            inward = (7, 0) if marker == "<" else (-7, 0)
+            side = "left" if marker == "<" else "right"
+            left.annotate(text, (shown, place), inward, textcoords="offset points", va="center", ha=side, fontsize=8)
+        right.plot(false_alarms.get(name, np.nan), place, "o", color=colour, markersize=5.5)
+    left.axvline(1, color="black", linewidth=1)
+    left.axvline(0, color=QUIET, linestyle=":", linewidth=1)
+    left.set_xlim(low - 0.15, high + 0.15)
+    left.set_yticks(range(len(names)), [words.label("estimators", estimator) for estimator, _ in names])
+    left.set_xlabel(words.text("columns.multiple"))
+    right.axvline(5, color="black", linewidth=1)
+    right.set_xlim(-4, 104)
+    right.set_xlabel(words.text("columns.false_alarms"))
+    for axes in (left, right):
+        axes.grid(visible=False, axis="y")
+    return figure
+
+
+def event_study(results: Results, words: Words) -> Figure:
+    """Default before and after adoption: log rate ratio against the quarter before, with intervals."""
+    rows = results.where(stage="effects", estimator="event_study", estimand="log_rate_ratio")
+    quarter = rows["specification"].str.extract(r"([+-]\d+)")[0].astype(int)
+    rows = rows.assign(quarter=quarter).sort_values("quarter", ignore_index=True)
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.8), layout="constrained")
+    places = rows["quarter"].to_numpy()
+    _whiskers(axes, rows, places, across=False, fmt="o", color=TREATED, capsize=3, markersize=5, linewidth=1.4)
+    axes.plot(-1, 0, "o", color="white", markeredgecolor=TREATED, markersize=5)
+    axes.axhline(0, color="black", linewidth=1)
+    axes.axvline(-0.5, color=QUIET, linestyle="--", linewidth=1)
+    axes.set_xticks([*places, -1])
+    axes.grid(visible=False, axis="x")
+    axes.set_xlabel(words.text("columns.quarter"))
+    axes.set_ylabel(words.text("columns.log_ratio"))
+    return figure

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jinja2
 
-from pipeline.core.params import BLOCKS, Params, Study, construct
+from pipeline.core.params import BLOCKS, Params, Study
 from pipeline.core.results import Results
 from pipeline.present import tables
-from pipeline.present.numerals import fixed, percent, whole
+from pipeline.present.numerals import fixed, p_value, percent, whole
 from pipeline.present.trail import Trail
 from pipeline.present.words import Words
 from pipeline.sources.records import Source
@@ -49,6 +50,12 @@ class Effects:
         row = effect_row(self._results, factor, rung)
         return "lower" if row.ci_high < 0 else "higher" if row.ci_low > 0 else "none"
 
+    def claim(self, factor: str, rung: str) -> str:
+        """Return what becomes of the claim that more of a factor means less default, judged on a rung."""
+        verdict = {"lower": "supported", "higher": "contradicted", "none": "inconclusive"}[self.direction(factor, rung)]
+        sentence = lower_first(self.sentence(factor, rung))
+        return _render(self._words.text(f"claims.{verdict}"), claim=self._words.text("claim"), sentence=sentence)
+
     def sentence(self, factor: str, rung: str) -> str:
         """Return the sentence on a factor's effect, without a full stop."""
         row, direction = effect_row(self._results, factor, rung), self.direction(factor, rung)
@@ -64,39 +71,6 @@ class Effects:
             high=fixed(high, 2),
             level=self._level,
         )
-
-
-class Findings(NamedTuple):
-    """What the study found, in sentences."""
-
-    lead: str
-    """The first sentence of every page: what becomes of the claim."""
-    others: list[str]
-
-
-def findings(results: Results, words: Words, params: Params, study: str) -> Findings:
-    """Put the headline results into words; the claim's verdict follows from the rung with all controls."""
-    protocol = params.study(study)
-    effects = Effects(results, words, params.inference.level)
-    factor = protocol.treatment.factor
-    last = list(rungs_of(protocol))[-1]
-    verdict = {"lower": "supported", "higher": "contradicted", "none": "inconclusive"}[effects.direction(factor, last)]
-    lead = _render(
-        words.text(f"claims.{verdict}"),
-        claim=words.text("claim"),
-        sentence=lower_first(effects.sentence(factor, last)),
-    )
-    others = [
-        _render(words.text("finding_raw"), sentence=effects.sentence(factor, "M1")),
-        _render(words.text("finding_all_controls"), sentence=effects.sentence("treated", last)),
-        _render(words.text("finding_pairs"), sentence=effects.sentence("treated", "M6")),
-        *(
-            _render(words.text("finding_all_controls"), sentence=effects.sentence(other, last))
-            for other in protocol.factors
-            if construct(other) != construct(factor)
-        ),
-    ]
-    return Findings(lead, others)
 
 
 def rungs_of(protocol: Study) -> dict[str, list[str]]:
@@ -162,17 +136,23 @@ class Page:
             texts=self.texts,
             figure=self.figure,
             table=self.table,
-            finding=findings(self._results, self._words, self._params, self._study),
+            has=self._words.has,
         )
         return re.sub(r"\n{3,}", "\n\n", page)
 
     def text(self, key: str) -> str:
         """Return a text of the words, its numbers filled in."""
-        return _render(self._words.text(key), **self._context())
+        return _render(self._words.text(key), **self._context)
 
     def texts(self, key: str) -> list[str]:
-        """Return a list of texts, their numbers filled in."""
-        return [_render(template, **self._context()) for template in self._words.text(key)]
+        """Return a list (or the parts of a section) of texts, their numbers filled in."""
+        parts = self._words.text(key)
+        templates = parts.values() if isinstance(parts, dict) else parts
+        return [_render(template, **self._context) for template in templates]
+
+    def findings(self) -> str:
+        """Return the headline results as plain text: first what becomes of the claim, then one line each."""
+        return "\n".join([self.text("lead"), *(f"- {sentence}" for sentence in self.texts("findings"))])
 
     def figure(self, name: str) -> str:
         """Return a figure with its number, its caption and what made it."""
@@ -192,6 +172,9 @@ class Page:
             "flow": lambda: tables.flow(results, words),
             "balance": lambda: tables.balance(results, words),
             "rates": lambda: tables.rates(results, words, [*protocol.groups, *protocol.doses]),
+            "recovery": lambda: tables.recovery(results, words),
+            "targets": lambda: tables.targets(results, words),
+            "effects": lambda: tables.effects(results, words),
             "correlations": lambda: tables.correlations(results, words, factors, correlation_kinds(protocol)),
         }
         for kind in ("linear", "odds", "marginal"):
@@ -224,6 +207,7 @@ class Page:
         inner = "\n\n".join([*parts, f'::: {{.made typst:text:size="7pt"}}\n{made}\n:::'])
         return f":::: {{.{kind}{breakable}}}\n{inner}\n::::"
 
+    @cached_property
     def _context(self) -> dict[str, Any]:
         results, words, protocol = self._results, self._words, self._protocol
         factors = ["treated", *protocol.factors]
@@ -265,7 +249,6 @@ class Page:
         grades = grades[
             grades["factor"].str.startswith("credit_grade[") & grades["specification"].str.startswith("before")
         ]
-        edges = protocol.doses.get(protocol.treatment.factor)
         context: dict[str, Any] = {
             "study": self._study,
             "count": count,
@@ -278,6 +261,7 @@ class Page:
             "grades": list(grades.sort_values("specification")["factor"]),
             "label": lambda name: words.label("columns", name),
             "effect": self._effects.sentence,
+            "claim": self._effects.claim,
             "lower_first": lower_first,
             "number_negative": number_negative,
             "number_of_factors": words.text("counting")[len(factors)],
@@ -293,11 +277,13 @@ class Page:
             "cluster": protocol.cluster,
             "eligibility": protocol.eligibility,
             "treatment": protocol.treatment,
-            "vintages": protocol.vintages,
             "lags": protocol.release_lag_months,
         }
-        if edges:
-            context["last_dose"] = f"{protocol.treatment.factor}[{edges[-1]:g}+]"
+        if protocol.recovery:
+            context |= self._of_recovery()
+        if protocol.doses:
+            factor, edges = next(iter(protocol.doses.items()))
+            context["last_dose"] = f"{factor}[{edges[-1]:g}+]"
             context["last_dose_from"] = counted(edges[-1])
         last = effect_row(results, "treated", context["last_rung"])
         context["absorbed"] = listed(last.note.split(": ")[1].split(", ")) if last.note else ""
@@ -306,6 +292,42 @@ class Page:
             context[f"largest_difference_{sample}"] = fixed(abs(row["estimate"]), 3)
             context[f"least_alike_{sample}"] = lower_first(words.column(row["factor"]))
         return context
+
+    def _of_recovery(self) -> dict[str, Any]:
+        """What the words of a simulated study can ask of its recovery and effects rows."""
+        results, words = self._results, self._words
+
+        def row(estimator: str, scenario: str, estimand: str) -> Any:
+            found = results.where(stage="recovery", estimator=estimator, specification=scenario, estimand=estimand)
+            return found[found["outcome"] != "stress_within_horizon"].iloc[0]
+
+        def mean(estimator: str, scenario: str) -> str:
+            return fixed(row(estimator, scenario, "estimate")["estimate"], 2)
+
+        def truth(estimator: str, scenario: str) -> str:
+            return fixed(row(estimator, scenario, "truth")["estimate"], 2)
+
+        def share(estimator: str, scenario: str, estimand: str) -> str:
+            return percent(100 * row(estimator, scenario, estimand)["estimate"])
+
+        def times(estimator: str) -> str:
+            multiple = row(estimator, "base", "estimate")["estimate"] / row(estimator, "base", "truth")["estimate"]
+            return f"{fixed(multiple, 1)} {words.text('times')}"
+
+        targets = results.where(stage="recovery", estimand="target")
+        leads = results.one(stage="effects", estimator="event_study", specification="leads_jointly_zero")
+        return {
+            "mean": mean,
+            "truth": truth,
+            "share": share,
+            "times": times,
+            "worlds": whole(row("raw_difference", "base", "estimate")["n"]),
+            "number_of_targets": len(targets),
+            "number_of_targets_met": int(targets["note"].str.startswith("met").sum()),
+            "leads_p": p_value(leads.p_value),
+            "landmark": self._protocol.landmark,
+            "horizon": self._protocol.horizon_months,
+        }
 
 
 FIGURE_STAGES = {
@@ -316,6 +338,8 @@ FIGURE_STAGES = {
     "rates": "describe",
     "correlations": "correlate",
     "ladder": "regress",
+    "event_study": "effects",
+    "recovery": "recovery",
 }
 """The stage whose rows each figure shows."""
 
@@ -328,6 +352,9 @@ TABLE_STAGES = {
     "linear": "regress",
     "odds": "regress",
     "marginal": "regress",
+    "effects": "effects",
+    "recovery": "recovery",
+    "targets": "recovery",
 }
 """The stage whose rows each table shows."""
 

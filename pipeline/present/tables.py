@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pipeline.core.results import Results
@@ -155,3 +156,88 @@ def _uncertainty(row: Any, kind: str) -> str:
     if kind == "odds":
         return f"[{fixed(row.ci_low, 2)}, {fixed(row.ci_high, 2)}]"
     return f"({fixed(row.std_error, 2)})"
+
+
+def recovery(results: Results, words: Words) -> str:
+    """Every method against the truth: bias, error and coverage in base worlds, false alarms in null ones."""
+    rows = results.where(stage="recovery")
+    number = {(row.estimator, row.outcome, row.specification, row.estimand): row for row in rows.itertuples()}
+    body = []
+    for verdict in results.where(stage="recovery", specification="all_scenarios").itertuples():
+        name = (verdict.estimator, verdict.outcome)
+
+        def measure(scenario: str, estimand: str, name: tuple[str, str] = name) -> tuple[float, float]:
+            row = number.get((*name, scenario, estimand))
+            return (float("nan"), float("nan")) if row is None else (row.estimate, row.std_error)
+
+        label = words.label("estimators", verdict.estimator)
+        if verdict.outcome == "stress_within_horizon":
+            label = f"{label}, {words.text('placebo')}"
+        expected = words.label("verdicts", verdict.estimand.removeprefix("verdict_"))
+        bias, of_bias = measure("base", "bias")
+        body.append(
+            [
+                label,
+                expected if verdict.estimate else f"{expected}: {words.text('not_as_expected')}",
+                fixed(measure("base", "estimate")[0], 2),
+                fixed(measure("base", "truth")[0], 2),
+                f"{fixed(bias, 2)} ({fixed(of_bias, 2)})",
+                fixed(measure("base", "rmse")[0], 2),
+                _share(measure("base", "coverage")[0]),
+                fixed(measure("null", "estimate")[0], 2),
+                _share(measure("null", "rejection")[0]),
+            ]
+        )
+    names = ("estimator", "verdict", "estimate", "truth", "bias", "rmse", "coverage", "null_estimate", "null_rejection")
+    return markdown([words.text(f"columns.{name}") for name in names], body)
+
+
+def _share(value: float) -> str:
+    return MISSING if math.isnan(value) else percent(100 * value)
+
+
+def targets(results: Results, words: Words) -> str:
+    """List what the design expects of worlds and methods, and whether it comes out."""
+    body = []
+    for row in results.where(stage="recovery", estimand="target").itertuples():
+        kind = {"default_rate": "worlds", "truth": "truths"}.get(row.estimator)
+        if kind:
+            label = words.label(kind, row.outcome)
+        else:
+            label = words.label("estimators", row.estimator)
+            if row.outcome == "stress_within_horizon":
+                label = f"{label}, {words.text('placebo')}"
+        met, mean = row.note.split(": mean ")
+        body.append(
+            [
+                label,
+                words.label("scenarios", row.specification),
+                fixed(row.estimate, 2),
+                mean.split(" (")[0].replace("-", "\N{MINUS SIGN}"),
+                words.text("met" if met == "met" else "not_met"),
+            ]
+        )
+    names = ("quantity", "scenario", "target", "estimate", "verdict")
+    return markdown([words.text(f"columns.{name}") for name in names], body)
+
+
+def effects(results: Results, words: Words) -> str:
+    """Every estimate of one world with its interval."""
+    body = []
+    rows = results.where(stage="effects")
+    for row in rows[~rows["estimator"].isin(["event_study"])].itertuples():
+        label = words.label("estimators", row.estimator)
+        if row.outcome == "stress_within_horizon":
+            label = f"{label}, {words.text('placebo')}"
+        body.append(
+            [
+                label,
+                words.label("estimands", row.estimand),
+                fixed(row.estimate, 2),
+                MISSING if math.isnan(row.ci_low) else f"{fixed(row.ci_low, 2)} – {fixed(row.ci_high, 2)}",
+                p_value(row.p_value),
+                whole(row.n),
+            ]
+        )
+    names = ("estimator", "estimand", "estimate", "interval", "p", "loans")
+    return markdown([words.text(f"columns.{name}") for name in names], body)

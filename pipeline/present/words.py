@@ -32,6 +32,13 @@ class Words:
                 return found
         raise StudyError(f"the words '{path}' are missing: add them to {self._where}.")
 
+    def has(self, path: str) -> bool:
+        """Say whether the study has words of its own under a dotted path."""
+        found: Any = self._study
+        for step in path.split("."):
+            found = found.get(step) if isinstance(found, dict) else None
+        return found is not None
+
     def label(self, kind: str, name: str) -> str:
         """Return the label of a column, level, reason, rung ... Names may hold dots, so `name` is one step."""
         for source in (self._study, self._common):

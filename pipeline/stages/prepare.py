@@ -7,17 +7,22 @@ from pipeline.core.params import Params
 
 
 def run(study: str, params: Params) -> str:
-    """Write the cohort, the robustness sample, the sample flow and the quarantined rows."""
+    """Write the cohort, what surrounds it (robustness sample, panels), the sample flow and the quarantined rows."""
     protocol = params.study(study)
-    tables = {name: store.read_parquet(places.interim(study) / f"{name}.parquet") for name in protocol.sources}
-    prepared = studies.module(study).prepare(tables, protocol, params.checks)
+    module = studies.module(study)
+    prepared = module.prepare(module.load(places.interim(study)), protocol, params.checks)
     if prepared.cohort.empty:
         raise StudyError("no loan is left in the cohort: look at eligibility in params.yaml and at the sample flow.")
     folder = places.processed(study)
     store.write_parquet(folder / "cohort.parquet", prepared.cohort)
-    store.write_parquet(folder / "robustness.parquet", prepared.robustness)
     store.write_parquet(folder / "flow.parquet", prepared.flow)
     store.write_csv(folder / "quarantine.csv", prepared.quarantined)
+    more = dict(prepared.panels)
+    if prepared.robustness is not None:
+        more["robustness"] = prepared.robustness
+    (folder / "more").mkdir(parents=True, exist_ok=True)
+    for name, table in more.items():
+        store.write_parquet(folder / "more" / f"{name}.parquet", table)
     return (
         f"{len(prepared.cohort):,} loans, {int(prepared.cohort['default'].sum()):,} defaults; "
         f"{len(prepared.quarantined):,} raw rows quarantined"

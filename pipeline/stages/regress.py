@@ -10,6 +10,7 @@ from pipeline.core.errors import StudyError
 from pipeline.core.params import BLOCKS, Params, construct
 from pipeline.stats.design import design_matrix, require
 from pipeline.stats.regression import linear_probability, logit
+from pipeline.stats.samples import sample_for
 
 
 class Rung(NamedTuple):
@@ -27,7 +28,7 @@ def run(study: str, params: Params) -> str:
     processed = places.processed(study)
     cohort = store.read_parquet(processed / "cohort.parquet")
     pairs = store.read_parquet(places.matched(study) / "pairs.parquet")
-    wider = store.read_parquet(processed / "robustness.parquet")
+    wider = processed / "more" / "robustness.parquet"
 
     require(cohort, [protocol.cluster], "cluster")
     ladder = protocol.controls.ladder()
@@ -40,18 +41,17 @@ def run(study: str, params: Params) -> str:
             )
     matched = in_pairs(cohort, pairs)
     on_pairs = [Rung("M6", matched, [], "pair"), Rung("M7", matched, every_term, "pair")]
-    robustness = [Rung("R1", wider, every_term, protocol.cluster)]
+    robustness = [Rung("R1", store.read_parquet(wider), every_term, protocol.cluster)] if wider.exists() else []
 
     rows: list[dict[str, Any]] = []
     for factor in ("treated", *protocol.factors):
         # Pairs are alike but for the treatment, so only factors of the treatment's construct are read off them.
-        of_treatment = factor == "treated" or construct(factor) == construct(protocol.treatment.factor)
-        for rung in [
-            *rungs,
-            *(on_pairs if of_treatment else []),
-            *(robustness if factor == "treated" else []),
-        ]:
-            rows += _effects(rung, factor, params.inference.level)
+        of_treatment = factor == "treated" or (
+            protocol.treatment is not None and construct(factor) == construct(protocol.treatment.factor)
+        )
+        for rung in [*rungs, *(on_pairs if of_treatment else []), *(robustness if factor == "treated" else [])]:
+            loans = sample_for(rung.loans, factor, protocol.after_origination())
+            rows += _effects(rung._replace(loans=loans), factor, params.inference.level)
     results.write(places.results(study, "regress"), results.table(study, "regress", rows))
     return f"{len(rows):,} rows"
 

@@ -10,7 +10,6 @@ from pipeline.present.report import (
     Page,
     correlation_kinds,
     effect_row,
-    findings,
     largest_difference,
     rungs_of,
     to_html,
@@ -24,7 +23,7 @@ from pipeline.sources.records import load_source
 def run(study: str, params: Params) -> str:
     """Write everything that people read; return where the report is."""
     protocol = params.study(study)
-    rows = results.read(*(places.results(study, stage) for stage in ("describe", "correlate", "regress")))
+    rows = results.read(*sorted((places.reports(study) / "results").glob("*.csv")))
     words = Words(params.report.language, study)
     folder = places.reports(study)
     factors = ["treated", *protocol.factors]
@@ -33,26 +32,28 @@ def run(study: str, params: Params) -> str:
     shutil.rmtree(folder / "figures", ignore_errors=True)
     drawings = {
         "flow": (figures.flow,),
-        "raw": (figures.raw, protocol.treatment.factor),
+        "raw": (figures.raw, next(iter(protocol.doses))),
         "rates": (figures.rates, protocol.groups),
         "balance": (figures.balance, params.checks.balance),
         "overlap": (figures.overlap,),
         "correlations": (figures.correlations, factors, correlation_kinds(protocol)),
         "ladder": (figures.ladder, factors, rungs),
     }
+    if protocol.recovery:
+        drawings |= {"recovery": (figures.recovery,), "event_study": (figures.event_study,)}
     for name, (figure, *choices) in drawings.items():
         figures.draw(figure, folder / "figures" / f"{name}.svg", rows, words, *choices)
 
     sources = [load_source(name) for name in protocol.sources]
     trail = Trail(study)
     title = words.text("title")
-    store.write_text(folder / "report.md", Page(rows, params, study, words, trail, sources, "markdown").render())
+    for_code_host = Page(rows, params, study, words, trail, sources, "markdown")
+    store.write_text(folder / "report.md", for_code_host.render())
+    store.write_text(folder / "findings.txt", for_code_host.findings())
     page = Page(rows, params, study, words, trail, sources, "pandoc").render()
     store.write_text(folder / "report.html", to_html(page, PANDOC, title, words, folder))
     store.write_bytes(folder / "report.pdf", to_pdf(page, title, words, folder))
 
-    found = findings(rows, words, params, study)
-    store.write_text(folder / "findings.txt", "\n".join([found.lead, *(f"- {sentence}" for sentence in found.others)]))
     effects = rows.where(stage="regress", estimator="linear_probability", specification=rungs)
     results.write(folder / "headline.csv", effects[effects["factor"] == "treated"])
     store.write_json(
@@ -62,14 +63,22 @@ def run(study: str, params: Params) -> str:
     return f"{folder / 'report.html'}"
 
 
+HEADLINE_ESTIMANDS = ["risk_difference", "risk_difference_of_treated", "effect_on_compliers", "log_rate_ratio"]
+"""Effects of the programme, among the rows of the stage effects."""
+
+
 def _metrics(study: str, rows: results.Results, protocol: Study) -> dict[str, dict[str, object]]:
     """Return what `dvc metrics diff` compares: effects in percentage points, with intervals, and the balance."""
     metrics: dict[str, object] = {}
     names = {"M1": "raw", list(rungs_of(protocol))[-1]: "all controls", "M6": "matched pairs"}
-    for factor in ("treated", protocol.treatment.factor):
+    for factor in ("treated", *([protocol.treatment.factor] if protocol.treatment else [])):
         for rung, name in names.items():
             row = effect_row(rows, factor, rung)
             metrics[f"{factor}, {name}"] = {"points": row.estimate, "ci_low": row.ci_low, "ci_high": row.ci_high}
+    for row in rows.where(stage="effects", outcome="default", estimand=HEADLINE_ESTIMANDS).itertuples():
+        if row.estimator != "event_study":
+            name = row.estimator.replace("_", " ")
+            metrics[name] = {"estimate": row.estimate, "p_value": row.p_value}
     for sample in ("before", "after"):
         metrics[f"largest difference {sample} matching"] = abs(float(largest_difference(rows, sample)["estimate"]))
     for name in ("loans", "defaults", "treated", "matched_treated"):

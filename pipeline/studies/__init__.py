@@ -9,7 +9,8 @@ from types import ModuleType
 def module(name: str) -> ModuleType:
     """Return the module ``study`` in the study's folder.
 
-    It offers ``files(source, vintages)`` (which of a source's files the study needs), ``read(source, paths)``
-    (those files as one raw table) and ``prepare(tables, study, checks)`` (raw tables to a `Preparation`).
+    It offers ``load(folder)`` (the raw tables of a study) and ``prepare(tables, study, checks)`` (raw tables to a
+    `Preparation`); where the study has sources also ``files(source, vintages)`` (which of a source's files it needs)
+    and ``read(source, paths)`` (those files as one raw table).
     """
     return importlib.import_module(f"pipeline.studies.{name}.study")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
@@ -12,16 +14,18 @@ from pipeline.core.schema import Checked
 
 
 class Preparation(NamedTuple):
-    """The tables that the later stages read."""
+    """The tables that the later stages read; a study without a debatable choice has no robustness sample."""
 
     cohort: pd.DataFrame
     """The loans of the analysis, one row each."""
-    robustness: pd.DataFrame
-    """The cohort and the loans that a debatable choice of the protocol left out, same columns."""
     flow: pd.DataFrame
     """The sample flow: ``step, reason, loans, defaults, remaining, remaining_defaults``."""
     quarantined: pd.DataFrame
     """Raw rows that break a data rule, with the reason."""
+    robustness: pd.DataFrame | None = None
+    """The cohort and the loans that a debatable choice of the protocol left out, same columns."""
+    panels: Mapping[str, pd.DataFrame] = MappingProxyType({})
+    """Tables with several rows a loan, such as loan-months, by name."""
 
 
 class SampleFlow:

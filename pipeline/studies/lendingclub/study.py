@@ -13,6 +13,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import ValidationError
 
+from pipeline.core import store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Month, Section, Study
 from pipeline.core.schema import check, check_cohort, cohort_schema
@@ -150,6 +151,11 @@ def read(source: str, paths: Sequence[Path]) -> pd.DataFrame:
         elif str(rule.dtype).startswith("datetime") and pd.api.types.is_datetime64_any_dtype(raw[name]):
             raw[name] = raw[name].astype("datetime64[ms]")
     return raw
+
+
+def load(folder: Path) -> dict[str, pd.DataFrame]:
+    """Return the raw tables that `read` gave, one a source."""
+    return {path.stem: store.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
 
 
 def without_late_messages(description: pd.Series, origination: pd.Series) -> pd.Series:

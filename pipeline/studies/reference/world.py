@@ -51,9 +51,14 @@ def log_odds(p: float | np.ndarray) -> np.ndarray:
     return np.log(p) - np.log1p(-np.asarray(p))
 
 
+EARLIER_QUARTERS = 4
+
+
 @cache
 def macro_quarters(first_month: str, quarters: int) -> pd.DataFrame:
-    """Return the real US quarterly series (statsmodels `macrodata`) from the quarter of `first_month` on.
+    """Return the real US quarterly series (statsmodels `macrodata`), `quarters` from that of `first_month` on.
+
+    `EARLIER_QUARTERS` stand before them: figures are published late, so the first loans are granted on older ones.
 
     Columns: year, quarter, and in percent gdp_growth (annualised log growth), inflation, treasury_bill_rate
     and unemployment.
@@ -73,7 +78,7 @@ def macro_quarters(first_month: str, quarters: int) -> pd.DataFrame:
     )
     year, month = int(first_month[:4]), int(first_month[5:])
     start = frame.index[(frame["year"] == year) & (frame["quarter"] == (month - 1) // 3 + 1)][0]
-    return frame.loc[start : start + quarters - 1].reset_index(drop=True)
+    return frame.loc[start - EARLIER_QUARTERS : start + quarters - 1].reset_index(drop=True)
 
 
 def stress_index(settings: Settings, macro: pd.DataFrame) -> np.ndarray:
@@ -107,7 +112,7 @@ def world(settings: Settings, seed: int) -> World:
     draws = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(999,))))
     return World(
         macro=macro,
-        market=np.repeat(stress_index(settings, macro), 3)[: settings.calendar_months],
+        market=np.repeat(stress_index(settings, macro[EARLIER_QUARTERS:]), 3)[: settings.calendar_months],
         region_effect=draws.normal(0, settings.region_sd, settings.regions),
         industry_effect=draws.normal(0, settings.industry_sd, settings.industries),
     )

@@ -313,8 +313,8 @@ def test_switching_the_programme_off_changes_only_what_it_touches(clean: dict[st
 
 def test_macro_is_the_real_series(clean: dict[str, pd.DataFrame]) -> None:
     macro = clean["macro"].set_index(["year", "quarter"])
-    assert len(macro) == 28
-    assert macro.index[0] == (2002, 4)
+    assert len(macro) == 32
+    assert macro.index[0] == (2001, 4)
     assert macro.index[-1] == (2009, 3)
     assert macro.loc[(2008, 4), "unemployment"] == 6.9
     assert macro.loc[(2009, 3), "treasury_bill_rate"] == 0.12

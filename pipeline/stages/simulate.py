@@ -1,0 +1,20 @@
+"""Simulate a study's raw tables, and put the truth where no analysis looks."""
+
+import shutil
+
+from pipeline.core import places
+from pipeline.core.params import Params
+from pipeline.studies.reference.generator import generate
+from pipeline.studies.reference.settings import Settings
+
+
+def run(study: str, params: Params) -> str:
+    """Write the raw tables as lenders' systems would, and the truth apart from them."""
+    protocol = params.study(study)
+    simulation = protocol.simulation
+    tables, truth = places.interim(study), places.truth(study)
+    generate(Settings(scenario=simulation.scenario, scale=simulation.scale), params.seed, tables)
+    shutil.rmtree(truth, ignore_errors=True)
+    truth.parent.mkdir(parents=True, exist_ok=True)
+    (tables / "truth").replace(truth)
+    return f"scenario {simulation.scenario}, scale {simulation.scale:g}"

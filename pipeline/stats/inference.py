@@ -1,0 +1,53 @@
+"""What all models with clustered errors share: cluster sums, the small-sample correction, intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.errors import StudyError
+from pipeline.stats.regression import Effect
+
+
+def codes(labels: Sequence | pd.Series | np.ndarray) -> np.ndarray:
+    """Return a number for each label, from 0, in the sorted order of distinct labels."""
+    return pd.factorize(np.asarray(labels), sort=True)[0]
+
+
+def cluster_codes(labels: Sequence | pd.Series | np.ndarray) -> np.ndarray:
+    """Return cluster numbers from 0; fewer than two clusters are a StudyError."""
+    numbers = codes(labels)
+    if numbers.max(initial=0) < 1:
+        raise StudyError("standard errors need at least two clusters: use a larger cohort or another cluster column.")
+    return numbers
+
+
+def group_sums(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Add up `values` (rows,) or (rows x columns) by group number: (groups,) or (groups x columns)."""
+    if values.ndim == 1:
+        return np.bincount(groups, values)
+    if (groups[1:] >= groups[:-1]).all() and groups[0] == 0:
+        # Rows in order of their groups: many times faster.
+        return np.add.reduceat(values, np.flatnonzero(np.diff(groups, prepend=-1)), axis=0)
+    return np.column_stack([np.bincount(groups, column) for column in values.T])
+
+
+def correction(clusters: int, rows: int, parameters: int) -> float:
+    """Return G/(G-1) x (n-1)/(n-k), by which a clustered variance is multiplied (Cameron & Miller 2015, eq. 12)."""
+    return clusters / (clusters - 1) * (rows - 1) / (rows - parameters)
+
+
+def effect(estimate: float, std_error: float, level: float, degrees: float = np.inf) -> Effect:
+    """Return the estimate with its interval and p-value from Student's t with `degrees` of freedom."""
+    from scipy.stats import t
+
+    half = t.ppf(0.5 + level / 2, degrees) * std_error
+    p_value = 2 * t.sf(abs(estimate) / std_error, degrees)
+    return Effect(float(estimate), float(std_error), float(estimate - half), float(estimate + half), float(p_value))
+
+
+def scaled(found: Effect, factor: float) -> Effect:
+    """Return an effect in other units: everything but the p-value times `factor` (positive)."""
+    return Effect(*(factor * value for value in found[:4]), found.p_value)

@@ -1,0 +1,176 @@
+"""Loans by month: what was recorded in each month of a loan, and what that says about the loan.
+
+Month 0 is the calendar month of origination, month k the k-th after it. A loan has a row for every month at whose
+beginning it was open. The landmark is the end of a month: CRM factors that grow after origination are counted up
+to it and outcomes after it (`default_after_landmark`), so that no contact that answers a default counts for it.
+"""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+from ibis import _
+
+REACTIVE = ("arrears", "payment_difficulty")
+"""Reasons of contacts that answer trouble. All others are the lender's own initiative, whoever dialled."""
+
+OPEN_STATES = ("current", "delinquent")
+
+STRESSED_INFLOW = 0.8
+"""Share of the usual inflow to the client's account below which a month is stressed: halfway between an ordinary
+month (about 1) and a spell of stress (about .6)."""
+
+RECENT_MONTHS = 3
+"""Months over which earlier contacts and delinquency are remembered."""
+
+ANSWER_DAYS = 21
+"""The survey asks, when the landmark's month has ended, and is answered within three weeks, before the next
+month's state is recorded; what comes later could be an answer to it."""
+
+
+def month_index(date: ir.DateValue | ir.TimestampValue) -> ir.IntegerValue:
+    """Return the months since the year 0: differences are months between dates."""
+    return date.year() * 12 + date.month() - 1
+
+
+def outcomes(repayments: ir.Table, landmark: int, horizon: int) -> ir.Table:
+    """Return one row a loan with repayments: what became of it in the months up to landmark + horizon.
+
+    ``default_month`` (empty without default), ``open_at_landmark``, ``complete``: the months follow each other
+    without a gap up to the last one or the loan's end, so that no default can be hidden.
+    """
+    last = landmark + horizon
+    ended = _.state.isin(["default", "prepaid"])
+    return (
+        repayments.filter(_.month_number <= last)
+        .group_by("loan_id")
+        .aggregate(
+            rows=_.count(),
+            last_month=_.month_number.max(),
+            default_month=_.month_number.min(where=_.state == "default"),
+            open_at_landmark=((_.month_number == landmark) & _.state.isin(OPEN_STATES)).any(),
+            ended=ended.any(),
+        )
+        .select(
+            "loan_id",
+            "default_month",
+            "open_at_landmark",
+            complete=(_.rows == _.last_month) & (_.ended | (_.last_month == last)),
+        )
+    )
+
+
+def loan_months(loans: ir.Table, repayments: ir.Table, contacts: ir.Table, alerts: ir.Table, last: int) -> ir.Table:
+    """Return one row for each open loan and month up to `last`.
+
+    `loans` has ``loan_id, origination_index, contact_log_available``. Columns: ``loan_id, month_number,
+    calendar_index`` (as `month_index`), ``state, inflow``; contacts by kind, ``proactive_contacts`` and
+    ``reactive_contacts`` (empty where the institution keeps no log), and ``alert``. Contacts and alerts count by
+    their date, in months in which the loan was open.
+    """
+    start = loans.select("loan_id", "origination_index", "contact_log_available")
+    reactive = _.reason.isin(REACTIVE)
+    contacted = (
+        contacts.inner_join(start, "loan_id")
+        .mutate(month_number=month_index(_.contact_date) - _.origination_index)
+        .group_by("loan_id", "month_number")
+        .aggregate(proactive=(~reactive).sum(), reactive=reactive.sum())
+    )
+    alerted = (
+        alerts.inner_join(start, "loan_id")
+        .mutate(month_number=month_index(_.alert_date) - _.origination_index)
+        .select("loan_id", "month_number", alerted=True)
+        .distinct()
+    )
+    month = ["loan_id", "month_number"]
+
+    def count(name: str) -> ir.Value:
+        return _.contact_log_available.ifelse(_[name].fill_null(0), ibis.null("int64"))
+
+    return (
+        repayments.filter(_.month_number <= last)
+        .select("loan_id", "month_number", "state", inflow="account_inflow_ratio")
+        .inner_join(start, "loan_id")
+        .left_join(contacted, month, rname="{name}_contact")
+        .left_join(alerted, month, rname="{name}_alert")
+        .select(
+            *month,
+            "state",
+            "inflow",
+            calendar_index=_.origination_index + _.month_number,
+            proactive_contacts=count("proactive"),
+            reactive_contacts=count("reactive"),
+            alert=_.alerted.notnull(),
+        )
+    )
+
+
+def exposure(months: ir.Table, landmark: int, horizon: int) -> ir.Table:
+    """Return one row a loan: what happened in its months up to the landmark, and whether stress arrived.
+
+    Contacts are means per open month. Stress arrives in the first of two months in a row below the usual inflow
+    that follow an ordinary one: a single low month is as likely an ordinary one with a late salary. A spell that
+    is under way at origination has not arrived since; both months lie within the horizon.
+    """
+    within = months.filter(_.month_number <= horizon)
+    by_loan = ibis.window(group_by="loan_id", order_by="month_number")
+    low = _.inflow < STRESSED_INFLOW
+    stress = (
+        within.mutate(low=low)
+        .mutate(before=_.low.lag().over(by_loan), after=_.low.lead().over(by_loan))
+        .group_by("loan_id")
+        .aggregate(stress_within_horizon=(_.low & ~_.before & _.after).any().fill_null(False))
+    )
+    exposed = (
+        months.filter(_.month_number <= landmark)
+        .group_by("loan_id")
+        .aggregate(
+            communication_frequency=_.proactive_contacts.sum() / _.count(),
+            communication_frequency_client=_.reactive_contacts.sum() / _.count(),
+            early_warning=_.alert.any(),
+        )
+    )
+    return exposed.left_join(stress, "loan_id").drop("loan_id_right")
+
+
+def history(months: ir.Table, horizon: int) -> ir.Table:
+    """Return the loan-months of the horizon with what went before each of them.
+
+    ``current_at_start`` and ``delinquent_before`` look at the states of earlier months, ``proactive_before`` is
+    the mean number of the lender's own contacts over up to three earlier months: empty in month 1, which has none.
+    """
+    by_loan = ibis.window(group_by="loan_id", order_by="month_number")
+    recent = ibis.window(group_by="loan_id", order_by="month_number", preceding=(RECENT_MONTHS, 1))
+    delinquent = _.state == "delinquent"
+    return months.filter(_.month_number <= horizon).mutate(
+        current_at_start=(_.state.lag().over(by_loan) == "current").fill_null(True),
+        delinquent=delinquent,
+        default=_.state == "default",
+        proactive_before=_.proactive_contacts.sum().over(recent) / _.proactive_contacts.count().over(recent),
+        delinquent_before=delinquent.any().over(recent).fill_null(False),
+    )
+
+
+def satisfaction(surveys: ir.Table, loans: ir.Table, landmark: int) -> ir.Table:
+    """Return each loan's answer to the survey, if it came in time."""
+    answered = surveys.inner_join(loans.select("loan_id", "origination_index"), "loan_id")
+    months = month_index(_.answer_date) - _.origination_index - landmark
+    in_time = (months <= 0) | ((months == 1) & (_.answer_date.day() <= ANSWER_DAYS))
+    return answered.filter(in_time).group_by("loan_id").aggregate(satisfaction=_.satisfaction.mean())
+
+
+def information_sharing(documents: ir.Table) -> ir.Table:
+    """Return the share of the items requested at origination that the client shared."""
+    return documents.group_by("loan_id").aggregate(
+        information_sharing=_.items_shared.sum() / _.items_requested.sum().nullif(0)
+    )
+
+
+def reviews_in_time(reviews: ir.Table, loans: ir.Table, landmark: int) -> ir.Table:
+    """Return the reviews that a loan's client wrote up to the landmark, one row a loan and review."""
+    return (
+        reviews.inner_join(loans.select("loan_id", "client_id", "origination_index"), "client_id")
+        .filter(month_index(_.review_date) - _.origination_index <= landmark)
+        .select("loan_id", "review_id", "text", "stars")
+        .order_by("loan_id", "review_id")
+    )

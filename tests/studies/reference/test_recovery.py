@@ -1,0 +1,150 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core import params, places
+from pipeline.core.errors import StudyError
+from pipeline.stages import recovery
+
+PARAMS = Path(__file__).parents[3] / "params.yaml"
+SCALE = 0.05
+
+
+def chosen(workers, **changes):
+    """Parameters with a small recovery section."""
+    everything = params.load(PARAMS)
+    protocol = everything.study("reference")
+    small = {"replications": 2, "scale": SCALE, "workers": workers, "scenarios": ["base", "null"]} | changes
+    study = protocol.model_copy(update={"recovery": protocol.recovery.model_copy(update=small)})
+    return everything.model_copy(update={"studies": {**everything.studies, "reference": study}})
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The bytes that one and two workers write."""
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        for workers in (1, 2):
+            patch.chdir(tmp_path_factory.mktemp("recovery"))
+            recovery.run("reference", chosen(workers))
+            found.append(places.results("reference", "recovery").read_bytes())
+    return found
+
+
+def test_the_number_of_workers_plays_no_part(written):
+    assert written[0] == written[1]
+    assert b"verdict_recovers" in written[0]
+
+
+@pytest.fixture(scope="module")
+def worlds():
+    """Two replications of one scenario: rows of estimates and truth."""
+    return [pd.DataFrame(recovery.one_world("reference", chosen(1), "null", number)) for number in (0, 1)]
+
+
+def test_replications_differ_and_do_not_depend_on_the_other_scenarios(worlds, written):
+    first, second = (world.set_index(["estimator", "outcome"])["estimate"] for world in worlds)
+    assert (first.dropna() != second.reindex(first.index)[first.notna()]).mean() > 0.5
+    mean = (first + second)[("linear_probability", "default")] / 2
+    row = [line for line in written[0].decode().splitlines() if ",linear_probability,null,,default,estimate," in line]
+    assert float(row[0].split(",")[7]) == pytest.approx(mean, rel=1e-6)
+
+
+def test_the_truth_of_the_null_world_is_zero_for_the_programme_alone(worlds):
+    truth = worlds[0].set_index(["estimator", "outcome"])["truth"]
+    for one in recovery.EXPECTED:
+        value = truth.get((one.estimator, one.outcome))
+        if one.truth in ("of_satisfaction", "of_contacts"):
+            assert value is None or value < 0
+        elif value is not None:
+            assert value == 0
+
+
+def invented(estimates, std_error, truth, expected, scenario):
+    """Rows of one method whose estimates are given."""
+    return pd.DataFrame(
+        {
+            "estimator": expected.estimator,
+            "outcome": expected.outcome,
+            "scenario": scenario,
+            "number": range(len(estimates)),
+            "estimate": estimates,
+            "std_error": std_error,
+            "ci_low": estimates - 1.96 * std_error,
+            "ci_high": estimates + 1.96 * std_error,
+            "p_value": 0.5,
+            "truth": truth,
+            "unit": "",
+        }
+    )
+
+
+def method(verdict):
+    return next(one for one in recovery.EXPECTED if one.verdict == verdict)
+
+
+def judged(verdict, base, null, truth=-1.0, std_error=1.0):
+    one = method(verdict)
+    found = pd.concat([invented(base, std_error, truth, one, "base"), invented(null, std_error, 0.0, one, "null")])
+    return recovery.judge(found)[0].as_expected
+
+
+@pytest.fixture(scope="module")
+def noise():
+    return np.random.default_rng(1).normal(size=(2, 400))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "base", "null", "good"),
+    [
+        ("recovers", -1, 0, True),
+        ("recovers", -2.5, 0, False),
+        ("recovers", -1, 1, False),
+        ("must_fail", -1, 0, False),
+        ("must_fail", -1.5, 0, True),
+        ("must_fail", -1, 0.5, True),
+        ("fails", -1, 0, False),
+        ("fails", 0, 0, True),
+        ("right_sign", -0.5, 0, True),
+        ("right_sign", 0, 0, False),
+        ("overstated", -2, 0, True),
+        ("overstated", -1, 0, False),
+        ("must_pass", 0, 0, True),
+        ("must_pass", 0, 2, False),
+    ],
+)
+def test_verdicts(noise, verdict, base, null, good):
+    assert judged(verdict, base + noise[0], null + noise[1]) == good
+
+
+def test_intervals_that_are_too_narrow_do_not_recover(noise):
+    for std_error, good in ((1.0, True), (0.5, False)):
+        assert judged("recovers", noise[0] - 1, noise[1], std_error=std_error) == good
+
+
+def test_performance_by_hand():
+    one = recovery.EXPECTED[0]
+    rows = invented(np.array([1.0, 2.0, 3.0, 6.0]), 1.0, 2.0, one, "base")
+    found = recovery.measure(rows)
+    assert found.bias == pytest.approx((1.0, np.std([-1, 0, 1, 4], ddof=1) / 2))
+    assert found.rmse[0] == pytest.approx(np.sqrt(18 / 4))
+    assert found.coverage == pytest.approx((0.75, np.sqrt(0.75 * 0.25 / 4)))
+    assert found.rejection == pytest.approx((0.75, np.sqrt(0.75 * 0.25 / 4)))
+
+
+def test_a_broken_verdict_stops_the_study(monkeypatch, tmp_path, noise):
+    monkeypatch.chdir(tmp_path)
+    one = method("recovers")
+    found = pd.concat([invented(noise[0], 1.0, -3.0, one, "base"), invented(noise[1], 1.0, 0.0, one, "null")])
+    monkeypatch.setattr(recovery, "replicate", lambda study, chosen: found)
+    with pytest.raises(StudyError, match=f"{one.estimator} on {one.outcome}: expected 'recovers', coverage 0"):
+        recovery.run("reference", chosen(1, replications=400))
+    assert places.results("reference", "recovery").exists()
+    assert "not met" in recovery.run("reference", chosen(1, replications=2))
+
+
+def test_a_study_without_the_section_says_so():
+    with pytest.raises(StudyError, match="no section recovery"):
+        recovery.run("lendingclub", chosen(1))
