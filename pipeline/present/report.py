@@ -294,7 +294,7 @@ class Page:
         return context
 
     def _of_recovery(self) -> dict[str, Any]:
-        """What the words of a simulated study can ask of its recovery and effects rows."""
+        """Return what the words of a simulated study can ask of its recovery and effects rows."""
         results, words = self._results, self._words
 
         def row(estimator: str, scenario: str, estimand: str) -> Any:

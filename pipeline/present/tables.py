@@ -172,7 +172,7 @@ def recovery(results: Results, words: Words) -> str:
 
         label = words.label("estimators", verdict.estimator)
         if verdict.outcome == "stress_within_horizon":
-            label = f"{label}, {words.text('placebo')}"
+            label = f"{label}, {words.label('outcomes', 'stress_within_horizon')}"
         expected = words.label("verdicts", verdict.estimand.removeprefix("verdict_"))
         bias, of_bias = measure("base", "bias")
         body.append(
@@ -185,7 +185,8 @@ def recovery(results: Results, words: Words) -> str:
                 fixed(measure("base", "rmse")[0], 2),
                 _share(measure("base", "coverage")[0]),
                 fixed(measure("null", "estimate")[0], 2),
-                _share(measure("null", "rejection")[0]),
+                # Only where there is nothing to see is a rejection a false alarm.
+                _share(measure("null", "rejection")[0]) if measure("null", "truth")[0] == 0 else MISSING,
             ]
         )
     names = ("estimator", "verdict", "estimate", "truth", "bias", "rmse", "coverage", "null_estimate", "null_rejection")
@@ -206,7 +207,7 @@ def targets(results: Results, words: Words) -> str:
         else:
             label = words.label("estimators", row.estimator)
             if row.outcome == "stress_within_horizon":
-                label = f"{label}, {words.text('placebo')}"
+                label = f"{label}, {words.label('outcomes', 'stress_within_horizon')}"
         met, mean = row.note.split(": mean ")
         body.append(
             [
@@ -227,8 +228,10 @@ def effects(results: Results, words: Words) -> str:
     rows = results.where(stage="effects")
     for row in rows[~rows["estimator"].isin(["event_study"])].itertuples():
         label = words.label("estimators", row.estimator)
-        if row.outcome == "stress_within_horizon":
-            label = f"{label}, {words.text('placebo')}"
+        if row.outcome in ("stress_within_horizon", "delinquent"):
+            label = f"{label}, {words.label('outcomes', row.outcome)}"
+        if row.specification == "anderson_rubin":
+            label = f"{label}, {words.text('weak_proof')}"
         body.append(
             [
                 label,
