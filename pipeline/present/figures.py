@@ -318,7 +318,7 @@ def recovery(results: Results, words: Words) -> Figure:
         1, 2, figsize=(WIDTH, 0.3 * len(names) + 1.1), layout="constrained", sharey=True, width_ratios=[2.2, 1]
     )
     for place, (name, row) in enumerate(zip(names, found.itertuples(), strict=True)):
-        colour = colours.get(verdict[name], CONTROL)
+        colour = colours.get(verdict.get(name), CONTROL)
         shown = min(max(row.multiple, low), high)
         marker = "o" if shown == row.multiple else "<" if shown == low else ">"
         ends = np.clip([row.multiple - row.spread, row.multiple + row.spread], low, high)
