@@ -159,7 +159,8 @@ def test_an_experiment_reruns_matching_and_what_follows(reproduced):
     page = next(line.removeprefix("file://") for line in said if line.startswith("file://"))
     assert "workspace_reports_lendingclub_figures_balance.svg" in Path(page).read_text()
     run(folder, "git", "checkout", ".")
-    run(folder, "dvc", "checkout")
+    run(folder, "make", "reproduce", "STUDY=lendingclub")
+    assert run(folder, "git", "status", "--porcelain", "--untracked-files=no") == ""
 
 
 def test_a_stage_without_its_input_says_what_to_do(reproduced, tmp_path):
