@@ -54,7 +54,7 @@ lab: $(VENV)/installed  ## open the notebooks in JupyterLab
 
 lock:  ## compile requirements.lock from pyproject.toml (needs uv)
 	@uv pip compile pyproject.toml --group test --quiet --universal --python-version 3.11 --fork-strategy fewest \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements.lock
+	  --generate-hashes --no-annotate --no-header --output-file requirements.lock
 
 clean:  ## remove the environment and everything that was fetched or derived
 	@rm -rf $(VENV) data/raw data/interim data/processed data/truth .dvc/cache .dvc/tmp
