@@ -17,7 +17,7 @@ STAGES = {
     "describe": "sample flow, balance before and after matching, default rates by group",
     "correlate": "correlate each CRM factor with default, raw and given the controls",
     "regress": "climb the regression ladder, on all loans and on matched pairs",
-    "effects": "estimate the programme's effect in every way that the literature takes, right and wrong",
+    "effects": "estimate what the study's design allows beyond matching and regression",
     "recovery": "try every method in simulated worlds whose truth is known",
     "report": "draw the figures and write the report",
     "notebook": "execute the study's notebook",

@@ -80,15 +80,20 @@ def code_of(stage, study):
     if "studies.module(" in start.read_text():
         # The study's own module is imported by name.
         used |= {*(PACKAGE / "studies" / study).rglob("*.py")} | closure(PACKAGE / "studies" / study / "study.py")
+    if "studies.effects(" in start.read_text():
+        used |= {PACKAGE / "studies" / study / name for name in ("__init__.py", "effects.py")}
+        used |= closure(PACKAGE / "studies" / study / "effects.py")
     return used
 
 
 def test_every_study_is_fetched_or_simulated():
     fetched = [name for name, study in STUDIES.items() if study.sources]
-    simulated = [name for name, study in STUDIES.items() if study.simulation]
+    simulated = [name for name, study in STUDIES.items() if study.simulated]
     assert list(VARIABLES["fetched"]) == fetched
     assert list(VARIABLES["simulated"]) == simulated
     assert sorted(fetched + simulated) == sorted(STUDIES)
+    designed = [name for name in STUDIES if (PACKAGE / "studies" / name / "effects.py").exists()]
+    assert list(VARIABLES["designed"]) == designed
 
 
 @pytest.mark.parametrize(("stage", "study"), RUNS)
@@ -129,6 +134,9 @@ def test_a_stage_declares_the_parameters_it_reads(stage):
     if stage in ("prepare", "recovery"):
         for study in [study for name, study in RUNS if name == stage]:
             read |= sections_read(PACKAGE / "studies" / study / "study.py")
+    if stage == "effects":
+        for study in VARIABLES["designed"]:
+            read |= sections_read(PACKAGE / "studies" / study / "effects.py")
     for name in read:
         assert any(name == path or path.startswith(f"{name}.") for path in declared), f"{stage} reads {name}"
     for path in declared:

@@ -67,7 +67,7 @@ def clone(folder, mirror):
         study["vintages"] = [2009, 2010, 2011]
         study["expected"] = dict.fromkeys(study["expected"])
         simulated = choices["studies"]["reference"]
-        simulated["simulation"]["scale"] = 0.1
+        simulated["scale"] = 0.1
         simulated["recovery"] |= {"replications": 2, "scale": 0.05}
 
     edit(folder / "params.yaml", any_counts)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeInt,
@@ -79,6 +80,7 @@ def _rising(edges: list[float]) -> list[float]:
 Factor = Annotated[str, AfterValidator(_factor)]
 Term = Annotated[str, AfterValidator(_term)]
 Month = Annotated[str, AfterValidator(_month)]
+Scenario = Literal["base", "benign", "null"]
 
 
 class Section(BaseModel):
@@ -156,20 +158,13 @@ class Expected(Section):
     cohort: int | None
 
 
-class Simulation(Section):
-    """Which world is simulated; only for a study that is."""
-
-    scenario: Literal["base", "benign", "null"]
-    scale: PositiveFloat
-
-
 class Recovery(Section):
     """How often, and in which worlds, the methods are tried against the known truth."""
 
     replications: int = Field(ge=2)
     scale: PositiveFloat
     workers: PositiveInt
-    scenarios: list[Literal["base", "benign", "null"]] = Field(min_length=1)
+    scenarios: list[Scenario] = Field(min_length=1)
 
 
 class Landmark(Section):
@@ -186,13 +181,15 @@ class Study(Section):
     """One study's protocol, written as a target trial.
 
     `eligibility` and `release_lag_months` are checked by the study's own module, which knows their names. What a
-    study does not have is left out: sources and vintages when it is simulated, a treatment rule when treatment is
-    recorded, a landmark when every factor is known at origination.
+    study does not have is left out: sources and vintages when it is simulated, scenario and scale when it is not, a
+    treatment rule when treatment is recorded, a landmark when every factor is known at origination.
     """
 
     design: Literal["randomised", "quasi_experimental", "matched_observational", "simulated"]
     institution_type: Literal["commercial_bank", "consumer_finance", "p2p", "sme_lender", "several"]
-    simulation: Simulation | None = None
+    # `dvc exp run -S ...scenario=null` writes YAML's null, which stands there for the name.
+    scenario: Annotated[Scenario | None, BeforeValidator(lambda name: "null" if name is None else name)] = None
+    scale: PositiveFloat | None = None
     recovery: Recovery | None = None
     sources: list[str]
     vintages: list[int] = []
@@ -212,6 +209,17 @@ class Study(Section):
     def after_origination(self) -> list[str]:
         """Return the factors that are measured between origination and the landmark."""
         return self.landmark.factors if self.landmark else []
+
+    @property
+    def simulated(self) -> bool:
+        """Whether lenders' raw tables are simulated, not fetched."""
+        return self.scenario is not None
+
+    @model_validator(mode="after")
+    def _scenario_and_scale_go_together(self) -> Study:
+        if (self.scenario is None) != (self.scale is None):
+            raise ValueError("a simulated study names both scenario and scale")
+        return self
 
     @model_validator(mode="after")
     def _treatment_is_a_factor(self) -> Study:

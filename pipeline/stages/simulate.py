@@ -11,10 +11,9 @@ from pipeline.studies.reference.settings import Settings
 def run(study: str, params: Params) -> str:
     """Write the raw tables as lenders' systems would, and the truth apart from them."""
     protocol = params.study(study)
-    simulation = protocol.simulation
     tables, truth = places.interim(study), places.truth(study)
-    generate(Settings(scenario=simulation.scenario, scale=simulation.scale), params.seed, tables)
+    generate(Settings(scenario=protocol.scenario, scale=protocol.scale), params.seed, tables)
     shutil.rmtree(truth, ignore_errors=True)
     truth.parent.mkdir(parents=True, exist_ok=True)
     (tables / "truth").replace(truth)
-    return f"scenario {simulation.scenario}, scale {simulation.scale:g}"
+    return f"scenario {protocol.scenario}, scale {protocol.scale:g}"

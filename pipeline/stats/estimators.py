@@ -476,22 +476,25 @@ def _months(loan_months: pd.DataFrame) -> pd.DataFrame:
     return kept.assign(calendar_quarter=quarter.astype("category"))
 
 
-def _hazard(months: pd.DataFrame, event: str, design: pd.DataFrame, level: float) -> tuple[Effect, Row]:
+def _hazard(
+    months: pd.DataFrame, event: str, design: pd.DataFrame, level: float, within: str = "institution_id"
+) -> tuple[Effect, Row]:
     lenders = months["institution_id"]
-    found = hazard_logit(months[event].to_numpy(), design, "log_contacts", lenders, lenders, level)
+    found = hazard_logit(months[event].to_numpy(), design, "log_contacts", months[within], lenders, level)
     return found, {"n": len(months), "n_clusters": int(lenders.nunique()), "unit": "log odds ratio"}
 
 
 def _contacts_then_arrears(loan_months: pd.DataFrame, level: float) -> Iterator[Row]:
     """Contacts of the months before -> arrears, among loans that were current throughout the window.
 
-    The programme brings contacts together with other help, so contacts alone are told apart from it only among loans
-    of the same enrolment.
+    The literature compares clients of all lenders of a type with the same controls. The programme brings contacts
+    together with other help, and better lenders run it, so contacts alone are told apart only among loans of the same
+    lender and enrolment.
     """
     months = _months(loan_months)
     clean = _with_contacts_before(months[(months["current_at_start"] == 1) & (months["delinquent_before"] == 0)])
     design = _plain(clean, ["log_contacts", *MONTH_CONTROLS, "treated"])
-    found, counts = _hazard(clean, "delinquent", design.drop(columns="treated"), level)
+    found, counts = _hazard(clean, "delinquent", design.drop(columns="treated"), level, within="institution_type")
     yield _row("lagged_contacts", "controls", "log_contacts", "delinquent", LOG_ODDS, found, **counts)
     found, counts = _hazard(clean, "delinquent", design, level)
     yield _row("lagged_contacts_given_enrolment", "controls", "log_contacts", "delinquent", LOG_ODDS, found, **counts)
@@ -500,7 +503,7 @@ def _contacts_then_arrears(loan_months: pd.DataFrame, level: float) -> Iterator[
 def _contacts_then_default(loan_months: pd.DataFrame, level: float) -> Iterator[Row]:
     months = _with_contacts_before(_months(loan_months))
     design = _plain(months, ["log_contacts", *MONTH_CONTROLS])
-    found, counts = _hazard(months, "default", design, level)
+    found, counts = _hazard(months, "default", design, level, within="institution_type")
     yield _row("lagged_contacts", "controls", "log_contacts", "default", LOG_ODDS, found, **counts)
 
 

@@ -14,3 +14,12 @@ def module(name: str) -> ModuleType:
     and ``read(source, paths)`` (those files as one raw table).
     """
     return importlib.import_module(f"pipeline.studies.{name}.study")
+
+
+def effects(name: str) -> ModuleType:
+    """Return the module ``effects`` in the study's folder, for a study whose design allows more than regression.
+
+    It offers ``effects(cohort, panels, study, params)``: the cohort and the further tables of its preparation in
+    (by name), rows of the results table out.
+    """
+    return importlib.import_module(f"pipeline.studies.{name}.effects")

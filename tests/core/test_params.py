@@ -251,3 +251,14 @@ def test_an_empty_block_is_no_rung():
     rungs = controls.ladder()
     assert list(rungs) == ["loan", "market", "time"]
     assert rungs["market"] == [*controls.loan, *controls.market]
+
+
+def test_the_scenario_without_effect_may_be_written_as_yaml_writes_nothing(tmp_path):
+    # What `dvc exp run -S studies.reference.scenario=null` leaves in params.yaml.
+    assert load(changed(tmp_path, {"studies.reference.scenario": None})).study("reference").scenario == "null"
+    assert load(changed(tmp_path, {"studies.reference.scenario": "null"})).study("reference").simulated
+    assert not load(PARAMS).study("lendingclub").simulated
+
+
+def test_a_simulated_study_needs_scenario_and_scale(tmp_path):
+    assert "names both scenario and scale" in error(tmp_path, {"studies.reference.scale": GONE})

@@ -202,3 +202,12 @@ def test_nothing_to_compare_is_an_error(table):
         did.poisson_imputation(table.assign(events=table["events"].where(table["adopted"] == 0, 0)), 0.95)
     with pytest.raises(StudyError, match="no maximum"):
         did.poisson(table.assign(events=table["events"].where(table["adopted"] == 0, 0)), 0.95)
+
+
+def test_months_are_numbered_and_missing_ones_stay_missing():
+    months = pd.Series(["2004-05", None, "2003-12", "2004-05"], index=[7, 3, 5, 1])
+    for form in (months, months.astype("category"), months.astype("string")):
+        found = did.month_numbers(form)
+        assert found.index.tolist() == [7, 3, 5, 1]
+        assert found.iloc[[0, 2, 3]].tolist() == [2004 * 12 + 4, 2003 * 12 + 11, 2004 * 12 + 4]
+        assert np.isnan(found.iloc[1])
