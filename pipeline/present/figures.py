@@ -19,8 +19,10 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import FuncFormatter
 
 from pipeline.core import store
+from pipeline.core.errors import StudyError
 from pipeline.core.results import Results
 from pipeline.present.numerals import fixed, whole
+from pipeline.present.tables import row_label
 from pipeline.present.words import Words, split
 
 WIDTH = 7.0
@@ -340,6 +342,28 @@ def recovery(results: Results, words: Words) -> Figure:
     right.set_xlabel(words.text("columns.false_alarms"))
     for axes in (left, right):
         axes.grid(visible=False, axis="y")
+    return figure
+
+
+def forest(results: Results, words: Words, estimators: list[str]) -> Figure:
+    """Draw estimates of some estimators of the stage effects with their intervals, all on one scale."""
+    rows = results.where(stage="effects", estimator=estimators)
+    rows = rows[rows["ci_low"].notna()]
+    rows = rows.iloc[rows["estimator"].map(estimators.index).argsort(kind="stable")].reset_index(drop=True)
+    units = rows["unit"].unique()
+    if len(units) != 1:
+        raise StudyError(f"a forest needs rows of one unit, and {', '.join(estimators)} have {len(units)}.")
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.26 * len(rows) + 0.9), layout="constrained")
+    places = np.arange(len(rows))
+    _whiskers(axes, rows, places, across=True, fmt="o", color=TREATED, capsize=2.5, markersize=4.5, linewidth=1.3)
+    ratio = units[0] in ("ratio", "odds ratio")
+    axes.axvline(1 if ratio else 0, color="black", linewidth=1)
+    if ratio:
+        axes.set_xscale("log")
+    axes.set_yticks(places, [row_label(row, words) for row in rows.itertuples()])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(words.label("effect_units", units[0]))
+    axes.grid(visible=False, axis="y")
     return figure
 
 

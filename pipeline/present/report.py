@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -80,6 +80,15 @@ def rungs_of(protocol: Study) -> dict[str, list[str]]:
     return {"M1": [], **numbered}
 
 
+def effects_parts(words: Words) -> list[dict[str, Any]]:
+    """Return what a study's words say on the rows of the stage effects, section by section.
+
+    Each has a ``heading`` and a ``text``. ``figure`` names a figure: event_study, or any name for a forest of the
+    ``estimators``' rows. With a ``caption`` the estimators' rows also stand in a table.
+    """
+    return words.text("effects_parts") if words.has("effects_parts") else []
+
+
 def correlation_kinds(protocol: Study) -> list[tuple[str, str]]:
     """Return every kind of correlation with what it holds fixed."""
     partial = [("partial", f"given_{block}") for block in protocol.controls.ladder()]
@@ -137,6 +146,7 @@ class Page:
             figure=self.figure,
             table=self.table,
             has=self._words.has,
+            effects_parts=self.effects_parts,
         )
         return re.sub(r"\n{3,}", "\n\n", page)
 
@@ -154,11 +164,23 @@ class Page:
         """Return the headline results as plain text: first what becomes of the claim, then one line each."""
         return "\n".join([self.text("lead"), *(f"- {sentence}" for sentence in self.texts("findings"))])
 
+    def effects_parts(self) -> Iterator[dict[str, str]]:
+        """Yield the sections on what the study's design allows: heading, text, and figure and table or nothing."""
+        for part in effects_parts(self._words):
+            section = {"heading": part["heading"], "text": _render(part["text"], **self._context)}
+            # The figure comes first on the page, so it is numbered first; a table's number counts by itself.
+            section["figure"] = self.figure(part["figure"]) if "figure" in part else ""
+            section["table"] = ""
+            if "caption" in part:
+                body = tables.effects(self._results, self._words, part["estimators"])
+                section["table"] = self._block("table", body, _render(part["caption"], **self._context), "effects")
+            yield section
+
     def figure(self, name: str) -> str:
         """Return a figure with its number, its caption and what made it."""
         caption = self.text(f"figures.{name}")
         image = f"![{caption}](figures/{name}.svg)"
-        return self._block("figure", image, caption, FIGURE_STAGES[name])
+        return self._block("figure", image, caption, FIGURE_STAGES.get(name, "effects"))
 
     def table(self, name: str) -> str:
         """Return a table with its number, its caption and what made it."""
@@ -174,7 +196,6 @@ class Page:
             "rates": lambda: tables.rates(results, words, [*protocol.groups, *protocol.doses]),
             "recovery": lambda: tables.recovery(results, words),
             "targets": lambda: tables.targets(results, words),
-            "effects": lambda: tables.effects(results, words),
             "correlations": lambda: tables.correlations(results, words, factors, correlation_kinds(protocol)),
         }
         for kind in ("linear", "odds", "marginal"):
@@ -214,6 +235,9 @@ class Page:
 
         def count(name: str) -> str:
             return whole(results.one(estimator="count", factor=name).estimate)
+
+        def cell(estimator: str, specification: str, **named: str) -> Any:
+            return results.one(stage="effects", estimator=estimator, specification=specification, **named)
 
         def rate(group: str) -> str:
             rows = results.where(estimator="default_rate", factor=group)
@@ -278,6 +302,11 @@ class Page:
             "eligibility": protocol.eligibility,
             "treatment": protocol.treatment,
             "lags": protocol.release_lag_months,
+            "cell": cell,
+            "fixed": fixed,
+            "whole": whole,
+            "percent": percent,
+            "p_value": p_value,
         }
         if protocol.recovery:
             context |= self._of_recovery()
@@ -325,6 +354,8 @@ class Page:
             "number_of_targets": len(targets),
             "number_of_targets_met": int(targets["note"].str.startswith("met").sum()),
             "leads_p": p_value(leads.p_value),
+            "scenario": words.label("scenarios", str(self._protocol.scenario)),
+            "true_here": truth("raw_difference", str(self._protocol.scenario)),
             "landmark": self._protocol.landmark,
             "horizon": self._protocol.horizon_months,
         }
@@ -338,10 +369,9 @@ FIGURE_STAGES = {
     "rates": "describe",
     "correlations": "correlate",
     "ladder": "regress",
-    "event_study": "effects",
     "recovery": "recovery",
 }
-"""The stage whose rows each figure shows."""
+"""The stage whose rows each figure shows; all others are the study's own and show rows of the stage effects."""
 
 TABLE_STAGES = {
     "sources": "collect",
@@ -352,7 +382,6 @@ TABLE_STAGES = {
     "linear": "regress",
     "odds": "regress",
     "marginal": "regress",
-    "effects": "effects",
     "recovery": "recovery",
     "targets": "recovery",
 }

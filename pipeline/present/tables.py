@@ -222,16 +222,20 @@ def targets(results: Results, words: Words) -> str:
     return markdown([words.text(f"columns.{name}") for name in names], body)
 
 
-def effects(results: Results, words: Words) -> str:
-    """Every estimate of one world with its interval."""
+def row_label(row: Any, words: Words) -> str:
+    """Name a row of the stage effects: its estimator, then specification, factor and outcome where they have words."""
+    more = (("specifications", row.specification), ("factors", row.factor), ("outcomes", row.outcome))
+    known = [words.known(kind, name) for kind, name in more]
+    return ", ".join([words.label("estimators", row.estimator), *(label for label in known if label)])
+
+
+def effects(results: Results, words: Words, estimators: list[str]) -> str:
+    """List the estimates of some estimators of the stage effects, in their order, with intervals."""
     body = []
-    rows = results.where(stage="effects")
-    for row in rows[~rows["estimator"].isin(["event_study"])].itertuples():
-        label = words.label("estimators", row.estimator)
-        if row.outcome in ("stress_within_horizon", "delinquent"):
-            label = f"{label}, {words.label('outcomes', row.outcome)}"
-        if row.specification == "anderson_rubin":
-            label = f"{label}, {words.text('weak_proof')}"
+    rows = results.where(stage="effects", estimator=estimators)
+    rows = rows.iloc[rows["estimator"].map(estimators.index).argsort(kind="stable")]
+    for row in rows.itertuples():
+        label = row_label(row, words)
         body.append(
             [
                 label,

@@ -41,11 +41,17 @@ class Words:
 
     def label(self, kind: str, name: str) -> str:
         """Return the label of a column, level, reason, rung ... Names may hold dots, so `name` is one step."""
-        for source in (self._study, self._common):
-            found = source.get("labels", {}).get(kind, {}).get(name)
-            if found is not None:
-                return found
+        found = self.known(kind, name)
+        if found is not None:
+            return found
         raise StudyError(f"the label of {kind} '{name}' is missing: add it to {self._where}.")
+
+    def known(self, kind: str, name: str) -> str | None:
+        """Return the label of something that may go without one."""
+        for source in (self._study, self._common):
+            if name in source.get("labels", {}).get(kind, {}):
+                return source["labels"][kind][name]
+        return None
 
     def column(self, name: str) -> str:
         """Return the label of a column or of one level of it: ``loan_type[car]`` -> ``Purpose of the loan: car``."""

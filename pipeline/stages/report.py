@@ -10,6 +10,7 @@ from pipeline.present.report import (
     Page,
     correlation_kinds,
     effect_row,
+    effects_parts,
     largest_difference,
     rungs_of,
     to_html,
@@ -40,7 +41,12 @@ def run(study: str, params: Params) -> str:
         "ladder": (figures.ladder, factors, rungs),
     }
     if protocol.recovery:
-        drawings |= {"recovery": (figures.recovery,), "event_study": (figures.event_study,)}
+        drawings["recovery"] = (figures.recovery,)
+    for part in effects_parts(words):
+        if part.get("figure") == "event_study":
+            drawings["event_study"] = (figures.event_study,)
+        elif "figure" in part:
+            drawings[part["figure"]] = (figures.forest, part["estimators"])
     for name, (figure, *choices) in drawings.items():
         figures.draw(figure, folder / "figures" / f"{name}.svg", rows, words, *choices)
 
