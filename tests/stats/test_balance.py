@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.stats.balance import balance, indicators
+from pipeline.stats.balance import balance, diagnose, distance_of_distributions, indicators, quantiles
 
 TREATED = np.array([1, 1, 0, 0, 0])
 
@@ -79,3 +79,76 @@ def test_categories_become_indicators_of_every_level():
     found = indicators(frame)
     expected = {"n": [1.0, 2.0], "grade[A]": [0.0, 1.0], "grade[B]": [1.0, 0.0], "grade[C]": [0.0, 0.0]}
     pd.testing.assert_frame_equal(found, pd.DataFrame(expected))
+
+
+def test_weights_count_loans():
+    """A loan of weight two is two loans, but for the divisor of the variance."""
+    values = pd.DataFrame({"x": [5.0, 7.0, 1.0, 3.0, 5.0], "y": [0.0, 1.0, 1.0, 0.0, 1.0]})
+    times = np.array([1, 2, 3, 1, 2])
+    rows = np.repeat(np.arange(5), times)
+    weighted = balance(values, TREATED, weight=times.astype(float))
+    repeated = balance(values.iloc[rows], TREATED[rows])
+    for name in ("mean_treated", "mean_control"):
+        np.testing.assert_allclose(weighted[name], repeated[name])
+    plain, ones = balance(values, TREATED), balance(values, TREATED, weight=np.ones(5))
+    np.testing.assert_allclose(ones.to_numpy(float), plain.to_numpy(float))
+
+
+def arms(seed=1, number=300):
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"a": rng.normal(size=number), "b": rng.normal(size=number), "c": rng.integers(0, 2, number)})
+    return frame, (rng.random(number) < 0.4).astype(int)
+
+
+def test_distributions_are_compared_as_kolmogorov_and_smirnov_do():
+    from scipy.stats import ks_2samp
+
+    frame, treated = arms()
+    found = diagnose(frame, treated).covariates["ks"]
+    for name in frame:
+        one, other = (frame.loc[treated == arm, name] for arm in (1, 0))
+        assert found[name] == pytest.approx(ks_2samp(one, other).statistic)
+
+
+def test_weighted_distributions_count_loans():
+    frame, treated = arms()
+    times = np.random.default_rng(2).integers(0, 3, 300)
+    rows = np.repeat(np.arange(300), times)
+    values = frame["a"].to_numpy()
+    weighted = distance_of_distributions(values, treated == 1, times.astype(float))
+    assert weighted == pytest.approx(distance_of_distributions(values[rows], treated[rows] == 1, np.ones(len(rows))))
+    weighted, repeated = (
+        quantiles(values, treated == 1, times.astype(float)),
+        quantiles(values[rows], treated[rows] == 1, np.ones(len(rows))),
+    )
+    pd.testing.assert_frame_equal(weighted, repeated)
+    sorted_values = np.sort(values[rows][treated[rows] == 1])
+    half = sorted_values[int(np.ceil(len(sorted_values) / 2)) - 1]
+    assert weighted.loc[weighted["share"] == 0.5, "treated"].item() == half
+
+
+def test_diagnosis_by_hand():
+    frame = pd.DataFrame({"x": [2.0, 4.0, 1.0, 3.0, 8.0]})
+    found = diagnose(
+        frame, TREATED, np.array([1.0, 1.0, 2.0, 0.0, 1.0]), score=frame["x"].to_numpy(), standard="treated"
+    )
+    row = found.covariates.loc["x"]
+    # Weighted means 3 and 10/3 over the treated loans' deviation, the root of 2.
+    assert row["standardised_mean_difference"] == pytest.approx((3 - 10 / 3) / 2**0.5)
+    assert row["ks"] == pytest.approx(2 / 3)
+    assert (found.effective_treated, found.effective_control) == pytest.approx((2, 9 / 5))
+    assert found.outside_support == 0
+    assert diagnose(frame, TREATED, score=-frame["x"].to_numpy() * [1, 3, 1, 1, 1]).outside_support == 1
+
+
+def test_equal_means_can_hide_unlike_squares_and_products():
+    rng = np.random.default_rng(3)
+    treated = np.repeat([1, 0], 2000)
+    spread = np.where(treated == 1, 2.0, 1.0)
+    one = rng.normal(size=4000)
+    frame = pd.DataFrame({"a": one * spread, "b": np.where(treated == 1, one, -one) + 0.1 * rng.normal(size=4000)})
+    frame -= frame.groupby(treated).transform("mean")
+    found = diagnose(frame, treated, worst=2)
+    assert found.covariates["standardised_mean_difference"].abs().max() < 1e-9
+    assert set(found.products["product"]) == {"a^2", "a x b"}
+    assert found.products["standardised_mean_difference"].abs().min() > 0.3

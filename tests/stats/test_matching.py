@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import StudyError
+from pipeline.stats import matching
 from pipeline.stats.matching import nearest_neighbour, propensity_logit
 
-ORDERS = ("closest", "largest", "smallest")
+ORDERS = ("closest", "largest", "smallest", "data")
 
 
 def plainly(treated, score, stratum, identifier, ratio, caliper, order):
@@ -37,7 +38,7 @@ def plainly(treated, score, stratum, identifier, ratio, caliper, order):
             if not pairs:
                 break
             if order != "closest":
-                direction = -1 if order == "largest" else 1
+                direction = {"largest": -1, "smallest": 1, "data": 0}[order]
                 turn = min((direction * score[pair[3]], pair[1]) for pair in pairs)
                 pairs = [pair for pair in pairs if pair[1] == turn[1]]
             *_, loan, control = min(pairs)
@@ -124,6 +125,41 @@ def test_finds_what_the_definition_finds_among_distinct_scores(order, ratio, cal
         )
         choices = {"ratio": ratio, "caliper": caliper, "order": order}
         assert pairs(*loans, **choices) == plainly(*loans, **choices)
+
+
+@pytest.mark.parametrize("fewest", [0, 2, 5])
+@pytest.mark.parametrize("decimals", [1, 6])
+def test_pairs_formed_many_at_a_time_are_those_of_the_definition(monkeypatch, fewest, decimals):
+    monkeypatch.setattr(matching._Closest, "FEWEST", fewest)
+    rng = np.random.default_rng(8)
+    for _ in range(6):
+        loans = (
+            (rng.random(90) < 0.3).astype(int),
+            rng.normal(size=90).round(decimals),
+            rng.integers(0, 2, 90) * 70_000,
+            rng.permutation(90),
+        )
+        for choices in ({}, {"caliper": 0.05}, {"ratio": 2}):
+            choices = {"ratio": 1, "caliper": None, "order": "closest"} | choices
+            assert pairs(*loans, **choices) == plainly(*loans, **choices)
+
+
+def test_many_loans_in_many_strata():
+    """Long enough for several rounds and the queue after them; order by order no loan could do better."""
+    rng = np.random.default_rng(9)
+    number = 20_000
+    treated, score = (rng.random(number) < 0.3).astype(int), rng.normal(size=number).round(3)
+    stratum, identifier = rng.integers(0, 5, number), rng.permutation(number)
+    with at_most(20):
+        found = nearest_neighbour(treated, score, stratum, identifier, caliper=0.01, order="closest")
+    distance = np.full(number, np.inf)
+    for side in found:
+        distance[side] = np.abs(score[found.treated] - score[found.control]).round(9)
+    # A pair that would be closer than what both of its members got could have been formed first.
+    for label in range(5):
+        one, other = (np.flatnonzero((treated == arm) & (stratum == label)) for arm in (1, 0))
+        gap = np.abs(score[one][:, None] - score[other]).round(9)
+        assert not (gap < np.minimum(np.minimum.outer(distance[one], distance[other]), 0.01)).any()
 
 
 @settings(max_examples=200, deadline=None)

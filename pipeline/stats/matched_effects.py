@@ -1,0 +1,330 @@
+"""Effects on matched and weighted loans, with errors that fit the design."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.errors import StudyError
+from pipeline.stats.inference import cluster_codes, correction, effect, group_sums
+from pipeline.stats.matching import SCORE_DECIMALS, Matches, nearest_neighbour
+from pipeline.stats.regression import Effect, LogitEffects
+from pipeline.stats.scores import maximum_likelihood
+from pipeline.stats.weighting import Estimand, balancing_moments, entropy_balance, probability
+
+
+def weighted_difference(
+    outcome: np.ndarray,
+    treated: np.ndarray,
+    weight: np.ndarray,
+    level: float,
+    *,
+    clusters: np.ndarray | None = None,
+    covariates: np.ndarray | None = None,
+) -> Effect:
+    """Return the coefficient of `treated` in a weighted regression, with or without covariates.
+
+    Args:
+        outcome, treated, weight: (loans,); loans without weight are left out.
+        level: confidence level.
+        clusters: labels within which errors go together, such as pairs or strata (Abadie & Spiess 2022); None:
+            every loan by itself (HC1).
+        covariates: (loans x covariates), full rank with an intercept.
+
+    Errors are the sandwich with the correction G/(G-1) x (n-1)/(n-k) (Cameron & Miller 2015, equation 12), the weights
+    taken as given; intervals by the normal distribution. On pairs this is what lm with sandwich's vcovCL gives in R.
+    """
+    used = weight > 0
+    columns = [np.ones(used.sum()), treated[used].astype(float)]
+    if covariates is not None:
+        columns += list(covariates[used].astype(float).T)
+    design, y, w = np.column_stack(columns), outcome[used].astype(float), weight[used]
+    groups = np.arange(len(y)) if clusters is None else cluster_codes(clusters[used])
+    # Columns of unit length keep the normal equations well conditioned; the coefficient of treated scales back.
+    length = np.sqrt((design**2).mean(axis=0))
+    design = design / length
+    bread = np.linalg.inv((design * w[:, None]).T @ design)
+    slopes = bread @ (design.T @ (w * y))
+    sums = group_sums(design * (w * (y - design @ slopes))[:, None], groups)
+    variance = bread @ (sums.T @ sums) @ bread * correction(len(sums), len(y), design.shape[1])
+    return effect(slopes[1] / length[1], float(np.sqrt(variance[1, 1])) / length[1], level)
+
+
+def weighted_logit(
+    outcome: pd.Series, design: pd.DataFrame, factor: str, clusters: pd.Series, level: float, weights: pd.Series
+) -> LogitEffects:
+    """Fit a logistic regression with design weights and return the effect of `factor`, as `regression.logit` does.
+
+    The weights enter the likelihood and the mean of the marginal effect; errors are the clustered sandwich.
+    """
+    x, y, w = design.to_numpy(dtype=float), outcome.to_numpy(dtype=float), weights.to_numpy(dtype=float)
+    place, groups = design.columns.get_loc(factor), cluster_codes(clusters)
+    length = np.sqrt((x**2).mean(axis=0))
+    scaled, slopes = x / length, np.zeros(x.shape[1])
+    for _ in range(50):
+        share = probability(scaled @ slopes)
+        curvature = (scaled * (w * share * (1 - share))[:, None]).T @ scaled
+        try:
+            step = np.linalg.solve(curvature, scaled.T @ (w * (y - share)))
+        except np.linalg.LinAlgError:
+            break
+        slopes = slopes + step
+        if np.abs(step).max() < 1e-8 or np.abs(slopes).max() > 1e3:
+            break
+    if not np.abs(step).max() < 1e-8 or np.linalg.cond(curvature) > 1e12:
+        raise StudyError(f"the logistic regression on {factor} has no maximum: something separates default perfectly.")
+    slopes, share = slopes / length, probability(scaled @ slopes)
+    bread = np.linalg.inv((x * (w * share * (1 - share))[:, None]).T @ x)
+    sums = group_sums(x * (w * (y - share))[:, None], groups)
+    covariance = bread @ (sums.T @ sums) @ bread * correction(len(sums), len(y), x.shape[1])
+    on_log_scale = effect(slopes[place], float(np.sqrt(covariance[place, place])), level)
+    odds_ratio = Effect(
+        *np.exp([on_log_scale.estimate]).tolist(),
+        on_log_scale.std_error,
+        *np.exp([on_log_scale.ci_low, on_log_scale.ci_high]).tolist(),
+        on_log_scale.p_value,
+    )
+    if set(np.unique(x[:, place])) <= {0.0, 1.0}:
+        on, off = x.copy(), x.copy()
+        on[:, place], off[:, place] = 1.0, 0.0
+        p_on, p_off = probability(on @ slopes), probability(off @ slopes)
+        marginal = w @ (p_on - p_off) / w.sum()
+        gradient = ((w * p_on * (1 - p_on)) @ on - (w * p_off * (1 - p_off)) @ off) / w.sum()
+    else:
+        density = share * (1 - share)
+        unit = np.zeros(x.shape[1])
+        unit[place] = w @ density / w.sum()
+        marginal = unit[place] * slopes[place]
+        gradient = slopes[place] * ((w * density * (1 - 2 * share)) @ x) / w.sum() + unit
+    spread = float(np.sqrt(gradient @ covariance @ gradient))
+    return LogitEffects(odds_ratio, effect(float(marginal), spread, level))
+
+
+def abadie_imbens(
+    outcome: np.ndarray,
+    treated: np.ndarray,
+    points: np.ndarray,
+    stratum: np.ndarray,
+    matches: Matches,
+    level: float,
+    *,
+    neighbours: int = 1,
+) -> Effect:
+    """Return the effect on the treated from matches with replacement, with Abadie & Imbens' (2006) error.
+
+    Args:
+        outcome, treated, stratum: (loans,). points: what was matched on (loans,) or (loans x dimensions).
+        matches: treated loans with their controls, each treated loan with the same number.
+        neighbours: nearest loans of the same arm (and stratum, where there are any) from which the variance of a
+            loan's outcome is read (their section 4.1).
+
+    The variance has two parts: the spread of the effects of the treated loans, and what controls that serve K times
+    add, sum of (K^2 - K') s^2 with K = uses / ratio and K' = uses / ratio^2 (their theorem 7), s^2 the outcome's
+    conditional variance. It takes points as given; with an estimated score it is on average somewhat too large
+    (Abadie & Imbens 2016). The usual bootstrap fails here (Abadie & Imbens 2008).
+    """
+    from scipy.spatial import cKDTree
+
+    arm, y = treated.astype(bool), outcome.astype(float)
+    sizes = np.bincount(matches.treated, minlength=len(arm))
+    matched = np.flatnonzero(sizes)
+    gaps = np.bincount(matches.treated, y[matches.treated] - y[matches.control], minlength=len(arm))[matched]
+    gaps = gaps / sizes[matched]
+    estimate = float(gaps.mean())
+    uses = np.bincount(matches.control, 1 / sizes[matches.treated], minlength=len(arm))
+    squared = np.bincount(matches.control, 1 / sizes[matches.treated] ** 2, minlength=len(arm))
+    served = np.flatnonzero(uses)
+    points = points.reshape(len(arm), -1)
+    spread = np.zeros(len(arm))
+    for label in np.unique(stratum[served]):
+        controls = np.flatnonzero(~arm & (stratum == label))
+        asked = served[stratum[served] == label]
+        # A loan alone in its stratum borrows its likes from the whole arm.
+        controls = controls if len(controls) > neighbours else np.flatnonzero(~arm)
+        if len(controls) <= neighbours:
+            raise StudyError("the error of matching with replacement needs more controls than neighbours.")
+        _, near = cKDTree(points[controls]).query(points[asked], k=np.arange(1, neighbours + 2))
+        near = controls[near]
+        # A loan is not its own neighbour; among more than fit at no distance it may be missing from its own list.
+        own = near == asked[:, None]
+        own[~own.any(axis=1), -1] = True
+        mean = y[near[~own].reshape(len(asked), neighbours)].mean(axis=1)
+        spread[asked] = neighbours / (neighbours + 1) * (y[asked] - mean) ** 2
+    variance = ((gaps - estimate) ** 2).sum() + ((uses**2 - squared) * spread)[served].sum()
+    return effect(estimate, float(np.sqrt(variance)) / len(matched), level)
+
+
+class Influence(NamedTuple):
+    """An estimate and what each loan adds to it (the influence function over the number of loans)."""
+
+    estimate: float
+    parts: np.ndarray
+    """(loans,); their squares add up to the estimate's variance."""
+
+
+def weighting_effect(
+    outcome: np.ndarray,
+    treated: np.ndarray,
+    covariates: np.ndarray,
+    level: float,
+    *,
+    method: Literal["inverse_probability", "overlap", "entropy_balancing"],
+    estimand: Estimand = "ATT",
+    trim: float | None = None,
+    clusters: np.ndarray | None = None,
+) -> Effect:
+    """Return the difference of weighted means with an error that knows that the weights were estimated.
+
+    Args:
+        outcome, treated: (loans,). covariates: of the score, or the moments balanced (loans x covariates, no
+            intercept).
+        method, estimand, trim: as in `weighting`; a cap of the weights is taken as given.
+        clusters: labels within which errors go together (loans,); None: every loan by itself.
+
+    Score, weights and means are solved together as one set of estimating equations, and the error is their sandwich
+    (Stefanski & Boos 2002; Lunceford & Davidian 2004, section 3): estimating the score usually makes it smaller.
+    """
+    arm, y = treated.astype(bool), outcome.astype(float)
+    if method == "entropy_balancing":
+        found = _balanced(y, arm, covariates)
+    else:
+        found = _scored(y, arm, covariates, method, estimand, trim)
+    groups = np.arange(len(y)) if clusters is None else cluster_codes(clusters)
+    sums = group_sums(found.parts, groups)
+    variance = float((sums**2).sum()) * len(sums) / (len(sums) - 1)
+    return effect(found.estimate, float(np.sqrt(variance)), level)
+
+
+def _scored(
+    y: np.ndarray, arm: np.ndarray, covariates: np.ndarray, method: str, estimand: str, trim: float | None
+) -> Influence:
+    design = np.column_stack([np.ones(len(y)), (covariates - covariates.mean(axis=0)) / covariates.std(axis=0)])
+    p = probability(design @ maximum_likelihood(design, arm.astype(float)))
+    # Each weight, and its derivative by the linear predictor.
+    if method == "overlap":
+        weight, slope = np.where(arm, 1 - p, p), np.where(arm, -p * (1 - p), p * (1 - p))
+    elif estimand == "ATT":
+        weight, slope = np.where(arm, 1.0, p / (1 - p)), np.where(arm, 0.0, p / (1 - p))
+    else:
+        weight = np.where(arm, 1 / p, 1 / (1 - p))
+        slope = np.where(arm, 1 - weight, weight - 1)
+    if trim is not None:
+        for side in (arm, ~arm):
+            cap = np.quantile(weight[side], trim)
+            slope[side & (weight > cap)] = 0.0
+            weight[side] = np.minimum(weight[side], cap)
+    of_score = design * (arm - p)[:, None] @ np.linalg.inv((design * (p * (1 - p))[:, None]).T @ design)
+    means, parts = [], []
+    for side in (arm, ~arm):
+        total = weight[side].sum()
+        mean = weight[side] @ y[side] / total
+        direct = np.where(side, weight * (y - mean), 0.0) / total
+        through = np.where(side, slope * (y - mean), 0.0) @ design / total
+        means.append(mean)
+        parts.append(direct + of_score @ through)
+    return Influence(float(means[0] - means[1]), parts[0] - parts[1])
+
+
+def _balanced(y: np.ndarray, arm: np.ndarray, covariates: np.ndarray) -> Influence:
+    weight = entropy_balance(covariates, arm)
+    moments = balancing_moments(covariates, arm, np.ones(len(arm)))
+    inner, w, total = moments[~arm], weight[~arm], weight[~arm].sum()
+    mean_treated, mean_control = y[arm].mean(), w @ y[~arm] / total
+    # By how much the weights' slopes move with each loan: a control through its own equation, a treated loan through
+    # the target of all of them.
+    curvature = np.linalg.inv((inner * w[:, None]).T @ inner)
+    by_slope = (w * (y[~arm] - mean_control)) @ inner / total
+    parts = np.zeros(len(y))
+    parts[arm] = (y[arm] - mean_treated) / arm.sum() - moments[arm] @ curvature @ by_slope * total / arm.sum()
+    parts[~arm] = -(w * (y[~arm] - mean_control) / total - (inner * w[:, None]) @ curvature @ by_slope)
+    return Influence(float(mean_treated - mean_control), parts)
+
+
+def bootstrap(
+    estimate: Callable[[np.ndarray], float],
+    units: int,
+    replications: int,
+    seed: int,
+    *,
+    replacement: bool = False,
+    workers: int = 1,
+) -> np.ndarray:
+    """Return the estimates of `replications` samples of units drawn with replacement.
+
+    Args:
+        estimate: takes unit numbers (units,), some more than once, and returns the estimate. Units are loans, where
+            everything from the score on is done again, or matched pairs (Austin & Small 2014).
+        units: how many there are.
+        seed: each replication draws from its own stream, so the result does not depend on `workers`.
+        replacement: whether the design lets a control serve several treated loans.
+
+    Raises StudyError for matching with replacement: the number of times that a control serves is not a smooth
+    function of the sample, and the bootstrap's variance is wrong even in large samples (Abadie & Imbens 2008).
+    """
+    if replacement:
+        raise StudyError(
+            "the bootstrap is not valid for nearest neighbours with replacement (Abadie & Imbens 2008): use their "
+            "standard error instead (abadie_imbens)."
+        )
+
+    def one(number: int) -> float:
+        rng = np.random.default_rng(np.random.SeedSequence([seed, number]))
+        return estimate(rng.integers(0, units, units))
+
+    if workers == 1:
+        return np.array([one(number) for number in range(replications)])
+    from joblib import Parallel, delayed
+
+    return np.array(Parallel(n_jobs=workers)(delayed(one)(number) for number in range(replications)))
+
+
+def permuted_treatment(
+    statistic: Callable[[np.ndarray], float], treated: np.ndarray, stratum: np.ndarray, draws: int, seed: int
+) -> tuple[float, np.ndarray]:
+    """Return the two-sided p-value of a statistic when treatment is dealt out again within strata, and its draws.
+
+    `statistic` takes a treatment (loans,); strata may be pairs. The observed deal counts as one of the draws (Phipson
+    & Smyth 2010), so the p-value is never 0. An analysis that finds effects of treatments dealt by lot is wrong.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([seed, draws]))
+    order = np.argsort(stratum, kind="stable")
+    found = np.empty(draws)
+    for draw in range(draws):
+        mixed = np.empty_like(treated)
+        # Sorting random numbers within strata deals the treatment of each stratum among its own loans.
+        mixed[order] = treated[order[np.lexsort((rng.random(len(order)), stratum[order]))]]
+        found[draw] = statistic(mixed)
+    observed = statistic(treated)
+    extreme = np.abs(found) >= np.abs(observed) * (1 - 1e-12)
+    return float((1 + extreme.sum()) / (1 + draws)), found
+
+
+def placebo(estimate: Callable[[np.ndarray], Effect], outcomes: pd.DataFrame) -> dict[str, Effect]:
+    """Return the effect on outcomes that treatment cannot have moved, one a column: they should hold zero."""
+    return {name: estimate(outcomes[name].to_numpy(dtype=float)) for name in outcomes}
+
+
+def matched_difference(
+    covariates: np.ndarray, treated: np.ndarray, outcome: np.ndarray, stratum: np.ndarray, *, caliper: float | None
+) -> Callable[[np.ndarray], float]:
+    """Return the estimate that `bootstrap` repeats on loans: logistic score, closest pairs, difference of means.
+
+    Arguments are those of all loans; the caliper is in standard deviations of the sample's score. Each replication
+    fits its score from the coefficients of all loans, which takes few steps to the decimals that count.
+    """
+    design = np.column_stack([np.ones(len(treated)), covariates])
+    start = maximum_likelihood(design, treated)
+
+    def estimate(rows: np.ndarray) -> float:
+        # Loans in the order of their numbers, and so of their identifiers.
+        rows = np.sort(rows)
+        drawn, arm, y = design[rows], treated[rows], outcome[rows]
+        logit = np.round(drawn @ maximum_likelihood(drawn, arm, start, 1e-8), SCORE_DECIMALS)
+        limit = None if caliper is None else caliper * float(logit.std(ddof=1))
+        found = nearest_neighbour(arm, logit, stratum[rows], np.arange(len(rows)), caliper=limit)
+        return float((y[found.treated] - y[found.control]).mean())
+
+    return estimate

@@ -1,0 +1,158 @@
+"""How strong what was not measured would have to be: Rosenbaum's bounds, E-values, Oster's delta."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.errors import StudyError
+
+
+def rosenbaum_bounds(outcome: np.ndarray, treated: np.ndarray, pair: np.ndarray, gammas: np.ndarray) -> pd.DataFrame:
+    """Return bounds of the one-sided p-values of a binary outcome in matched sets, by strength of a hidden bias.
+
+    Args:
+        outcome, treated: 0/1 (loans,). pair: labels of sets with one treated loan each (loans,).
+        gammas: by how much the odds of treatment may differ between two loans of one set, 1 or more.
+
+    One row a gamma: ``gamma, fewer, more``, the largest p-value that such a bias allows for treatment lowering and for
+    raising the outcome; ``fewer_low, more_low`` the smallest. On pairs these are binomial tails of the discordant
+    pairs (McNemar's test; Rosenbaum 2002, section 4.3.2), with more than one control to a set the normal
+    approximation (his section 4.4.4). Raises StudyError when no set is discordant.
+    """
+    from scipy.stats import binom, norm
+
+    gammas = np.asarray(gammas, dtype=float)
+    if (gammas < 1).any():
+        raise StudyError("a gamma is an odds ratio of 1 or more.")
+    frame = pd.DataFrame({"pair": pair, "outcome": outcome, "on_treated": outcome * treated, "treated": treated})
+    sets = frame.groupby("pair").agg(
+        size=("outcome", "size"), events=("outcome", "sum"), hit=("on_treated", "sum"), treated=("treated", "sum")
+    )
+    if (sets["treated"] != 1).any():
+        raise StudyError("Rosenbaum's bounds take matched sets with one treated loan each.")
+    sets = sets[(sets["events"] > 0) & (sets["events"] < sets["size"])]
+    if sets.empty:
+        raise StudyError("no matched set holds both outcomes, so nothing can be said of a hidden bias.")
+    size, events, hits = (sets[name].to_numpy(dtype=float) for name in ("size", "events", "hit"))
+    observed, pairs_only = hits.sum(), (size == 2).all()
+
+    def tails(gamma: float) -> tuple[float, float]:
+        """P-values for fewer and for more events when the treated loan's odds of one are gamma times even."""
+        share = gamma * events / (gamma * events + size - events)
+        if pairs_only:
+            return binom.cdf(observed, len(sets), share[0]), binom.sf(observed - 1, len(sets), share[0])
+        z = (observed - share.sum()) / np.sqrt((share * (1 - share)).sum())
+        return norm.cdf(z), norm.sf(z)
+
+    rows = []
+    for gamma in gammas:
+        (low_fewer, high_more), (high_fewer, low_more) = tails(gamma), tails(1 / gamma)
+        rows.append((gamma, high_fewer, high_more, low_fewer, low_more))
+    return pd.DataFrame(rows, columns=["gamma", "fewer", "more", "fewer_low", "more_low"])
+
+
+def sensitivity_value(outcome: np.ndarray, treated: np.ndarray, pair: np.ndarray, alpha: float = 0.025) -> float:
+    """Return the largest gamma at which the finding still stands: the bound of its p-value is at most `alpha`.
+
+    One-sided, in the direction in which the sets point. 1 when it does not stand even without hidden bias.
+    """
+    from scipy.optimize import brentq
+
+    at_one = rosenbaum_bounds(outcome, treated, pair, np.array([1.0])).iloc[0]
+    side = "fewer" if at_one["fewer"] <= at_one["more"] else "more"
+    if at_one[side] > alpha:
+        return 1.0
+
+    def excess(log_gamma: float) -> float:
+        return rosenbaum_bounds(outcome, treated, pair, np.exp([log_gamma])).iloc[0][side] - alpha
+
+    # At odds of e^20 every bound is one.
+    return float(np.exp(brentq(excess, 0, 20, xtol=1e-10)))
+
+
+class EValue(NamedTuple):
+    """E-values on the scale of risk ratios; 1: no confounding is needed."""
+
+    estimate: float
+    interval: float
+    """Of the end of the interval that is closer to no effect."""
+
+
+def e_value(ratio: float, low: float, high: float) -> EValue:
+    """Return how strongly a confounder would have to go with treatment and outcome to explain a risk ratio away.
+
+    RR + sqrt(RR (RR - 1)) for ratios above one, of the inverse for those below; for the interval of the end nearer
+    to one, and 1 when it holds one (VanderWeele & Ding 2017). For odds ratios of a common outcome pass their square
+    roots (their table 2). Raises StudyError when the numbers are not positive or out of order.
+    """
+    if not 0 < low <= ratio <= high:
+        raise StudyError("an E-value takes a positive ratio inside its interval.")
+
+    def of(value: float) -> float:
+        value = max(value, 1 / value)
+        return float(value + np.sqrt(value * (value - 1)))
+
+    return EValue(of(ratio), 1.0 if low <= 1 <= high else of(low if ratio > 1 else high))
+
+
+class Oster(NamedTuple):
+    """What selection on the unmeasured would do to a coefficient."""
+
+    delta: float
+    """How strong it must be, against selection on the measured, for the effect to be `null`."""
+    short: float
+    """Coefficient without controls, and with them; their R-squared."""
+    long: float
+    r_short: float
+    r_long: float
+    r_max: float
+
+
+def oster_delta(
+    outcome: np.ndarray,
+    factor: np.ndarray,
+    controls: np.ndarray,
+    *,
+    r_max: float | None = None,
+    null: float = 0.0,
+) -> Oster:
+    """Return Oster's delta (2019, Journal of Business & Economic Statistics 37, proposition 3).
+
+    Args:
+        outcome, factor: (loans,). controls: those whose selection is compared with the unmeasured ones' (loans x k).
+        r_max: R-squared when the unmeasured were controlled; None: 1.3 times that with the measured, at most 1 (her
+            recommendation).
+        null: the effect that is to be reached.
+
+    A delta above one says that the unmeasured would have to matter more than the measured. Raises StudyError when the
+    controls leave nothing of the factor.
+    """
+    y, x = outcome - outcome.mean(), factor - factor.mean()
+    w = controls - controls.mean(axis=0)
+    left = x - w @ np.linalg.lstsq(w, x, rcond=None)[0]
+    if left @ left < 1e-10 * (x @ x):
+        raise StudyError("the controls determine the factor: its effect cannot be told from theirs.")
+    of_y, of_x, tau = y @ y / len(y), x @ x / len(y), left @ left / len(y)
+    short = float(x @ y / (x @ x))
+    long = float(left @ y / (left @ left))
+    both = np.column_stack([x, w])
+    residual = y - both @ np.linalg.lstsq(both, y, rcond=None)[0]
+    r_short, r_long = float(short**2 * of_x / of_y), float(1 - residual @ residual / (y @ y))
+    r_max = min(1.3 * r_long, 1.0) if r_max is None else r_max
+    bias, moved = long - null, short - long
+    upper = (
+        bias * (r_long - r_short) * of_y * tau
+        + bias * of_x * tau * moved**2
+        + 2 * bias**2 * tau * moved * of_x
+        + bias**3 * (tau * of_x - tau**2)
+    )
+    lower = (
+        (r_max - r_long) * of_y * moved * of_x
+        + bias * (r_max - r_long) * of_y * (of_x - tau)
+        + bias**2 * tau * moved * of_x
+        + bias**3 * (tau * of_x - tau**2)
+    )
+    return Oster(float(upper / lower), short, long, r_short, r_long, float(r_max))
