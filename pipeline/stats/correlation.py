@@ -35,35 +35,80 @@ def _vary(factor: np.ndarray, outcome: np.ndarray) -> None:
         raise StudyError("a correlation needs a factor and an outcome that vary; one of them has a single value.")
 
 
-def pearson(factor: np.ndarray, outcome: np.ndarray, level: float, controls: int = 0) -> Correlation:
+def _weighted(one: np.ndarray, other: np.ndarray, weights: np.ndarray, level: float, controls: int) -> Correlation:
+    """Correlation of a population of which a weighted sample was drawn.
+
+    Its variance is that of its linear approximation (Binder 1983): each loan's influence on r, squared and added up,
+    with a degree of freedom less for each control.
+    """
+    share = weights / weights.sum()
+    deviations = [values - share @ values for values in (one, other)]
+    a, b = (values / np.sqrt(share @ values**2) for values in deviations)
+    r = float(share @ (a * b))
+    influence = share * (a * b - r * (a**2 + b**2) / 2)
+    variance = influence @ influence * len(one) / (len(one) - controls - 3)
+    return _with_interval(r, variance / (1 - r**2) ** 2, level)
+
+
+def pearson(
+    factor: np.ndarray, outcome: np.ndarray, level: float, controls: int = 0, weights: np.ndarray | None = None
+) -> Correlation:
     """Pearson correlation; with a 0/1 outcome it is the point-biserial one.
 
     `controls` is the number of controls that were taken out of both before (partial correlation): each costs a
-    degree of freedom, var(z) = 1 / (n - controls - 3) (Fisher 1924).
+    degree of freedom, var(z) = 1 / (n - controls - 3) (Fisher 1924). With sampling `weights` (loans,) it is the
+    population's, and its error follows from the weighted sample.
     """
     _vary(factor, outcome)
+    if weights is not None:
+        return _weighted(factor, outcome, weights, level, controls)
     r = float(np.corrcoef(factor, outcome)[0, 1])
     return _with_interval(r, 1 / (len(factor) - controls - 3), level)
 
 
-def spearman(factor: np.ndarray, outcome: np.ndarray, level: float) -> Correlation:
-    """Spearman's rank correlation; var(z) = (1 + r^2 / 2) / (n - 3) (Bonett & Wright 2000)."""
+def weighted_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return each value's rank in the population: the weight below it, and half of the weight beside it."""
+    _, place = np.unique(values, return_inverse=True)
+    beside = np.bincount(place, weights)
+    return (np.cumsum(beside) - beside / 2)[place]
+
+
+def spearman(factor: np.ndarray, outcome: np.ndarray, level: float, weights: np.ndarray | None = None) -> Correlation:
+    """Spearman's rank correlation; var(z) = (1 + r^2 / 2) / (n - 3) (Bonett & Wright 2000).
+
+    With sampling `weights` (loans,) it is the population's; its error takes the population's ranks as given.
+    """
     from scipy.stats import rankdata
 
     _vary(factor, outcome)
+    if weights is not None:
+        ranks = (weighted_ranks(values, weights) for values in (factor, outcome))
+        return _weighted(*ranks, weights, level, 0)
     r = float(np.corrcoef(rankdata(factor), rankdata(outcome))[0, 1])
     return _with_interval(r, (1 + r**2 / 2) / (len(factor) - 3), level)
 
 
-def partial(factors: pd.DataFrame, outcome: pd.Series, controls: np.ndarray, level: float) -> dict[str, Correlation]:
+def partial(
+    factors: pd.DataFrame,
+    outcome: pd.Series,
+    controls: np.ndarray,
+    level: float,
+    weights: np.ndarray | None = None,
+) -> dict[str, Correlation]:
     """Partial correlation of each factor with the outcome given `controls`.
 
     `controls` is a design matrix (loans x columns, with intercept, of full rank). Factor and outcome are replaced by
-    what a linear regression on the controls leaves of them.
+    what a linear regression on the controls leaves of them; both steps are weighted where sampling `weights` (loans,)
+    are given.
     """
     both = np.column_stack([factors.to_numpy(dtype=float), outcome.to_numpy(dtype=float)])
-    basis, _ = np.linalg.qr(controls)
-    rest = both - basis @ (basis.T @ both)
+    if weights is None:
+        basis, _ = np.linalg.qr(controls)
+        rest = both - basis @ (basis.T @ both)
+    else:
+        root = np.sqrt(weights)[:, None]
+        basis, _ = np.linalg.qr(root * controls)
+        rest = both - basis @ (basis.T @ (root * both)) / root
     left = np.linalg.norm(rest, axis=0) / np.linalg.norm(both, axis=0)
     determined = [name for name, share in zip([*factors, "the outcome"], left, strict=True) if not share > 1e-8]
     if determined:
@@ -71,7 +116,8 @@ def partial(factors: pd.DataFrame, outcome: pd.Series, controls: np.ndarray, lev
             f"{', '.join(determined)}: the controls leave no variation, so there is no partial correlation."
         )
     return {
-        name: pearson(rest[:, place], rest[:, -1], level, controls.shape[1] - 1) for place, name in enumerate(factors)
+        name: pearson(rest[:, place], rest[:, -1], level, controls.shape[1] - 1, weights)
+        for place, name in enumerate(factors)
     }
 
 

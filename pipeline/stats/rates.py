@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import pandas as pd
 
+from pipeline.stats.sampling import prior_ratio, to_population
 
-def default_rates(default: pd.Series, group: pd.Series, level: float) -> pd.DataFrame:
+
+def default_rates(default: pd.Series, group: pd.Series, level: float, weights: pd.Series | None = None) -> pd.DataFrame:
     """Return the default rate of each group with its Wilson score interval (Wilson 1927).
 
     `default` is 0/1, `group` labels the same loans. One row a group in the group's own order, indexed by its label:
-    ``rate, ci_low, ci_high`` as fractions, ``n``, ``defaults``.
+    ``rate, ci_low, ci_high`` as fractions, ``n``, ``defaults``. With `weights` of a sample by outcome, rate and
+    bounds are brought to the population: they rise with the sample's rate, so its interval keeps its coverage.
     """
     from statsmodels.stats.proportion import proportion_confint
 
     counts = default.groupby(group, observed=True).agg(defaults="sum", n="size")
     low, high = proportion_confint(counts["defaults"], counts["n"], alpha=1 - level, method="wilson")
-    return counts.assign(rate=counts["defaults"] / counts["n"], ci_low=low, ci_high=high)
+    rates = counts.assign(rate=counts["defaults"] / counts["n"], ci_low=low, ci_high=high)
+    if weights is None:
+        return rates
+    ratio = prior_ratio(default, weights)
+    return rates.assign(**{name: to_population(rates[name], ratio) for name in ("rate", "ci_low", "ci_high")})
 
 
 def dose_groups(factor: pd.Series, edges: list[float]) -> pd.Series:

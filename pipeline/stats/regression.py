@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
+from pipeline.stats.sampling import prior_ratio
 
 
 class Effect(NamedTuple):
@@ -31,19 +32,24 @@ def _clusters(clusters: pd.Series) -> np.ndarray:
 
 
 def linear_probability(
-    outcome: pd.Series, design: pd.DataFrame, factor: str, clusters: pd.Series, level: float
+    outcome: pd.Series,
+    design: pd.DataFrame,
+    factor: str,
+    clusters: pd.Series,
+    level: float,
+    weights: pd.Series | None = None,
 ) -> Effect:
     """Return the coefficient of `factor` in a linear probability model (ordinary least squares).
 
     `outcome` is 0/1 (loans,), `design` holds `factor` and the controls (loans x columns, full rank), `clusters`
     labels the loans. Errors are cluster-robust with the correction G/(G-1) x (n-1)/(n-k) (Cameron & Miller 2015,
-    equation 12).
+    equation 12). With sampling `weights` (loans,) the coefficient is the population's (weighted least squares).
     """
     import statsmodels.api as sm
 
-    fit = sm.OLS(outcome.to_numpy(dtype=float), design.to_numpy()).fit(
-        cov_type="cluster", cov_kwds={"groups": _clusters(clusters), "use_correction": True}
-    )
+    y, x = outcome.to_numpy(dtype=float), design.to_numpy()
+    model = sm.OLS(y, x) if weights is None else sm.WLS(y, x, weights=weights.to_numpy(dtype=float))
+    fit = model.fit(cov_type="cluster", cov_kwds={"groups": _clusters(clusters), "use_correction": True})
     place = _place(design, factor)
     low, high = fit.conf_int(alpha=1 - level)[place]
     return Effect(fit.params[place], fit.bse[place], low, high, fit.pvalues[place])
@@ -64,12 +70,23 @@ class LogitEffects(NamedTuple):
     """Of one unit more on the probability of the outcome, averaged over the loans."""
 
 
-def logit(outcome: pd.Series, design: pd.DataFrame, factor: str, clusters: pd.Series, level: float) -> LogitEffects:
+def logit(
+    outcome: pd.Series,
+    design: pd.DataFrame,
+    factor: str,
+    clusters: pd.Series,
+    level: float,
+    weights: pd.Series | None = None,
+) -> LogitEffects:
     """Fit a logistic regression by maximum likelihood and return the effect of `factor`.
 
     Arguments and errors as in `linear_probability`. The marginal effect of a 0/1 factor is the mean difference
     between all loans with and all loans without it, of any other the mean slope; its error is by the delta method
     (Greene, Econometric Analysis, section 17.3). Raises StudyError when there is no maximum (separation).
+
+    With `weights` of a sample by outcome (see `prior_ratio`) the fit, and so the odds ratio, is the plain one, which
+    such sampling leaves consistent (Prentice & Pyke 1979). The marginal effect is the population's: the intercept
+    moves by the logarithm of the prior ratio, and the mean runs over weighted loans.
     """
     import statsmodels.api as sm
     from scipy.stats import norm
@@ -108,18 +125,31 @@ def logit(outcome: pd.Series, design: pd.DataFrame, factor: str, clusters: pd.Se
     )
 
     unit = np.zeros(x.shape[1])
+    at, averaged, total = fit.predict, np.mean, len(y)
+    if weights is not None:
+        w = weights.to_numpy(dtype=float)
+        shift, total = np.log(prior_ratio(y, w)), w.sum()
+
+        def at(rows: np.ndarray) -> np.ndarray:
+            return 1 / (1 + np.exp(-(rows @ fit.params + shift)))
+
+        def averaged(values: np.ndarray) -> float:
+            return w @ values / total
+
+    else:
+        w = 1.0
     if set(np.unique(x[:, place])) <= {0.0, 1.0}:
         on, off = x.copy(), x.copy()
         on[:, place], off[:, place] = 1.0, 0.0
-        p_on, p_off = fit.predict(on), fit.predict(off)
-        effect = np.mean(p_on - p_off)
-        gradient = ((p_on * (1 - p_on)) @ on - (p_off * (1 - p_off)) @ off) / len(y)
+        p_on, p_off = at(on), at(off)
+        effect = averaged(p_on - p_off)
+        gradient = ((w * p_on * (1 - p_on)) @ on - (w * p_off * (1 - p_off)) @ off) / total
     else:
-        p = fit.predict(x)
+        p = at(x)
         density = p * (1 - p)
         unit[place] = 1.0
-        effect = density.mean() * slope
-        gradient = slope * ((density * (1 - 2 * p)) @ x) / len(y) + density.mean() * unit
+        effect = averaged(density) * slope
+        gradient = slope * ((w * density * (1 - 2 * p)) @ x) / total + averaged(density) * unit
     spread = float(np.sqrt(gradient @ fit.cov_params() @ gradient))
     marginal = Effect(
         float(effect),

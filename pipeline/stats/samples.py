@@ -27,3 +27,8 @@ def sample_for(cohort: pd.DataFrame, factor: str, after_origination: Collection[
     if loans.empty:
         raise StudyError(f"no loan of the cohort has a value of '{factor}'.")
     return loans
+
+
+def number_treated(loans: pd.DataFrame) -> int | None:
+    """Return how many loans are treated; None where the data do not say of any."""
+    return None if loans["treated"].isna().all() else int(loans["treated"].sum())

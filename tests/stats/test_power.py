@@ -1,0 +1,36 @@
+"""Minimum detectable effects against simulated power."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from pipeline.stats.power import detectable_rates, minimum_detectable
+
+
+def test_at_the_usual_choices_it_is_two_point_eight_errors():
+    assert minimum_detectable(1.0, 0.95, 0.8) == pytest.approx(2.8016, abs=1e-4)
+
+
+def test_an_effect_of_that_size_is_found_as_often_as_asked():
+    rng = np.random.default_rng(1)
+    effect = minimum_detectable(0.3, 0.9, 0.7)
+    found = np.abs(rng.normal(effect, 0.3, 40_000) / 0.3) > norm.ppf(0.95)
+    assert found.mean() == pytest.approx(0.7, abs=0.01)
+
+
+def test_rates_at_the_edge_are_told_apart_as_often_as_asked():
+    rng = np.random.default_rng(2)
+    low, high = detectable_rates(0.2, 800, 400, 0.95, 0.8)
+    assert low < 0.2 < high
+    for rate in (low, high):
+        one, other = rng.binomial(400, rate, 20_000) / 400, rng.binomial(800, 0.2, 20_000) / 800
+        pooled = (400 * one + 800 * other) / 1200
+        z = (one - other) / np.sqrt(pooled * (1 - pooled) * (1 / 400 + 1 / 800))
+        assert (np.abs(z) > norm.ppf(0.975)).mean() == pytest.approx(0.8, abs=0.015)
+
+
+def test_where_not_even_no_event_is_far_enough_there_is_no_number():
+    low, high = detectable_rates(0.05, 100, 20, 0.95, 0.8)
+    assert math.isnan(low) and 0.05 < high < 1

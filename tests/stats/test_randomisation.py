@@ -1,0 +1,126 @@
+"""Randomisation inference against full enumeration, another implementation, and lotteries without any effect."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.core.errors import StudyError
+from pipeline.stats.design import design_matrix
+from pipeline.stats.randomisation import deal, randomisation_test
+from pipeline.stats.regression import linear_probability
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 1000), rows=st.integers(4, 40))
+def test_a_deal_keeps_the_number_of_treated_in_every_stratum(seed, rows):
+    rng = np.random.default_rng(seed)
+    assignment, stratum = rng.integers(0, 2, rows), rng.integers(0, 3, rows)
+    dealt = deal(assignment, np.arange(rows), stratum, 20, seed)
+    assert dealt.shape == (rows, 20)
+    for one in np.unique(stratum):
+        assert (dealt[stratum == one].sum(axis=0) == assignment[stratum == one].sum()).all()
+
+
+def test_a_branch_is_dealt_as_one_and_its_exceptions_stay_exceptions():
+    unit = np.repeat(["a", "b", "c", "d"], 5)
+    assignment = np.repeat([1, 1, 0, 0], 5)
+    assignment[0], assignment[10] = 0, 1
+    dealt = deal(assignment, unit, np.zeros(20), 200, 7)
+    for draw in dealt.T:
+        by_branch = draw.reshape(4, 5)
+        usual = by_branch[:, 4]
+        assert usual.sum() == 2
+        assert (by_branch[1] == usual[1]).all() and (by_branch[3] == usual[3]).all()
+        for branch in (0, 2):
+            assert by_branch[branch, 0] == 1 - usual[branch] and (by_branch[branch, 1:] == usual[branch]).all()
+    # All six ways to choose two branches of four come up.
+    assert len({tuple(draw) for draw in dealt.T}) == 6
+
+
+def test_deals_are_the_same_for_a_seed_and_differ_between_seeds():
+    assignment, unit, stratum = np.tile([0, 1], 20), np.arange(40), np.zeros(40)
+    first = deal(assignment, unit, stratum, 10, 1)
+    assert (first == deal(assignment, unit, stratum, 10, 1)).all()
+    assert (first != deal(assignment, unit, stratum, 10, 2)).any()
+
+
+def test_a_unit_in_two_strata_is_refused():
+    with pytest.raises(StudyError, match="two strata"):
+        deal(np.array([0, 1]), np.array(["a", "a"]), np.array([0, 1]), 5, 1)
+
+
+def sample(seed, rows=60, clusters=12):
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "treated": rng.permutation(np.tile([0, 1], rows // 2)),
+            "x": rng.normal(size=rows),
+            "cluster": rng.integers(0, clusters, rows),
+        }
+    )
+    return frame.assign(y=0.3 * frame["x"] + rng.normal(size=rows) + 0.2 * frame["cluster"] % 3)
+
+
+def test_the_statistic_is_the_coefficient_over_its_clustered_error():
+    loans = sample(3)
+    design = design_matrix(loans, ["treated", "x"]).matrix
+    effect = linear_probability(loans["y"], design, "treated", loans["cluster"], 0.95)
+    dealt = deal(loans["treated"].to_numpy(), np.arange(len(loans)), np.zeros(len(loans)), 10, 1)
+    test = randomisation_test(
+        loans["y"].to_numpy(),
+        loans["treated"].to_numpy(),
+        design.drop(columns="treated").to_numpy(),
+        loans["cluster"].to_numpy(),
+        dealt,
+    )
+    assert test.statistic == pytest.approx(effect.estimate / effect.std_error, rel=1e-9)
+    assert test.draws == 10
+
+
+def test_the_p_value_is_the_share_of_all_deals_that_are_as_far_from_zero():
+    """Eight persons, four treated: all seventy deals, each with the statistic of another implementation."""
+    rng = np.random.default_rng(11)
+    outcome = rng.normal(size=8)
+    treated = np.array([1, 1, 1, 1, 0, 0, 0, 0])
+    outcome[treated == 1] += 1
+    persons, intercept = np.arange(8), np.ones((8, 1))
+
+    def statistic(assigned):
+        design = pd.DataFrame({"intercept": 1.0, "treated": assigned.astype(float)})
+        effect = linear_probability(pd.Series(outcome), design, "treated", pd.Series(persons), 0.95)
+        return abs(effect.estimate / effect.std_error)
+
+    every = np.array([[int(person in chosen) for person in persons] for chosen in combinations(persons, 4)])
+    exact = np.mean([statistic(one) >= statistic(treated) - 1e-9 for one in every])
+    # Given every deal once, the test counts them, and the real one once more.
+    found = randomisation_test(outcome, treated, intercept, persons, every.T)
+    assert found.p_value == pytest.approx((1 + 70 * exact) / 71)
+    # And random deals come near.
+    dealt = deal(treated, persons, np.zeros(8), 20_000, 5)
+    close = randomisation_test(outcome, treated, intercept, persons, dealt)
+    assert close.p_value == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 20_000))
+
+
+def test_without_an_effect_small_p_values_come_as_often_as_they_should():
+    """A lottery by branch over branches that differ: the person-level error would see effects everywhere."""
+    rng = np.random.default_rng(2)
+    branch = np.repeat(np.arange(12), 10)
+    small = []
+    for world in range(300):
+        outcome = rng.normal(size=12)[branch] + rng.normal(size=120)
+        treated = rng.permutation(np.tile([0, 1], 6))[branch]
+        dealt = deal(treated, branch, np.zeros(120), 199, world)
+        small.append(randomisation_test(outcome, treated, np.ones((120, 1)), branch, dealt).p_value <= 0.1)
+    assert np.mean(small) == pytest.approx(0.1, abs=3 * np.sqrt(0.09 / 300))
+
+
+def test_an_assignment_that_the_controls_determine_is_refused():
+    treated = np.array([0, 1, 0, 1])
+    with pytest.raises(StudyError, match="controls determine"):
+        randomisation_test(
+            np.arange(4.0), treated, np.column_stack([np.ones(4), treated]), np.arange(4), treated[:, None]
+        )
