@@ -10,10 +10,10 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test test-end-to-end verify bench lint lab lock clean
+.PHONY: help reproduce reproduce-all test test-end-to-end verify bench method lint lab lock clean
 
 help:  ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -33,18 +33,26 @@ reproduce: $(VENV)/installed  ## run the stages of STUDY that are out of date, t
 	@dvc repro report@$(STUDY) notebook@$(STUDY)
 	@python -m pipeline findings --study $(STUDY)
 
+reproduce-all: $(VENV)/installed  ## run the stages of all studies that are out of date, then print each one's first sentence
+	@dvc repro --keep-going; status=$$?; \
+	for file in reports/*/findings.txt; do echo; echo "$$file"; head -n 1 "$$file"; done; exit $$status
+
 test: $(VENV)/installed  ## run the tests (about a minute)
 	@python -m pytest -n auto -m "not end_to_end"
 
 test-end-to-end: $(VENV)/installed  ## run the whole pipeline on a small made-up sample in a temporary folder
 	@python -m pytest -m end_to_end
 
-verify: $(VENV)/installed  ## run every stage of STUDY again and fail if a byte of the published results changes
-	@dvc repro --force report@$(STUDY) notebook@$(STUDY)
+verify: $(VENV)/installed  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
+	@dvc repro --force --single-item $$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@))
 	@git diff --exit-code -- dvc.lock reports notebooks && echo "Same bytes."
 
-bench: $(VENV)/installed  ## measure stages and matching, and write reports/benchmarks.md
+bench: $(VENV)/installed  ## measure stages and matching, and write reports/benchmarks.md and reports/matching_benchmarks.md
 	@python -m benchmarks
+	@python -m benchmarks.matching
+
+method: $(VENV)/installed  ## try every matching design on made-up loans, and write reports/method
+	@python -m benchmarks.method
 
 lint: $(VENV)/installed  ## check style
 	@ruff check . && ruff format --check .

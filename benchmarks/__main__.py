@@ -1,7 +1,8 @@
-"""``make bench``: time the stages of a study and its matching, and write reports/benchmarks.md.
+"""``make bench``: time the stages of every study and its matching, and write reports/benchmarks.md.
 
 Stages run as DVC runs them, each in a process of its own, so a time includes start-up and imports. Their outputs are
-written again with the same bytes. ``--study`` chooses the study, ``--repeat`` how often each is measured.
+written again with the same bytes. ``--study`` chooses a study (default: all that have been run here), ``--repeat`` how
+often each stage is measured.
 """
 
 import argparse
@@ -19,7 +20,8 @@ from pipeline.core import params, places, store
 from pipeline.stats.design import term_values
 from pipeline.stats.matching import nearest_neighbour, propensity_logit
 
-STAGES = ("prepare", "match", "describe", "correlate", "regress", "report", "notebook")
+STAGES = ("simulate", "prepare", "match", "describe", "correlate", "regress", "effects", "report", "notebook")
+"""Stages that are timed: what comes after fetching, without the recovery, which has its own clock in the README."""
 
 
 def seconds(measured: Callable[[], object], repeat: int) -> list[float]:
@@ -66,15 +68,38 @@ def processor() -> str:
         return platform.machine()
 
 
+def runs(stage: str, study: str) -> bool:
+    """Say whether a study has a stage."""
+    if stage == "simulate":
+        return params.load().study(study).simulated
+    return stage != "effects" or (Path("pipeline/studies") / study / "effects.py").exists()
+
+
+def of_study(study: str, repeat: int) -> list[str]:
+    """Return the lines of a study: its stages, each in a process of its own, and matching inside one."""
+    stages = {
+        stage: seconds(lambda stage=stage: run_stage(stage, study), repeat) for stage in STAGES if runs(stage, study)
+    }
+    total = sum(statistics.median(times) for times in stages.values())
+    lines = ["", f"## {study}", "", "| stage | median (s) | smallest | largest | share |", "|:--|--:|--:|--:|--:|"]
+    for stage, times in stages.items():
+        median = statistics.median(times)
+        lines.append(f"| {stage} | {median:.2f} | {min(times):.2f} | {max(times):.2f} | {median / total:.0%} |")
+    lines += [f"| all | {total:.2f} | | | |", "", "| inside a process | median (s) | smallest | largest |"]
+    lines += ["|:--|--:|--:|--:|"]
+    for what, times in matching(study, 10 * repeat).items():
+        lines.append(f"| {what} | {statistics.median(times):.4f} | {min(times):.4f} | {max(times):.4f} |")
+    return lines
+
+
 def main() -> None:
     """Measure and write the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("--study", default="lendingclub")
+    parser.add_argument("--study")
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
-    stages = {stage: seconds(lambda stage=stage: run_stage(stage, options.study), options.repeat) for stage in STAGES}
-    inside = matching(options.study, 10 * options.repeat)
-    total = sum(statistics.median(times) for times in stages.values())
+    known = params.load().studies
+    here = [name for name in known if (places.processed(name) / "cohort.parquet").exists()]
     packages = ("numpy", "pandas", "scikit-learn", "statsmodels")
     versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
     lines = [
@@ -82,19 +107,9 @@ def main() -> None:
         "",
         f"Measured by `make bench` on {processor()}, {os.cpu_count()} cores, {platform.system()}, Python "
         f"{platform.python_version()}, {', '.join(versions)}. Medians, with the smallest and largest time beside them.",
-        "",
-        f"## Study {options.study}, each stage in a process of its own",
-        "",
-        "| stage | median (s) | smallest | largest | share |",
-        "|:--|--:|--:|--:|--:|",
     ]
-    for stage, times in stages.items():
-        median = statistics.median(times)
-        lines.append(f"| {stage} | {median:.2f} | {min(times):.2f} | {max(times):.2f} | {median / total:.0%} |")
-    lines += [f"| all after collect | {total:.2f} | | | |", "", "## Inside a process", ""]
-    lines += ["| what | median (s) | smallest | largest |", "|:--|--:|--:|--:|"]
-    for what, times in inside.items():
-        lines.append(f"| {what} | {statistics.median(times):.4f} | {min(times):.4f} | {max(times):.4f} |")
+    for study in [options.study] if options.study else here:
+        lines += of_study(study, options.repeat)
     page = "\n".join(lines)
     store.write_text(Path("reports/benchmarks.md"), page)
     print(page)

@@ -11,6 +11,7 @@ from pipeline.core.errors import StudyError
 
 STAGES = {
     "simulate": "simulate lenders' raw tables and put the truth apart",
+    "intake": "read a reader's own file and keep the columns that have a role",
     "collect": "fetch the public files and keep the columns that the study uses",
     "prepare": "turn raw tables into the loan cohort, counting every row that leaves",
     "match": "pair treated loans with controls of the same initial credit status",
@@ -20,32 +21,60 @@ STAGES = {
     "effects": "estimate what the study's design allows beyond matching and regression",
     "recovery": "try every method in simulated worlds whose truth is known",
     "report": "draw the figures and write the report",
+    "synthesis": "lay the studies' effects side by side and pool those that are alike (of all studies: no --study)",
     "notebook": "execute the study's notebook",
     "findings": "print the headline results and where the report is",
 }
 
 
+OF_ALL_STUDIES = ("synthesis",)
+"""Stages that run once, after those of every study."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one stage; return 0, or 1 after printing the one sentence that says what to put right."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["init-study"]:
+        return _init_study(given[1:])
     parser = argparse.ArgumentParser(
         prog="python -m pipeline",
         description="Run one stage of one study. `make reproduce` runs all of them in order.",
-        epilog="stages: " + "; ".join(f"{name}: {what}" for name, what in STAGES.items()),
+        epilog="stages: "
+        + "; ".join(f"{name}: {what}" for name, what in STAGES.items())
+        + ". `python -m pipeline init-study NAME --data FILE` sets up a study of a file of your own.",
     )
     parser.add_argument("stage", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
-    parser.add_argument("--study", required=True, help="a name under studies in params.yaml")
+    parser.add_argument("--study", help="a name under studies in params.yaml")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
+    name = " ".join(filter(None, (options.stage, options.study)))
+    if (options.study is None) != (options.stage in OF_ALL_STUDIES):
+        takes = "of all studies: leave --study out" if options.study else "of one study: name it with --study"
+        parser.error(f"{options.stage} is {takes}")
     try:
         checked = params.load()
-        checked.study(options.study)
+        if options.study is not None:
+            checked.study(options.study)
         said = importlib.import_module(f"pipeline.stages.{options.stage}").run(options.study, checked)
     except StudyError as error:
         if options.debug:
             raise
-        print(f"{options.stage} {options.study}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 1
-    print(f"{options.stage} {options.study}: {said}" if options.stage != "findings" else said)
+    print(f"{name}: {said}" if options.stage != "findings" else said)
+    return 0
+
+
+def _init_study(arguments: list[str]) -> int:
+    init_study = importlib.import_module("pipeline.stages.init_study")
+    options = init_study.parser().parse_args(arguments)
+    try:
+        print(init_study.run(options))
+    except StudyError as error:
+        if options.debug:
+            raise
+        print(f"init-study {options.name}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -17,6 +17,8 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -90,12 +92,38 @@ class Section(BaseModel):
 
 
 class Match(Section):
-    """How treated loans find their controls."""
+    """How treated loans and controls are made comparable; params.yaml says what each choice does."""
 
-    method: Literal["nearest"]
+    method: Literal[
+        "nearest",
+        "optimal",
+        "exact",
+        "coarsened_exact",
+        "subclassification",
+        "inverse_probability",
+        "overlap",
+        "entropy_balancing",
+    ]
+    score: Literal["logistic", "boosting"]
+    folds: PositiveInt
+    distance: Literal["logit", "probability", "mahalanobis"]
     ratio: PositiveInt
+    replacement: bool
     caliper: PositiveFloat | None
-    order: Literal["closest", "largest", "smallest"]
+    order: Literal["closest", "largest", "smallest", "data"]
+    discard: Literal["none", "treated", "controls", "both"]
+    subclasses: Annotated[int, Field(ge=2)]
+    estimand: Literal["ATT", "ATE"]
+    stabilised: bool
+    trim: Annotated[float, Field(gt=0.5, lt=1)] | None
+
+    @model_validator(mode="after")
+    def _choices_that_fit_together(self) -> Match:
+        if self.score == "boosting" and self.folds < 2:
+            raise ValueError("score boosting needs folds of 2 or more: trees know the loans they were fitted on")
+        if self.method == "optimal" and self.replacement:
+            raise ValueError("replacement goes with method nearest, not with optimal")
+        return self
 
 
 class Inference(Section):
@@ -125,10 +153,16 @@ class Treatment(Section):
 
 
 class Matching(Section):
-    """What pairs must share: exact keys, and the covariates of the propensity score."""
+    """What pairs must share: exact keys, and the covariates of the propensity score.
+
+    A study may add `calipers` on single covariates of the score (in their standard deviations) and, for coarsened
+    exact matching, `cuts`: cut points, a number of bins, or automatic.
+    """
 
     exact: list[str]
     score: list[Term] = Field(min_length=1)
+    calipers: dict[Term, PositiveFloat] = {}
+    cuts: dict[Term, Literal["automatic"] | PositiveInt | Annotated[list[float], AfterValidator(_rising)]] = {}
 
 
 class Controls(Section):
@@ -180,25 +214,29 @@ class Landmark(Section):
 class Study(Section):
     """One study's protocol, written as a target trial.
 
-    `eligibility` and `release_lag_months` are checked by the study's own module, which knows their names. What a
+    `module` names the folder in pipeline/studies that holds the study's code; several studies may share one.
+    `eligibility`, `release_lag_months` and `own` are checked by that module, which knows their names. What a
     study does not have is left out: sources and vintages when it is simulated, scenario and scale when it is not, a
     treatment rule when treatment is recorded, a landmark when every factor is known at origination.
     """
 
+    module: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    outcome: Literal["default", "arrears"] = "default"
     design: Literal["randomised", "quasi_experimental", "matched_observational", "simulated"]
-    institution_type: Literal["commercial_bank", "consumer_finance", "p2p", "sme_lender", "several"]
+    institution_type: Literal["commercial_bank", "consumer_finance", "p2p", "sme_lender", "several", "other"]
     # `dvc exp run -S ...scenario=null` writes YAML's null, which stands there for the name.
     scenario: Annotated[Scenario | None, BeforeValidator(lambda name: "null" if name is None else name)] = None
     scale: PositiveFloat | None = None
     recovery: Recovery | None = None
     sources: list[str]
+    own: dict[str, Any] | None = None
     vintages: list[int] = []
     eligibility: dict[str, Any]
     horizon_months: PositiveInt | None
     landmark: Landmark | None
     release_lag_months: dict[str, NonNegativeInt]
     treatment: Treatment | None
-    factors: Annotated[list[Factor], Field(min_length=1), AfterValidator(_once)]
+    factors: Annotated[list[Factor], AfterValidator(_once)]
     matching: Matching
     controls: Controls
     cluster: str
@@ -221,6 +259,14 @@ class Study(Section):
             raise ValueError("a simulated study names both scenario and scale")
         return self
 
+    @field_validator("factors")
+    @classmethod
+    def _asks_something(cls, factors: list[str], info: ValidationInfo) -> list[str]:
+        # A reader's file may measure no factor; its report says so.
+        if not factors and info.data.get("own") is None:
+            raise ValueError("name at least one factor")
+        return factors
+
     @model_validator(mode="after")
     def _treatment_is_a_factor(self) -> Study:
         named = [("doses", name) for name in self.doses]
@@ -234,6 +280,13 @@ class Study(Section):
         return self
 
 
+class Synthesis(Section):
+    """Which studies are laid side by side, and which factors count what a relationship lacks."""
+
+    studies: Annotated[list[str], Field(min_length=1), AfterValidator(_once)]
+    reversed: list[Factor]
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -242,7 +295,15 @@ class Params(Section):
     inference: Inference
     checks: Checks
     report: Report
+    synthesis: Synthesis
     studies: dict[str, Study]
+
+    @model_validator(mode="after")
+    def _synthesis_names_studies(self) -> Params:
+        for name in self.synthesis.studies:
+            if name not in self.studies:
+                raise ValueError(f"synthesis.studies names '{name}', which is not among the studies")
+        return self
 
     def study(self, name: str) -> Study:
         """Return one study's protocol; an unknown name is a StudyError that lists the nearest ones."""

@@ -79,6 +79,8 @@ def cohort_schema(
 
     Roles: keys, initial credit status, loan and time are common to all studies; ``study_columns`` are the
     borrower's finances and what else the study declares; ``factors`` are its CRM factors, ``market`` its series.
+    ``weight`` is how many loans of the population a loan stands for, where loans were sampled by their outcome;
+    ``term_months`` and ``interest_rate`` are absent where no file gives them as they stood at origination.
     """
     zero_or_one = pa.Check.isin([0, 1])
     return pa.DataFrameSchema(
@@ -93,13 +95,14 @@ def cohort_schema(
             "credit_score": pa.Column(float, required=False),
             "loan_type": pa.Column("category"),
             "amount": pa.Column(float, pa.Check.gt(0)),
-            "term_months": pa.Column(int, pa.Check.gt(0)),
-            "interest_rate": pa.Column(float, pa.Check.in_range(0, 100)),
+            "term_months": pa.Column(int, pa.Check.gt(0), required=False),
+            "interest_rate": pa.Column(float, pa.Check.in_range(0, 100), required=False),
             **study_columns,
             **{name: pa.Column(float) for name in market},
             **{name: pa.Column(float) for name in factors},
             "treated": pa.Column(int, zero_or_one),
             "default": pa.Column(int, zero_or_one),
+            "weight": pa.Column(float, pa.Check.gt(0), required=False),
         },
         strict=True,
         ordered=False,

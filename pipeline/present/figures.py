@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,13 +24,28 @@ from pipeline.core.errors import StudyError
 from pipeline.core.results import Results
 from pipeline.present.numerals import fixed, whole
 from pipeline.present.tables import row_label
-from pipeline.present.words import Words, split
+from pipeline.present.words import WIDE, Words, split
 
 WIDTH = 7.0
 """Width of every figure in inches: that of the report's text, so that letters keep their size in print."""
 
 TREATED, CONTROL, QUIET = "#0072B2", "#D55E00", "#595959"
 """Blue and vermilion of Okabe & Ito's palette, which colour-blind readers can tell apart, and a grey."""
+
+WIDE_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Serif CJK SC",
+    "Noto Serif CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "SimHei",
+    "Arial Unicode MS",
+)
+"""Fonts with Chinese characters, as systems bring them."""
 
 STYLE = {
     "svg.hashsalt": "crm",
@@ -50,11 +66,29 @@ STYLE = {
 
 def draw(figure: Callable[..., Figure], path: Path, *inputs: object) -> None:
     """Draw a figure and write it as SVG whose bytes depend on nothing but the figure."""
-    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE | _letters(inputs)), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
         drawn = figure(*inputs)
         with store.atomic(path) as temporary:
             drawn.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
         plt.close(drawn)
+
+
+def _letters(inputs: tuple[object, ...]) -> dict[str, object]:
+    """Return the style for characters that the default font lacks.
+
+    A font of this machine that has them; without one, letters stay letters in the picture, for the reader's browser
+    to draw.
+    """
+    texts = (value for one in inputs for value in (one.frame["factor"] if isinstance(one, Results) else ()))
+    labels = (text for one in inputs if isinstance(one, Words) for text in one.own_labels())
+    if not any(WIDE.search(text) for text in (*texts, *labels)):
+        return {}
+    from matplotlib import font_manager
+
+    known = set(font_manager.get_font_names())
+    found = [name for name in WIDE_FONTS if name in known]
+    return {"font.family": ["DejaVu Sans", *found]} if found else {"svg.fonttype": "none"}
 
 
 def _whiskers(axes: plt.Axes, rows: pd.DataFrame, places: np.ndarray, *, across: bool, **style: object) -> None:
@@ -96,7 +130,7 @@ def flow(results: Results, words: Words) -> Figure:
 
 
 def raw(results: Results, words: Words, factor: str) -> Figure:
-    """Default rate by dose of the treatment's factor, with the rate of all loans as a line."""
+    """Default rate by dose of a factor (``treated``: by arm), with the rate of all loans as a line."""
     rows = _rates(results, factor)
     figure, axes = plt.subplots(figsize=(WIDTH, 3.0), layout="constrained")
     places = np.arange(len(rows))
@@ -106,11 +140,16 @@ def raw(results: Results, words: Words, factor: str) -> Figure:
         axes.annotate(label, (place, row.ci_high), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8)
     average = results.one(estimator="default_rate", factor="all", specification="before_00").estimate
     axes.axhline(average, color=QUIET, linestyle="--", linewidth=1)
-    axes.set_xticks(places, [split(name)[1] for name in rows["factor"]])
+    names = [words.level(split(name)[1]) for name in rows["factor"]]
+    if factor == "treated":
+        arms = ["treated" if split(name)[1] == "1" else "control" for name in rows["factor"]]
+        names = [words.label("arms", arm).capitalize() for arm in arms]
+    axes.set_xticks(places, names)
     axes.set_xlim(-0.5, len(rows) - 0.5)
     axes.set_ylim(0, rows["ci_high"].max() * 1.25)
     axes.grid(visible=False, axis="x")
-    axes.set_xlabel(words.label("columns", factor))
+    # The arms' names say what they are.
+    axes.set_xlabel(words.label("columns", factor) if factor != "treated" else "")
     axes.set_ylabel(f"{words.text('columns.rate')} (%)")
     return figure
 
@@ -367,6 +406,64 @@ def forest(results: Results, words: Words, estimators: list[str]) -> Figure:
     return figure
 
 
+def synthesis(results: Results, words: Words, of_study: dict[str, Words]) -> Figure:
+    """Odds ratios of every study's factors by construct, in units that can be compared, with what pools them."""
+    rows = results.where(estimator="like_units")
+    rows = rows[rows["estimate"].notna()].assign(pooled=False)
+    together = results.where(estimator="random_effects", unit="log odds ratio")
+    together = together[~together["estimand"].str.contains(",")].assign(pooled=True)
+    rows = pd.concat([rows, together])
+    order = list(words.text("labels.constructs"))
+    rows = rows.assign(
+        construct=rows["specification"].map(order.index),
+        last=rows["pooled"] * 1 + (rows["note"] == "simulated") * 2,
+        place=[list(of_study).index(name) if name in of_study else len(of_study) for name in rows["study"]],
+    )
+    rows = rows.sort_values(["construct", "last", "place", "factor"], kind="stable", ignore_index=True)
+    # A line of its own heads every construct.
+    places = np.arange(len(rows)) + rows["construct"].rank(method="dense").to_numpy()
+    names = []
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.24 * (places[-1] + 1) + 0.8), layout="constrained")
+    for place, row in zip(places, rows.itertuples(), strict=True):
+        binary = row.estimand == "log_odds_ratio_of_one"
+        colour = "black" if row.pooled else QUIET if row.note == "simulated" else TREATED
+        marker = "D" if row.pooled else "s" if binary else "o"
+        axes.plot(np.exp([row.ci_low, row.ci_high]), [place, place], color=colour, linewidth=1.4)
+        axes.plot(np.exp(row.estimate), place, marker, color=colour, markersize=5)
+        if row.pooled:
+            names.append(f"{words.text('columns.pooled')}, {words.label('outcomes', row.outcome)}")
+        else:
+            names.append(f"{of_study[row.study].label('columns', row.factor)} ({of_study[row.study].text('short')})")
+    for _, of_construct in rows.groupby("construct", sort=True):
+        head = places[of_construct.index[0]] - 1
+        title = words.label("constructs", of_construct["specification"].iloc[0])
+        axes.annotate(
+            title,
+            (0, head),
+            (-4, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontweight="bold",
+            fontsize=8.5,
+        )
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    # Pooled intervals of two studies may reach very far; the effects must stay readable.
+    alone = rows[~rows["pooled"]]
+    axes.set_xlim(max(np.exp(alone["ci_low"].min()), 0.2) / 1.1, min(np.exp(alone["ci_high"].max()), 5) * 1.1)
+    low, high = axes.get_xlim()
+    axes.set_xticks([tick for tick in (0.2, 0.33, 0.5, 0.75, 1, 1.33, 2, 3, 5) if low < tick < high])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+    axes.set_yticks(places, names)
+    axes.set_ylim(places[-1] + 0.7, -0.7)
+    axes.set_xlabel(words.text("columns.forest"))
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
 def event_study(results: Results, words: Words) -> Figure:
     """Default before and after adoption: log rate ratio against the quarter before, with intervals."""
     rows = results.where(stage="effects", estimator="event_study", estimand="log_rate_ratio")
@@ -382,4 +479,110 @@ def event_study(results: Results, words: Words) -> Figure:
     axes.grid(visible=False, axis="x")
     axes.set_xlabel(words.text("columns.quarter"))
     axes.set_ylabel(words.text("columns.log_ratio"))
+    return figure
+
+
+def distributions(results: Results, words: Words, factor: str) -> Figure:
+    """Cumulative distribution of a covariate in the two arms, before and after matching.
+
+    Takes rows of estimator ``ecdf``: specification ``before_treated`` and so on, outcome the value, estimate the share.
+    """
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 2.6), layout="constrained", sharey=True, sharex=True)
+    for axes, sample in zip(panels, ("before", "after"), strict=True):
+        for arm, colour in (("treated", TREATED), ("control", CONTROL)):
+            rows = results.where(estimator="ecdf", specification=f"{sample}_{arm}", factor=factor)
+            value = rows["outcome"].astype(float).to_numpy()
+            order = np.argsort(value)
+            share = rows["estimate"].to_numpy()[order]
+            axes.step(value[order], share, where="post", color=colour, linewidth=1.4, label=words.label("arms", arm))
+        axes.set_title(words.label("samples", sample).capitalize(), loc="left")
+        axes.set_xlabel(words.label("columns", factor))
+    panels[0].set_ylabel(words.text("columns.cumulative"))
+    panels[0].set_ylim(0, 1)
+    panels[0].legend(loc="lower right")
+    return figure
+
+
+def quantiles(results: Results, words: Words, factor: str) -> Figure:
+    """Quantiles of a covariate, treated loans against controls, before and after matching; alike arms lie on the line.
+
+    Takes rows of estimator ``quantile``: specification ``before`` or ``after``, outcome the share, estimand the arm.
+    """
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 3.2), layout="constrained", sharey=True, sharex=True)
+    for axes, sample in zip(panels, ("before", "after"), strict=True):
+        rows = results.where(estimator="quantile", specification=sample, factor=factor)
+        wide = rows.pivot(index="outcome", columns="estimand", values="estimate")
+        axes.axline((wide["control"].iloc[0],) * 2, slope=1, color=QUIET, linewidth=1, linestyle="--")
+        axes.plot(wide["control"], wide["treated"], "o", color=TREATED, markersize=3)
+        axes.set_title(words.label("samples", sample).capitalize(), loc="left")
+        axes.set_xlabel(f"{words.label('columns', factor)}: {words.label('arms', 'control')}")
+    panels[0].set_ylabel(f"{words.label('columns', factor)}: {words.label('arms', 'treated')}")
+    return figure
+
+
+def hidden_bias(results: Results, words: Words, significance: float) -> Figure:
+    """Rosenbaum's bounds of the p-value by the strength of a hidden bias, with the threshold of significance.
+
+    Takes rows of estimator ``rosenbaum_bounds``: outcome the gamma, estimand ``fewer`` or ``more``.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.8), layout="constrained")
+    for estimand, colour, line in (("fewer", TREATED, "-"), ("more", CONTROL, "--")):
+        rows = results.where(estimator="rosenbaum_bounds", estimand=estimand)
+        gamma = rows["outcome"].astype(float).to_numpy()
+        order = np.argsort(gamma)
+        label = words.label("bounds", estimand)
+        axes.plot(gamma[order], rows["estimate"].to_numpy()[order], line, color=colour, linewidth=1.6, label=label)
+    axes.axhline(significance, color="black", linestyle=":", linewidth=1.1)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel(words.text("columns.gamma"))
+    axes.set_ylabel(words.text("columns.p_bound"))
+    axes.legend(loc="center right")
+    return figure
+
+
+def confounding(results: Results, words: Words, factor: str) -> Figure:
+    """Draw which risk ratios of a confounder with treatment and outcome would explain the effect away.
+
+    Takes rows of estimator ``e_value``: estimands ``risk_ratio`` (with its interval), ``estimate`` and ``interval``.
+    The curve of each is the bounding factor of VanderWeele & Ding (2017), met at the E-value where both are equal.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")
+    ratio = results.one(estimator="e_value", factor=factor, estimand="risk_ratio")
+    ends = {"estimate": ratio.estimate, "interval": ratio.ci_low if ratio.estimate > 1 else ratio.ci_high}
+    reach = 1.5 * results.one(estimator="e_value", factor=factor, estimand="estimate").estimate
+    for (name, value), colour in zip(ends.items(), (TREATED, CONTROL), strict=True):
+        found = results.one(estimator="e_value", factor=factor, estimand=name).estimate
+        if found <= 1:
+            continue
+        bias = max(value, 1 / value)
+        # Both ratios b and c with b c / (b + c - 1) equal to the bias.
+        one = np.linspace(bias * 1.001, reach, 300)
+        other = bias * (one - 1) / (one - bias)
+        shown = other <= reach
+        axes.plot(one[shown], other[shown], color=colour, linewidth=1.5, label=words.label("e_values", name))
+        axes.plot(found, found, "o", color=colour, markersize=5)
+        axes.annotate(fixed(found, 2), (found, found), xytext=(5, 4), textcoords="offset points", fontsize=8)
+    axes.set_xlim(1, reach)
+    axes.set_ylim(1, reach)
+    axes.set_xlabel(words.text("columns.confounder_treatment"))
+    axes.set_ylabel(words.text("columns.confounder_outcome"))
+    if axes.lines:
+        axes.legend(loc="upper right")
+    return figure
+
+
+def selection(results: Results, words: Words, factor: str) -> Figure:
+    """Oster's delta by the R-squared that the unmeasured would reach; at one they matter as much as the measured.
+
+    Takes rows of estimator ``oster``: outcome the R-squared, estimand ``delta``.
+    """
+    rows = results.where(estimator="oster", factor=factor, estimand="delta")
+    place = rows["outcome"].astype(float).to_numpy()
+    order = np.argsort(place)
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.8), layout="constrained")
+    axes.plot(place[order], rows["estimate"].to_numpy()[order], color=TREATED, linewidth=1.6)
+    for line in (-1, 1):
+        axes.axhline(line, color="black", linestyle=":", linewidth=1.1)
+    axes.set_xlabel(words.text("columns.r_max"))
+    axes.set_ylabel(words.text("columns.delta"))
     return figure

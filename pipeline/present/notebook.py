@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,10 @@ SECONDS = 600
 """A cell that takes longer than this has gone wrong."""
 
 
-def execute(source: Path, folder: Path) -> NotebookNode:
+def execute(source: Path, folder: Path, study: str | None = None) -> NotebookNode:
     """Execute a notebook's source (jupytext's percent format) in `folder` and return it with its outputs.
+
+    A source that serves several studies names one in a line ``study = "..."``; `study` takes its place.
 
     What would differ between runs or machines is left out: times, versions, random cell names. A cell that fails is a
     StudyError with the cell's own error.
@@ -27,6 +30,9 @@ def execute(source: Path, folder: Path) -> NotebookNode:
     from traitlets.config import Config
 
     notebook = jupytext.read(source)
+    if study is not None:
+        for cell in notebook.cells:
+            cell["source"] = re.sub(r'^study = ".*"$', f'study = "{study}"', cell["source"], flags=re.MULTILINE)
     with tempfile.TemporaryDirectory() as sockets:
         # The kernel talks over sockets in the file system: nothing listens on a port.
         config = Config({"KernelManager": {"transport": "ipc", "ip": str(Path(sockets) / "kernel")}})

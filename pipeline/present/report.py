@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,12 +12,13 @@ from typing import Any, Literal
 
 import jinja2
 
-from pipeline.core.params import BLOCKS, Params, Study
+from pipeline.core.params import BLOCKS, CONSTRUCTS, Params, Study
 from pipeline.core.results import Results
+from pipeline.core.scope import FEWEST, LeftOut, Scope, reduced
 from pipeline.present import tables
 from pipeline.present.numerals import fixed, p_value, percent, whole
 from pipeline.present.trail import Trail
-from pipeline.present.words import Words
+from pipeline.present.words import WIDE, Words
 from pipeline.sources.records import Source
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -36,6 +38,20 @@ def effect_row(results: Results, factor: str, rung: str) -> Any:
     )
 
 
+def raw_factor(protocol: Study, arms: bool) -> str:
+    """Return what the raw pattern is drawn by: the treatment's doses where it has any, its two arms where not."""
+    if protocol.treatment is None or not arms:
+        return next(iter(protocol.doses), "treated")
+    return protocol.treatment.factor if protocol.treatment.factor in protocol.doses else "treated"
+
+
+def scope_of(results: Results, protocol: Study) -> Scope:
+    """Return what the data allow of a protocol, as the rows of the stage describe say."""
+    rows = results.where(stage="describe", estimator="left_out")
+    found = [LeftOut(row.specification, row.factor, int(row.estimate), row.note) for row in rows.itertuples()]
+    return reduced(protocol, found)
+
+
 class Effects:
     """Sentences about effects, whose wording follows sign and interval of the row that they speak of."""
 
@@ -46,7 +62,7 @@ class Effects:
         self._level = f"{100 * level:g}"
 
     def direction(self, factor: str, rung: str) -> Literal["lower", "higher", "none"]:
-        """Say whether the interval lies below zero, above it, or holds it."""
+        """Say whether the interval lies below zero, above it, or holds it (or there is none)."""
         row = effect_row(self._results, factor, rung)
         return "lower" if row.ci_high < 0 else "higher" if row.ci_low > 0 else "none"
 
@@ -54,7 +70,9 @@ class Effects:
         """Return what becomes of the claim that more of a factor means less default, judged on a rung."""
         verdict = {"lower": "supported", "higher": "contradicted", "none": "inconclusive"}[self.direction(factor, rung)]
         sentence = lower_first(self.sentence(factor, rung))
-        return _render(self._words.text(f"claims.{verdict}"), claim=self._words.text("claim"), sentence=sentence)
+        construct = next((name for name in CONSTRUCTS if factor.startswith(name)), factor)
+        claim = self._words.known("claims", construct) or self._words.text("claim")
+        return _render(self._words.text(f"claims.{verdict}"), claim=claim, sentence=sentence)
 
     def sentence(self, factor: str, rung: str) -> str:
         """Return the sentence on a factor's effect, without a full stop."""
@@ -63,14 +81,28 @@ class Effects:
         estimate, low, high = row.estimate, row.ci_low, row.ci_high
         if direction == "lower":
             estimate, low, high = -estimate, -high, -low
+        own = f"labels.units.{factor}"
+        unit = (
+            self._any_unit(factor)
+            if self._words.has("any_unit") and not self._words.has(own)
+            else self._words.text(own)
+        )
+        if math.isnan(estimate):
+            return _render(self._words.text("effects.unknown"), unit=unit, lower_first=lower_first)
         return _render(
             self._words.text(f"effects.{direction}"),
-            unit=self._words.text(f"labels.units.{factor}"),
+            unit=unit,
             size=fixed(estimate, 2),
             low=fixed(low, 2),
             high=fixed(high, 2),
             level=self._level,
         )
+
+    def _any_unit(self, factor: str) -> str:
+        """Say what one unit more of a factor is, from its label and its values."""
+        binary = self._results.one(estimator="summary", factor=factor, estimand="binary").estimate == 1
+        template = self._words.text("any_unit.binary" if binary else "any_unit.number")
+        return _render(template, label=self._words.label("columns", factor), lower_first=lower_first)
 
 
 def rungs_of(protocol: Study) -> dict[str, list[str]]:
@@ -125,7 +157,9 @@ class Page:
         flavour: Flavour,
     ) -> None:
         """Take everything that the report is made of; nothing is read or written here."""
-        self._results, self._params, self._study, self._protocol = results, params, study, params.study(study)
+        self._results, self._params, self._study = results, params, study
+        self._scope = scope_of(results, params.study(study))
+        self._protocol = self._scope.protocol
         self._words, self._trail, self._sources, self._flavour = words, trail, sources, flavour
         self._effects = Effects(results, words, params.inference.level)
         self._numbers = {"figure": 0, "table": 0}
@@ -147,6 +181,9 @@ class Page:
             table=self.table,
             has=self._words.has,
             effects_parts=self.effects_parts,
+            scope=self._scope,
+            left_out=self.left_out,
+            protocol=self._protocol,
         )
         return re.sub(r"\n{3,}", "\n\n", page)
 
@@ -163,6 +200,37 @@ class Page:
     def findings(self) -> str:
         """Return the headline results as plain text: first what becomes of the claim, then one line each."""
         return "\n".join([self.text("lead"), *(f"- {sentence}" for sentence in self.texts("findings"))])
+
+    def left_out(self) -> list[str]:
+        """Return a sentence on each thing that the data cannot support; columns that are absent alike share one."""
+        words = self._words
+        sentences: dict[str, list[LeftOut]] = {}
+        for item in self._scope.left_out:
+            template = words.text(f"left_out.{item.reason}")
+            if item.reason == "absent":
+                # What the absence of this column means; the others share a sentence.
+                special = words.known("absent", item.name)
+                template = template if special is None else special
+            sentences.setdefault(template, []).append(item)
+        return [
+            _render(
+                template,
+                names=self._listed([item.name for item in items if item.name]),
+                count=whole(items[0].count),
+                note=items[0].note,
+                fewest=FEWEST,
+            )
+            for template, items in sentences.items()
+            if template.strip()
+        ]
+
+    def _listed(self, names: list[str]) -> str:
+        kinds = ("columns", "blocks")
+        labels = [next(filter(None, (self._words.known(kind, name) for kind in kinds)), name) for name in names]
+        labels = [lower_first(label) for label in labels]
+        if len(labels) < 2:
+            return "".join(labels)
+        return f"{', '.join(labels[:-1])} {self._words.text('and')} {labels[-1]}"
 
     def effects_parts(self) -> Iterator[dict[str, str]]:
         """Yield the sections on what the study's design allows: heading, text, and figure and table or nothing."""
@@ -185,10 +253,10 @@ class Page:
     def table(self, name: str) -> str:
         """Return a table with its number, its caption and what made it."""
         results, words, protocol = self._results, self._words, self._protocol
-        factors = ["treated", *protocol.factors]
+        factors = self._scope.factors
         rungs = rungs_of(protocol)
         every = list(rungs.values())[-1]
-        all_rungs = {**rungs, "M6": [], "M7": every}
+        all_rungs = {**rungs, "M6": [], "M7": every} if self._scope.matching else rungs
         make: dict[str, Callable[[], str]] = {
             "sources": self._sources_table,
             "flow": lambda: tables.flow(results, words),
@@ -228,10 +296,14 @@ class Page:
         inner = "\n\n".join([*parts, f'::: {{.made typst:text:size="7pt"}}\n{made}\n:::'])
         return f":::: {{.{kind}{breakable}}}\n{inner}\n::::"
 
+    @property
+    def _has_balance(self) -> bool:
+        return not self._results.where(estimator="balance").empty
+
     @cached_property
     def _context(self) -> dict[str, Any]:
         results, words, protocol = self._results, self._words, self._protocol
-        factors = ["treated", *protocol.factors]
+        factors = self._scope.factors
 
         def count(name: str) -> str:
             return whole(results.one(estimator="count", factor=name).estimate)
@@ -247,7 +319,7 @@ class Page:
         def number_negative(kind: str, given: str) -> str:
             rows = results.where(stage="correlate", estimator=kind, specification=given, factor=factors)
             clear = (rows["estimate"] < 0) & (rows["p_adjusted"] < 1 - self._params.inference.level)
-            return words.text("counting")[int(clear.sum())]
+            return counted(int(clear.sum()))
 
         def month(text: str) -> str:
             year, number = text.split("-")
@@ -263,7 +335,7 @@ class Page:
 
         def listed(names: list[str]) -> str:
             labels = [lower_first(words.label("columns", name)) for name in names]
-            return f"{', '.join(labels[:-1])} {words.text('and')} {labels[-1]}" if len(labels) > 1 else labels[0]
+            return f"{', '.join(labels[:-1])} {words.text('and')} {labels[-1]}" if len(labels) > 1 else "".join(labels)
 
         def flow(reason: str, what: str, outcome: str = "all") -> str:
             row = results.one(estimator="sample_flow", factor=reason, estimand=what, outcome=outcome)
@@ -288,7 +360,13 @@ class Page:
             "claim": self._effects.claim,
             "lower_first": lower_first,
             "number_negative": number_negative,
-            "number_of_factors": words.text("counting")[len(factors)],
+            "number_of_factors": counted(len(factors)),
+            "factors": factors,
+            "scope": self._scope,
+            "own": protocol.own,
+            "protocol_factors": protocol.factors,
+            "protocol_design": protocol.design,
+            "raw_factor": raw_factor(protocol, self._scope.arms),
             "last_given": correlation_kinds(protocol)[-1][1],
             "last_rung": list(rungs_of(protocol))[-1],
             "level": f"{100 * self._params.inference.level:g}",
@@ -314,9 +392,9 @@ class Page:
             factor, edges = next(iter(protocol.doses.items()))
             context["last_dose"] = f"{factor}[{edges[-1]:g}+]"
             context["last_dose_from"] = counted(edges[-1])
-        last = effect_row(results, "treated", context["last_rung"])
-        context["absorbed"] = listed(last.note.split(": ")[1].split(", ")) if last.note else ""
-        for sample in ("before", "after"):
+        note = effect_row(results, factors[0], context["last_rung"]).note if self._scope.models else ""
+        context["absorbed"] = listed(note.split(": ")[1].split(", ")) if note.startswith("left out") else ""
+        for sample in ("before", "after") if self._has_balance else ():
             row = largest_difference(results, sample)
             context[f"largest_difference_{sample}"] = fixed(abs(row["estimate"]), 3)
             context[f"least_alike_{sample}"] = lower_first(words.column(row["factor"]))
@@ -439,4 +517,6 @@ def to_pdf(page: str, title: str, words: Words, resources: Path) -> bytes:
     with tempfile.NamedTemporaryFile("w", suffix=".typ", dir=resources, encoding="utf-8") as file:
         file.write(source)
         file.flush()
-        return typst.compile(file.name, root=str(resources), ignore_system_fonts=True, timestamp=0)
+        # Typst's own fonts have no Chinese, Japanese or Korean characters.
+        own_fonts_do = WIDE.search(page) is None
+        return typst.compile(file.name, root=str(resources), ignore_system_fonts=own_fonts_do, timestamp=0)

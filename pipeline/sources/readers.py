@@ -58,10 +58,24 @@ def read_rda(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         message offers the nearest names), or if a column holds what has no plain meaning here.
 
     """
+    path = Path(path)
+    return _converted(path, _only_data_frame(path, _parse(path)), columns)
+
+
+@_garbage_collection_paused()
+def read_rds(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read some columns of the data frame in a file of one R object (.rds, plain or compressed).
+
+    Arguments, result and errors as in `read_rda`.
+    """
+    path = Path(path)
+    return _converted(path, _data_frame(path, "an object", _parse(path)), columns)
+
+
+def _converted(path: Path, frame: RObject, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the wanted columns of an R data frame."""
     import pandas as pd
 
-    path = Path(path)
-    frame = _only_data_frame(path, _parse(path))
     vectors = dict(zip(_strings(_attributes(frame)["names"]), frame.value, strict=True))
     missing = [column for column in columns if column not in vectors]
     if missing:
@@ -77,6 +91,106 @@ def read_rda(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         return pd.DataFrame(converted)
     except ValueError as error:
         raise StudyError(f"{path}: a column is longer than another ({error}): leave the odd one out.") from error
+
+
+def read_dta(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read some columns of a Stata data file (.dta), with the codes that the file holds rather than their labels.
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        The columns to read, in the order they are wanted.
+
+    Returns
+    -------
+    DataFrame
+        One row per row of the file, in its order. Text becomes `string` (empty text missing), whole numbers
+        `int64`, other numbers `float64` (Stata's missing values NaN), dates `datetime64[ns]`.
+
+    Raises
+    ------
+    StudyError
+        If the file is not a complete Stata file, or lacks a column (the message offers the nearest names).
+
+    """
+    import pandas as pd
+
+    path = Path(path)
+    try:
+        with pd.io.stata.StataReader(path, convert_categoricals=False) as reader:
+            known = list(reader.variable_labels())
+            missing = [column for column in columns if column not in known]
+            if missing:
+                wanted = ", ".join(_with_nearest(column, known) for column in missing)
+                raise StudyError(f"{path} has no column {wanted}: correct the names of the columns to read.")
+            frame = reader.read(columns=list(columns))
+    except FileNotFoundError as error:
+        raise StudyError(f"{path} does not exist: fetch it first.") from error
+    except StudyError:
+        raise
+    except Exception as error:  # the parser has no error of its own: a broken file fails in many ways
+        raise StudyError(f"{path} is not a complete Stata file (.dta): remove the file and fetch it again.") from error
+    for name in frame:
+        column = frame[name]
+        if pd.api.types.is_integer_dtype(column):
+            frame[name] = column.astype("int64")
+        elif pd.api.types.is_float_dtype(column):
+            frame[name] = column.astype("float64")
+        elif pd.api.types.is_datetime64_any_dtype(column):
+            frame[name] = column.astype("datetime64[ns]")
+        else:
+            frame[name] = column.astype("string").replace("", pd.NA)
+    return frame
+
+
+def read_delimited(path: Path, columns: Sequence[str], separator: str) -> pd.DataFrame:
+    """Read some columns of a table in text, one line a row under a line of headings, as the text that stands there.
+
+    Parameters
+    ----------
+    path
+        The file, in UTF-8. Cells may stand in double quotes.
+    columns
+        The columns to read, in the order they are wanted.
+    separator
+        What stands between two cells, such as a semicolon.
+
+    Returns
+    -------
+    DataFrame
+        One row per line of the file, in its order; every column `string`, an empty cell missing.
+
+    Raises
+    ------
+    StudyError
+        If the file cannot be read, a line has another number of cells than the headings, or a column is not there
+        (the message offers the nearest names).
+
+    """
+    import pandas as pd
+
+    path = Path(path)
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""), delimiter=separator, strict=True)
+    again = "remove the file and fetch it again"
+    try:
+        header = next(reader, [])
+        missing = [column for column in columns if column not in header]
+        if missing:
+            wanted = ", ".join(_with_nearest(column, header) for column in missing)
+            raise StudyError(f"{path} has no column {wanted}: correct the names of the columns to read.")
+        places = [header.index(column) for column in columns]
+        rows = []
+        for row in reader:
+            if len(row) != len(header):
+                raise StudyError(
+                    f"{path}, line {reader.line_num}: {len(row)} cells under {len(header)} headings: {again}."
+                )
+            rows.append([row[place] or None for place in places])
+    except csv.Error as error:
+        raise StudyError(f"{path}, line {reader.line_num}: {error}: {again}.") from error
+    return pd.DataFrame(rows, columns=list(columns), dtype="string")
 
 
 def read_fred_csv(path: Path) -> pd.DataFrame:
@@ -213,19 +327,26 @@ def _parse(path: Path) -> RObject:
     except FileNotFoundError as error:
         raise StudyError(f"{path} does not exist: fetch it first.") from error
     except Exception as error:  # the parser has no error of its own: a broken file fails in many ways
-        raise StudyError(f"{path} is not a complete R data file (.rda): remove the file and fetch it again.") from error
+        raise StudyError(
+            f"{path} is not a complete R data file ({path.suffix or '.rda'}): remove the file and fetch it again."
+        ) from error
 
 
 def _only_data_frame(path: Path, contents: RObject) -> RObject:
-    from rdata.parser import RObjectType
-
     objects = dict(_pairs(contents))
     if len(objects) != 1:
         found = ", ".join(objects) or "none"
         raise StudyError(f"{path} must hold one object and holds {found}: save one data frame with R's save().")
     (name, value), *_ = objects.items()
+    return _data_frame(path, name, value)
+
+
+def _data_frame(path: Path, name: str, value: RObject) -> RObject:
+    from rdata.parser import RObjectType
+
     if value.info.type is not RObjectType.VEC or "data.frame" not in _classes(value):
-        raise StudyError(f"{path} holds {name}, which is not a data frame: save one data frame with R's save().")
+        writer = "saveRDS" if path.suffix == ".rds" else "save"
+        raise StudyError(f"{path} holds {name}, which is not a data frame: save one data frame with R's {writer}().")
     return value
 
 

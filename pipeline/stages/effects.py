@@ -10,6 +10,7 @@ def run(study: str, params: Params) -> str:
     processed = places.processed(study)
     cohort = store.read_parquet(processed / "cohort.parquet")
     panels = {path.stem: store.read_parquet(path) for path in sorted((processed / "more").glob("*.parquet"))}
-    rows = studies.effects(study).effects(cohort, panels, params.study(study), params)
+    protocol = params.study(study)
+    rows = studies.effects(protocol.module).effects(cohort, panels, protocol, params)
     results.write(places.results(study, "effects"), results.table(study, "effects", rows))
     return f"{len(rows):,} rows"

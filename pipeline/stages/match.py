@@ -1,45 +1,95 @@
-"""Pair every treated loan with a control of the same initial credit status."""
+"""Make treated loans and controls comparable: pairs, strata or weights, as params.yaml asks."""
 
+import numpy as np
 import pandas as pd
 
 from pipeline.core import places, store
-from pipeline.core.params import Params
-from pipeline.stats.design import require, term_values
-from pipeline.stats.matching import nearest_neighbour, propensity_logit
+from pipeline.core.errors import StudyError
+from pipeline.core.params import Match, Params, Study
+from pipeline.core.scope import FEWEST, scope
+from pipeline.stats.comparison import STRATA, WEIGHTS, compare
+from pipeline.stats.design import design_matrix, require, term_values
+from pipeline.stats.scores import propensity
 
 
 def run(study: str, params: Params) -> str:
-    """Write matched pairs, propensity scores and the support of every stratum."""
-    match, protocol = params.match, params.study(study)
-    exact = protocol.matching.exact
+    """Write weights, pairs, propensity scores and the support of every stratum."""
     cohort = store.read_parquet(places.processed(study) / "cohort.parquet")
-    require(cohort, exact, "matching.exact")
-    treated = cohort["treated"].to_numpy()
-    logit = propensity_logit(term_values(cohort, protocol.matching.score), treated)
-    stratum = cohort.groupby(exact, observed=True).ngroup() if exact else pd.Series(0, cohort.index)
-    found = nearest_neighbour(
+    protocol = params.study(study)
+    require(cohort, protocol.matching.exact, "matching.exact")
+    allowed = scope(protocol, cohort)
+    if not allowed.matching:
+        return _unmatched(study, params.match, "")
+    if not allowed.of_reader:
+        return _matched(study, params, allowed.protocol, cohort)
+    try:
+        return _matched(study, params, allowed.protocol, cohort)
+    except StudyError as error:
+        # A published study whose design fails is a mistake; a reader's loans may allow none, and the report says why.
+        return _unmatched(study, params.match, str(error))
+
+
+def _unmatched(study: str, match: Match, reason: str) -> str:
+    """Write tables without rows; `reason` is a sentence where matching was tried."""
+    nobody = pd.DataFrame({"loan_id": pd.Series(dtype=str)})
+    empty = {
+        "pairs": pd.DataFrame(
+            {name: pd.Series(dtype=kind) for name, kind in (("pair", "int64"), ("treated", str), ("control", str))}
+        ),
+        "scores": nobody.assign(stratum=pd.Series(dtype="int64"), logit=pd.Series(dtype=float)),
+        "strata": pd.DataFrame(
+            {name: pd.Series(dtype="int64") for name in ("stratum", "treated", "controls", "matched")}
+        ),
+        "weights": nobody.assign(weight=pd.Series(dtype=float), group=pd.Series(dtype="int64")),
+        "covariates": nobody,
+    }
+    for name, table in empty.items():
+        store.write_parquet(places.matched(study) / f"{name}.parquet", table)
+    store.write_json(places.matched(study) / "design.json", match.model_dump() | {"failed": reason})
+    return f"nothing is matched{f': {reason}' if reason else ', these data do not allow it'}"
+
+
+def _matched(study: str, params: Params, protocol: Study, cohort: pd.DataFrame) -> str:
+    match = params.match
+    exact, terms = protocol.matching.exact, protocol.matching.score
+    treated, loan_id = cohort["treated"].to_numpy(), cohort["loan_id"].to_numpy()
+    covariates = term_values(cohort, terms)
+    if match.method in WEIGHTS:
+        # Weights cannot share keys exactly; they balance them as covariates.
+        covariates = design_matrix(cohort, [*exact, *terms]).matrix.drop(columns="intercept")
+    logit = propensity(covariates, treated, loan_id, model=match.score, folds=match.folds, seed=params.seed)
+    found = compare(
+        covariates,
         treated,
-        logit,
-        stratum.to_numpy(),
-        cohort["loan_id"].to_numpy(),
-        ratio=match.ratio,
-        caliper=None if match.caliper is None else match.caliper * float(logit.std(ddof=1)),
-        order=match.order,
+        loan_id,
+        method=match.method,
+        exact=cohort[exact],
+        logit=logit,
+        **_choices(match),
+        calipers=protocol.matching.calipers,
+        cuts=protocol.matching.cuts,
     )
-    # A pair is the set of a treated loan and its controls.
-    pair = pd.factorize(found.treated)[0]
-    pairs = pd.DataFrame(
-        {
-            "pair": pair,
-            "treated": cohort["loan_id"].to_numpy()[found.treated],
-            "control": cohort["loan_id"].to_numpy()[found.control],
-        }
-    )
+    if (kept := int(treated[found.weight > 0].sum())) < FEWEST:
+        raise StudyError(
+            f"only {kept} treated loans find a partner: widen match.caliper or drop a key of matching.exact."
+        )
+    stratum = cohort.groupby(exact, observed=True).ngroup() if exact else pd.Series(0, cohort.index)
+    pairs = pd.DataFrame({"pair": [], "treated": [], "control": []}).astype({"pair": "int64", "treated": loan_id.dtype})
+    if found.matches is not None:
+        # A pair is the set of a treated loan and its controls.
+        pairs = pd.DataFrame(
+            {
+                "pair": pd.factorize(found.matches.treated)[0],
+                "treated": loan_id[found.matches.treated],
+                "control": loan_id[found.matches.control],
+            }
+        )
     scores = pd.DataFrame({"loan_id": cohort["loan_id"], "stratum": stratum, "logit": logit})
+    weights = pd.DataFrame({"loan_id": cohort["loan_id"], "weight": found.weight, "group": found.group})
     strata = cohort.assign(
         stratum=stratum,
         controls=1 - treated,
-        matched=cohort["loan_id"].isin(pairs["treated"]).astype(int),
+        matched=np.where(found.weight > 0, treated, 0),
     )
     strata = strata.groupby("stratum", as_index=False).agg(
         **{key: (key, "first") for key in exact},
@@ -51,4 +101,15 @@ def run(study: str, params: Params) -> str:
     store.write_parquet(folder / "pairs.parquet", pairs)
     store.write_parquet(folder / "scores.parquet", scores)
     store.write_parquet(folder / "strata.parquet", strata)
-    return f"{pairs['pair'].nunique():,} of {int(treated.sum()):,} treated loans matched"
+    store.write_parquet(folder / "weights.parquet", weights[weights["weight"] > 0].reset_index(drop=True))
+    store.write_parquet(folder / "covariates.parquet", covariates.assign(loan_id=cohort["loan_id"]))
+    # What later stages must know to give the effect an error that fits the design.
+    store.write_json(folder / "design.json", match.model_dump())
+    verb = "weighted" if match.method in (*STRATA, *WEIGHTS) else "matched"
+    return f"{int(strata['matched'].sum()):,} of {int(treated.sum()):,} treated loans {verb}"
+
+
+def _choices(match: Match) -> dict[str, object]:
+    """Return what params.yaml chooses, under the names of `compare`."""
+    names = ("distance", "ratio", "replacement", "caliper", "order", "discard", "estimand", "stabilised", "trim")
+    return {name: getattr(match, name) for name in names} | {"number": match.subclasses}

@@ -9,7 +9,7 @@ from pipeline.core.params import Params
 def run(study: str, params: Params) -> str:
     """Write the cohort, what surrounds it (robustness sample, panels), the sample flow and the quarantined rows."""
     protocol = params.study(study)
-    module = studies.module(study)
+    module = studies.module(protocol.module)
     prepared = module.prepare(module.load(places.interim(study)), protocol, params.checks)
     if prepared.cohort.empty:
         raise StudyError("no loan is left in the cohort: look at eligibility in params.yaml and at the sample flow.")

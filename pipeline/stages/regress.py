@@ -1,6 +1,8 @@
 """Climb the regression ladder for each CRM factor, on all loans and on matched pairs."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -8,9 +10,14 @@ import pandas as pd
 from pipeline.core import places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import BLOCKS, Params, construct
+from pipeline.core.scope import Scope, scope
+from pipeline.stats.comparison import WEIGHTS
 from pipeline.stats.design import design_matrix, require
+from pipeline.stats.matched_effects import abadie_imbens, weighted_logit, weighting_effect
+from pipeline.stats.matching import Matches
+from pipeline.stats.neighbours import mahalanobis
 from pipeline.stats.regression import linear_probability, logit
-from pipeline.stats.samples import sample_for
+from pipeline.stats.samples import number_treated, sample_for
 
 
 class Rung(NamedTuple):
@@ -27,24 +34,32 @@ def run(study: str, params: Params) -> str:
     protocol = params.study(study)
     processed = places.processed(study)
     cohort = store.read_parquet(processed / "cohort.parquet")
-    pairs = store.read_parquet(places.matched(study) / "pairs.parquet")
+    folder = places.matched(study)
+    pairs, weights = (store.read_parquet(folder / f"{name}.parquet") for name in ("pairs", "weights"))
     wider = processed / "more" / "robustness.parquet"
 
     require(cohort, [protocol.cluster], "cluster")
+    allowed = scope(protocol, cohort)
+    protocol = allowed.protocol
     ladder = protocol.controls.ladder()
-    every_term = _time_first(list(ladder.values())[-1], protocol.controls.time)
+    every_term = _time_first([*ladder.values()][-1] if ladder else [], protocol.controls.time)
     rungs = [Rung("M1", cohort, [], protocol.cluster)]
     for number, block in enumerate(BLOCKS, start=2):
         if block in ladder:
             rungs.append(
                 Rung(f"M{number}", cohort, _time_first(ladder[block], protocol.controls.time), protocol.cluster)
             )
-    matched = in_pairs(cohort, pairs)
-    on_pairs = [Rung("M6", matched, [], "pair"), Rung("M7", matched, every_term, "pair")]
+    matched = in_design(cohort, weights)
+    on_pairs = []
+    if len(matched):
+        on_pairs = [
+            Rung("M6", matched, [], "pair"),
+            Rung("M7", matched, _affordable(allowed, matched, every_term), "pair"),
+        ]
     robustness = [Rung("R1", store.read_parquet(wider), every_term, protocol.cluster)] if wider.exists() else []
 
     rows: list[dict[str, Any]] = []
-    for factor in ("treated", *protocol.factors):
+    for factor in allowed.factors if allowed.models else []:
         # Pairs are alike but for the treatment, so only factors of the treatment's construct are read off them.
         of_treatment = factor == "treated" or (
             protocol.treatment is not None and construct(factor) == construct(protocol.treatment.factor)
@@ -52,15 +67,75 @@ def run(study: str, params: Params) -> str:
         for rung in [*rungs, *(on_pairs if of_treatment else []), *(robustness if factor == "treated" else [])]:
             loans = sample_for(rung.loans, factor, protocol.after_origination())
             rows += _effects(rung._replace(loans=loans), factor, params.inference.level)
+    if len(matched):
+        rows += _by_design(cohort, pairs, folder, params.inference.level)
     results.write(places.results(study, "regress"), results.table(study, "regress", rows))
     return f"{len(rows):,} rows"
 
 
-def in_pairs(cohort: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the matched loans with the pair they belong to: every treated loan once, with all its controls."""
-    pair_of = pd.concat([pairs.set_index("treated")["pair"], pairs.set_index("control")["pair"]])
-    pair_of = pair_of[~pair_of.index.duplicated()]
-    return cohort[cohort["loan_id"].isin(pair_of.index)].assign(pair=lambda loans: loans["loan_id"].map(pair_of))
+def _affordable(allowed: Scope, matched: pd.DataFrame, terms: list[str]) -> list[str]:
+    """Return the controls that the matched loans can bear: a reader's may be too few for all of them."""
+    if not allowed.of_reader:
+        return terms
+    ladder = scope(allowed.protocol, matched).protocol.controls.ladder()
+    return [term for term in terms if ladder and term in [*ladder.values()][-1]]
+
+
+def in_design(cohort: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
+    """Return the loans that count in the design, with the pair (or stratum) they belong to and their design weight.
+
+    Where all count alike, as in pairs of one and one, there is no column of weights.
+    """
+    by_loan = weights.set_index("loan_id")
+    loans = cohort[cohort["loan_id"].isin(by_loan.index)]
+    loans = loans.assign(pair=loans["loan_id"].map(by_loan["group"]))
+    if (by_loan["weight"] == 1).all():
+        return loans
+    return loans.assign(design_weight=loans["loan_id"].map(by_loan["weight"]))
+
+
+def _by_design(cohort: pd.DataFrame, pairs: pd.DataFrame, folder: Path, level: float) -> Iterator[dict[str, Any]]:
+    """Yield the effect with the error that the design asks for, where clusters of loans are not enough.
+
+    That is Abadie & Imbens' for controls that serve several times, and for weights the one that knows that the
+    weights were estimated.
+    """
+    design = json.loads((folder / "design.json").read_text(encoding="utf-8"))
+    covariates = store.read_parquet(folder / "covariates.parquet").set_index("loan_id").loc[cohort["loan_id"]]
+    default, treated = cohort["default"].to_numpy(), cohort["treated"].to_numpy()
+    if design["replacement"] and design["method"] == "nearest":
+        scores = store.read_parquet(folder / "scores.parquet").set_index("loan_id").loc[cohort["loan_id"]]
+        row_of = pd.Series(range(len(cohort)), cohort["loan_id"])
+        matches = Matches(*(row_of.loc[pairs[arm]].to_numpy() for arm in ("treated", "control")))
+        points = scores["logit"].to_numpy()
+        if design["distance"] == "mahalanobis":
+            points = mahalanobis(covariates.to_numpy(dtype=float), treated)
+        found = abadie_imbens(default, treated, points, scores["stratum"].to_numpy(), matches, level)
+        name, n = "abadie_imbens", len({*pairs["treated"], *pairs["control"]})
+    elif design["method"] in WEIGHTS and design["score"] == "logistic" and design["folds"] == 1:
+        if design["discard"] != "none":
+            return
+        found = weighting_effect(
+            default,
+            treated,
+            covariates.to_numpy(dtype=float),
+            level,
+            method=design["method"],
+            estimand=design["estimand"],
+            trim=design["trim"],
+        )
+        name, n = "weighting_estimated", len(cohort)
+    else:
+        return
+    yield _in_points(found._asdict()) | {
+        "estimator": name,
+        "specification": "M6",
+        "factor": "treated",
+        "outcome": "default",
+        "estimand": "risk_difference",
+        "n": n,
+        "n_treated": int(treated.sum()) if name != "abadie_imbens" else pairs["treated"].nunique(),
+    }
 
 
 def _time_first(terms: list[str], time: list[str]) -> list[str]:
@@ -70,20 +145,36 @@ def _time_first(terms: list[str], time: list[str]) -> list[str]:
 
 def _effects(rung: Rung, factor: str, level: float) -> Iterator[dict[str, Any]]:
     design = design_matrix(rung.loans, [factor, *rung.terms])
-    default, clusters = rung.loans["default"], rung.loans[rung.cluster]
+    default, clusters, weights = rung.loans["default"], rung.loans[rung.cluster], rung.loans.get("weight")
     common = {
         "specification": rung.name,
         "factor": factor,
         "outcome": "default",
         "n": len(rung.loans),
-        "n_treated": int(rung.loans["treated"].sum()),
+        "n_treated": number_treated(rung.loans),
         "n_clusters": clusters.nunique(),
         "note": f"left out as determined by other controls: {', '.join(design.dropped)}" if design.dropped else "",
     }
-    line = linear_probability(default, design.matrix, factor, clusters, level)
+    by_design = rung.loans.get("design_weight")
+    both = weights if by_design is None else by_design * (1.0 if weights is None else weights)
+    try:
+        line = linear_probability(default, design.matrix, factor, clusters, level, both)
+    except StudyError as error:
+        # A factor that the controls determine has no effect of its own on this rung; the others stand.
+        every = (
+            ("linear_probability", "risk_difference"),
+            ("logit", "odds_ratio"),
+            ("logit", "average_marginal_effect"),
+        )
+        for estimator, estimand in every:
+            yield common | {"estimator": estimator, "estimand": estimand, "note": str(error)}
+        return
     yield (common | _in_points(line._asdict()) | {"estimator": "linear_probability", "estimand": "risk_difference"})
     try:
-        curve = logit(default, design.matrix, factor, clusters, level)
+        if by_design is None:
+            curve = logit(default, design.matrix, factor, clusters, level, weights)
+        else:
+            curve = weighted_logit(default, design.matrix, factor, clusters, level, both)
     except StudyError as error:
         # A rung whose likelihood has no maximum is reported as such; the others stand.
         for estimand in ("odds_ratio", "average_marginal_effect"):

@@ -1,10 +1,14 @@
 """Draw the figures and write the report, the findings, the headline rows and the metrics."""
 
+import math
 import shutil
+from typing import Any
 
 from pipeline.core import places, results, store
-from pipeline.core.params import Params, Study
+from pipeline.core.params import Params
+from pipeline.core.scope import Scope
 from pipeline.present import figures
+from pipeline.present.dictionary import words_of
 from pipeline.present.report import (
     PANDOC,
     Page,
@@ -12,34 +16,37 @@ from pipeline.present.report import (
     effect_row,
     effects_parts,
     largest_difference,
+    raw_factor,
     rungs_of,
+    scope_of,
     to_html,
     to_pdf,
 )
 from pipeline.present.trail import Trail
-from pipeline.present.words import Words
 from pipeline.sources.records import load_source
 
 
 def run(study: str, params: Params) -> str:
     """Write everything that people read; return where the report is."""
-    protocol = params.study(study)
     rows = results.read(*sorted((places.reports(study) / "results").glob("*.csv")))
-    words = Words(params.report.language, study)
+    allowed = scope_of(rows, params.study(study))
+    protocol, factors = allowed.protocol, allowed.factors
+    words = words_of(study, params)
     folder = places.reports(study)
-    factors = ["treated", *protocol.factors]
-    rungs = [*rungs_of(protocol), "M6", "M7"]
+    rungs = [*rungs_of(protocol), *(("M6", "M7") if allowed.matching else ())]
 
     shutil.rmtree(folder / "figures", ignore_errors=True)
-    drawings = {
-        "flow": (figures.flow,),
-        "raw": (figures.raw, next(iter(protocol.doses))),
-        "rates": (figures.rates, protocol.groups),
-        "balance": (figures.balance, params.checks.balance),
-        "overlap": (figures.overlap,),
-        "correlations": (figures.correlations, factors, correlation_kinds(protocol)),
-        "ladder": (figures.ladder, factors, rungs),
-    }
+    drawings: dict[str, tuple[Any, ...]] = {"flow": (figures.flow,)}
+    if allowed.arms or protocol.doses:
+        drawings["raw"] = (figures.raw, raw_factor(protocol, allowed.arms))
+    if protocol.groups:
+        drawings["rates"] = (figures.rates, protocol.groups)
+    if allowed.matching:
+        drawings["balance"] = (figures.balance, params.checks.balance)
+        drawings["overlap"] = (figures.overlap,)
+    if allowed.models:
+        drawings["correlations"] = (figures.correlations, factors, correlation_kinds(protocol))
+        drawings["ladder"] = (figures.ladder, factors, rungs)
     if protocol.recovery:
         drawings["recovery"] = (figures.recovery,)
     for part in effects_parts(words):
@@ -64,7 +71,7 @@ def run(study: str, params: Params) -> str:
     results.write(folder / "headline.csv", effects[effects["factor"] == "treated"])
     store.write_json(
         folder / "metrics.json",
-        _metrics(study, rows, protocol),
+        _metrics(study, rows, allowed),
     )
     return f"{folder / 'report.html'}"
 
@@ -73,20 +80,28 @@ HEADLINE_ESTIMANDS = ["risk_difference", "risk_difference_of_treated", "effect_o
 """Effects of the programme, among the rows of the stage effects."""
 
 
-def _metrics(study: str, rows: results.Results, protocol: Study) -> dict[str, dict[str, object]]:
+def _metrics(study: str, rows: results.Results, allowed: Scope) -> dict[str, dict[str, object]]:
     """Return what `dvc metrics diff` compares: effects in percentage points, with intervals, and the balance."""
     metrics: dict[str, object] = {}
+    protocol = allowed.protocol
     names = {"M1": "raw", list(rungs_of(protocol))[-1]: "all controls", "M6": "matched pairs"}
-    for factor in ("treated", *([protocol.treatment.factor] if protocol.treatment else [])):
+    shown = allowed.factors
+    if allowed.arms:
+        shown = ["treated", *([protocol.treatment.factor] if protocol.treatment else [])]
+    for factor in shown if allowed.models else []:
         for rung, name in names.items():
+            if rung == "M6" and not allowed.matching:
+                continue
             row = effect_row(rows, factor, rung)
+            if math.isnan(row.estimate):
+                continue
             metrics[f"{factor}, {name}"] = {"points": row.estimate, "ci_low": row.ci_low, "ci_high": row.ci_high}
     for row in rows.where(stage="effects", outcome="default", estimand=HEADLINE_ESTIMANDS).itertuples():
         if row.estimator != "event_study":
             name = row.estimator.replace("_", " ")
             metrics[name] = {"estimate": row.estimate, "p_value": row.p_value}
-    for sample in ("before", "after"):
+    for sample in ("before", "after") if not rows.where(estimator="balance").empty else ():
         metrics[f"largest difference {sample} matching"] = abs(float(largest_difference(rows, sample)["estimate"]))
-    for name in ("loans", "defaults", "treated", "matched_treated"):
+    for name in ("loans", "defaults", *(("treated", "matched_treated") if allowed.matching else ())):
         metrics[f"number of {name.replace('_', ' ')}"] = int(rows.one(estimator="count", factor=name).estimate)
     return {study: metrics}

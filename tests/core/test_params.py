@@ -6,7 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 
 from pipeline.core.errors import StudyError
-from pipeline.core.params import CONSTRUCTS, Month, construct, load, read
+from pipeline.core.params import CONSTRUCTS, Match, Month, construct, load, read
 from tests.sample import PARAMS
 
 GONE = object()
@@ -73,7 +73,7 @@ def test_an_unknown_name_offers_the_nearest_and_the_right_one_is_missing(tmp_pat
 
 def test_an_unknown_name_like_no_other_lists_the_known_ones(tmp_path):
     message = error(tmp_path, {"match.zzz": 1})
-    assert "match.zzz is not a parameter (known: method, ratio, caliper, order)" in message
+    assert f"match.zzz is not a parameter (known: {', '.join(Match.model_fields)})" in message
 
 
 @pytest.mark.parametrize("name", ["match.ratio", "inference.level", f"{LENDING}.cluster", "studies", "report"])
@@ -262,3 +262,18 @@ def test_the_scenario_without_effect_may_be_written_as_yaml_writes_nothing(tmp_p
 
 def test_a_simulated_study_needs_scenario_and_scale(tmp_path):
     assert "names both scenario and scale" in error(tmp_path, {"studies.reference.scale": GONE})
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"match.score": "boosting"}, "score boosting needs folds of 2 or more"),
+        ({"match.method": "optimal", "match.replacement": True}, "replacement goes with method nearest"),
+        ({"match.subclasses": 1}, "match.subclasses"),
+        ({"match.trim": 1.5}, "match.trim"),
+        ({f"{LENDING}.matching.cuts": {"credit_score": [2, 1]}}, "the numbers must rise"),
+        ({f"{LENDING}.matching.calipers": {"credit_score": -1}}, "calipers"),
+    ],
+)
+def test_matching_choices_that_do_not_fit_are_said(tmp_path, changes, sentence):
+    assert sentence in error(tmp_path, changes)

@@ -18,7 +18,7 @@ from rdata.missing import R_FLOAT_NA
 from rdata.parser import RObjectType
 
 from pipeline.core.errors import StudyError
-from pipeline.sources.readers import read_fred_csv, read_rda, read_world_bank_csv
+from pipeline.sources.readers import read_delimited, read_dta, read_fred_csv, read_rda, read_rds, read_world_bank_csv
 
 EPOCH = datetime.date(1970, 1, 1)
 
@@ -384,3 +384,81 @@ def test_a_world_bank_file_that_does_not_fit(tmp_path, old, new, message):
 def test_an_empty_world_bank_file(tmp_path):
     with pytest.raises(StudyError, match="line 1"):
         read_world_bank_csv(bank(tmp_path, ""), "KOR")
+
+
+def stata(tmp_path) -> tuple[Path, pd.DataFrame]:
+    frame = pd.DataFrame(
+        {
+            "risk": ["HIGH", "", "LOW"],
+            "wave": np.array([1, 2, 3], dtype="int8"),
+            "rate": np.array([7.5, np.nan, 0.1], dtype="float32"),
+            "day": pd.to_datetime(["2003-07-01", "2003-09-01", "2003-10-01"]),
+            "arm": pd.Categorical(["no", "yes", "no"]),
+        }
+    )
+    path = tmp_path / "offers.dta"
+    frame.to_stata(path, write_index=False)
+    return path, frame
+
+
+def test_a_stata_file(tmp_path):
+    path, written = stata(tmp_path)
+    read = read_dta(path, ["rate", "wave", "risk", "day", "arm"])
+    assert list(read) == ["rate", "wave", "risk", "day", "arm"]
+    assert read["risk"].tolist() == ["HIGH", pd.NA, "LOW"]
+    assert read["wave"].dtype == "int64" and read["wave"].tolist() == [1, 2, 3]
+    # Numbers of single precision keep their value, not the decimals that were typed.
+    assert read["rate"].dtype == "float64" and read["rate"].tolist()[::2] == [7.5, float(np.float32(0.1))]
+    assert read["rate"].isna().tolist() == [False, True, False]
+    assert read["day"].tolist() == written["day"].tolist()
+    assert read["arm"].tolist() == [0, 1, 0]  # codes, not labels
+
+
+def test_a_stata_file_that_cannot_be_read(tmp_path):
+    path, _ = stata(tmp_path)
+    with pytest.raises(StudyError, match=r"has no column 'rates' \(nearest: rate\)"):
+        read_dta(path, ["rates"])
+    for content in (b"", path.read_bytes()[:600], b"not Stata at all" * 50):
+        broken = tmp_path / "broken.dta"
+        broken.write_bytes(content)
+        with pytest.raises(StudyError, match="not a complete Stata file"):
+            read_dta(broken, ["rate"])
+    with pytest.raises(StudyError, match="fetch it first"):
+        read_dta(tmp_path / "absent.dta", ["rate"])
+
+
+@pytest.mark.parametrize("compression", ["gzip", "xz", None])
+def test_a_file_of_one_object_reads_as_the_same_frame(tmp_path, loans, compression):
+    path = tmp_path / "loans.rds"
+    rdata.write_rds(path, loans, constructor_dict=CONSTRUCTORS, compression=compression)
+    same = write(tmp_path / "loans.rda", {"loans": loans})
+    pd.testing.assert_frame_equal(read_rds(path, list(loans.columns)), read_rda(same, list(loans.columns)))
+
+
+def test_a_file_of_one_object_that_cannot_be_read(tmp_path, loans):
+    path = tmp_path / "loans.rds"
+    rdata.write_rds(path, loans, constructor_dict=CONSTRUCTORS)
+    with pytest.raises(StudyError, match=r"no column 'ammount' \(nearest: amount\)"):
+        read_rds(path, ["ammount"])
+    rdata.write_rds(tmp_path / "numbers.rds", np.array([1.0, 2.0]))
+    with pytest.raises(StudyError, match=r"not a data frame: save one data frame with R's saveRDS\(\)"):
+        read_rds(tmp_path / "numbers.rds", ["grade"])
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(StudyError, match=r"not a complete R data file \(.rds\)"):
+        read_rds(path, ["grade"])
+    with pytest.raises(StudyError, match="fetch it first"):
+        read_rds(tmp_path / "absent.rds", ["grade"])
+
+
+def test_a_delimited_table_is_read_as_text(tmp_path):
+    path = tmp_path / "loan.asc"
+    path.write_text('"loan_id";"date";"status"\n0007;930705;"B;C"\n8;"";A\n', encoding="utf-8")
+    read = read_delimited(path, ["status", "loan_id", "date"], ";")
+    assert read["loan_id"].tolist() == ["0007", "8"]
+    assert read["status"].tolist() == ["B;C", "A"]
+    assert read["date"].tolist() == ["930705", pd.NA]
+    with pytest.raises(StudyError, match=r"no column 'loanid' \(nearest: loan_id\)"):
+        read_delimited(path, ["loanid"], ";")
+    path.write_text("a;b\n1;2;3\n", encoding="utf-8")
+    with pytest.raises(StudyError, match="line 2: 3 cells under 2 headings"):
+        read_delimited(path, ["a"], ";")

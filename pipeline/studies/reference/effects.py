@@ -1,23 +1,33 @@
-"""What the simulated lenders' design allows: every way to the programme's effect that the literature takes."""
+"""What the simulated design allows: every way to the programme's effect, and what CRM records add to a score."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.core.params import Params, Study
-from pipeline.stats.estimators import estimate_all
+from pipeline.stats.design import design_matrix
+from pipeline.stats.discrimination import compare, out_of_time
+from pipeline.stats.estimators import AFTER, estimate_all
 
 PERMUTATIONS = 999
 """Adoption calendars that the randomisation test deals out."""
+
+TRAINING_MONTHS = 0.7
+"""Share of the months of origination on which scores are fitted; they are judged on the later ones."""
+
+CRM_RECORDS = ("communication_frequency", "satisfaction")
+"""CRM factors that some loans have no record of; that there is none is a feature as well."""
 
 
 def effects(
     cohort: pd.DataFrame, panels: dict[str, pd.DataFrame], protocol: Study, params: Params
 ) -> list[dict[str, Any]]:
-    """Return rows of the results table; the estimators' own lists say what is controlled for, not the protocol."""
-    return estimate_all(
+    """Return rows of the results table; the estimators' own lists say what they control for, not the protocol."""
+    rows = estimate_all(
         cohort,
         panels["loan_months"],
         params.inference.level,
@@ -27,3 +37,38 @@ def effects(
         caliper=params.match.caliper,
         order=params.match.order,
     )
+    terms = [*protocol.controls.loan, *protocol.controls.borrower, *protocol.controls.market]
+    return [*rows, *_discrimination(cohort, terms, params.inference.level)]
+
+
+def _discrimination(cohort: pd.DataFrame, hard: list[str], level: float) -> Iterator[dict[str, Any]]:
+    """Compare a score on hard information with one that has the CRM records up to the landmark as well.
+
+    Loans that were open at the landmark, default after it: before it, records of default would be read as features.
+    """
+    loans = cohort[cohort["open_at_landmark"] == 1]
+    months = loans["origination_month"].astype(str)
+    known = np.sort(months.unique())
+    train = (months < known[int(TRAINING_MONTHS * len(known))]).to_numpy()
+    records = ["treated", "information_sharing", "relationship_length", "early_warning"]
+    for name in CRM_RECORDS:
+        missing = loans[name].isna()
+        loans = loans.assign(**{name: loans[name].fillna(loans[name].mean()), f"no_{name}": missing.astype(int)})
+        records += [name, f"no_{name}"]
+    default = loans[AFTER].to_numpy()
+    scores = [
+        out_of_time(design_matrix(loans, features).matrix.drop(columns="intercept").to_numpy(), default, train)
+        for features in (hard, [*hard, *records])
+    ]
+    found = compare(default[~train], *scores, level)
+    names = ("hard_information", "with_crm_records", "gain")
+    for name, one in zip(names, found, strict=True):
+        yield {
+            "estimator": "discrimination",
+            "specification": name,
+            "outcome": AFTER,
+            "estimand": "area_under_curve" if name != "gain" else "difference_of_areas",
+            "unit": "area",
+            "n": int((~train).sum()),
+            "note": f"fitted on loans granted before {known[int(TRAINING_MONTHS * len(known))]}, judged on later ones",
+        } | one._asdict()

@@ -349,9 +349,9 @@ def prepare(tables: Mapping[str, ir.Table], study: Study, checks: Checks) -> Pre
 
     flow = _flow(frame, records.dirt)
     stays = flow.frame
-    schema = cohort_schema(STUDY_COLUMNS, (), list(SERIES))
+    cohort, schema = _cohort(stays), cohort_schema(STUDY_COLUMNS, (), list(SERIES))
     return Preparation(
-        cohort=check_cohort(_cohort(stays)[list(schema.columns)], schema),
+        cohort=check_cohort(cohort[[name for name in schema.columns if name in cohort]], schema),
         flow=flow.table(),
         quarantined=records.dirt,
         panels={"loan_months": _panel(months, stays, known, horizon)},

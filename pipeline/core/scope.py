@@ -1,0 +1,192 @@
+"""What a cohort allows: the protocol without what these data cannot support, decided in this one place.
+
+A study declares that it lacks a column by leaving it without a single value. Stages then ask the protocol for no more
+than the cohort holds, and `describe` writes a row for each thing that was left out, which the report puts into words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipeline.core.params import BLOCKS, Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEWEST = 10
+"""Defaults, other loans, and loans in each arm, below which nothing is compared: intervals would hold everything."""
+
+REASONS = (
+    "few_defaults",
+    "no_arms",
+    "few_in_arm",
+    "no_covariate",
+    "no_design",
+    "no_factors",
+    "absent",
+    "constant",
+    "few_measured",
+    "no_logarithm",
+    "gaps",
+    "few_clusters",
+    "few_for_controls",
+)
+"""Why something is left out, in the order in which the report says so."""
+
+
+class LeftOut(NamedTuple):
+    """One thing that the data cannot support."""
+
+    reason: str
+    """One of `REASONS`."""
+    name: str = ""
+    """The column or block of controls that it is about."""
+    count: int = 0
+    """How many loans there are of what there are too few of, or that are in the way."""
+    note: str = ""
+    """A sentence that says more."""
+
+
+class Scope(NamedTuple):
+    """What the stages may do with a cohort."""
+
+    protocol: Study
+    """The protocol without what is left out; the same object where nothing is."""
+    left_out: list[LeftOut]
+
+    def lacks(self, *reasons: str) -> bool:
+        """Say whether anything is left out for one of these reasons."""
+        return any(item.reason in reasons for item in self.left_out)
+
+    @property
+    def models(self) -> bool:
+        """Whether there are defaults enough to relate anything to them, and anything to relate."""
+        return not self.lacks("few_defaults") and bool(self.factors)
+
+    @property
+    def arms(self) -> bool:
+        """Whether there are two arms to compare."""
+        return not self.lacks("few_defaults", "no_arms", "few_in_arm")
+
+    @property
+    def matching(self) -> bool:
+        """Whether there is anything to match the arms on."""
+        return self.arms and not self.lacks("no_covariate", "no_design")
+
+    @property
+    def of_reader(self) -> bool:
+        """Whether the study is a reader's own, of which nobody knows beforehand what it allows."""
+        return self.protocol.own is not None
+
+    @property
+    def factors(self) -> list[str]:
+        """What default is related to: the treatment, where there is one, and the CRM factors."""
+        return [*(["treated"] if self.arms else []), *self.protocol.factors]
+
+
+def column_in(term: str) -> str:
+    """Return the column that a term uses: ``log(income)`` -> ``income``."""
+    return re.sub(r"^log\((.*)\)$", r"\1", term)
+
+
+def scope(protocol: Study, cohort: pd.DataFrame) -> Scope:
+    """Return what the cohort allows of the protocol.
+
+    Left out are columns without any value, factors and matching covariates with a single one, and logarithms of what is
+    not above zero (the column itself stays). In a reader's own study also factors measured for too few defaults,
+    controls with gaps, too few clusters, and blocks of controls with more columns than there are loans of the rarer
+    outcome. A column that the cohort does not have at all is no concern here: the stages say so.
+    """
+    found: list[LeftOut] = []
+
+    def rarer(loans: pd.DataFrame) -> int:
+        defaults = int(loans["default"].sum())
+        return min(defaults, len(loans) - defaults)
+
+    if (fewer := rarer(cohort)) < FEWEST:
+        found.append(LeftOut("few_defaults", count=fewer))
+    empty = {name for name in cohort if cohort[name].isna().all()}
+    if "treated" in empty:
+        found.append(LeftOut("no_arms"))
+    else:
+        treated = int(cohort["treated"].sum())
+        if (smaller := min(treated, len(cohort) - treated)) < FEWEST:
+            found.append(LeftOut("few_in_arm", count=smaller))
+    found += [LeftOut("absent", name) for name in sorted(empty - {"treated"})]
+
+    of_factors = [name for name in protocol.factors if name in cohort and name not in empty]
+    of_score = [column_in(term) for term in protocol.matching.score]
+    single = [
+        name for name in dict.fromkeys([*of_factors, *of_score]) if name in cohort and cohort[name].nunique() == 1
+    ]
+    found += [LeftOut("constant", name) for name in single]
+    for name in of_factors:
+        if name not in single and protocol.own is not None:
+            measured = cohort.loc[cohort[name].notna()]
+            if rarer(measured) < FEWEST <= fewer:
+                found.append(LeftOut("few_measured", name, rarer(measured)))
+    terms = [*protocol.matching.score, *(term for block in BLOCKS for term in getattr(protocol.controls, block))]
+    for term in dict.fromkeys(terms):
+        name = column_in(term)
+        gaps = int(cohort[name].isna().sum()) if name in set(cohort) - empty else 0
+        if gaps and protocol.own is not None and ("gaps", name, gaps, "") not in found:
+            found.append(LeftOut("gaps", name, gaps))
+        if term != name and name in cohort and name not in empty and (count := int((cohort[name] <= 0).sum())):
+            found.append(LeftOut("no_logarithm", name, count))
+    if protocol.own is not None and protocol.cluster in set(cohort) - empty:
+        clusters = cohort[protocol.cluster].nunique()
+        if clusters < FEWEST:
+            found.append(LeftOut("few_clusters", protocol.cluster, clusters))
+    allowed = reduced(protocol, found)
+    if not allowed.protocol.factors:
+        found.append(LeftOut("no_factors"))
+    if not allowed.protocol.matching.score:
+        found.append(LeftOut("no_covariate"))
+    if protocol.own is not None:
+        columns = 1
+        for block in BLOCKS:
+            for name in map(column_in, getattr(allowed.protocol.controls, block)):
+                categories = name in cohort and str(cohort[name].dtype) == "category"
+                columns += cohort[name].nunique() - 1 if categories else 1
+            if columns > fewer and getattr(allowed.protocol.controls, block):
+                found.append(LeftOut("few_for_controls", block, columns))
+                break
+    return reduced(protocol, found)
+
+
+def reduced(protocol: Study, left_out: Iterable[LeftOut]) -> Scope:
+    """Return the protocol without what is left out."""
+    left_out = sorted(left_out, key=lambda item: (REASONS.index(item.reason), item.name))
+
+    def named(*reasons: str) -> set[str]:
+        return {item.name for item in left_out if item.reason in reasons}
+
+    absent, no_logarithm = named("absent"), named("no_logarithm")
+
+    def there(terms: list[str], without: set[str] = frozenset()) -> list[str]:
+        plain = [column_in(term) if column_in(term) in no_logarithm else term for term in terms]
+        return [term for term in plain if column_in(term) not in absent | without]
+
+    gaps = named("gaps")
+
+    matching, controls = protocol.matching, protocol.controls
+    factors = there(protocol.factors, named("constant", "few_measured"))
+    blocks = {block: there(getattr(controls, block), gaps) for block in BLOCKS}
+    for block in named("few_for_controls"):
+        # Later rungs hold the blocks before them.
+        blocks |= {later: [] for later in BLOCKS[BLOCKS.index(block) :]}
+    changes = {
+        "factors": factors,
+        "matching": matching.model_copy(
+            update={"exact": there(matching.exact), "score": there(matching.score, gaps | named("constant"))}
+        ),
+        "controls": controls.model_copy(update=blocks),
+        "groups": there(protocol.groups),
+        "doses": {name: edges for name, edges in protocol.doses.items() if name in factors},
+        # Without clusters, every loan is one of its own.
+        "cluster": "loan_id" if protocol.cluster in absent | named("few_clusters") else protocol.cluster,
+    }
+    changed = protocol.model_copy(update=changes)
+    return Scope(protocol if changed == protocol else changed, left_out)

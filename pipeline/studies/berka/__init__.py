@@ -1,0 +1,1 @@
+"""A Czech bank with its accounts, statements and cards."""

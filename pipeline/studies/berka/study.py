@@ -1,0 +1,382 @@
+"""A Czech bank of the nineties: default of borrowers by how often their account's statement is sent.
+
+Raw data: the tables of the PKDD 1999 challenge (Berka & Sochorova), 682 loans, joined with Ibis over DuckDB. Dates are
+YYMMDD, and a birth number is a woman's when 50 is added to its month.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from ibis import _
+
+from pipeline.core import store
+from pipeline.core.errors import StudyError
+from pipeline.core.params import Checks, Study
+from pipeline.core.schema import check, check_cohort, cohort_schema
+from pipeline.sources import readers
+from pipeline.sources.records import Source, SourceFile
+from pipeline.studies.preparation import Preparation, SampleFlow, meet, stop_if_too_many
+
+TABLES = {
+    "loan": ("loan_id", "account_id", "date", "amount", "duration", "payments", "status"),
+    "account": ("account_id", "district_id", "frequency", "date"),
+    "disp": ("disp_id", "client_id", "account_id", "type"),
+    "client": ("client_id", "birth_number"),
+    "card": ("card_id", "disp_id", "issued"),
+    # Name, region, average salary, unemployment in 1996; the column of 1995 has a gap.
+    "district": ("A1", "A2", "A3", "A11", "A13"),
+}
+"""The bank's tables and the columns that are read of them."""
+
+UNDATED = frozenset({"order"})
+"""Tables without a date: what they hold may be younger than the loan, even follow from it. They are never read."""
+
+BEFORE_LOAN = (
+    "loan_id",
+    "account_id",
+    "loan_date",
+    "date_max",
+    "date_min",
+    "operation_count",
+    "balance_mean",
+    "balance_min",
+    "balance_last",
+    "amount_max",
+)
+TRANSACTIONS = ("account_id", "date", "type", "amount", "balance")
+
+FREQUENCIES = {"POPLATEK MESICNE": 0, "POPLATEK TYDNE": 1, "POPLATEK PO OBRATU": 2}
+"""Statements monthly, weekly, after each transaction; the numbers are the steps of the dose."""
+
+BAD = {"A": 0, "B": 1, "C": 0, "D": 1}
+"""Ended and paid, ended and not paid, running and in order, running and in debt."""
+
+WEEKS_PER_MONTH = 365.25 / 12 / 7
+DAYS_PER_MONTH = 365.25 / 12
+
+GRADES = list("ABCD")
+"""Quarters of the score, best first."""
+
+FACTORS = (
+    "communication_frequency",
+    "communication_frequency_statements",
+    "relationship_length",
+    "relationship_depth_cards",
+    "relationship_depth_second_person",
+)
+"""What the bank's tables let one measure; params.yaml says which of them the study looks at."""
+
+PENNY = 0.011
+"""Crowns by which an aggregate may differ from the transactions that it sums up."""
+
+
+def _number(low: float, high: float) -> pa.Column:
+    return pa.Column(float, pa.Check.in_range(low, high))
+
+
+RAW = pa.DataFrameSchema(
+    {
+        "loan_id": pa.Column(str, unique=True),
+        "status": pa.Column(str, pa.Check.isin(list(BAD))),
+        "frequency": pa.Column(str, pa.Check.isin(list(FREQUENCIES))),
+        "loan_date": pa.Column("datetime64[ms]"),
+        "account_date": pa.Column("datetime64[ms]"),
+        "birth_date": pa.Column("datetime64[ms]"),
+        "female": pa.Column(bool),
+        "amount": _number(1, 1e7),
+        "duration": _number(1, 120),
+        "payments": _number(1, 1e6),
+        "district": pa.Column(str),
+        "district_salary": _number(1000, 1e5),
+        "district_unemployment": _number(0, 100),
+        "owners": _number(1, 1),
+        "second_persons": _number(0, 1),
+        "cards_before": _number(0, 10),
+        "first_transaction": pa.Column("datetime64[ms]"),
+        "last_transaction": pa.Column("datetime64[ms]"),
+        "transactions": _number(1, 1e5),
+        "balance_mean": _number(-1e7, 1e7),
+        "balance_min": _number(-1e7, 1e7),
+        "balance_last": _number(-1e7, 1e7),
+        "largest_credit": _number(0, 1e7),
+    }
+)
+"""One row a loan after the tables are joined, and the rules it must meet; what joins to nothing is missing."""
+
+STUDY_COLUMNS = {
+    "origination_year": pa.Column("category"),
+    "payment": pa.Column(float, pa.Check.gt(0)),
+    "balance_mean": pa.Column(float),
+    "balance_min": pa.Column(float),
+    "balance_last": pa.Column(float),
+    "largest_credit": pa.Column(float, pa.Check.gt(0)),
+    "transactions_per_month": pa.Column(float, pa.Check.gt(0)),
+    "age": pa.Column(float, pa.Check.in_range(10, 110)),
+    "female": pa.Column(float, pa.Check.isin([0, 1])),
+    "district_salary": pa.Column(float),
+    "district_unemployment": pa.Column(float),
+    "ended": pa.Column(int, pa.Check.isin([0, 1])),
+}
+"""Columns beyond those that all studies share: Czech crowns, years, percent."""
+
+
+def files(source: Source, vintages: Sequence[int]) -> list[SourceFile]:
+    """Return the files of a source that the study reads: not those of undated tables."""
+    return [file for file in source.files if file.name.split(".")[0] not in UNDATED]
+
+
+def read(source: str, paths: Sequence[Path]) -> dict[str, pd.DataFrame] | pd.DataFrame:
+    """Read a source's files as text: the bank's tables by name, the other sources as one table each."""
+    if source == "berka":
+        tables = {path.name.split(".")[0]: path for path in paths}
+        return {name: readers.read_delimited(tables[name], columns, ";") for name, columns in TABLES.items()}
+    columns, separator = (BEFORE_LOAN, ",") if source == "berka_before_loan" else (TRANSACTIONS, ";")
+    return pd.concat([readers.read_delimited(path, columns, separator) for path in paths], ignore_index=True)
+
+
+def load(folder: Path) -> dict[str, pd.DataFrame]:
+    """Return the raw tables that `read` gave, by name."""
+    return {path.stem: store.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
+
+
+def _date(text: ir.StringValue) -> ir.DateValue:
+    """Return the date that YYMMDD stands for, all of the twentieth century; missing where no calendar has it."""
+    digits = text.left(6)
+    return ("19" + digits.substr(0, 2) + "-" + digits.substr(2, 2) + "-" + digits.substr(4, 2)).try_cast("date")
+
+
+def _number_of(text: ir.StringValue) -> ir.FloatingValue:
+    # Where a figure is not known the tables have a question mark.
+    return text.try_cast("float64")
+
+
+def joined(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Join the bank's tables and the aggregates into one row a loan, in the columns of `RAW`, sorted by loan.
+
+    What counts as known before the loan carries a date before it: cards by their day of issue, balances and activity
+    by that of the transaction. How often statements are sent and who else may use the account carry none: they are
+    taken as they stand in the table.
+    """
+    missing = [name for name in (*TABLES, "berka_before_loan") if name not in tables]
+    if missing:
+        raise StudyError(f"the study berka needs the raw tables {', '.join(missing)}.")
+    connection = ibis.duckdb.connect(threads=1)
+    table = {
+        name: connection.create_table(name, ibis.memtable(frame.astype("str")), temp=True)
+        for name, frame in tables.items()
+        if name in (*TABLES, "berka_before_loan")
+    }
+    loans = table["loan"].select(
+        "loan_id",
+        "account_id",
+        "status",
+        loan_date=_date(_.date),
+        amount=_number_of(_.amount),
+        duration=_number_of(_.duration),
+        payments=_number_of(_.payments),
+    )
+    accounts = table["account"].select("account_id", "district_id", "frequency", account_date=_date(_.date))
+    month = table["client"].birth_number.substr(2, 2).try_cast("int64")
+    clients = table["client"].mutate(
+        female=month > 50,
+        birth_date=_date(
+            _.birth_number.substr(0, 2)
+            + (month > 50).ifelse(month - 50, month).cast("string").lpad(2, "0")
+            + _.birth_number.substr(4, 2)
+        ),
+    )
+    owners = (
+        table["disp"]
+        .filter(_.type == "OWNER")
+        .join(clients.select("client_id", "female", "birth_date"), "client_id")
+        .group_by("account_id")
+        .aggregate(owners=_.count(), female=_.female.max(), birth_date=_.birth_date.min())
+    )
+    seconds = table["disp"].filter(_.type == "DISPONENT").group_by("account_id").aggregate(second_persons=_.count())
+    cards = (
+        table["card"]
+        .select("disp_id", issued=_date(_.issued))
+        .join(table["disp"].select("disp_id", "account_id"), "disp_id")
+        .join(loans.select("account_id", "loan_date"), "account_id")
+        .filter(_.issued < _.loan_date)
+        .group_by("account_id")
+        .aggregate(cards_before=_.count())
+    )
+    districts = table["district"].select(
+        district_id="A1",
+        district="A2",
+        district_salary=_number_of(_.A11),
+        district_unemployment=_number_of(_.A13),
+    )
+    before = table["berka_before_loan"].select(
+        "loan_id",
+        first_transaction=_.date_min.try_cast("date"),
+        last_transaction=_.date_max.try_cast("date"),
+        transactions=_number_of(_.operation_count),
+        balance_mean=_number_of(_.balance_mean),
+        balance_min=_number_of(_.balance_min),
+        balance_last=_number_of(_.balance_last),
+        largest_credit=_number_of(_.amount_max),
+    )
+    rows = loans
+    for other, key in (
+        (accounts, "account_id"),
+        (owners, "account_id"),
+        (seconds, "account_id"),
+        (cards, "account_id"),
+        (districts, "district_id"),
+        (before, "loan_id"),
+    ):
+        rows = rows.left_join(other, key, rname="{name}_again").drop(f"{key}_again")
+    rows = rows.mutate(second_persons=_.second_persons.fill_null(0), cards_before=_.cards_before.fill_null(0))
+    frame = rows.select(*RAW.columns).to_pandas()
+    for name, rule in RAW.columns.items():
+        if str(rule.dtype).startswith("datetime"):
+            frame[name] = pd.to_datetime(frame[name]).astype("datetime64[ms]")
+        elif str(rule.dtype) == "float64":
+            frame[name] = frame[name].astype(float)
+    frame["female"] = frame["female"].fillna(False).astype(bool)
+    # In an order of its own: joins promise none.
+    order = frame["loan_id"].astype("int64").argsort(kind="stable")
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def compare_with_transactions(loans: pd.DataFrame, account: pd.Series, transactions: pd.DataFrame) -> pd.Series:
+    """Say for which loans the aggregates disagree with the transactions themselves, where those are at hand.
+
+    `loans` are rows as `joined` gives them, `account` their accounts (same index), `transactions` the raw text. A loan
+    disagrees when one of its transactions is not dated before it, or when their number, the mean or lowest balance, or
+    the largest credit is another.
+    """
+    known = pd.DataFrame(
+        {
+            "account_id": transactions["account_id"].astype(str),
+            "date": pd.to_datetime("19" + transactions["date"].astype(str), format="%Y%m%d", errors="coerce"),
+            "credit": transactions["amount"].astype(float).where(transactions["type"].astype(str) == "credit"),
+            "balance": transactions["balance"].astype(float),
+        }
+    )
+    found = known.groupby("account_id").agg(
+        last=("date", "max"),
+        number=("date", "size"),
+        mean=("balance", "mean"),
+        low=("balance", "min"),
+        high=("credit", "max"),
+    )
+    found = found.reindex(account.astype(str)).set_axis(loans.index)
+    at_hand = found["number"].notna()
+    differs = (
+        ~(found["last"] < loans["loan_date"])
+        | (found["number"] != loans["transactions"])
+        | ((found["mean"] - loans["balance_mean"]).abs() > PENNY)
+        | ((found["low"] - loans["balance_min"]).abs() > PENNY)
+        | ((found["high"] - loans["largest_credit"]).abs() > PENNY)
+    )
+    return at_hand & differs
+
+
+def score(loans: pd.DataFrame) -> pd.Series:
+    """Return a score of initial credit status, 0 to 100, from balances and income before the loan alone.
+
+    The mean of three ranks among the loans: mean balance, lowest balance, and the largest single credit, which stands
+    for income (the tables of all loans name no salary). Default plays no part in the rule, and neither do the loan's
+    own terms, statements, cards or persons.
+    """
+    ranks = [loans[name].rank(pct=True) for name in ("balance_mean", "balance_min", "largest_credit")]
+    return 100 * sum(ranks) / len(ranks)
+
+
+def _columns(loans: pd.DataFrame, study: Study) -> pd.DataFrame:
+    month = loans["loan_date"].dt.to_period("M").astype(str)
+    months_before = (loans["loan_date"] - loans["first_transaction"]).dt.days / DAYS_PER_MONTH
+    per_month = loans["transactions"] / months_before
+    step = loans["frequency"].map(FREQUENCIES)
+    statements = np.select([step == 0, step == 1], [1.0, WEEKS_PER_MONTH], per_month)
+    points = score(loans)
+    quarter = np.minimum((4 * points.rank(pct=True, method="first")).apply(np.ceil).astype(int), 4)
+    columns = pd.DataFrame(
+        {
+            "loan_id": loans["loan_id"].str.zfill(5).astype(str),
+            "institution_type": pd.Categorical([study.institution_type] * len(loans)),
+            "region": pd.Categorical(loans["district"].astype(str)),
+            "origination_date": loans["loan_date"],
+            "origination_month": pd.Categorical(month),
+            "origination_quarter": pd.Categorical(loans["loan_date"].dt.to_period("Q").astype(str)),
+            "origination_year": pd.Categorical(loans["loan_date"].dt.year.astype(str)),
+            # The highest quarter of the score is the best grade.
+            "credit_grade": pd.Categorical([GRADES[4 - place] for place in quarter], GRADES, ordered=True),
+            "credit_score": points,
+            "loan_type": pd.Categorical(["cash_loan"] * len(loans)),
+            "amount": loans["amount"],
+            "term_months": loans["duration"].astype("int64"),
+            "payment": loans["payments"],
+            "balance_mean": loans["balance_mean"],
+            "balance_min": loans["balance_min"],
+            "balance_last": loans["balance_last"],
+            "largest_credit": loans["largest_credit"],
+            "transactions_per_month": per_month,
+            "age": (loans["loan_date"] - loans["birth_date"]).dt.days / 365.25,
+            "female": loans["female"].astype(float),
+            "district_salary": loans["district_salary"],
+            "district_unemployment": loans["district_unemployment"],
+            "ended": loans["status"].isin(["A", "B"]).astype("int64"),
+            "communication_frequency": step.astype(float),
+            "communication_frequency_statements": statements,
+            "relationship_length": (loans["loan_date"] - loans["account_date"]).dt.days / 365.25,
+            "relationship_depth_cards": (loans["cards_before"] > 0).astype(float),
+            "relationship_depth_second_person": (loans["second_persons"] > 0).astype(float),
+            "default": loans["status"].map(BAD).astype("int64"),
+        },
+        index=loans.index,
+    )
+    factor = columns[study.treatment.factor]
+    columns = columns.drop(columns=[name for name in FACTORS if name not in study.factors])
+    return columns.assign(treated=(factor >= study.treatment.at_least).astype("int64"))
+
+
+def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) -> Preparation:
+    """Turn the bank's tables into the loan cohort.
+
+    Raises StudyError when the tables break their data rules, aggregates disagree with the transactions that they sum
+    up, or the sample flow does not meet the counts that the protocol expects.
+    """
+    unknown = [name for name in study.factors if name not in FACTORS]
+    if unknown:
+        raise StudyError(f"studies.berka.factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}.")
+    if study.treatment is None:
+        raise StudyError(
+            "studies.berka.treatment must say from which frequency of statements a loan counts as treated."
+        )
+    raw = joined(tables)
+    checked = check(raw, RAW, "berka")
+    stop_if_too_many(checked, len(raw), checks, "berka")
+    flow = SampleFlow(raw, raw["status"].map(BAD).fillna(0).astype("int64"))
+    flow.leave("data_rule", pd.Series(~raw.index.isin(checked.good.index), raw.index))
+    good = checked.good
+    account = good["loan_id"].map(tables["loan"].astype(str).set_index("loan_id")["account_id"])
+    disagrees = compare_with_transactions(good, account, tables["berka_transactions"])
+    if disagrees.any():
+        raise StudyError(
+            f"berka: the aggregates of {int(disagrees.sum())} loans disagree with the transactions that they sum up "
+            f"(loan {good.loc[disagrees, 'loan_id'].iloc[0]} first): fetch the files again."
+        )
+    flow.leave("late_activity", good["last_transaction"] >= good["loan_date"])
+    flow.leave("account_after_loan", good["account_date"] >= good["loan_date"])
+    meet(study.expected.ended, len(flow.frame), "ended")
+    meet(study.expected.ended_defaults, int(flow.table()["remaining_defaults"].iloc[-1]), "ended_defaults")
+    meet(study.expected.cohort, len(flow.frame), "cohort")
+    loans = _columns(good.loc[flow.frame.index], study).sort_values("loan_id", kind="stable", ignore_index=True)
+    for name in loans.select_dtypes("category"):
+        loans[name] = loans[name].cat.remove_unused_categories()
+    return Preparation(
+        cohort=check_cohort(loans, cohort_schema(STUDY_COLUMNS, study.factors, [])),
+        flow=flow.table(),
+        quarantined=checked.quarantined,
+    )

@@ -1,0 +1,314 @@
+"""What the lottery allows: the effect of the promise, its tests, who took the loan, and whom it moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from pipeline.core.params import Params, Study
+from pipeline.stats.bounds import lee_interval
+from pipeline.stats.correlation import holm
+from pipeline.stats.design import design_matrix
+from pipeline.stats.randomisation import deal, randomisation_test
+from pipeline.stats.regression import Effect, linear_probability
+from pipeline.stats.subgroups import by_group
+
+OUTCOMES = ("default", "past_due_any", "past_due_above_fifth", "past_due_share")
+"""Above the study's own share, any amount, above a fifth, and the share past due itself."""
+
+BASELINE = (
+    "last_amount",
+    "credit_score",
+    "credit_record",
+    "income",
+    "dependants",
+    "age",
+    "female",
+    "married",
+    "more_educated",
+    "rural",
+    "relationship_depth_prior_loans",
+    "relationship_depth_dormancy",
+)
+"""What was known of a client before the letter, and the lottery should have left alike in both arms."""
+
+DEALS = 4999
+"""Lotteries that the randomisation test plays."""
+
+DRAWS = 999
+"""Draws of branches for the errors of the bounds."""
+
+POINTS = "percentage points"
+
+Row = dict[str, Any]
+
+
+def effects(
+    cohort: pd.DataFrame, panels: dict[str, pd.DataFrame], protocol: Study, params: Params
+) -> list[dict[str, Any]]:
+    """Return rows of the results table; `panels` holds ``offers``, every letter of every wave."""
+    level = params.inference.level
+    drawn = list(protocol.controls.loan)
+    offers = panels["offers"]
+    in_study = offers["origination_month"].isin(cohort["origination_month"].unique())
+    samples = {"waves": cohort}
+    letters = {"waves": offers[in_study]}
+    for month, name in WAVE_NAMES.items():
+        if (cohort["origination_month"] == month).any():
+            samples[name] = cohort[cohort["origination_month"] == month]
+            letters[name] = offers[offers["origination_month"] == month]
+    return [
+        *_outcomes(cohort),
+        *_promise(cohort, samples, drawn, level),
+        *_lottery(samples, drawn, params.seed),
+        *_units(letters),
+        *_take_up(offers, letters["waves"], drawn, level),
+        *_bounds(letters, level, params.seed),
+        *_by_group(cohort, drawn, level),
+        *_observational(cohort, protocol, drawn, level),
+        *_balance(letters["waves"], cohort, level),
+    ]
+
+
+WAVE_NAMES = {"2003-07": "wave_1", "2003-09": "wave_2", "2003-10": "wave_3"}
+"""Waves of the lottery by the month of their letters."""
+
+
+def _counts(loans: pd.DataFrame) -> Row:
+    return {
+        "n": len(loans),
+        "n_treated": int(loans["treated"].sum()),
+        "n_clusters": int(loans["institution_id"].nunique()),
+    }
+
+
+def _points(effect: Effect) -> Row:
+    scaled = {name: value if name == "p_value" else 100 * value for name, value in effect._asdict().items()}
+    return scaled | {"unit": POINTS}
+
+
+def _fit(loans: pd.DataFrame, outcome: str, factor: str, terms: list[str], level: float) -> Effect:
+    design = design_matrix(loans, [factor, *terms])
+    return linear_probability(loans[outcome], design.matrix, factor, loans["institution_id"], level)
+
+
+def _outcomes(cohort: pd.DataFrame) -> Iterator[Row]:
+    """Say how common each outcome is, so that effects can be read against it."""
+    for outcome in OUTCOMES:
+        yield {
+            "estimator": "outcomes",
+            "specification": "loans",
+            "outcome": outcome,
+            "estimand": "mean",
+            "estimate": 100 * cohort[outcome].mean(),
+            "unit": "percent",
+            **_counts(cohort),
+        }
+
+
+def _promise(cohort: pd.DataFrame, samples: dict[str, pd.DataFrame], drawn: list[str], level: float) -> Iterator[Row]:
+    """Estimate the promise's effect: within strata, with the rates drawn, with what balance and choice add."""
+    # Terms are few and far apart: no line through them.
+    with_term = cohort.assign(term=pd.Categorical(cohort["term_months"]))
+    specifications = {
+        "strata": (cohort, ["stratum"]),
+        "strata_rates": (cohort, drawn),
+        "last_amount": (cohort, [*drawn, "last_amount"]),
+        "term": (with_term, [*drawn, "term"]),
+    }
+    specifications |= {name: (loans, drawn) for name, loans in samples.items() if name != "waves"}
+    for name, (loans, terms) in specifications.items():
+        for outcome in OUTCOMES:
+            yield {
+                "estimator": "promise",
+                "specification": name,
+                "factor": "treated",
+                "outcome": outcome,
+                "estimand": "difference",
+                **_points(_fit(loans, outcome, "treated", terms, level)),
+                **_counts(loans),
+            }
+
+
+def _lottery(samples: dict[str, pd.DataFrame], drawn: list[str], seed: int) -> Iterator[Row]:
+    """Take p-values from the lottery alone, beside those from the cluster-robust error."""
+    for name, loans in samples.items():
+        dealt = deal(
+            loans["treated"].to_numpy(),
+            loans["lottery_unit"].to_numpy(),
+            loans["lottery_stratum"].to_numpy(),
+            DEALS,
+            seed,
+        )
+        controls = design_matrix(loans, drawn).matrix
+        for outcome in OUTCOMES:
+            test = randomisation_test(
+                loans[outcome].to_numpy(dtype=float),
+                loans["treated"].to_numpy(),
+                controls.to_numpy(),
+                loans["institution_id"].to_numpy(),
+                dealt,
+            )
+            yield {
+                "estimator": "randomisation_test",
+                "specification": "strata_rates" if name == "waves" else name,
+                "factor": "treated",
+                "outcome": outcome,
+                "estimand": "t_statistic",
+                "estimate": test.statistic,
+                "p_value": test.p_value,
+                "unit": "standard errors",
+                "note": f"{test.draws} lotteries played",
+                **_counts(loans),
+            }
+
+
+def _units(letters: dict[str, pd.DataFrame]) -> Iterator[Row]:
+    """Count what the lottery drew for: clients, or branches."""
+    for name, sent in letters.items():
+        for kind in ("branch", "client"):
+            units = sent[sent["lottery_unit"].str.startswith(kind)].groupby("lottery_unit")["treated"].mean()
+            yield {
+                "estimator": "lottery_units",
+                "specification": name,
+                "factor": "treated",
+                "estimand": kind,
+                "estimate": len(units),
+                "n": len(sent),
+                "n_treated": int((units >= 0.5).sum()),
+                "unit": "units of the lottery",
+            }
+
+
+def _take_up(offers: pd.DataFrame, in_study: pd.DataFrame, drawn: list[str], level: float) -> Iterator[Row]:
+    """Compare who took a loan, by arm: of all letters, by wave, and by wave and risk class."""
+    parts = {"waves": in_study}
+    for month, name in WAVE_NAMES.items():
+        of_wave = offers[offers["origination_month"] == month]
+        parts[name] = of_wave
+        for risk, letters in of_wave.groupby("credit_grade", observed=True):
+            parts[f"{name}_{risk}"] = letters
+    for name, letters in parts.items():
+        if letters["treated"].nunique() < 2:
+            continue
+        row = {"estimator": "take_up", "specification": name, "factor": "treated", "outcome": "took_up"}
+        row |= _counts(letters)
+        for arm, estimand in ((1, "rate_treated"), (0, "rate_control")):
+            rate = letters.loc[letters["treated"] == arm, "took_up"].mean()
+            yield row | {"estimand": estimand, "estimate": 100 * rate, "unit": "percent"}
+        yield row | _points(_fit(letters, "took_up", "treated", drawn, level)) | {"estimand": "difference"}
+
+
+def _bounds(letters: dict[str, pd.DataFrame], level: float, seed: int) -> Iterator[Row]:
+    """Bound the effect on those who borrow in either arm, when the promise also moves who borrows."""
+    for name, sent in letters.items():
+        for outcome in OUTCOMES:
+            found = lee_interval(
+                sent[outcome].to_numpy(dtype=float),
+                sent["took_up"].to_numpy(),
+                sent["treated"].to_numpy(),
+                sent["stratum"].astype(str).to_numpy(),
+                sent["institution_id"].astype(str).to_numpy(),
+                level=level,
+                draws=DRAWS,
+                seed=seed,
+            )
+            row = {
+                "estimator": "lee_bounds",
+                "specification": name,
+                "factor": "treated",
+                "outcome": outcome,
+                "ci_low": 100 * found.ci_low,
+                "ci_high": 100 * found.ci_high,
+                "unit": POINTS,
+                "note": "the interval covers the effect, not the whole range between the bounds",
+                **_counts(sent[sent["took_up"] == 1]),
+            }
+            yield row | {
+                "estimand": "lower_bound",
+                "estimate": 100 * found.bounds.lower,
+                "std_error": 100 * found.lower_error,
+            }
+            yield row | {
+                "estimand": "upper_bound",
+                "estimate": 100 * found.bounds.upper,
+                "std_error": 100 * found.upper_error,
+            }
+        yield {
+            "estimator": "lee_bounds",
+            "specification": name,
+            "factor": "treated",
+            "outcome": "took_up",
+            "estimand": "set_aside",
+            "estimate": 100 * found.bounds.trimmed,
+            "unit": "percent of loans",
+            **_counts(sent[sent["took_up"] == 1]),
+        }
+
+
+def _by_group(cohort: pd.DataFrame, drawn: list[str], level: float) -> Iterator[Row]:
+    """Estimate the promise's effect in each risk class and each wave, and test whether they differ."""
+    design = design_matrix(cohort, ["treated", *drawn]).matrix
+    groups = {
+        "by_risk": cohort["credit_grade"],
+        "by_wave": cohort["origination_month"].cat.rename_categories(WAVE_NAMES),
+    }
+    for name, group in groups.items():
+        if group.nunique() < 2:
+            continue
+        for outcome in OUTCOMES:
+            found = by_group(cohort[outcome], design, "treated", group, cohort["institution_id"], level)
+            row = {"estimator": name, "factor": "treated", "outcome": outcome}
+            for member, effect in found.effects.items():
+                counts = _counts(cohort[group == member])
+                yield row | _points(effect) | counts | {"specification": member, "estimand": "difference"}
+            of_all = row | {"specification": "groups_compared"} | _counts(cohort)
+            yield of_all | _points(found.last_against_first) | {"estimand": "last_against_first"}
+            yield of_all | {"estimand": "all_equal", "p_value": found.all_equal}
+
+
+def _observational(cohort: pd.DataFrame, protocol: Study, drawn: list[str], level: float) -> Iterator[Row]:
+    """Put the client's own history beside the promise: what the same files say where nobody drew lots."""
+    every = list(protocol.controls.ladder().values())[-1]
+    for factor in protocol.factors:
+        # A promise is made or not; of a history one typical step says more than one loan or month.
+        drawn_by_lot = factor == protocol.treatment.factor
+        step = 1.0 if drawn_by_lot else float(cohort[factor].std())
+        for outcome in OUTCOMES:
+            for name, terms in (("strata_rates", drawn), ("all_controls", every)):
+                effect = _fit(cohort, outcome, factor, terms, level)
+                yield {
+                    "estimator": "factors",
+                    "specification": name,
+                    "factor": factor,
+                    "outcome": outcome,
+                    "estimand": "one_more" if drawn_by_lot else "one_standard_deviation_more",
+                    **_points(Effect(*(step * value for value in effect[:4]), effect.p_value)),
+                    **_counts(cohort),
+                }
+
+
+def _balance(letters: pd.DataFrame, cohort: pd.DataFrame, level: float) -> Iterator[Row]:
+    """Compare the arms before the letter, within strata, in standard deviations."""
+    for name, rows in (("letters", letters), ("loans", cohort)):
+        found = {}
+        for covariate in BASELINE:
+            known = rows[rows[covariate].notna()]
+            values = known[covariate].to_numpy(dtype=float)
+            scaled = known.assign(standardised=(values - values.mean()) / values.std())
+            found[covariate] = (_fit(scaled, "standardised", "treated", ["stratum"], level), _counts(known))
+        adjusted = holm([effect.p_value for effect, _ in found.values()])
+        for (covariate, (effect, counts)), p_adjusted in zip(found.items(), adjusted, strict=True):
+            yield {
+                "estimator": "lottery_balance",
+                "specification": name,
+                "factor": covariate,
+                "outcome": "treated",
+                "estimand": "standardised_difference",
+                **effect._asdict(),
+                "p_adjusted": float(p_adjusted),
+                "unit": "standard deviations",
+                **counts,
+            }

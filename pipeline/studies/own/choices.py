@@ -1,0 +1,86 @@
+"""The part of an own study's parameters that only this module knows: the file and the roles of its columns."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from pipeline.core.errors import StudyError
+from pipeline.core.params import Factor, Month, Section
+from pipeline.studies.own import roles
+
+KEYS = ("loan_id", "institution_id", "region", "industry", "credit_grade", "loan_type")
+"""Roles whose cells are names, whatever they look like."""
+
+
+def _name(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(f"'{name}' must be small letters, digits and underscores, and begin with a letter")
+    return name
+
+
+def _known(section: str) -> Any:
+    allowed = [*(("default", "treated") if section == "columns" else ()), *roles.of_section(section)]
+
+    def check(name: str) -> str:
+        if name not in allowed:
+            raise ValueError(f"'{name}' is no role; there are {', '.join(allowed)}")
+        return name
+
+    return Annotated[str, AfterValidator(check)]
+
+
+class Own(Section):
+    """``own`` in a study's section: params.yaml says what each choice means."""
+
+    file: str
+    sheet: str | None = None
+    encoding: str | None = None
+    separator: str | None = None
+    decimal: Literal[".", ","] = "."
+    day_first: bool | None = None
+    columns: dict[_known("columns"), str | None]
+    default_when: list[str] = Field(default=[])
+    repaid_when: list[str] = Field(default=[])
+    left_out_when: list[str] = Field(default=[])
+    treated_when: list[str] = Field(default=[])
+    untreated_when: list[str] = Field(default=[])
+    interest_rate_in: Literal["percent", "fraction"] = "percent"
+    factors: dict[Factor, str | None] = Field(default={})
+    borrower: dict[Annotated[str, AfterValidator(_name)], str | None] = Field(default={})
+    market: dict[_known("market"), str | None] = Field(default={})
+
+    @model_validator(mode="after")
+    def _names_mean_one_thing(self) -> Own:
+        if not self.columns.get("default"):
+            raise ValueError("columns.default must name the column that says which loans defaulted")
+        names = [*self.columns, *self.factors, *self.borrower, *self.market]
+        taken = {"origination_month", "origination_quarter", "origination_year", "institution_type", "all", "pair"}
+        if twice := sorted({name for name in names if names.count(name) > 1} | taken & set(names)):
+            raise ValueError(f"'{twice[0]}' already means something else: call the column otherwise")
+        return self
+
+    def mapped(self) -> dict[str, str]:
+        """Return the file's column of every role that has one."""
+        every = {**self.columns, **self.factors, **self.borrower, **self.market}
+        return {role: column for role, column in every.items() if column}
+
+
+class Eligibility(Section):
+    """The study's own choices under ``eligibility``: first and last month of origination, where there are dates."""
+
+    first_month: Month | None = None
+    last_month: Month | None = None
+
+
+def checked(kind: type[Section], content: dict[str, Any] | None, where: str) -> Any:
+    """Return a section of choices; what is wrong with it is one StudyError that says where it stands."""
+    try:
+        return kind.model_validate(content or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join([where, *(str(step) for step in first["loc"] if step != "[key]")])
+        message = first["msg"].removeprefix("Value error, ")
+        raise StudyError(f"params.yaml, {place}: {message[0].lower()}{message[1:]}.") from error

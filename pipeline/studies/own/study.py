@@ -1,0 +1,241 @@
+"""A reader's own loans: columns of any table by role in, loan cohort out.
+
+The intake gave every role that params.yaml maps a typed column; `prepare` makes the cohort of them. A role that the
+file lacks is a column without values, which tells the stages what these data cannot say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from pipeline.core import store
+from pipeline.core.errors import StudyError
+from pipeline.core.params import Checks, Study
+from pipeline.core.schema import Checked, check_cohort
+from pipeline.studies.own import roles
+from pipeline.studies.own.choices import KEYS, Eligibility, checked
+from pipeline.studies.preparation import Preparation, SampleFlow, meet, stop_if_too_many
+
+NOT_STATED = "not stated"
+"""The level of a category where its cell is empty."""
+OTHER = "other"
+"""The level that takes the rare ones."""
+MOST_LEVELS = 20
+"""Categories keep this many levels, the most frequent ones; a control with hundreds of rare levels fits noise."""
+MISSING_SHARE = 0.2
+"""A column with more empty cells than this is set aside; with fewer, the loans that lack it leave."""
+LUMPED = ("region", "industry", "credit_grade", "loan_type")
+POSITIVE = ("amount", "term_months")
+
+
+def load(folder: Path) -> dict[str, pd.DataFrame]:
+    """Return the tables that the intake wrote: ``loans`` by role, and ``columns`` that says where each comes from."""
+    return {name: store.read_parquet(folder / f"{name}.parquet") for name in ("loans", "columns")}
+
+
+def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) -> Preparation:
+    """Turn the columns by role into the loan cohort.
+
+    Loans that lack a column that others have leave, but for the factors, whose gaps only their own analyses mind.
+    Raises StudyError when two different rows have one loan_id, or when too many rows break a data rule.
+    """
+    eligible = checked(Eligibility, study.eligibility, "eligibility")
+    raw, source = tables["loans"].reset_index(drop=True), tables["columns"]
+    column_named = dict(zip(source["role"], source["column"], strict=True))
+    file = str(source["file"].iloc[0])
+
+    found = _check(raw, column_named)
+    stop_if_too_many(found, len(raw), checks, file)
+    default = (raw["default"] == 1).astype("int64")
+    flow = SampleFlow(raw, default)
+    flow.leave("data_rule", pd.Series(~raw.index.isin(found.good.index), raw.index))
+    good = found.good
+    measured = good.drop(columns=["row", "fault"])
+    nothing = pd.Series(False, good.index)
+    flow.leave("recorded_twice", measured.duplicated() if "loan_id" in good else nothing)
+    flow.leave("missing_default", good["default"].isna())
+    flow.leave("left_out", good["default"] == -1)
+    meet(study.expected.ended, len(flow.frame), "ended")
+    meet(study.expected.ended_defaults, int(default[flow.frame.index].sum()), "ended_defaults")
+    _one_row_a_loan(flow.frame, file, column_named)
+
+    loans = _columns(good, study)
+    month = loans["origination_month"].astype("string")
+    if eligible.first_month or eligible.last_month:
+        flow.leave("missing_date", month.isna())
+        flow.leave("before_first_month", (month < (eligible.first_month or "")).fillna(False).astype(bool))
+        flow.leave("after_last_month", (month > (eligible.last_month or "9999-12")).fillna(False).astype(bool))
+    loans = loans.loc[flow.frame.index]
+    needed = [name for name in loans if name not in (*study.factors, "treated")]
+    for name in needed:
+        if MISSING_SHARE < loans[name].isna().mean() < 1:
+            loans[name] = _empty(loans[name])
+    flow.leave("missing_treated", _missing(loans, ["treated"]))
+    flow.leave("missing_controls", _missing(loans, needed))
+    meet(study.expected.cohort, len(flow.frame), "cohort")
+    cohort = _tidy(loans.loc[flow.frame.index])
+    return Preparation(check_cohort(cohort, _schema(cohort, study)), flow.table(), found.quarantined)
+
+
+def _missing(loans: pd.DataFrame, names: list[str]) -> pd.Series:
+    """Say which loans lack a value that others have."""
+    return loans[[name for name in names if loans[name].notna().any()]].isna().any(axis=1)
+
+
+def _empty(column: pd.Series) -> pd.Series:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Series(pd.Categorical([None] * len(column)), column.index)
+    return pd.Series(np.nan, column.index)
+
+
+def _check(raw: pd.DataFrame, column_named: Mapping[str, str]) -> Checked:
+    """Set aside the rows with cells that have no meaning or lie outside any loan's range."""
+    rules = {
+        **{role: (raw[role] <= 0, "must be above zero") for role in POSITIVE if role in raw},
+        **({"interest_rate": ((raw["interest_rate"] < 0) | (raw["interest_rate"] > 1000), "must lie in 0 to 1000 %")}
+           if "interest_rate" in raw else {}),
+    }  # fmt: skip
+    fault = raw["fault"].fillna("").astype("string")
+    failures = []
+    for text, rows in fault[fault != ""].groupby(fault.str.partition(":")[0], sort=True):
+        failures.append((text, "cannot be read", len(rows), "; ".join(rows.head(3))))
+    for role, (broken, rule) in rules.items():
+        if broken.any():
+            name = column_named[role]
+            first = ", ".join(
+                f"{value:g} in row {row}" for value, row in raw.loc[broken, [role, "row"]].head(3).to_numpy()
+            )
+            failures.append((name, rule, int(broken.sum()), first))
+            fault = fault.mask(broken, fault + f"; {name} {rule}")
+    bad = fault != ""
+    quarantined = raw[bad].drop(columns="fault").assign(reason=fault[bad].str.strip("; ")).reset_index(drop=True)
+    return Checked(raw[~bad], quarantined, pd.DataFrame(failures, columns=["column", "rule", "rows", "first_five"]))
+
+
+def _one_row_a_loan(loans: pd.DataFrame, file: str, column_named: Mapping[str, str]) -> None:
+    if "loan_id" not in loans:
+        return
+    name = column_named["loan_id"]
+    if loans["loan_id"].isna().any():
+        first = loans[loans["loan_id"].isna()].iloc[0]
+        raise StudyError(
+            f"{file}, row {first['row']}, column {name} is empty: every loan needs its number, or leave loan_id blank."
+        )
+    if (twice := loans["loan_id"].duplicated(keep=False)).any():
+        first = loans.loc[twice].sort_values("row").iloc[0]["loan_id"]
+        rows = loans.loc[loans["loan_id"] == first, "row"].head(3)
+        raise StudyError(
+            f"{file}, column {name}: '{first}' stands in rows {' and '.join(map(str, rows))} "
+            f"({int(twice.sum())} rows share a number): give one row a loan, or leave loan_id blank if the column "
+            "names clients."
+        )
+
+
+def _columns(good: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return the cohort's columns; what the file lacks is a column without values."""
+    none = pd.Series(np.nan, good.index)
+    no_level = pd.Series(pd.Categorical([None] * len(good)), good.index)
+
+    def category(name: str) -> pd.Series:
+        if name not in good:
+            return no_level
+        return _levels(good[name], MOST_LEVELS if name not in KEYS or name in LUMPED else None)
+
+    width = len(str(int(good["row"].max()))) if len(good) else 1
+    columns = {
+        # Without a number of its own, a loan is known by its row.
+        "loan_id": good["loan_id"].astype(str)
+        if "loan_id" in good
+        else "row " + good["row"].astype(int).astype(str).str.zfill(width),
+        "institution_type": pd.Series(pd.Categorical([study.institution_type] * len(good)), good.index),
+        **{name: category(name) for name in ("institution_id", *LUMPED)},
+    }
+    if "origination_date" in good:
+        date = good["origination_date"].astype("datetime64[ms]")
+        columns["origination_date"] = date
+        for name, period in (("month", "M"), ("quarter", "Q"), ("year", "Y")):
+            text = date.dt.to_period(period).astype("string").where(date.notna())
+            columns[f"origination_{name}"] = text.astype("category")
+    else:
+        columns["origination_date"] = pd.Series(pd.NaT, good.index, dtype="datetime64[ms]")
+        columns |= {f"origination_{name}": no_level for name in ("month", "quarter", "year")}
+    for name in roles.of_section("columns") + roles.of_section("market"):
+        if name not in columns:
+            columns[name] = good[name].astype(float) if name in good else none
+    for name in good:
+        if name not in columns and name not in ("row", "fault", "default", "treated"):
+            numeric = pd.api.types.is_numeric_dtype(good[name])
+            columns[name] = good[name].astype(float) if numeric else category(name)
+    for name in study.factors:
+        columns.setdefault(name, none)
+    treated = good.get("treated", none)
+    if study.treatment is not None:
+        factor = columns[study.treatment.factor]
+        treated = (factor >= study.treatment.at_least).astype(float).where(factor.notna())
+    columns["treated"] = treated.astype(float)
+    columns["default"] = good["default"]
+    return pd.DataFrame(columns, index=good.index)
+
+
+def _levels(column: pd.Series, most: int | None) -> pd.Series:
+    """Return a category in natural order, its rare levels lumped and its empty cells a level of their own."""
+    texts = column.astype("string").map(readable, na_action="ignore").astype("string")
+    counts = texts.value_counts()
+    if most is not None and len(counts) > most:
+        kept = sorted(counts.index, key=lambda level: (-counts[level], level))[: most - 1]
+        texts = texts.where(texts.isin(kept) | texts.isna(), OTHER)
+    levels = sorted(set(texts.dropna().unique()) - {OTHER}, key=_natural)
+    tail = [level for level in (OTHER,) if (texts == OTHER).any()]
+    if texts.isna().any() and len(levels):
+        texts, tail = texts.fillna(NOT_STATED), [*tail, NOT_STATED]
+        levels = [level for level in levels if level != NOT_STATED]
+    return pd.Series(pd.Categorical(texts.astype(object), [*levels, *tail]), column.index, name=column.name)
+
+
+def readable(text: str) -> str:
+    """Return a level or label without the characters that mean something in Markdown or in a figure."""
+    text = re.sub(r"[\[{]", "(", re.sub(r"[\]}]", ")", str(text)))
+    text = text.replace("<", "‹").replace(">", "›").replace("|", "/").replace("\\", "/")
+    return " ".join(re.sub(r"[*_`$^~#\x00-\x1f]", " ", text).split()) or "(blank)"
+
+
+def _natural(level: str) -> list[tuple[int, float, str]]:
+    """Sort numbers inside text as numbers: 2 before 10, A2 before A10."""
+    return [(0, float(part), "") if part.isdecimal() else (1, 0.0, part) for part in re.split(r"(\d+)", level) if part]
+
+
+def _tidy(loans: pd.DataFrame) -> pd.DataFrame:
+    loans = loans.sort_values("loan_id", kind="stable", ignore_index=True)
+    for name in loans.select_dtypes("category"):
+        loans[name] = loans[name].cat.remove_unused_categories()
+    whole = {"default": "int64"}
+    if loans["treated"].notna().all():
+        whole["treated"] = "int64"
+    return loans.astype(whole)
+
+
+def _schema(cohort: pd.DataFrame, study: Study) -> pa.DataFrameSchema:
+    """Return the schema of this cohort: a column either has a value for every loan, or none; factors may have gaps."""
+    zero_or_one = pa.Check.isin([0, 1])
+
+    def column(name: str) -> pa.Column:
+        gaps = name in study.factors or bool(cohort[name].isna().any())
+        if name in POSITIVE:
+            return pa.Column(float, pa.Check.gt(0), nullable=gaps)
+        return pa.Column(cohort[name].dtype, nullable=gaps)
+
+    return pa.DataFrameSchema(
+        {
+            **{name: column(name) for name in cohort},
+            "loan_id": pa.Column(str, unique=True),
+            "treated": pa.Column(None, zero_or_one, nullable=True),
+            "default": pa.Column("int64", zero_or_one),
+        },
+        strict=True,
+    )

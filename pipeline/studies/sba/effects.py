@@ -1,0 +1,419 @@
+"""What many banks in one file allow: bank effects, lenders' growth, the recession, losses, checks of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.errors import StudyError
+from pipeline.core.params import Params, Study
+from pipeline.stats.absorbed import Absorbed, absorbed_linear, absorbed_logit, spread_of_groups
+from pipeline.stats.design import design_matrix
+from pipeline.stats.inference import scaled
+from pipeline.stats.rates import default_rates
+from pipeline.stats.regression import Effect, linear_probability, logit
+from pipeline.stats.sampling import population_size
+
+Row = dict[str, Any]
+Rows = Iterator[Row]
+
+SAME_STATE = "relationship_depth_same_state"
+LINE = "relationship_depth_revolving_line"
+WAIT = "communication_effectiveness_months"
+
+PREVALENCE_OFF_BY = 0.02
+"""By how much the share of loans charged off may be off: the sensitivity that the report shows."""
+
+MIDDLE_OF_PROGRAMME = 2001
+"""First year of the later half, in which lenders with programmes of their own took much of the small loans."""
+
+MOST_CODES_STATED = 2006
+"""First year from which most loans say whether they are a revolving line."""
+
+EXPOSED = (pd.Timestamp("2005-12-01"), pd.Timestamp("2009-06-30"))
+"""Approvals that met the recession young: from two years before it began (December 2007) to its end (June 2009)."""
+
+SMALL_FIRM = 5
+"""Fewer employees make a small firm, as in the credit grade."""
+
+LEAST_LOANS = 10
+"""Loans of the sample from which a lender's growth is told."""
+
+DOUBLING = 2 / 3
+"""Growth of a lender that doubles, on the scale of `lagged_growth`."""
+
+
+def effects(cohort: pd.DataFrame, panels: Mapping[str, pd.DataFrame], protocol: Study, params: Params) -> list[Row]:
+    """Return rows of the results table.
+
+    `cohort` holds the loans eligible for little documentation; of `panels`, ``loans`` are all that had time to end,
+    ``draws`` say which sample holds which loan, ``crosswalk`` which spelling is which bank, ``teaching_case`` is the
+    paper's classroom file.
+    """
+    level = params.inference.level
+    loans = _with_moderators(panels["loans"])
+    controls = list(protocol.controls.ladder().values())[-1]
+    # Across programmes the share is no straight line: each band has an effect of its own.
+    of_all = [term for term in controls if term != "guaranteed_share"] + ["guarantee_band"]
+    return [
+        *_crosswalk(panels["crosswalk"]),
+        *_documentation(cohort, controls, level),
+        *_prevalence(cohort, panels["draws"], controls, level),
+        *_population(panels["draws"], cohort, level),
+        *_all_loans(loans, of_all, level),
+        *_moderated(loans, of_all, level),
+        *_growth(loans, of_all, level),
+        *_lenders(loans, of_all, level),
+        *_waiting(cohort, controls, level),
+        *_losses(loans, set(cohort["loan_id"]), of_all, level),
+        *_grade(cohort, loans, level),
+        *_teaching_case(panels["teaching_case"], level),
+    ]
+
+
+def _with_moderators(loans: pd.DataFrame) -> pd.DataFrame:
+    exposed = loans["origination_date"].between(*EXPOSED).astype(float)
+    small = (loans["employees"] < SMALL_FIRM).astype(float)
+    return loans.assign(exposed=exposed, small_firm=small)
+
+
+def _row(estimator: str, specification: str, factor: str, found: Effect | None, **more: Any) -> Row:
+    row: Row = {"estimator": estimator, "specification": specification, "factor": factor, "outcome": "default"}
+    return row | (found._asdict() if found else {}) | more
+
+
+def _counts(found: Absorbed, treated: int | None = None) -> Row:
+    counts: Row = {"n": found.loans, "n_clusters": found.clusters}
+    return counts if treated is None else counts | {"n_treated": treated}
+
+
+POINTS: Row = {"estimand": "risk_difference", "unit": "percentage points"}
+MARGINAL: Row = {"estimand": "average_marginal_effect", "unit": "percentage points"}
+ODDS: Row = {"estimand": "odds_ratio", "unit": "ratio"}
+
+
+def _within_banks(
+    loans: pd.DataFrame, factors: Sequence[str], controls: Sequence[str], level: float, outcome: str = "default"
+) -> Absorbed:
+    """Weighted least squares with an effect for every bank; outcomes other than default are not weighted."""
+    design = design_matrix(loans, [*factors, *controls]).matrix
+    weights = loans["weight"] if outcome == "default" else None
+    return absorbed_linear(
+        loans[outcome], design, list(factors), loans["institution_id"], loans["institution_id"], level, weights
+    )
+
+
+def _in_points(found: Absorbed, factor: str) -> Effect:
+    return scaled(found.effects[factor], 100)
+
+
+def _crosswalk(names: pd.DataFrame) -> Rows:
+    """Count spellings, institutions, and institutions that stand under several spellings or states."""
+    known = names[names["institution_id"].notna()]
+    of_one = known.groupby("institution_id").agg(spellings=("bank", "nunique"), states=("bank_state", "nunique"))
+    counts = {
+        "spellings": known["bank"].nunique(),
+        "institutions": len(of_one),
+        "several_spellings": int((of_one["spellings"] > 1).sum()),
+        "several_states": int((of_one["states"] > 1).sum()),
+    }
+    for name, count in counts.items():
+        yield _row(
+            "crosswalk", name, "institution_id", None, outcome="", estimand="number", estimate=count, unit="names"
+        )
+
+
+def _documentation(cohort: pd.DataFrame, controls: list[str], level: float) -> Rows:
+    """Full documentation inside banks: all years, each half of the programme, and without the largest lender of it."""
+    full = cohort[cohort["treated"] == 1]
+    largest = full["institution_id"].astype(str).value_counts().sort_index().idxmax()
+    year = cohort["approval_year"].astype(int)
+    samples = {
+        "all_years": cohort,
+        "early_years": cohort[year < MIDDLE_OF_PROGRAMME],
+        "late_years": cohort[year >= MIDDLE_OF_PROGRAMME],
+        "without_largest_lender": cohort[cohort["institution_id"].astype(str) != largest],
+    }
+    for name, loans in samples.items():
+        default, banks, weights = loans["default"], loans["institution_id"], loans["weight"]
+        treated = int(loans["treated"].sum())
+        design = design_matrix(loans, ["treated", *controls]).matrix
+        plain = linear_probability(default, design, "treated", banks, level, weights)
+        number = {"n": len(loans), "n_treated": treated, "n_clusters": banks.nunique()}
+        yield _row("linear_all_banks", name, "treated", scaled(plain, 100), **POINTS, **number)
+        inside = _within_banks(loans, ["treated"], controls, level)
+        yield _row(
+            "linear_within_banks", name, "treated", _in_points(inside, "treated"), **POINTS, **_counts(inside, treated)
+        )
+        curve = absorbed_logit(default, design, "treated", banks, banks, level, weights)
+        yield _row("odds_within_banks", name, "treated", curve.effects["treated"].odds_ratio, **ODDS, **_counts(curve))
+        marginal = scaled(curve.effects["treated"].average_marginal_effect, 100)
+        yield _row("logit_within_banks", name, "treated", marginal, **MARGINAL, **_counts(curve))
+    yield _row(
+        "largest_lender",
+        "share",
+        "treated",
+        None,
+        outcome="treated",
+        estimand="share",
+        estimate=100 * float((full["institution_id"].astype(str) == largest).mean()),
+        n=len(full),
+        unit="percent",
+    )
+
+
+def _prevalence(cohort: pd.DataFrame, draws: pd.DataFrame, controls: list[str], level: float) -> Rows:
+    """Show what becomes of the headline when the share of loans charged off is another one."""
+    design = design_matrix(cohort, ["treated", *controls]).matrix
+    default, banks = cohort["default"], cohort["institution_id"]
+    for name, off_by in {"lower": -PREVALENCE_OFF_BY, "stated": 0.0, "higher": PREVALENCE_OFF_BY}.items():
+        factor = _odds_factor(cohort["weight"], default, draws, off_by)
+        weights = cohort["weight"] * np.where(default == 1, factor, 1)
+        found = linear_probability(default, design, "treated", banks, level, weights)
+        common = {"n": len(cohort), "n_treated": int(cohort["treated"].sum()), "n_clusters": banks.nunique()}
+        yield _row("prevalence", name, "treated", scaled(found, 100), **POINTS, **common)
+        curve = logit(default, design, "treated", banks, level, weights).average_marginal_effect
+        yield _row("prevalence", name, "treated", scaled(curve, 100), **MARGINAL, **common)
+        rate = default_rates(default, pd.Series("all", cohort.index), level, weights).iloc[0]
+        yield _row(
+            "prevalence",
+            name,
+            "all",
+            None,
+            estimand="rate",
+            estimate=100 * rate["rate"],
+            ci_low=100 * rate["ci_low"],
+            ci_high=100 * rate["ci_high"],
+            n=len(cohort),
+            unit="percent",
+        )
+
+
+def _odds_factor(weights: pd.Series, default: pd.Series, draws: pd.DataFrame, off_by: float) -> float:
+    """Return by what a default's weight is multiplied if the whole file's share of defaults is off by `off_by`."""
+    drawn = draws.drop_duplicates("loan_id")["default"].value_counts()
+    bad, good = (weights[default == value].iloc[0] * drawn[value] for value in (1, 0))
+    share = bad / (bad + good)
+    return (share + off_by) / (1 - share - off_by) * good / bad
+
+
+def _population(draws: pd.DataFrame, cohort: pd.DataFrame, level: float) -> Rows:
+    """Estimate the file's numbers of loans, and so its share of defaults, from the overlap of the draws."""
+    from scipy.stats import norm
+
+    quantile = norm.ppf(0.5 + level / 2)
+    found = {}
+    for name, value in {"charged_off": 1, "paid": 0}.items():
+        of_kind = draws[draws["default"] == value]
+        sizes = of_kind.groupby("draw")["loan_id"].nunique().tolist()
+        size, error = found[name] = population_size(sizes, of_kind["loan_id"].nunique())
+        yield _row(
+            "overlap_of_draws",
+            name,
+            "all",
+            None,
+            estimand="population_size",
+            estimate=size,
+            std_error=error,
+            ci_low=size - quantile * error,
+            ci_high=size + quantile * error,
+            n=sum(sizes),
+            unit="loans",
+        )
+    (bad, of_bad), (good, of_good) = found["charged_off"], found["paid"]
+    share = bad / (bad + good)
+    error = share * (1 - share) * ((of_bad / bad) ** 2 + (of_good / good) ** 2) ** 0.5
+    yield _row(
+        "overlap_of_draws",
+        "share_charged_off",
+        "all",
+        None,
+        estimand="rate",
+        estimate=100 * share,
+        std_error=100 * error,
+        ci_low=100 * (share - quantile * error),
+        ci_high=100 * (share + quantile * error),
+        n=len(draws),
+        unit="percent",
+    )
+
+
+def _all_loans(loans: pd.DataFrame, controls: list[str], level: float) -> Rows:
+    """Nearness, kind of loan and waiting on all loans: alone, with controls, and inside banks."""
+    recent = loans[loans["approval_year"].astype(int) >= MOST_CODES_STATED]
+    samples = {
+        (SAME_STATE, ""): loans,
+        (WAIT, ""): loans,
+        (LINE, ""): loans[loans[LINE].notna()],
+        (LINE, "_recent"): recent[recent[LINE].notna()],
+    }
+    for (factor, suffix), measured in samples.items():
+        if measured[factor].nunique() < 2:
+            raise StudyError(f"the loans chosen hold no two values of {factor}: widen eligibility in params.yaml.")
+        default, banks, weights = measured["default"], measured["institution_id"], measured["weight"]
+        number = {"n": len(measured), "n_clusters": banks.nunique()}
+        for name, terms in {"alone": [], "controls": controls}.items():
+            design = design_matrix(measured, [factor, *terms]).matrix
+            found = linear_probability(default, design, factor, banks, level, weights)
+            yield _row("all_loans", f"{name}{suffix}", factor, scaled(found, 100), **POINTS, **number)
+        inside = _within_banks(measured, [factor], controls, level)
+        yield _row(
+            "all_loans", f"within_banks{suffix}", factor, _in_points(inside, factor), **POINTS, **_counts(inside)
+        )
+        curve = absorbed_logit(default, design, factor, banks, banks, level, weights)
+        yield _row(
+            "all_loans", f"within_banks{suffix}", factor, curve.effects[factor].odds_ratio, **ODDS, **_counts(curve)
+        )
+
+
+def _moderated(loans: pd.DataFrame, controls: list[str], level: float) -> Rows:
+    """Whether the recession and the firm's size change what nearness and kind of loan go with."""
+    pairs = [
+        (SAME_STATE, "exposed"),
+        (SAME_STATE, "small_firm"),
+        (LINE, "exposed"),
+        (LINE, "small_firm"),
+        ("small_firm", "exposed"),
+        ("small_firm", "unemployment"),
+    ]
+    for factor, moderator in pairs:
+        measured = loans[loans[factor].notna()]
+        centred = measured[moderator]
+        if moderator == "unemployment":
+            centred = centred - np.average(centred, weights=measured["weight"])
+        measured = measured.assign(**{moderator: centred, "interaction": measured[factor] * centred})
+        others = [term for term in controls if term != moderator]
+        found = _within_banks(measured, ["interaction", factor, moderator], others, level)
+        for name, column in {"interaction": "interaction", "where_moderator_is_zero": factor}.items():
+            yield _row(f"moderated_by_{moderator}", name, factor, _in_points(found, column), **POINTS, **_counts(found))
+    # Year effects would absorb most of the exposure itself: the market's series stand for the time.
+    without_years = [term for term in controls if term != "approval_year"]
+    found = _within_banks(loans, ["exposed"], without_years, level)
+    yield _row("recession", "within_banks", "exposed", _in_points(found, "exposed"), **POINTS, **_counts(found))
+    found = _within_banks(loans, ["unemployment"], [term for term in controls if term != "unemployment"], level)
+    yield _row(
+        "recession", "within_banks", "unemployment", _in_points(found, "unemployment"), **POINTS, **_counts(found)
+    )
+
+
+def _growth(loans: pd.DataFrame, controls: list[str], level: float) -> Rows:
+    """Default of loans by how fast their lender had grown before it granted them."""
+    from pipeline.stats.growth import lagged_growth
+
+    year = loans["approval_year"].astype(int)
+    growth = lagged_growth(loans["institution_id"], year, loans["weight"], LEAST_LOANS) / DOUBLING
+    known = loans.assign(lender_growth=growth)[growth.notna()]
+    default, banks, weights = known["default"], known["institution_id"], known["weight"]
+    number = {"n": len(known), "n_clusters": banks.nunique()}
+    for name, terms in {"alone": [], "controls": controls}.items():
+        design = design_matrix(known, ["lender_growth", *terms]).matrix
+        found = linear_probability(default, design, "lender_growth", banks, level, weights)
+        yield _row("lender_growth", name, "lender_growth", scaled(found, 100), **POINTS, **number)
+    inside = _within_banks(known, ["lender_growth"], controls, level)
+    effect_inside = _in_points(inside, "lender_growth")
+    yield _row("lender_growth", "within_banks", "lender_growth", effect_inside, **POINTS, **_counts(inside))
+
+
+def _lenders(loans: pd.DataFrame, controls: list[str], level: float) -> Rows:
+    """How much lenders differ in default, alone and given what the loans and the times were."""
+    for name, terms in {"alone": [], "controls": controls}.items():
+        design = design_matrix(loans, terms).matrix
+        found = spread_of_groups(loans["default"], design, loans["institution_id"], level, loans["weight"])
+        spread = scaled(found.effects["spread"], 100)
+        counts = {"n": found.loans, "n_clusters": found.groups, "unit": "percentage points"}
+        yield _row("spread_of_lenders", name, "all", spread, estimand="standard_deviation", **counts)
+
+
+def _waiting(cohort: pd.DataFrame, controls: list[str], level: float) -> Rows:
+    """Whether fuller documentation takes longer: months from approval to disbursement, in the cohort."""
+    design = design_matrix(cohort, ["treated", *controls]).matrix
+    banks, months = cohort["institution_id"], cohort[WAIT]
+    common = {"outcome": "months_to_disbursement", "estimand": "mean_difference", "unit": "months"}
+    number = {"n": len(cohort), "n_treated": int(cohort["treated"].sum()), "n_clusters": banks.nunique()}
+    found = linear_probability(months, design, "treated", banks, level, cohort["weight"])
+    yield _row("waiting", "controls", "treated", found, **common | number)
+    inside = absorbed_linear(months, design, ["treated"], banks, banks, level, cohort["weight"])
+    yield _row("waiting", "within_banks", "treated", inside.effects["treated"], **common | _counts(inside))
+
+
+def _losses(loans: pd.DataFrame, eligible: set[str], controls: list[str], level: float) -> Rows:
+    """Loss given default: the share of what was paid out that was charged off, and the lender's part of it."""
+    from pipeline.stats.inference import effect
+
+    lost = loans[loans["loss_given_default"].notna()]
+    lost = lost.assign(lender_loss=lost["loss_given_default"] * (1 - lost["guaranteed_share"]))
+    banks = lost["institution_id"]
+    for outcome in ("loss_given_default", "lender_loss"):
+        value = lost[outcome]
+        # Clustered error of a mean: that of a regression on a constant.
+        by_bank = (value - value.mean()).groupby(banks, observed=True).sum()
+        count = len(by_bank)
+        error = float(np.sqrt((by_bank**2).sum() * count / (count - 1))) / len(value)
+        mean = scaled(effect(float(value.mean()), error, level), 100)
+        number = {"n": len(lost), "n_clusters": count, "unit": "percent of the amount disbursed"}
+        yield _row("losses", "mean", "all", mean, outcome=outcome, estimand="mean", **number)
+    for factor in ("information_sharing", SAME_STATE, LINE, WAIT):
+        measured = lost[lost[factor].notna()]
+        if factor == "information_sharing":
+            # Only where little documentation was allowed is full documentation a choice.
+            measured = measured[measured["loan_id"].isin(eligible)]
+        found = _within_banks(measured, [factor], controls, level, outcome="loss_given_default")
+        points = {"estimand": "mean_difference", "unit": "percentage points of the amount disbursed"}
+        yield _row(
+            "losses",
+            "within_banks",
+            factor,
+            _in_points(found, factor),
+            outcome="loss_given_default",
+            **points,
+            **_counts(found),
+        )
+
+
+def _grade(cohort: pd.DataFrame, loans: pd.DataFrame, level: float) -> Rows:
+    """Whether default rises with the grade: one step, and each grade against the best, given the year."""
+    for name, sample in {"cohort": cohort, "all_loans": loans}.items():
+        step = sample.assign(grade_step=sample["credit_grade"].cat.codes.astype(float))
+        banks, weights = step["institution_id"], step["weight"]
+        number = {"n": len(step), "n_clusters": banks.nunique()}
+        design = design_matrix(step, ["grade_step", "approval_year"]).matrix
+        found = linear_probability(step["default"], design, "grade_step", banks, level, weights)
+        yield _row("grade", name, "grade_step", scaled(found, 100), **POINTS, **number)
+        design = design_matrix(step, ["credit_grade", "approval_year"]).matrix
+        for column in design:
+            if column.startswith("credit_grade["):
+                found = linear_probability(step["default"], design, column, banks, level, weights)
+                yield _row("grade", name, column, scaled(found, 100), **POINTS, **number)
+
+
+def _teaching_case(case: pd.DataFrame, level: float) -> Rows:
+    """Fit the classroom model of Li, Mickel & Taylor (2018) on the part of their file that is marked for it."""
+    import statsmodels.api as sm
+
+    names = {"const": "intercept", "RealEstate": "real_estate", "Portion": "portion", "Recession": "recession"}
+    fitted, tested = case[case["Selected"] == 1], case[case["Selected"] == 0]
+
+    def design(rows: pd.DataFrame) -> pd.DataFrame:
+        return sm.add_constant(rows[["RealEstate", "Portion", "Recession"]], has_constant="add")
+
+    fit = sm.Logit(fitted["Default"], design(fitted)).fit(disp=False)
+    interval = fit.conf_int(alpha=1 - level)
+    for column, factor in names.items():
+        found = Effect(
+            fit.params[column], fit.bse[column], interval.loc[column, 0], interval.loc[column, 1], fit.pvalues[column]
+        )
+        yield _row("teaching_case", "fitted", factor, found, estimand="log_odds_ratio", n=len(fitted), unit="log odds")
+    wrong = (fit.predict(design(tested)) > 0.5) != (tested["Default"] == 1)
+    yield _row(
+        "teaching_case",
+        "tested",
+        "all",
+        None,
+        estimand="misclassified",
+        estimate=100 * float(wrong.mean()),
+        n=len(tested),
+        unit="percent",
+    )

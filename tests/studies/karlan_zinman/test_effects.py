@@ -1,0 +1,105 @@
+import pandas as pd
+import pytest
+
+from pipeline.core import results
+from pipeline.core.params import Checks, load
+from pipeline.stats.design import design_matrix
+from pipeline.stats.regression import linear_probability
+from pipeline.studies.karlan_zinman import effects as module
+from pipeline.studies.karlan_zinman import study
+from tests.studies.karlan_zinman.sample import PARAMS, protocol, raw_offers
+
+CHECKS = Checks(quarantine_share=0.01, balance=0.1)
+
+
+def rows_of(seed, effect, rows=3000):
+    prepared = study.prepare({"karlan_zinman": raw_offers(rows, seed, effect)}, protocol(), CHECKS)
+    found = module.effects(prepared.cohort, dict(prepared.panels), protocol(), load(PARAMS))
+    return prepared, results.Results(results.table("karlan_zinman", "effects", found))
+
+
+@pytest.fixture(scope="module")
+def quick():
+    """Fewer lotteries and draws than in the study: these tests ask for rows, not for the last digit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "DEALS", 99)
+        patch.setattr(module, "DRAWS", 19)
+        yield
+
+
+@pytest.fixture(scope="module")
+def found(quick):
+    return rows_of(5, -0.1)
+
+
+def test_the_promise_is_the_regression_within_strata(found):
+    prepared, rows = found
+    for outcome in module.OUTCOMES:
+        design = design_matrix(prepared.cohort, ["treated", "stratum", "offer_rate", "interest_rate"]).matrix
+        effect = linear_probability(
+            prepared.cohort[outcome], design, "treated", prepared.cohort["institution_id"], 0.95
+        )
+        row = rows.one(estimator="promise", specification="strata_rates", outcome=outcome)
+        assert row.estimate == pytest.approx(100 * effect.estimate)
+        test = rows.one(estimator="randomisation_test", specification="strata_rates", outcome=outcome)
+        assert test.estimate == pytest.approx(effect.estimate / effect.std_error)
+
+
+def test_a_true_effect_is_found_and_lies_between_the_bounds(found):
+    _, rows = found
+    truth = rows.one(estimator="promise", specification="wave_3", outcome="past_due_any")
+    assert truth.ci_high < 0
+    assert rows.one(estimator="randomisation_test", specification="wave_3", outcome="past_due_any").p_value < 0.05
+    low = rows.one(estimator="lee_bounds", specification="wave_3", outcome="past_due_any", estimand="lower_bound")
+    high = rows.one(estimator="lee_bounds", specification="wave_3", outcome="past_due_any", estimand="upper_bound")
+    assert low.estimate <= truth.estimate + 2 and truth.estimate <= high.estimate + 2
+    assert low.ci_low < low.estimate <= high.estimate < high.ci_high
+
+
+def test_without_an_effect_the_lottery_sees_none(quick):
+    _, rows = rows_of(6, 0.0)
+    assert rows.one(estimator="randomisation_test", specification="wave_3", outcome="default").p_value > 0.01
+    assert abs(rows.one(estimator="take_up", specification="waves", estimand="difference").estimate) < 6
+
+
+def test_take_up_is_shown_for_every_wave_the_first_included(found):
+    prepared, rows = found
+    offers = prepared.panels["offers"]
+    first = offers[offers["origination_month"] == "2003-07"]
+    rate = 100 * first.loc[first["treated"] == 1, "took_up"].mean()
+    assert rows.one(estimator="take_up", specification="wave_1", estimand="rate_treated").estimate == pytest.approx(
+        rate
+    )
+    assert set(rows.where(estimator="take_up", estimand="difference")["specification"]) == {
+        "waves",
+        *(f"wave_{wave}{risk}" for wave in (1, 2, 3) for risk in ("", "_low", "_medium", "_high")),
+    }
+
+
+def test_risk_classes_have_effects_and_a_test_of_their_difference(found):
+    _, rows = found
+    effects = rows.where(estimator="by_risk", outcome="default", estimand="difference")
+    assert set(effects["specification"]) == {"low", "medium", "high"}
+    contrast = rows.one(estimator="by_risk", outcome="default", estimand="last_against_first")
+    by_class = effects.set_index("specification")["estimate"]
+    assert contrast.estimate == pytest.approx(by_class["high"] - by_class["low"])
+    equal = rows.one(estimator="by_risk", outcome="default", estimand="all_equal")
+    assert 0 <= equal.p_value <= 1 and pd.isna(equal.estimate)
+
+
+def test_every_label_that_the_rows_need_is_there(found):
+    from pipeline.present.words import Words
+
+    words = Words("en", "karlan_zinman")
+    _, rows = found
+    frame = rows.frame
+    for kind in ("estimator", "specification", "estimand"):
+        for name in frame[kind].unique():
+            assert words.label(f"{kind}s", name)
+    for outcome in module.OUTCOMES:
+        assert words.label("outcomes", outcome)
+
+
+def test_the_rows_are_the_same_twice(found, quick):
+    _, rows = found
+    pd.testing.assert_frame_equal(rows_of(5, -0.1)[1].frame, rows.frame)

@@ -1,0 +1,96 @@
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+
+from pipeline.core import results
+from pipeline.core.params import Checks, load
+from pipeline.studies.sba import study
+from pipeline.studies.sba.effects import effects
+from tests.sample import PARAMS
+from tests.studies.sba.made_up import protocol, raw_loans, tables
+
+
+@pytest.fixture(scope="module")
+def everything():
+    # Two draws from one file.
+    file = raw_loans(8_000, 5, last="2008-12-31")
+    raw = pd.concat([file.sample(4_000, random_state=number).assign(draw=number) for number in (1, 2)])
+    prepared = study.prepare(tables(raw), protocol(), Checks(quarantine_share=0.01, balance=0.1))
+    rows = effects(prepared.cohort, prepared.panels, protocol(), load(PARAMS))
+    return prepared, results.Results(results.table("sba", "effects", rows))
+
+
+def test_rows_fit_the_results_table_and_every_one_has_a_number(everything):
+    _, found = everything
+    assert found.frame["estimate"].notna().all()
+    assert {"linear_within_banks", "prevalence", "overlap_of_draws", "losses", "lender_growth", "grade"} <= set(
+        found.frame["estimator"]
+    )
+
+
+def test_a_near_bank_is_seen_to_go_with_less_default(everything):
+    _, found = everything
+    name = {"estimator": "all_loans", "factor": "relationship_depth_same_state", "specification": "within_banks"}
+    # The world has .4 of near and .6 of far loans fail in the draws.
+    odds = found.one(**name, estimand="odds_ratio")
+    assert odds.ci_low < (0.4 / 0.6) / (0.6 / 0.4) < odds.ci_high
+    assert found.one(**name, estimand="risk_difference").ci_high < 0
+
+
+def test_documentation_that_does_nothing_is_not_said_to(everything):
+    _, found = everything
+    row = found.one(estimator="linear_within_banks", specification="all_years")
+    assert row.ci_low < 0 < row.ci_high
+
+
+def test_the_share_of_defaults_moves_with_the_prevalence(everything):
+    prepared, found = everything
+    rates = [
+        found.one(estimator="prevalence", specification=s, estimand="rate").estimate
+        for s in ("lower", "stated", "higher")
+    ]
+    cohort = prepared.cohort
+    stated = 100 * (cohort["default"] * cohort["weight"]).sum() / cohort["weight"].sum()
+    assert rates[1] == pytest.approx(stated)
+    # The cohort is much like the whole file, so its rate moves by about the two points.
+    assert rates[1] - rates[0] == pytest.approx(2, abs=0.2) and rates[2] - rates[1] == pytest.approx(2, abs=0.2)
+
+
+def test_the_overlap_of_draws_is_the_estimate_of_two_samples(everything):
+    prepared, found = everything
+    draws = prepared.panels["draws"]
+    for name, value in {"charged_off": 1, "paid": 0}.items():
+        of_kind = draws[draws["default"] == value]
+        first, second = (set(of_kind.loc[of_kind["draw"] == number, "loan_id"]) for number in (1, 2))
+        row = found.one(estimator="overlap_of_draws", specification=name)
+        assert row.estimate == pytest.approx(len(first) * len(second) / len(first & second), rel=1e-6)
+    # Draws of plain chance from a file that half failed: its own share comes out.
+    share = found.one(estimator="overlap_of_draws", specification="share_charged_off")
+    assert share.ci_low < 100 * draws["default"].mean() < share.ci_high
+
+
+def test_the_classroom_model_is_fitted_on_its_part(everything):
+    prepared, found = everything
+    case = prepared.panels["teaching_case"]
+    fit = smf.logit("Default ~ RealEstate + Portion + Recession", case[case["Selected"] == 1]).fit(disp=0)
+    row = found.one(estimator="teaching_case", specification="fitted", factor="portion")
+    assert row.estimate == pytest.approx(fit.params["Portion"], rel=1e-6)
+    wrong = found.one(estimator="teaching_case", specification="tested")
+    tested = case[case["Selected"] == 0]
+    assert wrong.estimate == pytest.approx(100 * ((fit.predict(tested) > 0.5) != (tested["Default"] == 1)).mean())
+    assert wrong.n == len(tested)
+
+
+def test_spellings_and_banks_are_counted(everything):
+    _, found = everything
+    counts = {row.specification: row.estimate for row in found.where(estimator="crosswalk").itertuples()}
+    # Six names; the generic one is another bank in each of four states and in North Carolina.
+    assert counts == {"spellings": 6, "institutions": 10, "several_spellings": 0, "several_states": 5}
+
+
+def test_losses_are_means_of_failed_loans(everything):
+    prepared, found = everything
+    lost = prepared.panels["loans"]["loss_given_default"].dropna()
+    assert found.one(estimator="losses", specification="mean", outcome="loss_given_default").estimate == pytest.approx(
+        100 * lost.mean()
+    )
