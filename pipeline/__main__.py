@@ -12,6 +12,7 @@ from pipeline.core.errors import StudyError
 STAGES = {
     "simulate": "simulate lenders' raw tables and put the truth apart",
     "intake": "read a reader's own file and keep the columns that have a role",
+    "label": "put what the reader's data dictionary calls the columns among the results",
     "collect": "fetch the public files and keep the columns that the study uses",
     "prepare": "turn raw tables into the loan cohort, counting every row that leaves",
     "match": "pair treated loans with controls of the same initial credit status",

@@ -38,6 +38,12 @@ def effect_row(results: Results, factor: str, rung: str) -> Any:
     )
 
 
+def labels_of(results: Results) -> dict[str, str]:
+    """Return the labels of columns that came with the data, by column."""
+    rows = results.where(stage="label", estimator="label")
+    return dict(zip(rows["factor"], rows["note"], strict=True))
+
+
 def raw_factor(protocol: Study, arms: bool) -> str:
     """Return what the raw pattern is drawn by: the treatment's doses where it has any, its two arms where not."""
     if protocol.treatment is None or not arms:
@@ -72,7 +78,7 @@ class Effects:
         sentence = lower_first(self.sentence(factor, rung))
         construct = next((name for name in CONSTRUCTS if factor.startswith(name)), factor)
         claim = self._words.known("claims", construct) or self._words.text("claim")
-        return _render(self._words.text(f"claims.{verdict}"), claim=claim, sentence=sentence)
+        return _render(self._words.text(f"claims.{verdict}"), claim=claim, sentence=sentence, rung=rung)
 
     def sentence(self, factor: str, rung: str) -> str:
         """Return the sentence on a factor's effect, without a full stop."""

@@ -8,8 +8,6 @@ from pathlib import Path
 from pipeline.core import params, store
 from pipeline.core.errors import StudyError
 
-DICTIONARIES = Path("data/dictionaries")
-
 
 def parser() -> argparse.ArgumentParser:
     """Return what the command line takes."""
@@ -27,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> str:
     """Write the section, the line in dvc.yaml and the dictionary; return what was found and what is missing."""
-    from pipeline.sources import cells, tabular
+    from pipeline.sources import cells, dictionary, tabular
     from pipeline.studies.own import profile, roles, section
 
     name = options.name
@@ -94,7 +92,7 @@ def run(options: argparse.Namespace) -> str:
         for target, content in zip((choices, pipeline), old, strict=True):
             store.write_bytes(target, content)
         raise
-    target = DICTIONARIES / f"{name}.csv"
+    target = dictionary.FOLDER / f"{name}.csv"
     # The mark at the beginning lets spreadsheet programs see that the text is UTF-8.
     content = section.dictionary(draft).to_csv(index=False, lineterminator="\n")
     store.write_bytes(target, content.encode("utf-8-sig"))

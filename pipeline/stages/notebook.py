@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pipeline.core import places, store
 from pipeline.core.params import Params
-from pipeline.present.dictionary import words_of
 from pipeline.present.notebook import execute
 from pipeline.present.report import to_html
+from pipeline.present.words import Words
 
 
 def run(study: str, params: Params) -> str:
@@ -18,7 +18,7 @@ def run(study: str, params: Params) -> str:
     target = folder / f"{study}.ipynb"
     written = nbformat.writes(executed)
     store.write_text(target, written)
-    words = words_of(study, params)
+    words = Words(params.report.language, study, params.study(study).module)
     page = to_html(written, "ipynb", words.text("title"), words, folder)
     store.write_text(places.reports(study) / "notebook.html", page)
     return f"{target}"

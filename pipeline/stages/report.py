@@ -8,13 +8,13 @@ from pipeline.core import places, results, store
 from pipeline.core.params import Params
 from pipeline.core.scope import Scope
 from pipeline.present import figures
-from pipeline.present.dictionary import words_of
 from pipeline.present.report import (
     PANDOC,
     Page,
     correlation_kinds,
     effect_row,
     effects_parts,
+    labels_of,
     largest_difference,
     raw_factor,
     rungs_of,
@@ -23,6 +23,7 @@ from pipeline.present.report import (
     to_pdf,
 )
 from pipeline.present.trail import Trail
+from pipeline.present.words import Words
 from pipeline.sources.records import load_source
 
 
@@ -31,7 +32,7 @@ def run(study: str, params: Params) -> str:
     rows = results.read(*sorted((places.reports(study) / "results").glob("*.csv")))
     allowed = scope_of(rows, params.study(study))
     protocol, factors = allowed.protocol, allowed.factors
-    words = words_of(study, params)
+    words = Words(params.report.language, study, protocol.module, labels_of(rows))
     folder = places.reports(study)
     rungs = [*rungs_of(protocol), *(("M6", "M7") if allowed.matching else ())]
 

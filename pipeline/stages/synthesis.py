@@ -8,7 +8,6 @@ import pandas as pd
 
 from pipeline.core import places, results, store
 from pipeline.core.params import Params, construct
-from pipeline.core.results import Results
 from pipeline.present import figures
 from pipeline.present.report import PANDOC, rungs_of, to_html, to_pdf
 from pipeline.present.synthesis import SynthesisPage
@@ -25,11 +24,10 @@ def run(study: None, params: Params) -> str:
     """Write the synthesis rows, the forest and the page."""
     rows = [row for name in params.synthesis.studies for row in effects_of(name, params)]
     rows += pooled(rows, params.inference.level, params.synthesis.reversed)
-    table = results.table(FOLDER, "synthesis", rows)
-    results.write(places.results(FOLDER, "synthesis"), table)
+    results.write(places.results(FOLDER, "synthesis"), results.table(FOLDER, "synthesis", rows))
 
     folder = places.reports(FOLDER)
-    found = Results(table)
+    found = results.read(places.results(FOLDER, "synthesis"))
     words = Words(params.report.language, FOLDER)
     of_study = {name: Words(params.report.language, name) for name in params.synthesis.studies}
     figures.draw(figures.synthesis, folder / "figures" / "forest.svg", found, words, of_study)

@@ -381,6 +381,11 @@ def advice(draft: Draft) -> list[str]:
     leaking = [name for name in draft.columns if name not in found.values() and roles.after_outcome(name)]
     if leaking:
         said.append(f"Not proposed, because they look as if filled after the outcome: {', '.join(leaking)}.")
+    if not draft.file.startswith(("/", "data/raw/")) and ":" not in draft.file[:3]:
+        said.append(
+            f"{draft.file} lies where git would commit it: move it to data/raw, which git ignores, or out of the "
+            "repository, and correct own.file in params.yaml and the same line in dvc.yaml."
+        )
     idle = [
         name
         for name in draft.columns

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import StudyError
-from pipeline.core.params import Params
-from pipeline.present.words import Words
 
 FOLDER = Path("data/dictionaries")
 
@@ -51,10 +49,3 @@ def labels(own: dict[str, Any], path: Path) -> dict[str, str]:
             elif column and section in ("factors", "borrower"):
                 found[role] = plain(column)
     return found | {f"log({role})": f"{label} (log)" for role, label in found.items()}
-
-
-def words_of(study: str, params: Params) -> Words:
-    """Return the words of a study, with the labels that come with its data."""
-    protocol = params.study(study)
-    own = labels(protocol.own, FOLDER / f"{study}.csv") if protocol.own is not None else {}
-    return Words(params.report.language, study, protocol.module, own)
