@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -124,6 +125,16 @@ def test_a_quarter_ends_with_its_third_month_and_a_year_in_december(tmp_path):
     found = market.read("real_gdp", path)
     assert found["period_end"].tolist() == ["2009-12", "2010-09"]
     assert found["gdp_growth"].tolist() == pytest.approx([100 * (1.01**4 - 1), 0])
+
+
+def test_growth_is_the_same_bytes_on_every_processor(tmp_path):
+    levels = np.random.default_rng(5).uniform(9000, 11000, 400).round(3)
+    quarters = pd.date_range("1900-01-01", periods=400, freq="QS")
+    path = tmp_path / "gdp.csv"
+    path.write_text("".join(f"{day:%Y,%m,%d},{value}\n" for day, value in zip(quarters, levels, strict=True)))
+    ratios = [now / before for before, now in zip(levels.tolist(), levels.tolist()[1:], strict=False)]
+    # Python's own arithmetic rounds each product as IEEE 754 says, which a vectorised power does not.
+    assert market.read("real_gdp", path)["gdp_growth"].tolist() == [100 * (x * x * (x * x) - 1) for x in ratios]
 
 
 def test_the_states_are_fifty_and_the_district():
