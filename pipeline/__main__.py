@@ -19,16 +19,26 @@ STAGES = {
     "describe": "sample flow, balance before and after matching, default rates by group",
     "correlate": "correlate each CRM factor with default, raw and given the controls",
     "regress": "climb the regression ladder, on all loans and on matched pairs",
+    "missing": "ask what missing answers could hide: patterns, weighting, imputation, tipping points",
+    "robustness": "repeat the headline regressions with other errors, effects and shapes",
+    "adjust": "estimate the same contrast by every adjustment, and ask what hidden confounding could do",
+    "heterogeneity": "ask whose default the CRM factors change, on the ratio and the difference scale",
+    "time": "follow loans month by month: survival, hazards, competing exits, contacts over time",
+    "mechanism": "ask by which way the programme works, and show the ways that mislead",
+    "predict": "fit and judge scores out of time, with and without what CRM knows",
+    "warning": "raise alerts month by month and judge them",
+    "grade": "grade clients, sort them into tiers, and value rules of treatment",
     "effects": "estimate what the study's design allows beyond matching and regression",
     "recovery": "try every method in simulated worlds whose truth is known",
     "report": "draw the figures and write the report",
     "synthesis": "lay the studies' effects side by side and pool those that are alike (of all studies: no --study)",
+    "evidence": "give each claim of the literature its verdict (of all studies: no --study)",
     "notebook": "execute the study's notebook",
     "findings": "print the headline results and where the report is",
 }
 
 
-OF_ALL_STUDIES = ("synthesis",)
+OF_ALL_STUDIES = ("synthesis", "evidence")
 """Stages that run once, after those of every study."""
 
 

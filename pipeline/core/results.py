@@ -38,6 +38,21 @@ def cleared(value: float) -> float:
     return 0.0 if abs(value) < SMALLEST else rounded(value)
 
 
+def assumption(name: str, value: float, threshold: float, *, passed: bool, **more: Any) -> dict[str, Any]:
+    """Return the row of an assumption that a stage has checked: its statistic's value beside the threshold.
+
+    `name` is what the words call it (``assumptions.<name>``); `more` are further columns, such as ``factor``,
+    ``estimand`` (which statistic it is) and ``p_value``. The report lists those that do not hold.
+    """
+    verdict = "passed" if passed else "failed"
+    return {
+        "estimator": "assumption",
+        "specification": name,
+        "estimate": value,
+        "note": f"{verdict}; threshold {threshold:g}",
+    } | more
+
+
 def table(study: str, stage: str, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Bring an analysis's rows into the one form: all columns, rounded, sorted by key.
 

@@ -16,6 +16,7 @@ from pipeline.core.params import BLOCKS, CONSTRUCTS, Params, Study
 from pipeline.core.results import Results
 from pipeline.core.scope import FEWEST, LeftOut, Scope, reduced
 from pipeline.present import tables
+from pipeline.present.chapters import chapters
 from pipeline.present.numerals import fixed, p_value, percent, whole
 from pipeline.present.trail import Trail
 from pipeline.present.words import WIDE, Words
@@ -187,15 +188,37 @@ class Page:
             table=self.table,
             has=self._words.has,
             effects_parts=self.effects_parts,
+            chapters=self.chapters,
+            failed=self.failed,
             scope=self._scope,
             left_out=self.left_out,
             protocol=self._protocol,
         )
         return re.sub(r"\n{3,}", "\n\n", page)
 
-    def text(self, key: str) -> str:
-        """Return a text of the words, its numbers filled in."""
-        return _render(self._words.text(key), **self._context)
+    @property
+    def results(self) -> Results:
+        """The rows that the page speaks of."""
+        return self._results
+
+    @property
+    def words(self) -> Words:
+        """The words in which it speaks."""
+        return self._words
+
+    @property
+    def scope(self) -> Scope:
+        """What the data allow."""
+        return self._scope
+
+    @property
+    def params(self) -> Params:
+        """Every choice."""
+        return self._params
+
+    def text(self, key: str, **more: Any) -> str:
+        """Return a text of the words, its numbers filled in; `more` are names that only this text uses."""
+        return _render(self._words.text(key), **self._context | more)
 
     def texts(self, key: str) -> list[str]:
         """Return a list (or the parts of a section) of texts, their numbers filled in."""
@@ -206,6 +229,30 @@ class Page:
     def findings(self) -> str:
         """Return the headline results as plain text: first what becomes of the claim, then one line each."""
         return "\n".join([self.text("lead"), *(f"- {sentence}" for sentence in self.texts("findings"))])
+
+    def chapters(self) -> Iterator[str]:
+        """Yield the blocks of the chapters, one after the other."""
+        for chapter in chapters(self._results):
+            yield from chapter.blocks(self)
+
+    def failed(self) -> list[str]:
+        """Return a sentence on each assumption that its stage checked and found not to hold."""
+        rows = self._results.where(estimator="assumption")
+        rows = rows[rows["note"].str.startswith("failed")]
+        return [
+            _render(
+                self._words.text(f"assumptions.{row.specification}"),
+                row=row,
+                label=lower_first(self._words.known("columns", row.factor) or row.factor or self._words.text("study")),
+                value=fixed(row.estimate, 2),
+                stage=row.stage,
+                fixed=fixed,
+                whole=whole,
+                percent=percent,
+                p_value=p_value,
+            )
+            for row in rows.itertuples(index=False)
+        ]
 
     def left_out(self) -> list[str]:
         """Return a sentence on each thing that the data cannot support; columns that are absent alike share one."""
@@ -255,6 +302,15 @@ class Page:
         caption = self.text(f"figures.{name}")
         image = f"![{caption}](figures/{name}.svg)"
         return self._block("figure", image, caption, FIGURE_STAGES.get(name, "effects"))
+
+    def show_figure(self, name: str, stage: str, **more: Any) -> str:
+        """Return a chapter's figure; its caption stands in the words under ``figures.<name>``."""
+        caption = self.text(f"figures.{name}", **more)
+        return self._block("figure", f"![{caption}](figures/{name}.svg)", caption, stage)
+
+    def show_table(self, name: str, body: str, stage: str, **more: Any) -> str:
+        """Return a chapter's table; its caption stands in the words under ``tables.<name>``."""
+        return self._block("table", body, self.text(f"tables.{name}", **more), stage)
 
     def table(self, name: str) -> str:
         """Return a table with its number, its caption and what made it."""

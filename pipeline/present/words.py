@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.core import params
 from pipeline.core.errors import StudyError
+from pipeline.present.chapters import words_of_chapters
 
 FOLDER = Path(__file__).parent / "words"
 
@@ -28,7 +29,10 @@ class Words:
         `columns` are labels of its columns, before all others.
         """
         self.language = language
-        self._common = params.read(FOLDER / language / "common.yaml")
+        self._common = [
+            params.read(file)
+            for file in (FOLDER / language / "common.yaml", *words_of_chapters(FOLDER / language))
+        ]
         files = [FOLDER / language / f"{name}.yaml" for name in dict.fromkeys((study, module or study))]
         there = [file for file in files if file.exists()] or files[:1]
         self._own = [{"labels": {"columns": dict(columns or {})}}, *map(params.read, there)]
@@ -36,7 +40,7 @@ class Words:
 
     def text(self, path: str) -> Any:
         """Return what stands under a dotted path, the study's own words before the common ones."""
-        for source in (*self._own, self._common):
+        for source in (*self._own, *self._common):
             if (found := _at(source, path)) is not None:
                 return found
         raise StudyError(f"the words '{path}' are missing: add them to {self._where}.")
@@ -58,7 +62,7 @@ class Words:
 
     def known(self, kind: str, name: str) -> str | None:
         """Return the label of something that may go without one."""
-        for source in (*self._own, self._common):
+        for source in (*self._own, *self._common):
             if name in source.get("labels", {}).get(kind, {}):
                 return source["labels"][kind][name]
         return None
