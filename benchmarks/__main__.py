@@ -20,8 +20,16 @@ from pipeline.core import params, places, store
 from pipeline.stats.design import term_values
 from pipeline.stats.matching import nearest_neighbour, propensity_logit
 
-STAGES = ("simulate", "prepare", "match", "describe", "correlate", "regress", "effects", "report", "notebook")
-"""Stages that are timed: what comes after fetching, without the recovery, which has its own clock in the README."""
+NOT_TIMED = ("collect", "intake", "label", "recovery", "synthesis", "evidence")
+"""Stages that wait for a network, or for every study, and the recovery, which has its own clock in the README."""
+
+
+def stages_of(study: str) -> list[str]:
+    """Return the stages that run for a study, in the order of dvc.yaml."""
+    pipeline = params.read(Path("dvc.yaml"))
+    members = {**pipeline["vars"][0], "studies": params.load().studies}
+    each = {name: stage["foreach"][2:-1] for name, stage in pipeline["stages"].items() if "foreach" in stage}
+    return [name for name, over in each.items() if name not in NOT_TIMED and study in members[over]]
 
 
 def seconds(measured: Callable[[], object], repeat: int) -> list[float]:
@@ -68,18 +76,9 @@ def processor() -> str:
         return platform.machine()
 
 
-def runs(stage: str, study: str) -> bool:
-    """Say whether a study has a stage."""
-    if stage == "simulate":
-        return params.load().study(study).simulated
-    return stage != "effects" or (Path("pipeline/studies") / study / "effects.py").exists()
-
-
 def of_study(study: str, repeat: int) -> list[str]:
     """Return the lines of a study: its stages, each in a process of its own, and matching inside one."""
-    stages = {
-        stage: seconds(lambda stage=stage: run_stage(stage, study), repeat) for stage in STAGES if runs(stage, study)
-    }
+    stages = {stage: seconds(lambda stage=stage: run_stage(stage, study), repeat) for stage in stages_of(study)}
     total = sum(statistics.median(times) for times in stages.values())
     lines = ["", f"## {study}", "", "| stage | median (s) | smallest | largest | share |", "|:--|--:|--:|--:|--:|"]
     for stage, times in stages.items():

@@ -27,6 +27,9 @@ processors differ, do not show."""
 SMALLEST = 1e-12
 """What is closer to zero than this is rounding noise, and is written as zero."""
 
+SMALLEST_P_VALUE = 1e-15
+"""A p-value below this is written as zero: so far out in the tail its digits are those of the last bits, magnified."""
+
 
 def rounded(value: float) -> float:
     """Round to the significant digits that are written."""
@@ -36,6 +39,11 @@ def rounded(value: float) -> float:
 def cleared(value: float) -> float:
     """Round, and clear rounding noise around zero (and minus zero)."""
     return 0.0 if abs(value) < SMALLEST else rounded(value)
+
+
+def tail(value: float) -> float:
+    """Round a p-value, and write what is beyond the arithmetic's reach as zero."""
+    return 0.0 if value < SMALLEST_P_VALUE else rounded(value)
 
 
 def assumption(name: str, value: float, threshold: float, *, passed: bool, **more: Any) -> dict[str, Any]:
@@ -69,7 +77,7 @@ def table(study: str, stage: str, rows: Iterable[dict[str, Any]]) -> pd.DataFram
     for name in (*KEY, "unit", "note"):
         frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
     for name in NUMBERS:
-        tidy = rounded if name.startswith("p_") else cleared
+        tidy = tail if name.startswith("p_") else cleared
         frame[name] = [None if pd.isna(value) else tidy(float(value)) for value in frame[name]]
         frame[name] = frame[name].astype("Float64")
     for name in COUNTS:

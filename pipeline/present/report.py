@@ -59,6 +59,16 @@ def scope_of(results: Results, protocol: Study) -> Scope:
     return reduced(protocol, found)
 
 
+def shown_factors(results: Results, allowed: Scope) -> list[str]:
+    """Return what default is related to, each thing once: a yes-or-no factor that makes the arms is the treatment."""
+    rule = allowed.protocol.treatment
+    if rule is None or not allowed.arms or rule.factor not in allowed.factors or not allowed.models:
+        return allowed.factors
+    arms, factor = (effect_row(results, name, "M1") for name in ("treated", rule.factor))
+    same = (arms.estimate, arms.std_error, arms.n) == (factor.estimate, factor.std_error, factor.n)
+    return [name for name in allowed.factors if not (same and name == "treated")]
+
+
 class Effects:
     """Sentences about effects, whose wording follows sign and interval of the row that they speak of."""
 
@@ -315,7 +325,7 @@ class Page:
     def table(self, name: str) -> str:
         """Return a table with its number, its caption and what made it."""
         results, words, protocol = self._results, self._words, self._protocol
-        factors = self._scope.factors
+        factors = shown_factors(self._results, self._scope)
         rungs = rungs_of(protocol)
         every = list(rungs.values())[-1]
         all_rungs = {**rungs, "M6": [], "M7": every} if self._scope.matching else rungs
@@ -365,7 +375,7 @@ class Page:
     @cached_property
     def _context(self) -> dict[str, Any]:
         results, words, protocol = self._results, self._words, self._protocol
-        factors = self._scope.factors
+        factors = shown_factors(self._results, self._scope)
 
         def count(name: str) -> str:
             return whole(results.one(estimator="count", factor=name).estimate)

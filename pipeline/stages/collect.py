@@ -1,10 +1,31 @@
 """Fetch a study's public files and keep the columns it uses as parquet."""
 
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
 from pipeline import studies
 from pipeline.core import places, store
+from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
-from pipeline.sources.fetch import fetch, mirror_from_environment
-from pipeline.sources.records import load_source
+from pipeline.sources.fetch import DELAYS, fetch, mirror_from_environment
+from pipeline.sources.records import Source, SourceFile, load_source
+
+
+def fetch_all(
+    source: Source, files: Iterable[SourceFile], mirror: Path | None, delays: Sequence[float] = DELAYS
+) -> tuple[list[Path], list[str]]:
+    """Fetch a source's files; return where they are, and a sentence on each that could not be had.
+
+    After the first that could not, the others are tried once each, without the waits (`delays`) between tries.
+    """
+    paths: list[Path] = []
+    missing: list[str] = []
+    for file in files:
+        try:
+            paths.append(fetch(source, file, places.RAW, mirror, delays=() if missing else delays))
+        except StudyError as error:
+            missing.append(str(error))
+    return paths, missing
 
 
 def run(study: str, params: Params) -> str:
@@ -13,11 +34,20 @@ def run(study: str, params: Params) -> str:
     module = studies.module(protocol.module)
     mirror = mirror_from_environment()
     rows = 0
+    absent: list[str] = []
     for name in protocol.sources:
         source = load_source(name)
-        paths = [fetch(source, file, places.RAW, mirror) for file in module.files(source, protocol.vintages)]
+        paths, missing = fetch_all(
+            source, module.files(source, protocol.vintages), mirror, delays=() if absent else DELAYS
+        )
+        absent += missing
+        if absent:
+            continue
         read = module.read(name, paths)
         for table_name, table in (read if isinstance(read, dict) else {name: read}).items():
             store.write_parquet(places.interim(study) / f"{table_name}.parquet", table)
             rows += len(table)
+    if absent:
+        # All that could not be had in one message: whoever brings files by hand brings them once.
+        raise StudyError("\n".join(absent))
     return f"{rows:,} rows from {len(protocol.sources)} sources"

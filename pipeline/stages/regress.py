@@ -103,6 +103,7 @@ def _by_design(cohort: pd.DataFrame, pairs: pd.DataFrame, folder: Path, level: f
     design = json.loads((folder / "design.json").read_text(encoding="utf-8"))
     covariates = store.read_parquet(folder / "covariates.parquet").set_index("loan_id").loc[cohort["loan_id"]]
     default, treated = cohort["default"].to_numpy(), cohort["treated"].to_numpy()
+    common = {"specification": "M6", "factor": "treated", "outcome": "default", "estimand": "risk_difference"}
     if design["replacement"] and design["method"] == "nearest":
         scores = store.read_parquet(folder / "scores.parquet").set_index("loan_id").loc[cohort["loan_id"]]
         row_of = pd.Series(range(len(cohort)), cohort["loan_id"])
@@ -112,8 +113,12 @@ def _by_design(cohort: pd.DataFrame, pairs: pd.DataFrame, folder: Path, level: f
             points = mahalanobis(covariates.to_numpy(dtype=float), treated)
         found = abadie_imbens(default, treated, points, scores["stratum"].to_numpy(), matches, level)
         name, n = "abadie_imbens", len({*pairs["treated"], *pairs["control"]})
-    elif design["method"] in WEIGHTS and design["score"] == "logistic" and design["folds"] == 1:
-        if design["discard"] != "none":
+    elif design["method"] in WEIGHTS:
+        name, n = "weighting_estimated", len(cohort)
+        common |= {"estimator": name, "n": n, "n_treated": int(treated.sum())}
+        if design["score"] != "logistic" or design["folds"] != 1 or design["discard"] != "none":
+            # The estimating equations are those of one logistic score on all loans.
+            yield common | {"note": "no error allows for how these weights were estimated: " + _not_covered(design)}
             return
         found = weighting_effect(
             default,
@@ -124,18 +129,20 @@ def _by_design(cohort: pd.DataFrame, pairs: pd.DataFrame, folder: Path, level: f
             estimand=design["estimand"],
             trim=design["trim"],
         )
-        name, n = "weighting_estimated", len(cohort)
     else:
         return
-    yield _in_points(found._asdict()) | {
-        "estimator": name,
-        "specification": "M6",
-        "factor": "treated",
-        "outcome": "default",
-        "estimand": "risk_difference",
-        "n": n,
-        "n_treated": int(treated.sum()) if name != "abadie_imbens" else pairs["treated"].nunique(),
+    in_design = treated.sum() if name != "abadie_imbens" else pairs["treated"].nunique()
+    yield common | _in_points(found._asdict()) | {"estimator": name, "n": n, "n_treated": int(in_design)}
+
+
+def _not_covered(design: dict[str, Any]) -> str:
+    """Say which choices of the design the error of estimated weights does not know."""
+    choices = {
+        "a score by boosting": design["score"] != "logistic",
+        "a cross-fitted score": design["folds"] != 1,
+        "loans discarded by their score": design["discard"] != "none",
     }
+    return ", ".join(what for what, chosen in choices.items() if chosen)
 
 
 def _time_first(terms: list[str], time: list[str]) -> list[str]:

@@ -20,6 +20,7 @@ from pipeline.present.report import (
     raw_factor,
     rungs_of,
     scope_of,
+    shown_factors,
     to_html,
     to_pdf,
 )
@@ -32,7 +33,7 @@ def run(study: str, params: Params) -> str:
     """Write everything that people read; return where the report is."""
     rows = results.read(*sorted((places.reports(study) / "results").glob("*.csv")))
     allowed = scope_of(rows, params.study(study))
-    protocol, factors = allowed.protocol, allowed.factors
+    protocol, factors = allowed.protocol, shown_factors(rows, allowed)
     words = Words(params.report.language, study, protocol.module, labels_of(rows))
     folder = places.reports(study)
     rungs = [*rungs_of(protocol), *(("M6", "M7") if allowed.matching else ())]
@@ -89,7 +90,7 @@ def _metrics(study: str, rows: results.Results, allowed: Scope) -> dict[str, dic
     metrics: dict[str, object] = {}
     protocol = allowed.protocol
     names = {"M1": "raw", list(rungs_of(protocol))[-1]: "all controls", "M6": "matched pairs"}
-    shown = allowed.factors
+    shown = shown_factors(rows, allowed)
     if allowed.arms:
         shown = ["treated", *([protocol.treatment.factor] if protocol.treatment else [])]
     for factor in shown if allowed.models else []:

@@ -80,9 +80,19 @@ def test_estimates_are_rounded_and_cleared_of_noise(value, kept):
 
 
 @pytest.mark.parametrize("name", ["p_value", "p_adjusted"])
-def test_tiny_p_values_are_kept(name):
-    frame = results.table("s", "t", [ROW | {name: 1.23456789e-200}])
-    assert frame[name].iloc[0] == 1.2345679e-200
+def test_small_p_values_are_kept_and_what_only_the_last_bits_tell_is_zero(name):
+    frame = results.table("s", "t", [ROW | {"factor": "a", name: 1.23456789e-14}, ROW | {"factor": "b", name: 1e-74}])
+    assert frame[name].tolist() == [1.2345679e-14, 0.0]
+
+
+def test_an_assumption_says_whether_it_holds():
+    held, broken = (
+        results.assumption("balance", value, 0.1, passed=value < 0.1, factor=name)
+        for name, value in (("a", 0.05), ("b", 0.2))
+    )
+    frame = results.table("s", "t", [held, broken])
+    assert frame["note"].tolist() == ["passed; threshold 0.1", "failed; threshold 0.1"]
+    assert set(frame["estimator"]) == {"assumption"} and frame["estimate"].tolist() == [0.05, 0.2]
 
 
 def test_nan_is_missing(tmp_path):

@@ -108,6 +108,13 @@ def test_designs_with_errors_of_their_own_have_a_row_of_their_own(folder, name, 
     assert 0.5 < own.std_error / m6.std_error < 2
 
 
+def test_weights_whose_estimation_no_error_allows_for_say_so(folder):
+    rows = ran(chosen(method="inverse_probability", score="boosting", folds=2, discard="controls"))
+    own = rows.one(stage="regress", estimator="weighting_estimated", factor="treated")
+    assert np.isnan(own.estimate)
+    assert own.note.endswith("a score by boosting, a cross-fitted score, loans discarded by their score")
+
+
 def test_one_to_one_pairs_have_no_rows_beyond_those_of_all_designs(folder):
     rows = ran(chosen()).frame
     assert not rows["estimator"].isin(["abadie_imbens", "weighting_estimated"]).any()

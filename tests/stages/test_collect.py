@@ -1,0 +1,47 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.core import params
+from pipeline.core.errors import StudyError
+from pipeline.sources.fetch import DELAYS
+from pipeline.stages import collect
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def fetched(monkeypatch):
+    """Replace the fetching of files: those whose name holds 'lost' cannot be had."""
+    seen = []
+
+    def fetch(source, file, folder, mirror, *, delays):
+        seen.append((file, delays))
+        if "lost" in file:
+            raise StudyError(f"{file} could not be fetched.")
+        return Path(file)
+
+    monkeypatch.setattr(collect, "fetch", fetch)
+    return seen
+
+
+def test_what_is_lost_is_named_and_the_rest_is_fetched(fetched):
+    paths, missing = collect.fetch_all(None, ["a", "lost b", "c", "lost d"], None)
+    assert paths == [Path("a"), Path("c")]
+    assert missing == ["lost b could not be fetched.", "lost d could not be fetched."]
+    assert [delays for _, delays in fetched] == [DELAYS, DELAYS, (), ()], "waits between tries once, not for each file"
+
+
+def test_one_message_names_the_missing_files_of_all_sources(fetched, monkeypatch):
+    module = SimpleNamespace(files=lambda source, vintages: [f"lost {source}", f"{source}"])
+    monkeypatch.setattr(collect.studies, "module", lambda name: module)
+    monkeypatch.setattr(collect, "load_source", lambda name: name)
+    choices = params.load(ROOT / "params.yaml")
+    with pytest.raises(StudyError) as error:
+        collect.run("berka", choices)
+    assert str(error.value).splitlines() == [
+        f"lost {name} could not be fetched." for name in choices.study("berka").sources
+    ]
+    waited = [delays for file, delays in fetched if "lost" in file]
+    assert waited == [DELAYS, (), ()]
