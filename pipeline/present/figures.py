@@ -74,6 +74,14 @@ def draw(figure: Callable[..., Figure], path: Path, *inputs: object) -> None:
         plt.close(drawn)
 
 
+def wide_fonts() -> list[str]:
+    """Return the fonts of this machine that have Chinese characters, the preferred ones first."""
+    from matplotlib import font_manager
+
+    known = set(font_manager.get_font_names())
+    return [name for name in WIDE_FONTS if name in known]
+
+
 def _letters(inputs: tuple[object, ...]) -> dict[str, object]:
     """Return the style for characters that the default font lacks.
 
@@ -84,10 +92,7 @@ def _letters(inputs: tuple[object, ...]) -> dict[str, object]:
     labels = (text for one in inputs if isinstance(one, Words) for text in one.own_labels())
     if not any(WIDE.search(text) for text in (*texts, *labels)):
         return {}
-    from matplotlib import font_manager
-
-    known = set(font_manager.get_font_names())
-    found = [name for name in WIDE_FONTS if name in known]
+    found = wide_fonts()
     return {"font.family": ["DejaVu Sans", *found]} if found else {"svg.fonttype": "none"}
 
 

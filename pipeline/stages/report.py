@@ -25,8 +25,13 @@ from pipeline.present.report import (
     to_pdf,
 )
 from pipeline.present.trail import Trail
-from pipeline.present.words import Words
+from pipeline.present.words import WIDE, Words
 from pipeline.sources.records import load_source
+
+NO_FONT = (
+    "no font here has Chinese characters, so the PDF shows none: install one, such as Noto Sans CJK, and run again; "
+    "the HTML page is whole"
+)
 
 
 def run(study: str, params: Params) -> str:
@@ -78,7 +83,10 @@ def run(study: str, params: Params) -> str:
         folder / "metrics.json",
         _metrics(study, rows, allowed),
     )
-    return f"{folder / 'report.html'}"
+    where = f"{folder / 'report.html'}"
+    if WIDE.search(page) and not figures.wide_fonts():
+        return f"{where} ({NO_FONT})"
+    return where
 
 
 HEADLINE_ESTIMANDS = ["risk_difference", "risk_difference_of_treated", "effect_on_compliers", "log_rate_ratio"]

@@ -318,13 +318,15 @@ def test_what_is_filled_after_the_outcome_is_known_by_its_name(name):
     assert roles.after_outcome(name)
 
 
-def test_chinese_letters_stay_letters_where_no_font_has_them(workplace, monkeypatch):
+def test_chinese_letters_stay_letters_where_no_font_has_them(workplace, monkeypatch, capsys):
     from matplotlib import font_manager
 
     own_loans.chinese_csv(workplace / "loans.csv", 600)
     assert main(["init-study", "mine", "--data", "loans.csv"]) == 0
     run(*ANALYSES)
     monkeypatch.setattr(font_manager, "get_font_names", lambda: ["DejaVu Sans"])
+    capsys.readouterr()
     report()
+    assert "no font here has Chinese characters" in capsys.readouterr().out
     drawn = (places.reports("mine") / "figures" / "rates.svg").read_text(encoding="utf-8")
     assert "装修" in drawn and "<text" in drawn
