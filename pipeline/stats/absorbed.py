@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.core.errors import StudyError
 from pipeline.stats.design import independent
-from pipeline.stats.inference import cluster_codes, codes, correction, effect, group_sums
+from pipeline.stats.inference import cluster_codes, codes, correction, effect
 from pipeline.stats.regression import Effect, LogitEffects
 from pipeline.stats.sampling import prior_ratio
 
@@ -26,11 +26,50 @@ class Absorbed(NamedTuple):
     loans: int
     groups: int
     clusters: int
+    stays: np.ndarray | None = None
+    """Which loans (boolean) the regression takes; None where it takes all."""
 
 
 def _means(values: np.ndarray, groups: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the weighted mean of each group (groups x columns)."""
-    return group_sums(weights[:, None] * values, groups) / np.bincount(groups, weights)[:, None]
+    sums = np.column_stack([np.bincount(groups, weights * column) for column in values.T])
+    return sums / np.bincount(groups, weights)[:, None]
+
+
+def _groupings(absorb: pd.Series | pd.DataFrame) -> list[np.ndarray]:
+    """Return the group numbers of one or two kinds of groups, the kind with more groups first."""
+    columns = [absorb] if isinstance(absorb, pd.Series) else [absorb[name] for name in absorb]
+    if len(columns) > 2:
+        raise ValueError("at most two kinds of groups are taken out")
+    return sorted((codes(column) for column in columns), key=lambda numbers: -numbers.max(initial=0))
+
+
+def within(values: np.ndarray, groupings: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """Return what effects of one or two kinds of groups leave of `values` (rows x columns), by weighted least squares.
+
+    Of two kinds, the normal equations of the second given the first have as many rows as it has groups, and need
+    nothing but sums by group and the weights of the cells: no indicators, no iteration (Abowd, Creecy & Kramarz 2002).
+    Memory is that of `values`.
+    """
+    first = groupings[0]
+    means = _means(values, first, weights)
+    left = np.empty_like(values, order="F")
+    if len(groupings) == 1:
+        for place in range(values.shape[1]):
+            np.subtract(values[:, place], means[first, place], out=left[:, place])
+        return left
+    second = groupings[1]
+    size, other = len(means), int(second.max()) + 1
+    cells = np.bincount(first * other + second, weights, size * other).reshape(size, other)
+    shares = cells / cells.sum(axis=1, keepdims=True)
+    of_second = np.column_stack([np.bincount(second, weights * column, other) for column in values.T])
+    normal = np.diag(cells.sum(axis=0)) - cells.T @ shares
+    effects = np.linalg.pinv(normal, rcond=1e-10, hermitian=True) @ (of_second - cells.T @ means)
+    means = means - shares @ effects
+    for place in range(values.shape[1]):
+        np.subtract(values[:, place], means[first, place], out=left[:, place])
+        left[:, place] -= effects[second, place]
+    return left
 
 
 def _varying(within: np.ndarray, design: pd.DataFrame, factors: Sequence[str]) -> np.ndarray:
@@ -51,37 +90,44 @@ def absorbed_linear(
     outcome: pd.Series,
     design: pd.DataFrame,
     factors: Sequence[str],
-    absorb: pd.Series,
+    absorb: pd.Series | pd.DataFrame,
     clusters: pd.Series,
     level: float,
     weights: pd.Series | None = None,
 ) -> Absorbed:
     """Return the coefficients of `factors` in a linear regression with an effect for every group of `absorb`.
 
-    `outcome` (loans,), `design` (loans x columns; what does not vary inside groups is left out), `weights` of a sample
-    (loans,) or None. Least squares on deviations from the groups' means. Errors are cluster-robust; groups that lie
-    inside clusters cost no degrees of freedom (Cameron & Miller 2015, section 3.2).
+    `outcome` (loans,), `design` (loans x columns; what does not vary inside groups is left out), `absorb` one kind of
+    groups or a frame of two, such as banks and quarters, `weights` of a sample (loans,) or None. Least squares on what
+    the groups leave (see `within`). Errors are cluster-robust; groups that lie inside clusters cost no degrees of
+    freedom (Cameron & Miller 2015, section 3.2).
     """
-    groups, cluster = codes(absorb), cluster_codes(clusters)
+    groupings, cluster = _groupings(absorb), cluster_codes(clusters)
     w = np.ones(len(outcome)) if weights is None else weights.to_numpy(dtype=float)
     both = np.column_stack([design.to_numpy(dtype=float), outcome.to_numpy(dtype=float)])
-    both = both - _means(both, groups, w)[groups]
+    both = within(both, groupings, w)
     kept = _varying(both[:, :-1], design, factors)
     x, y = both[:, :-1][:, kept], both[:, -1]
     names = list(design.columns[kept])
-    bread = np.linalg.inv((w[:, None] * x).T @ x)
+    bread = np.linalg.inv(x.T @ (x if weights is None else w[:, None] * x))
     slopes = bread @ (x.T @ (w * y))
-    scores = group_sums(x * (w * (y - x @ slopes))[:, None], cluster)
-    nested = pd.DataFrame({"group": groups, "cluster": cluster}).drop_duplicates()["group"].is_unique
-    count, number = int(cluster.max()) + 1, int(groups.max()) + 1
-    parameters = x.shape[1] + (1 if nested else number)
+    rest = w * (y - x @ slopes)
+    scores = np.column_stack([np.bincount(cluster, column * rest) for column in x.T])
+    count = int(cluster.max()) + 1
+    parameters = x.shape[1] + 1 + sum(int(groups.max()) for groups in groupings if not _nested(groups, cluster))
     variance = correction(count, len(y), parameters) * bread @ (scores.T @ scores) @ bread
     found = {
         name: effect(slopes[place], np.sqrt(variance[place, place]), level)
         for name in factors
         for place in [names.index(name)]
     }
-    return Absorbed(found, len(y), number, count)
+    return Absorbed(found, len(y), int(groupings[0].max()) + 1, count)
+
+
+def _nested(groups: np.ndarray, clusters: np.ndarray) -> bool:
+    """Say whether every group lies inside one cluster."""
+    pairs = np.unique(groups * (int(clusters.max()) + 1) + clusters)
+    return len(pairs) == int(groups.max()) + 1
 
 
 def _levels(controls: pd.DataFrame) -> np.ndarray:
@@ -95,26 +141,89 @@ def _levels(controls: pd.DataFrame) -> np.ndarray:
     return np.hstack([np.zeros((len(controls), 1), dtype=bool), *levels, *first])
 
 
-def _informative(y: np.ndarray, levels: np.ndarray, absorb: np.ndarray, smallest: int) -> np.ndarray:
-    """Return which loans (boolean) are in a group, and at levels of categories, that have both outcomes."""
-    group = codes(absorb)
+def _informative(y: np.ndarray, levels: np.ndarray, groupings: Sequence[np.ndarray], smallest: int) -> np.ndarray:
+    """Return which loans (boolean) are in groups, and at levels of categories, that have both outcomes."""
     stays = np.ones(len(y), dtype=bool)
+    levels = levels.astype(np.float32)
     while True:
-        size, bad = np.bincount(group, stays), np.bincount(group, stays * y)
-        now = stays & ((size >= smallest) & (bad > 0) & (bad < size))[group]
-        in_level, bad_in_level = now @ levels.astype(float), (now * y) @ levels.astype(float)
+        now = stays.copy()
+        for fewest, group in zip((smallest, 1), groupings, strict=False):
+            size, bad = np.bincount(group, now), np.bincount(group, now * y)
+            now &= ((size >= fewest) & (bad > 0) & (bad < size))[group]
+        in_level, bad_in_level = now @ levels, (now * y) @ levels
         one_sided = (in_level > 0) & ((bad_in_level == 0) | (bad_in_level == in_level))
-        now &= ~levels[:, one_sided].any(axis=1)
+        if one_sided.any():
+            now &= ~(levels[:, one_sided] > 0).any(axis=1)
         if (now == stays).all():
             return stays
         stays = now
+
+
+class GroupedLogit(NamedTuple):
+    """A logistic regression with group effects at its maximum."""
+
+    slopes: np.ndarray
+    variance: np.ndarray
+    """Cluster-robust, with the correction G/(G-1)."""
+    information: np.ndarray
+    """Minus the Hessian in the slopes, the group effects concentrated out."""
+    inside: np.ndarray
+    """What the group effects leave of the regressors (rows x slopes), at the weights of the maximum."""
+    index: np.ndarray
+    """Fitted log odds (rows,)."""
+    log_likelihood: float
+
+
+def grouped_logit(
+    y: np.ndarray, x: np.ndarray, groupings: Sequence[np.ndarray], clusters: np.ndarray, name: str = ""
+) -> GroupedLogit:
+    """Fit a logistic regression of `y` (rows,) on `x` (rows x slopes) and effects of one or two kinds of groups.
+
+    Each of Newton's steps is a weighted regression on what the groups leave of `x` and of the working residual, so
+    that group effects are never estimated one by one (Stammann, Heiss & McFadden 2016). `groupings` and `clusters`
+    are numbers from 0; a single group is an intercept. Raises StudyError when there is no maximum; `name` is for that.
+    """
+    share = np.bincount(groupings[0], y) / np.bincount(groupings[0])
+    index = np.log(share / (1 - share))[groupings[0]]
+    slopes = np.zeros(x.shape[1])
+    both = np.column_stack([x, y]).astype(float, order="F")
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-index))
+        density = np.maximum(p * (1 - p), 1e-15)
+        both[:, -1] = (y - p) / density
+        left = within(both, groupings, density)
+        inside = left[:, :-1]
+        weighted = inside * density[:, None]
+        information = weighted.T @ inside
+        try:
+            step = np.linalg.solve(information, weighted.T @ left[:, -1])
+        except np.linalg.LinAlgError as error:
+            raise StudyError(f"the logistic regression{_on(name)} has no maximum: something separates it.") from error
+        move = both[:, -1] - left[:, -1] + inside @ step
+        slopes, index = slopes + step, index + move
+        if not np.isfinite(step).all() or np.abs(index).max() > 500:
+            raise StudyError(f"the logistic regression{_on(name)} has no maximum: something separates it.")
+        if np.abs(move).max() < 1e-9:
+            break
+    else:
+        raise StudyError(f"the logistic regression{_on(name)} does not converge: something separates it.")
+    rest, count = y - p, int(clusters.max()) + 1
+    scores = np.column_stack([np.bincount(clusters, column * rest) for column in inside.T])
+    bread = np.linalg.inv(information)
+    variance = count / (count - 1) * bread @ (scores.T @ scores) @ bread
+    likelihood = float(y @ index - np.logaddexp(0, index).sum())
+    return GroupedLogit(slopes, variance, information, inside, index, likelihood)
+
+
+def _on(name: str) -> str:
+    return f" on {name}" if name else ""
 
 
 def absorbed_logit(
     outcome: pd.Series,
     design: pd.DataFrame,
     factor: str,
-    absorb: pd.Series,
+    absorb: pd.Series | pd.DataFrame,
     clusters: pd.Series,
     level: float,
     weights: pd.Series | None = None,
@@ -122,47 +231,28 @@ def absorbed_logit(
 ) -> Absorbed:
     """Return the effect of `factor` in a logistic regression with an effect for every group of `absorb`.
 
-    Arguments as in `absorbed_linear`. Groups with fewer than `smallest` loans, or with one outcome only, leave, and so
-    do the loans of a level of a control that has one outcome only: their effect would be without bound. The
-    odds ratio is plain; with `weights` of a sample by outcome the marginal effect is the population's (see
-    `regression.logit`). Newton's method on slopes and group effects together, of which the second block of the
-    Hessian is diagonal; errors are cluster-robust with the correction G/(G-1).
+    Arguments as in `absorbed_linear`. Groups (of two kinds, those of the kind with more groups) with fewer than
+    `smallest` loans, groups with one outcome only, and loans of a level of a control that has one outcome only leave:
+    their effect would be without bound. The odds ratio is plain; with `weights` of a sample by outcome the marginal
+    effect is the population's (see `regression.logit`). Errors are cluster-robust with the correction G/(G-1).
     """
-    stays = _informative(outcome.to_numpy(), _levels(design.drop(columns=factor)), absorb.to_numpy(), smallest)
+    groupings = _groupings(absorb)
+    stays = _informative(outcome.to_numpy(), _levels(design.drop(columns=factor)), groupings, smallest)
     if not stays.any():
         raise StudyError(f"no group has {smallest} loans with and without default: there is no effect to see.")
     # The sampling ratio is that of all loans: those that leave do not change it.
     shift = 0.0 if weights is None else np.log(prior_ratio(outcome, weights))
     w = np.ones(int(stays.sum())) if weights is None else weights.to_numpy(dtype=float)[stays]
     y = outcome.to_numpy(dtype=float)[stays]
-    groups, cluster = codes(absorb.to_numpy()[stays]), cluster_codes(clusters.to_numpy()[stays])
+    groupings = [codes(groups[stays]) for groups in groupings]
+    cluster = cluster_codes(clusters.to_numpy()[stays])
     everything = design.loc[stays]
     raw = everything.to_numpy(dtype=float)
-    centred = raw - _means(raw, groups, np.ones(len(y)))[groups]
-    kept = _varying(centred, everything, [factor])
-    x, place = centred[:, kept], list(everything.columns[kept]).index(factor)
+    kept = _varying(within(raw, groupings, np.ones(len(y))), everything, [factor])
+    raw, place = raw[:, kept], list(everything.columns[kept]).index(factor)
 
-    slopes = np.zeros(x.shape[1])
-    share = np.bincount(groups, y) / np.bincount(groups)
-    group_effects = np.log(share / (1 - share))
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-(x @ slopes + group_effects[groups])))
-        density = p * (1 - p)
-        inside = x - _means(x, groups, density)[groups]
-        hessian = (density[:, None] * inside).T @ inside
-        of_groups = group_sums(y - p, groups) / np.bincount(groups, density)
-        step = np.linalg.solve(hessian, inside.T @ (y - p))
-        slopes = slopes + step
-        group_effects = group_effects + of_groups - _means(x, groups, density) @ step
-        if max(np.abs(step).max(), np.abs(of_groups).max()) < 1e-9:
-            break
-    else:
-        raise StudyError(f"the logistic regression on {factor} with groups does not converge: something separates it.")
-    count = int(cluster.max()) + 1
-    scores = group_sums(inside * (y - p)[:, None], cluster)
-    bread = np.linalg.inv(hessian)
-    variance = count / (count - 1) * bread @ (scores.T @ scores) @ bread
-    on_log_scale = effect(slopes[place], np.sqrt(variance[place, place]), level)
+    fit = grouped_logit(y, raw, groupings, cluster, factor)
+    on_log_scale = effect(fit.slopes[place], np.sqrt(fit.variance[place, place]), level)
     odds_ratio = Effect(
         float(np.exp(on_log_scale.estimate)),
         on_log_scale.std_error,
@@ -170,41 +260,36 @@ def absorbed_logit(
         float(np.exp(on_log_scale.ci_high)),
         on_log_scale.p_value,
     )
-    marginal = _marginal(raw[:, kept], x, place, slopes, group_effects[groups] + shift, inside, w)
-    spread = float(np.sqrt(marginal[1] @ variance @ marginal[1]))
-    return Absorbed(
-        {factor: LogitEffects(odds_ratio, effect(marginal[0], spread, level))}, len(y), int(groups.max()) + 1, count
-    )
+    marginal = _marginal(raw[:, place], fit, place, shift, w)
+    spread = float(np.sqrt(marginal[1] @ fit.variance @ marginal[1]))
+    count, number = int(cluster.max()) + 1, int(groupings[0].max()) + 1
+    effects = LogitEffects(odds_ratio, effect(marginal[0], spread, level))
+    return Absorbed({factor: effects}, len(y), number, count, stays)
 
 
 def _marginal(
-    raw: np.ndarray,
-    x: np.ndarray,
-    place: int,
-    slopes: np.ndarray,
-    intercepts: np.ndarray,
-    inside: np.ndarray,
-    weights: np.ndarray,
+    value: np.ndarray, fit: GroupedLogit, place: int, shift: float, weights: np.ndarray
 ) -> tuple[float, np.ndarray]:
     """Return the average marginal effect and its gradient; a group's effect moves with the slopes."""
-    share = weights / weights.sum()
+    share, slope = weights / weights.sum(), fit.slopes[place]
 
-    def at(value: float | None) -> tuple[np.ndarray, np.ndarray]:
-        move = np.zeros(len(x)) if value is None else value - raw[:, place]
-        p = 1 / (1 + np.exp(-(x @ slopes + intercepts + move * slopes[place])))
-        toward = inside.copy()
-        toward[:, place] += move
-        return p, toward
+    def at(moved: np.ndarray | float) -> np.ndarray:
+        return 1 / (1 + np.exp(-(fit.index + shift + moved * slope)))
 
-    if set(np.unique(raw[:, place])) <= {0.0, 1.0}:
-        (on, toward_on), (off, toward_off) = at(1.0), at(0.0)
-        gradient = (share * on * (1 - on)) @ toward_on - (share * off * (1 - off)) @ toward_off
+    def toward(each: np.ndarray, moved: np.ndarray | float) -> np.ndarray:
+        gradient = each @ fit.inside
+        gradient[place] += each @ (moved * np.ones(len(each)))
+        return gradient
+
+    if set(np.unique(value)) <= {0.0, 1.0}:
+        on, off = at(1 - value), at(-value)
+        gradient = toward(share * on * (1 - on), 1 - value) - toward(share * off * (1 - off), -value)
         return float(share @ (on - off)), gradient
-    p, toward = at(None)
+    p = at(0.0)
     density = p * (1 - p)
-    gradient = slopes[place] * ((share * density * (1 - 2 * p)) @ toward)
+    gradient = slope * toward(share * density * (1 - 2 * p), 0.0)
     gradient[place] += share @ density
-    return float(share @ density * slopes[place]), gradient
+    return float(share @ density * slope), gradient
 
 
 def spread_of_groups(
