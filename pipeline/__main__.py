@@ -38,6 +38,9 @@ STAGES = {
 }
 
 
+COMMANDS = ("init-study", "explain")
+"""What a reader runs by hand: no stage of the pipeline."""
+
 OF_ALL_STUDIES = ("synthesis", "evidence")
 """Stages that run once, after those of every study."""
 
@@ -45,14 +48,15 @@ OF_ALL_STUDIES = ("synthesis", "evidence")
 def main(arguments: list[str] | None = None) -> int:
     """Run one stage; return 0, or 1 after printing the one sentence that says what to put right."""
     given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] == ["init-study"]:
-        return _init_study(given[1:])
+    if given and given[0] in COMMANDS:
+        return _command(given[0], given[1:])
     parser = argparse.ArgumentParser(
         prog="python -m pipeline",
         description="Run one stage of one study. `make reproduce` runs all of them in order.",
         epilog="stages: "
         + "; ".join(f"{name}: {what}" for name, what in STAGES.items())
-        + ". `python -m pipeline init-study NAME --data FILE` sets up a study of a file of your own.",
+        + ". `python -m pipeline init-study NAME --data FILE` sets up a study of a file of your own;"
+        + " `python -m pipeline explain CLAIM` says where a verdict comes from.",
     )
     parser.add_argument("stage", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
     parser.add_argument("--study", help="a name under studies in params.yaml")
@@ -76,15 +80,16 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _init_study(arguments: list[str]) -> int:
-    init_study = importlib.import_module("pipeline.stages.init_study")
-    options = init_study.parser().parse_args(arguments)
+def _command(name: str, arguments: list[str]) -> int:
+    """Run a command that is no stage and has a parser of its own."""
+    module = importlib.import_module(f"pipeline.stages.{name.replace('-', '_')}")
+    options = module.parser().parse_args(arguments)
     try:
-        print(init_study.run(options))
+        print(module.run(options))
     except StudyError as error:
         if options.debug:
             raise
-        print(f"init-study {options.name}: {error}", file=sys.stderr)
+        print(f"{name} {options.name}: {error}", file=sys.stderr)
         return 1
     return 0
 

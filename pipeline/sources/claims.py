@@ -1,0 +1,121 @@
+"""The claims of the literature, in our own words, and the result rows that decide each of them in each study."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, model_validator
+
+from pipeline.core.errors import StudyError
+
+CLAIMS = Path("data/claims.csv")
+ROWS = Path("data/claim_rows.csv")
+
+Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Number = Annotated[float | None, BeforeValidator(lambda text: float(text) if text else None)]
+Kind = Literal["causal", "correlational", "descriptive", "mechanism", "moderation", "prediction", "policy", "method"]
+Rule = Literal["interval", "all_of", "either_way", "trend", "value", "ratio", "present", "none"]
+Design = Literal["randomised", "quasi_experimental", "matched_observational", "descriptive", "simulated"]
+
+SEVERAL = ("trend", "value", "present")
+"""Rules that take several rows at once; in their selectors a star at the end stands for any ending."""
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Claim(_Line):
+    """One claim of one document, and the rule that decides it."""
+
+    id: Text
+    document: Literal["A", "B", "C", "D", "E"]
+    section: Text
+    claim_en: Text
+    claim_zh: Text
+    factor: Text
+    outcome: Text
+    expected_sign: Literal["lower", "higher", "either", "none"]
+    kind: Kind
+    rule: Rule
+    needs_en: str
+    needs_zh: str
+    priority: Literal["1", "2", "3"]
+
+    @model_validator(mode="after")
+    def _says_what_it_needs(self) -> Claim:
+        if bool(self.needs_en) != bool(self.needs_zh):
+            raise ValueError("needs_en and needs_zh stand together")
+        if self.rule == "none" and not self.needs_en:
+            raise ValueError("say which data would decide a claim that none here can (needs_en, needs_zh)")
+        return self
+
+
+class Selector(_Line):
+    """Result rows of one study that bear on one claim, and what the claim expects of them."""
+
+    claim: Text
+    study: Text
+    stage: Text
+    estimator: Text
+    specification: str
+    factor: str
+    outcome: str
+    estimand: str
+    role: Literal["primary", "also", "supporting"]
+    expected: Literal["lower", "higher", "zero", "either", ""]
+    threshold: Number
+    design: Design
+
+    def columns(self) -> dict[str, str]:
+        """Return the columns of the results table that name the rows."""
+        names = ("study", "stage", "estimator", "specification", "factor", "outcome", "estimand")
+        return {name: getattr(self, name) for name in names}
+
+    def __str__(self) -> str:
+        """Name the rows in one line."""
+        return " / ".join(value for name, value in self.columns().items() if value and name != "study")
+
+
+def load_claims(path: Path = CLAIMS) -> list[Claim]:
+    """Read the ledger of claims; what is wrong with it is one StudyError."""
+    claims = [_checked(Claim, line, path, number) for number, line in _lines(path)]
+    for name, count in Counter(claim.id for claim in claims).items():
+        if count > 1:
+            raise StudyError(f"{path} holds claim {name} {count} times: each id may stand there once.")
+    return claims
+
+
+def load_selectors(claims: list[Claim], path: Path = ROWS) -> list[Selector]:
+    """Read which rows decide which claim; each claim and study has exactly one primary selector."""
+    rules = {claim.id: claim.rule for claim in claims}
+    selectors = [_checked(Selector, line, path, number) for number, line in _lines(path)]
+    for selector in selectors:
+        if selector.claim not in rules:
+            raise StudyError(f"{path} names claim {selector.claim}, which is not in {CLAIMS}.")
+        if "*" in str(selector) and rules[selector.claim] not in SEVERAL:
+            raise StudyError(f"{path}: claim {selector.claim} takes one row at a time, so no star may stand there.")
+    primary = Counter((selector.claim, selector.study) for selector in selectors if selector.role == "primary")
+    for name in sorted({(selector.claim, selector.study) for selector in selectors}):
+        if primary[name] != 1:
+            raise StudyError(f"{path}: claim {name[0]} of study {name[1]} has {primary[name]} primary rows, not one.")
+    return selectors
+
+
+def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
+    if not Path(path).exists():
+        raise StudyError(f"{path} does not exist: it comes with the repository.")
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(enumerate(csv.DictReader(file), start=2))
+
+
+def _checked(model: type[_Line], line: dict[str, str], path: Path, number: int) -> _Line:
+    try:
+        return model.model_validate(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the line"
+        raise StudyError(f"{path}, line {number}: correct {field}: {first['msg']}.") from error

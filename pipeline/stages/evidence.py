@@ -1,0 +1,204 @@
+"""Give each claim of the literature its verdict in each study and over all, and write the pages that show them."""
+
+import fnmatch
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from pipeline.core import places, results, store
+from pipeline.core.errors import StudyError
+from pipeline.core.params import Params
+from pipeline.core.results import Results, cleared, rounded
+from pipeline.present import evidence as pages
+from pipeline.sources.claims import ROWS, Claim, Selector, load_claims, load_selectors
+from pipeline.stats import verdicts
+from pipeline.stats.verdicts import Found, Judged
+
+FOLDER = "evidence"
+"""Folder under reports."""
+
+OVERALL = "overall"
+"""What stands for a study in the rows that put all studies together."""
+
+LANGUAGES = ("en", "zh")
+
+COLUMNS = (
+    "claim",
+    "study",
+    "verdict",
+    "strength",
+    "estimate",
+    "ci_low",
+    "ci_high",
+    "p_value",
+    "p_adjusted",
+    "unit",
+    "smallest_detectable",
+    "n",
+    "stage",
+    "estimator",
+    "specification",
+    "factor",
+    "outcome",
+    "estimand",
+    "reason",
+)
+
+UNDECIDED = {"verdict": "not_testable", "reason": "the study measures nothing that bears on it"}
+"""The line of a claim on which a study is silent."""
+
+NUMBERS = ("estimate", "ci_low", "ci_high", "p_value", "p_adjusted", "smallest_detectable")
+
+
+def run(study: None, params: Params) -> str:
+    """Write the verdicts and the pages."""
+    claims = load_claims()
+    selectors = load_selectors(claims)
+    names = params.synthesis.studies
+    found = {name: read(name) for name in names}
+    simulated = {name for name in names if params.study(name).simulated}
+    for selector in selectors:
+        check(selector, names, simulated, params)
+
+    table = verdicts_table(claims, selectors, found, simulated, params.inference.level)
+    store.write_csv(places.results(FOLDER, "verdicts"), table)
+    supporting = supporting_rows(selectors, found, table)
+    for language in LANGUAGES:
+        for path, text in pages.Book(language, claims, table, supporting, found, params).pages().items():
+            store.write_text(path, text)
+    return f"{pages.INDEX}"
+
+
+def read(study: str) -> Results:
+    """Read all results of a study."""
+    folder = places.results(study, "any").parent
+    files = sorted(folder.glob("*.csv"))
+    if not files:
+        raise StudyError(f"{folder} holds no results: run the study first (make reproduce STUDY={study}).")
+    return results.read(*files)
+
+
+def check(selector: Selector, studies: list[str], simulated: set[str], params: Params) -> None:
+    """Refuse a selector that names an unknown study or claims more strength than the study's design has."""
+    where = f"{ROWS}: claim {selector.claim}"
+    if selector.study not in studies:
+        raise StudyError(f"{where} names study {selector.study}, which synthesis.studies in params.yaml does not.")
+    if (selector.design == "simulated") != (selector.study in simulated):
+        raise StudyError(f"{where}: rows of study {selector.study} cannot have the design {selector.design}.")
+    if selector.design == "randomised" and params.study(selector.study).design != "randomised":
+        raise StudyError(f"{where}: lots were not drawn in study {selector.study}.")
+
+
+def verdicts_table(
+    claims: list[Claim], selectors: list[Selector], found: Mapping[str, Results], simulated: set[str], level: float
+) -> pd.DataFrame:
+    """Return one row a claim and study, and one a claim over all studies, in the order of ledger and studies."""
+    lines = []
+    for claim in claims:
+        own: dict[str, dict[str, Any]] = {}
+        for study, has in found.items():
+            mine = [item for item in selectors if (item.claim, item.study) == (claim.id, study)]
+            own[study] = decided(claim, mine, has, level) if mine else dict(UNDECIDED)
+            lines.append({"claim": claim.id, "study": study} | own[study])
+        real = {name: line["verdict"] for name, line in own.items() if name not in simulated}
+        made = {name: line["verdict"] for name, line in own.items() if name in simulated}
+        verdict, reason = verdicts.overall(real, made, required=claim.kind == "method")
+        lines.append({"claim": claim.id, "study": OVERALL, "verdict": verdict, "reason": reason})
+    frame = pd.DataFrame(lines, columns=list(COLUMNS))
+    for name in NUMBERS:
+        tidy = rounded if name.startswith("p_") else cleared
+        frame[name] = [None if pd.isna(number) else tidy(float(number)) for number in frame[name]]
+        frame[name] = frame[name].astype("Float64")
+    frame["n"] = frame["n"].astype("Int64")
+    return frame
+
+
+def decided(claim: Claim, selectors: list[Selector], has: Results, level: float) -> dict[str, Any]:
+    """Return the line of a claim that a study's rows decide."""
+    rows = {item: rows_of(item, has) for item in selectors}
+    deciding = next(item for item in selectors if item.role == "primary")
+    parts = [deciding, *(item for item in selectors if item.role == "also")]
+    found = numbers(rows[deciding].iloc[0])
+    judged: Judged
+    if claim.rule == "trend":
+        fitted = verdicts.slope([numbers(row) for _, row in rows[deciding].iterrows()], deciding.expected, level)
+        found, judged = fitted.found, verdicts.trend(fitted, deciding.expected, level)
+    elif claim.rule == "value":
+        every = [number for part in parts for number in rows[part]["estimate"]]
+        largest, judged = verdicts.value(every, deciding.expected, deciding.threshold)
+        found = Found(largest, unit=found.unit)
+    elif claim.rule == "ratio":
+        share = rows[deciding]["estimate"].iloc[0] / rows[parts[1]]["estimate"].iloc[0]
+        share, judged = verdicts.value([share], deciding.expected, deciding.threshold)
+        found = Found(share, unit="ratio of the two")
+    elif claim.rule == "present":
+        judged = Judged("met", "the rows are there")
+    else:
+        place, judged = verdicts.all_of([judge(part, rows[part], level) for part in parts])
+        deciding = parts[place]
+        found = numbers(rows[deciding].iloc[0])
+    loans = rows[deciding]["n"]
+    return {
+        "verdict": judged.verdict,
+        "strength": deciding.design,
+        **found._asdict(),
+        "smallest_detectable": judged.smallest_detectable,
+        "n": loans.sum() if claim.rule == "trend" else loans.iloc[0],
+        **{name: value for name, value in deciding.columns().items() if name != "study"},
+        "reason": judged.reason,
+    }
+
+
+def judge(selector: Selector, rows: pd.DataFrame, level: float) -> Judged:
+    """Judge the one row of a selector."""
+    threshold = math.nan if selector.threshold is None else selector.threshold
+    return verdicts.interval(numbers(rows.iloc[0]), selector.expected, level, threshold)
+
+
+def numbers(row: Any) -> Found:
+    """Take the numbers of a row of the results table."""
+    return Found(row["estimate"], row["ci_low"], row["ci_high"], row["p_value"], row["p_adjusted"], row["unit"])
+
+
+def rows_of(selector: Selector, has: Results) -> pd.DataFrame:
+    """Return the rows that a selector names, in the order of their keys; none is a StudyError."""
+    frame = has.frame
+    for name, value in selector.columns().items():
+        if name == "study":
+            continue
+        if value.endswith("*"):
+            pattern = value.replace("[", "[[]")
+            frame = frame[[fnmatch.fnmatchcase(text, pattern) for text in frame[name]]]
+        else:
+            frame = frame[frame[name] == value]
+    if frame.empty or ("*" not in str(selector) and len(frame) > 1):
+        raise StudyError(
+            f"claim {selector.claim} of study {selector.study} needs the row {selector}, and the results hold "
+            f"{len(frame) or 'none'}: run the stage {selector.stage}, or correct {ROWS}."
+        )
+    return frame.sort_values(["specification", "factor"], kind="stable", ignore_index=True)
+
+
+class Supporting(NamedTuple):
+    """A further row on a claim that the page shows and no rule reads, or a further part of the claim."""
+
+    selector: Selector
+    row: Any
+
+
+def supporting_rows(
+    selectors: list[Selector], found: Mapping[str, Results], table: pd.DataFrame
+) -> dict[tuple[str, str], list[Supporting]]:
+    """Return the rows beside the deciding one, by claim and study."""
+    names = ["stage", "estimator", "specification", "factor", "outcome", "estimand"]
+    deciding = {
+        (line["claim"], line["study"]): [line[name] for name in names] for line in table.to_dict(orient="records")
+    }
+    more: dict[tuple[str, str], list[Supporting]] = {}
+    for item in selectors:
+        key = item.claim, item.study
+        if "*" not in str(item) and [getattr(item, name) for name in names] != deciding[key]:
+            more.setdefault(key, []).append(Supporting(item, rows_of(item, found[item.study]).iloc[0]))
+    return more
