@@ -182,7 +182,9 @@ def sections_read(path):
     return found
 
 
-@pytest.mark.parametrize("stage", [name for name in STAGES if name not in ("report", "notebook", "synthesis", "evidence")])
+@pytest.mark.parametrize(
+    "stage", [name for name in STAGES if name not in ("report", "notebook", "synthesis", "evidence")]
+)
 def test_a_stage_declares_the_parameters_it_reads(stage):
     declared = STAGES[stage]["params"]
     read = sections_read(PACKAGE / "stages" / f"{stage}.py")

@@ -30,8 +30,7 @@ class Words:
         """
         self.language = language
         self._common = [
-            params.read(file)
-            for file in (FOLDER / language / "common.yaml", *words_of_chapters(FOLDER / language))
+            params.read(file) for file in (FOLDER / language / "common.yaml", *words_of_chapters(FOLDER / language))
         ]
         files = [FOLDER / language / f"{name}.yaml" for name in dict.fromkeys((study, module or study))]
         there = [file for file in files if file.exists()] or files[:1]

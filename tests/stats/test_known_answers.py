@@ -44,9 +44,7 @@ def test_spector(spector, factor, linear, log_odds, std_error, marginal):
     assert found.average_marginal_effect.estimate == printed(marginal, 4)
     # By the other route: absorbing the intercept, with the error from the curvature.
     x = design.drop(columns="intercept")
-    fit = grouped_logit(
-        spector["outcome"].to_numpy(), x.to_numpy(), [np.zeros(len(x), dtype=int)], np.arange(len(x))
-    )
+    fit = grouped_logit(spector["outcome"].to_numpy(), x.to_numpy(), [np.zeros(len(x), dtype=int)], np.arange(len(x)))
     place = x.columns.get_loc(factor)
     assert fit.slopes[place] == printed(log_odds, 4)
     assert np.linalg.inv(fit.information)[place, place] ** 0.5 == printed(std_error, 3)
