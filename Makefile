@@ -3,6 +3,8 @@
 
 # The study to work on: a name under `studies` in params.yaml.
 STUDY ?= reference
+# Studies worked on at the same time by reproduce-all.
+JOBS ?= 2
 # The Python that builds .venv (3.11 or newer).
 PYTHON ?= python3
 
@@ -34,7 +36,9 @@ reproduce: $(VENV)/installed  ## run the stages of STUDY that are out of date, t
 	@python -m pipeline findings --study $(STUDY)
 
 reproduce-all: $(VENV)/installed  ## run the stages of all studies that are out of date, then print each one's first sentence
-	@dvc repro --keep-going; status=$$?; \
+	@dvc stage list --name-only | sed -n 's/^report@//p' | \
+	  xargs -P $(JOBS) -I STUDY dvc --wait-for-lock repro --keep-going report@STUDY notebook@STUDY; status=$$?; \
+	[ $$status -ne 0 ] || dvc repro --keep-going || status=$$?; \
 	for file in reports/*/findings.txt; do echo; echo "$$file"; head -n 1 "$$file"; done; exit $$status
 
 test: $(VENV)/installed  ## run the tests (about a minute)
