@@ -37,7 +37,8 @@ reproduce: $(VENV)/installed  ## run the stages of STUDY that are out of date, t
 
 reproduce-all: $(VENV)/installed  ## run the stages of all studies that are out of date, then print each one's first sentence
 	@dvc stage list --name-only | sed -n 's/^report@//p' | \
-	  xargs -P $(JOBS) -I STUDY dvc --wait-for-lock repro --keep-going report@STUDY notebook@STUDY; status=$$?; \
+	  xargs -P $(JOBS) -I STUDY sh -c 'dvc --wait-for-lock repro --keep-going report@STUDY notebook@STUDY || exit 1'; \
+	status=$$?; \
 	[ $$status -ne 0 ] || dvc repro --keep-going || status=$$?; \
 	for file in reports/*/findings.txt; do echo; echo "$$file"; head -n 1 "$$file"; done; exit $$status
 
