@@ -15,6 +15,8 @@ from pipeline.stats.regression import Effect
 MOST = 1e8
 """Numbers that one of Newton's steps may touch; they grow with a group's rows times its events."""
 
+NEAR = 0.1
+"""Log odds by which a step moves no loan further, so that the curvature hardly changes any more."""
 
 FURTHEST = 30.0
 """Log odds, from a group's mean, at which a search counts as running away to infinity."""
@@ -71,15 +73,11 @@ def conditional_logit(
     order = np.argsort(group, kind="stable")
     parts = np.split(order, np.cumsum(size)[:-1])
 
-    slopes = np.zeros(x.shape[1])
+    slopes, information, near = np.zeros(x.shape[1]), np.zeros((x.shape[1], x.shape[1])), False
     for _ in range(50):
-        gradients, information = np.empty((len(parts), x.shape[1])), np.zeros((x.shape[1], x.shape[1]))
-        for place, part in enumerate(parts):
-            sign = 1.0 if 2 * y[part].sum() <= len(part) else -1.0
-            rows, chosen = sign * x[part], y[part] if sign > 0 else 1 - y[part]
-            mean, variance = _moments(rows, np.exp(rows @ slopes), int(chosen.sum()))
-            gradients[place] = sign * (chosen @ rows - mean)
-            information += variance
+        gradients, found_here = _derivatives(x, y, parts, slopes, curvature=not near)
+        # The second derivatives take most of the time, and near the maximum those of the last step lead there as well.
+        information = information if near else found_here
         try:
             step = np.linalg.solve(information, gradients.sum(axis=0))
         except np.linalg.LinAlgError:
@@ -88,7 +86,9 @@ def conditional_logit(
         slopes = slopes + step * min(1.0, 2.0 / np.abs(step).max())
         if not np.isfinite(slopes).all() or np.abs(x @ slopes).max() > FURTHEST:
             break
+        near = bool(np.abs(x @ step).max() < NEAR)
         if np.abs(step).max() < 1e-9:
+            gradients, information = _derivatives(x, y, parts, slopes, curvature=True)
             count = int(cluster.max()) + 1
             of_group = np.empty(len(parts), dtype=int)
             of_group[group] = cluster
@@ -102,8 +102,24 @@ def conditional_logit(
     raise StudyError(f"the logistic regression on {factor} inside groups has no maximum: something separates default.")
 
 
-def _moments(x: np.ndarray, weight: np.ndarray, events: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and variance of the summed rows of `x` over all ways to choose `events` rows.
+def _derivatives(
+    x: np.ndarray, y: np.ndarray, parts: list[np.ndarray], slopes: np.ndarray, *, curvature: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each group's gradient (groups x slopes) and, with `curvature`, the information (slopes x slopes)."""
+    gradients, information = np.empty((len(parts), x.shape[1])), np.zeros((x.shape[1], x.shape[1]))
+    for place, part in enumerate(parts):
+        sign = 1.0 if 2 * y[part].sum() <= len(part) else -1.0
+        rows, chosen = sign * x[part], y[part] if sign > 0 else 1 - y[part]
+        mean, variance = _moments(rows, np.exp(rows @ slopes), int(chosen.sum()), curvature=curvature)
+        gradients[place] = sign * (chosen @ rows - mean)
+        information += variance
+    return gradients, information
+
+
+def _moments(
+    x: np.ndarray, weight: np.ndarray, events: int, *, curvature: bool
+) -> tuple[np.ndarray, np.ndarray | float]:
+    """Return mean and (with `curvature`) variance of the summed rows of `x` over all ways to choose `events` rows.
 
     A way's probability is proportional to the product of its rows' `weight`. The sum of products over ways to choose k
     of the first i rows follows from those of the first i-1 (row i is among them or not), and so do its derivatives.
@@ -111,17 +127,18 @@ def _moments(x: np.ndarray, weight: np.ndarray, events: int) -> tuple[np.ndarray
     width = x.shape[1]
     weight = weight / weight.mean() * events / max(len(x) - events, 1)
     total, first = np.zeros(events + 1), np.zeros((events + 1, width))
-    second = np.zeros((events + 1, width, width))
+    second = np.zeros((events + 1, width, width) if curvature else (0, 0, 0))
     total[0] = 1.0
     for place, (row, one) in enumerate(zip(x, weight, strict=True)):
         # Numbers of events that can occur so far and still lead to all of them.
         low, high = max(events - len(x) + place, 0), min(place + 1, events)
         was, now = slice(low, high), slice(low + 1, high + 1)
         with_row = first[was] + total[was, None] * row
-        added = second[was] + row[:, None] * first[was, None, :]
-        added += with_row[:, :, None] * row
-        second[now] += one * added
+        if curvature:
+            added = second[was] + row[:, None] * first[was, None, :]
+            added += with_row[:, :, None] * row
+            second[now] += one * added
         first[now] += one * with_row
         total[now] += one * total[was]
     mean = first[-1] / total[-1]
-    return mean, second[-1] / total[-1] - np.outer(mean, mean)
+    return mean, second[-1] / total[-1] - np.outer(mean, mean) if curvature else 0.0
