@@ -46,7 +46,7 @@ test: $(VENV)/installed  ## run the tests (about a minute)
 	@python -m pytest -n auto -m "not end_to_end"
 
 test-end-to-end: $(VENV)/installed  ## run the whole pipeline on a small made-up sample in a temporary folder
-	@python -m pytest -m end_to_end
+	@python -m pytest -n auto --dist loadfile -m end_to_end
 
 verify: $(VENV)/installed  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
 	@dvc repro --force --single-item $$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@))
