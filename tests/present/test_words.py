@@ -12,7 +12,7 @@ from pipeline.present.words import FOLDER, LANGUAGES, Words, filled, lower_first
 
 ENVIRONMENT = jinja2.Environment(autoescape=False)
 
-ONLY_ENGLISH = {"method.yaml", "berka.yaml", "own.yaml", "synthesis.yaml"}
+ONLY_ENGLISH = {"method.yaml", "own.yaml"}
 """The benchmark's page on matching designs, which exists in English only, and what is not translated yet."""
 
 OWN_WAY = {".month"}
