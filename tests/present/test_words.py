@@ -12,8 +12,8 @@ from pipeline.present.words import FOLDER, LANGUAGES, Words, filled, lower_first
 
 ENVIRONMENT = jinja2.Environment(autoescape=False)
 
-ONLY_ENGLISH = {"method.yaml", "own.yaml"}
-"""The benchmark's page on matching designs, which exists in English only, and what is not translated yet."""
+ONLY_ENGLISH = {"method.yaml"}
+"""The benchmark's page on matching designs, which exists in English only."""
 
 OWN_WAY = {".month"}
 """Texts in which a language may take what the other does not: an English month has a name, a Chinese one a number."""
