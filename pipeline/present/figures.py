@@ -38,15 +38,15 @@ TREATED, CONTROL, QUIET = "#0072B2", "#D55E00", "#595959"
 
 WIDE_FONTS = (
     "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Serif CJK SC",
-    "Noto Serif CJK JP",
     "Source Han Sans SC",
-    "WenQuanYi Micro Hei",
     "Microsoft YaHei",
     "PingFang SC",
     "Hiragino Sans GB",
+    "WenQuanYi Micro Hei",
     "SimHei",
+    "Noto Serif CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Serif CJK JP",
     "Arial Unicode MS",
 )
 """Fonts with Chinese characters, as systems bring them, the preferred ones first."""
@@ -88,7 +88,7 @@ def draw(figure: Callable[..., Figure], path: Path, *inputs: object) -> None:
         drawn = figure(*inputs)
         drawn.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
         plt.close(drawn)
-    families = ", ".join(f"'{name}'" for name in (OWN_FONT, *WIDE_FONTS))
+    families = ", ".join(f"'{name}'" for name in (*WIDE_FONTS, OWN_FONT))
     store.write_text(path, written.getvalue().replace(f"'{OWN_FONT}'", f"{families}, sans-serif"))
 
 

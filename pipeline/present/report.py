@@ -608,7 +608,8 @@ def to_pdf(page: str, title: str, words: Words, resources: Path) -> bytes:
             "--columns=1000",
             f"--template={TEMPLATES / 'report.typ'}",
             f"--metadata=pagetitle:{title}",
-            f"--metadata=lang:{words.language}",
+            f"--metadata=lang:{TAGS[words.language]}",
+            f"--variable=text-lang:{words.language}",
             *(f"--variable=wide-font:{name}" for name in (PRINT_FONTS if words.wide() else ())),
         ],
     )

@@ -67,8 +67,24 @@ class Words:
         ]
         files = [FOLDER / language / f"{name}.yaml" for name in dict.fromkeys((study, module or study))]
         there = [file for file in files if file.exists()] or files[:1]
-        self._own = [{"labels": {"columns": dict(columns or {})}}, *map(params.read, there)]
         self._where = f"pipeline/present/words/{language}"
+        self._own = [{"labels": {"columns": dict(columns or {})}}, *map(params.read, there)]
+        if columns and language != LANGUAGES[0]:
+            self._translate(columns, FOLDER / LANGUAGES[0] / there[0].name)
+
+    def _translate(self, columns: Mapping[str, str], english: Path) -> None:
+        """Put this language's labels in the place of given ones that are English as the study was set up."""
+        if not english.exists():
+            return
+        set_up = params.read(english)["labels"]
+        for name, label in columns.items():
+            inner = re.fullmatch(r"log\((.*)\)", name)
+            column = inner[1] if inner else name
+            for kind in ("set_up", "columns"):
+                word, known = _at(self._own[1]["labels"], kind), set_up.get(kind, {}).get(column)
+                if known is not None and columns.get(column) == known and column in (word or {}):
+                    label = self.bracketed(word[column], self.text("logarithm")) if inner else word[column]
+            self._own[0]["labels"]["columns"][name] = label
 
     def text(self, path: str) -> Any:
         """Return what stands under a dotted path, the study's own words before the common ones."""
