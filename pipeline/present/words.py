@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,9 +31,13 @@ BESIDE_WIDE = re.compile(rf" (?={WIDE.pattern})|(?<={WIDE.pattern}) ")
 
 def filled(template: str, **context: Any) -> str:
     """Return a template with its numbers filled in, on one line; in Chinese without spaces."""
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
-    text = " ".join(environment.from_string(template).render(**context).split())
+    text = " ".join(_compiled(template).render(**context).split())
     return BESIDE_WIDE.sub("", text) if WIDE.search(template) else text
+
+
+@functools.cache
+def _compiled(template: str) -> jinja2.Template:
+    return jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False).from_string(template)
 
 
 def lower_first(sentence: str) -> str:
