@@ -51,6 +51,11 @@ WIDE_FONTS = (
 )
 """Fonts with Chinese characters, as systems bring them, the preferred ones first."""
 
+NO_FONT = (
+    "no font here has Chinese characters, so the PDF shows none: install one (Debian's package fonts-noto-cjk) and run "
+    "again; the HTML page and the figures are whole"
+)
+
 OWN_FONT = "DejaVu Sans"
 """The font that comes with matplotlib."""
 
@@ -113,6 +118,11 @@ def wide_fonts() -> list[str]:
 
     known = set(font_manager.get_font_names())
     return [name for name in WIDE_FONTS if name in known]
+
+
+def missing_font(page: str) -> str:
+    """Return what to add to a stage's message where a page has Chinese characters and no font here has them."""
+    return f" ({NO_FONT})" if WIDE.search(page) and not wide_fonts() else ""
 
 
 def _wide(inputs: tuple[object, ...]) -> bool:

@@ -27,13 +27,8 @@ from pipeline.present.report import (
     untranslated,
 )
 from pipeline.present.trail import Trail
-from pipeline.present.words import WIDE, Words, there
+from pipeline.present.words import Words, there
 from pipeline.sources.records import load_source
-
-NO_FONT = (
-    "no font here has Chinese characters, so the PDF shows none: install one (Debian's package fonts-noto-cjk) and run "
-    "again; the HTML page and the figures are whole"
-)
 
 
 def run(study: str, params: Params) -> str:
@@ -60,6 +55,9 @@ def run(study: str, params: Params) -> str:
     store.write_text(folder / "report.html", to_html(page, PANDOC, title, words, folder, beside))
     store.write_bytes(folder / "report.pdf", to_pdf(page, title, words, folder))
 
+    # What stood beside the report when its language was the other one.
+    (folder / f"report.{language}.html").unlink(missing_ok=True)
+    shutil.rmtree(folder / f"figures_{language}", ignore_errors=True)
     # The same page in the other language.
     shown = second or words
     if second:
@@ -79,10 +77,7 @@ def run(study: str, params: Params) -> str:
         folder / "metrics.json",
         _metrics(study, rows, allowed),
     )
-    where = f"{folder / 'report.html'}"
-    if WIDE.search(page) and not figures.wide_fonts():
-        return f"{where} ({NO_FONT})"
-    return where
+    return f"{folder / 'report.html'}{figures.missing_font(page)}"
 
 
 def rungs_shown(allowed: Scope) -> list[str]:

@@ -1,5 +1,6 @@
 """Lay the CRM factors' effects of all studies side by side, and pool those that are alike."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -46,11 +47,14 @@ def run(study: None, params: Params) -> str:
     beside = (other, second) if second else None
     store.write_text(folder / "report.html", to_html(first, PANDOC, title, words, folder, beside))
     store.write_bytes(folder / "report.pdf", to_pdf(first, title, words, folder))
+    # What stood beside the page when its language was the other one.
+    (folder / f"report.{language}.html").unlink(missing_ok=True)
+    shutil.rmtree(folder / f"figures_{language}", ignore_errors=True)
     (folder / f"figures_{twin}").mkdir(exist_ok=True)
     text = page(second, "pandoc", f"figures_{twin}") if second else untranslated(words)
     shown, back = second or words, ("report.html", words)
     store.write_text(folder / other, to_html(text, PANDOC, shown.text("title"), shown, folder, back))
-    return f"{folder / 'report.html'}"
+    return f"{folder / 'report.html'}{figures.missing_font(first)}"
 
 
 def effects_of(study: str, params: Params) -> Rows:
