@@ -28,11 +28,19 @@ WIDE = re.compile(r"[\u2e80-\uffdc]")
 BESIDE_WIDE = re.compile(rf" (?={WIDE.pattern})|(?<={WIDE.pattern}) ")
 """A space that a line break of the words' file left in Chinese, which has none."""
 
+BOLD = re.compile(r"\*\*([^*]+?)([，。：；、？！]*)\*\*(?=(\w?))")
+"""Bold, the punctuation at its end, and a letter that follows."""
+
 
 def filled(template: str, **context: Any) -> str:
-    """Return a template with its numbers filled in, on one line; in Chinese without spaces."""
+    """Return a template with its numbers filled in, on one line; in Chinese without spaces.
+
+    CommonMark does not close bold after punctuation where a letter follows at once: bold then ends before it.
+    """
     text = " ".join(_compiled(template).render(**context).split())
-    return BESIDE_WIDE.sub("", text) if WIDE.search(template) else text
+    if not WIDE.search(template):
+        return text
+    return BOLD.sub(lambda bold: f"**{bold[1]}**{bold[2]}" if bold[3] else bold[0], BESIDE_WIDE.sub("", text))
 
 
 @functools.cache
