@@ -610,7 +610,7 @@ def to_pdf(page: str, title: str, words: Words, resources: Path) -> bytes:
             f"--metadata=pagetitle:{title}",
             f"--metadata=lang:{TAGS[words.language]}",
             f"--variable=text-lang:{words.language}",
-            *(f"--variable=wide-font:{name}" for name in (PRINT_FONTS if words.wide() else ())),
+            *(f"--variable=wide-font:{name}" for name in (PRINT_FONTS if WIDE.search(page) else ())),
         ],
     )
     # Typst reads images beside its source.
