@@ -142,7 +142,16 @@ class Checks(Section):
 class Report(Section):
     """How the pages are written."""
 
-    language: Literal["en"]
+    language: Literal["en", "zh"]
+    twin: Literal["en", "zh"]
+
+    @model_validator(mode="after")
+    def _two_languages(self) -> Report:
+        if self.language == self.twin:
+            raise ValueError(
+                f"language and twin are both '{self.language}': the twin is the page in the other language"
+            )
+        return self
 
 
 class Treatment(Section):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -15,7 +17,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import FuncFormatter
 
@@ -24,7 +28,7 @@ from pipeline.core.errors import StudyError
 from pipeline.core.results import Results
 from pipeline.present.numerals import fixed, whole
 from pipeline.present.tables import row_label
-from pipeline.present.words import WIDE, Words, split
+from pipeline.present.words import WIDE, Words, filled, split, upper_first
 
 WIDTH = 7.0
 """Width of every figure in inches: that of the report's text, so that letters keep their size in print."""
@@ -34,18 +38,29 @@ TREATED, CONTROL, QUIET = "#0072B2", "#D55E00", "#595959"
 
 WIDE_FONTS = (
     "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Serif CJK SC",
-    "Noto Serif CJK JP",
     "Source Han Sans SC",
-    "WenQuanYi Micro Hei",
     "Microsoft YaHei",
     "PingFang SC",
     "Hiragino Sans GB",
+    "WenQuanYi Micro Hei",
     "SimHei",
+    "Noto Serif CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Serif CJK JP",
     "Arial Unicode MS",
 )
-"""Fonts with Chinese characters, as systems bring them."""
+"""Fonts with Chinese characters, as systems bring them, the preferred ones first."""
+
+NO_FONT = (
+    "no font here has Chinese characters, so the PDF shows none: install one (Debian's package fonts-noto-cjk) and run "
+    "again; the HTML page and the figures are whole"
+)
+
+OWN_FONT = "DejaVu Sans"
+"""The font that comes with matplotlib."""
+
+SQUARE = "\N{EM DASH}"
+"""As wide as the letters are high, as every Chinese character is."""
 
 STYLE = {
     "svg.hashsalt": "crm",
@@ -65,13 +80,36 @@ STYLE = {
 
 
 def draw(figure: Callable[..., Figure], path: Path, *inputs: object) -> None:
-    """Draw a figure and write it as SVG whose bytes depend on nothing but the figure."""
-    with sns.axes_style("whitegrid"), plt.rc_context(STYLE | _letters(inputs)), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")
+    """Draw a figure and write it as SVG whose bytes depend on nothing but the figure.
+
+    Letters become outlines of the font that comes with matplotlib. It has no Chinese characters: a figure with some
+    keeps all its letters as text, for the reader's browser to draw with a font of its own, and the room that they take
+    is computed, so that the bytes do not depend on the fonts of this machine either.
+    """
+    wide = _wide(inputs)
+    style = STYLE | {"font.family": [OWN_FONT]} | ({"svg.fonttype": "none"} if wide else {})
+    written = io.StringIO()
+    with sns.axes_style("whitegrid"), plt.rc_context(style), _measured() if wide else contextlib.nullcontext():
         drawn = figure(*inputs)
-        with store.atomic(path) as temporary:
-            drawn.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
+        drawn.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
         plt.close(drawn)
+    families = ", ".join(f"'{name}'" for name in (*WIDE_FONTS, OWN_FONT))
+    store.write_text(path, written.getvalue().replace(f"'{OWN_FONT}'", f"{families}, sans-serif"))
+
+
+@contextlib.contextmanager
+def _measured() -> Iterator[None]:
+    """Measure text by the font that comes with matplotlib, a Chinese character as the square that it fills."""
+    kept = RendererSVG.get_text_width_height_descent
+
+    def measure(renderer: RendererSVG, text: str, font: FontProperties, ismath: Any) -> tuple[float, float, float]:
+        return kept(renderer, WIDE.sub(SQUARE, text), font, ismath)
+
+    RendererSVG.get_text_width_height_descent = measure
+    try:
+        yield
+    finally:
+        RendererSVG.get_text_width_height_descent = kept
 
 
 def wide_fonts() -> list[str]:
@@ -82,18 +120,15 @@ def wide_fonts() -> list[str]:
     return [name for name in WIDE_FONTS if name in known]
 
 
-def _letters(inputs: tuple[object, ...]) -> dict[str, object]:
-    """Return the style for characters that the default font lacks.
+def missing_font(page: str) -> str:
+    """Return what to add to a stage's message where a page has Chinese characters and no font here has them."""
+    return f" ({NO_FONT})" if WIDE.search(page) and not wide_fonts() else ""
 
-    A font of this machine that has them; without one, letters stay letters in the picture, for the reader's browser
-    to draw.
-    """
-    texts = (value for one in inputs for value in (one.frame["factor"] if isinstance(one, Results) else ()))
-    labels = (text for one in inputs if isinstance(one, Words) for text in one.own_labels())
-    if not any(WIDE.search(text) for text in (*texts, *labels)):
-        return {}
-    found = wide_fonts()
-    return {"font.family": ["DejaVu Sans", *found]} if found else {"svg.fonttype": "none"}
+
+def _wide(inputs: tuple[object, ...]) -> bool:
+    """Say whether a figure has Chinese characters: its words, or values of columns that came with the data."""
+    values = (value for one in inputs if isinstance(one, Results) for value in one.frame["factor"])
+    return any(one.wide() for one in inputs if isinstance(one, Words)) or any(map(WIDE.search, values))
 
 
 def _whiskers(axes: plt.Axes, rows: pd.DataFrame, places: np.ndarray, *, across: bool, **style: object) -> None:
@@ -122,9 +157,9 @@ def flow(results: Results, words: Words) -> Figure:
         y = -place
         axes.add_patch(FancyBboxPatch((0.3, y - 0.3), 4.2, 0.6, facecolor="#EAF3F9", edgecolor=TREATED, **box))
         title = words.label("reasons", "read") if step == 0 else ""
-        count = f"{whole(remaining.estimate[step])} {words.text('columns.loans').lower()}"
-        bad = f"{whole(defaults.estimate[step])} {words.text('columns.defaults').lower()}"
-        text = f"{title}\n{count}, {bad}" if title else f"{count}, {bad}"
+        counts = {"loans": whole(remaining.estimate[step]), "defaults": whole(defaults.estimate[step])}
+        held = filled(words.text("drawn.flow"), **counts)
+        text = f"{title}\n{held}" if title else held
         axes.text(2.4, y, text, ha="center", va="center")
         if place:
             axes.annotate("", (2.4, y + 0.3), (2.4, y + 0.7), arrowprops={"arrowstyle": "->", "color": QUIET})
@@ -141,21 +176,21 @@ def raw(results: Results, words: Words, factor: str) -> Figure:
     places = np.arange(len(rows))
     _whiskers(axes, rows, places, across=False, fmt="o", color=TREATED, capsize=4, markersize=7, linewidth=1.6)
     for place, row in zip(places, rows.itertuples(), strict=True):
-        label = f"{fixed(row.estimate, 1)}%\n{whole(row.n)} {words.text('columns.loans').lower()}"
+        label = f"{fixed(row.estimate, 1)}%\n{filled(words.text('drawn.loans'), loans=whole(row.n))}"
         axes.annotate(label, (place, row.ci_high), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8)
     average = results.one(estimator="default_rate", factor="all", specification="before_00").estimate
     axes.axhline(average, color=QUIET, linestyle="--", linewidth=1)
     names = [words.level(split(name)[1]) for name in rows["factor"]]
     if factor == "treated":
         arms = ["treated" if split(name)[1] == "1" else "control" for name in rows["factor"]]
-        names = [words.label("arms", arm).capitalize() for arm in arms]
+        names = [upper_first(words.label("arms", arm)) for arm in arms]
     axes.set_xticks(places, names)
     axes.set_xlim(-0.5, len(rows) - 0.5)
     axes.set_ylim(0, rows["ci_high"].max() * 1.25)
     axes.grid(visible=False, axis="x")
     # The arms' names say what they are.
     axes.set_xlabel(words.label("columns", factor) if factor != "treated" else "")
-    axes.set_ylabel(f"{words.text('columns.rate')} (%)")
+    axes.set_ylabel(words.in_percent(words.text("columns.rate")))
     return figure
 
 
@@ -201,7 +236,7 @@ def rates(results: Results, words: Words, groups: list[str]) -> Figure:
     for axes in panels.flat[len(groups) :]:
         axes.set_axis_off()
     for axes in panels[-1]:
-        axes.set_xlabel(f"{words.text('columns.rate')} (%)")
+        axes.set_xlabel(words.in_percent(words.text("columns.rate")))
     figure.get_layout_engine().set(h_pad=0.06)
     return figure
 
@@ -250,9 +285,9 @@ def overlap(results: Results, words: Words) -> Figure:
                 label=words.label("arms", arm),
             )
             axes.fill_between(middles, 100 * rows["estimate"], step="mid", color=colour, alpha=0.12)
-        axes.set_title(words.label("samples", sample).capitalize(), loc="left")
+        axes.set_title(upper_first(words.label("samples", sample)), loc="left")
         axes.set_xlabel(words.label("columns", "propensity_score"))
-    panels[0].set_ylabel(f"{words.text('columns.share')} (%)")
+    panels[0].set_ylabel(words.in_percent(words.text("columns.share")))
     panels[0].set_ylim(bottom=0)
     panels[0].legend(loc="upper left")
     return figure
@@ -436,9 +471,11 @@ def synthesis(results: Results, words: Words, of_study: dict[str, Words]) -> Fig
         axes.plot(np.exp([row.ci_low, row.ci_high]), [place, place], color=colour, linewidth=1.4)
         axes.plot(np.exp(row.estimate), place, marker, color=colour, markersize=5)
         if row.pooled:
-            names.append(f"{words.text('columns.pooled')}, {words.label('outcomes', row.outcome)}")
+            parts = (words.text("columns.pooled"), words.label("outcomes", row.outcome))
+            names.append(words.text("joining.comma").join(parts))
         else:
-            names.append(f"{of_study[row.study].label('columns', row.factor)} ({of_study[row.study].text('short')})")
+            own = of_study[row.study]
+            names.append(words.bracketed(own.label("columns", row.factor), own.text("short")))
     for _, of_construct in rows.groupby("construct", sort=True):
         head = places[of_construct.index[0]] - 1
         title = words.label("constructs", of_construct["specification"].iloc[0])
@@ -500,7 +537,7 @@ def distributions(results: Results, words: Words, factor: str) -> Figure:
             order = np.argsort(value)
             share = rows["estimate"].to_numpy()[order]
             axes.step(value[order], share, where="post", color=colour, linewidth=1.4, label=words.label("arms", arm))
-        axes.set_title(words.label("samples", sample).capitalize(), loc="left")
+        axes.set_title(upper_first(words.label("samples", sample)), loc="left")
         axes.set_xlabel(words.label("columns", factor))
     panels[0].set_ylabel(words.text("columns.cumulative"))
     panels[0].set_ylim(0, 1)
@@ -519,9 +556,9 @@ def quantiles(results: Results, words: Words, factor: str) -> Figure:
         wide = rows.pivot(index="outcome", columns="estimand", values="estimate")
         axes.axline((wide["control"].iloc[0],) * 2, slope=1, color=QUIET, linewidth=1, linestyle="--")
         axes.plot(wide["control"], wide["treated"], "o", color=TREATED, markersize=3)
-        axes.set_title(words.label("samples", sample).capitalize(), loc="left")
-        axes.set_xlabel(f"{words.label('columns', factor)}: {words.label('arms', 'control')}")
-    panels[0].set_ylabel(f"{words.label('columns', factor)}: {words.label('arms', 'treated')}")
+        axes.set_title(upper_first(words.label("samples", sample)), loc="left")
+        axes.set_xlabel(words.pair(words.label("columns", factor), words.label("arms", "control")))
+    panels[0].set_ylabel(words.pair(words.label("columns", factor), words.label("arms", "treated")))
     return figure
 
 

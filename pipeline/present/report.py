@@ -19,7 +19,7 @@ from pipeline.present import tables
 from pipeline.present.chapters import chapters
 from pipeline.present.numerals import fixed, p_value, percent, whole
 from pipeline.present.trail import Trail
-from pipeline.present.words import WIDE, Words
+from pipeline.present.words import TAGS, WIDE, Words, filled, lower_first
 from pipeline.sources.records import Source
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -89,7 +89,7 @@ class Effects:
         sentence = lower_first(self.sentence(factor, rung))
         construct = next((name for name in CONSTRUCTS if factor.startswith(name)), factor)
         claim = self._words.known("claims", construct) or self._words.text("claim")
-        return _render(self._words.text(f"claims.{verdict}"), claim=claim, sentence=sentence, rung=rung)
+        return filled(self._words.text(f"claims.{verdict}"), claim=claim, sentence=sentence, rung=rung)
 
     def sentence(self, factor: str, rung: str) -> str:
         """Return the sentence on a factor's effect, without a full stop."""
@@ -105,8 +105,8 @@ class Effects:
             else self._words.text(own)
         )
         if math.isnan(estimate):
-            return _render(self._words.text("effects.unknown"), unit=unit, lower_first=lower_first)
-        return _render(
+            return filled(self._words.text("effects.unknown"), unit=unit, lower_first=lower_first)
+        return filled(
             self._words.text(f"effects.{direction}"),
             unit=unit,
             size=fixed(estimate, 2),
@@ -119,7 +119,7 @@ class Effects:
         """Say what one unit more of a factor is, from its label and its values."""
         binary = self._results.one(estimator="summary", factor=factor, estimand="binary").estimate == 1
         template = self._words.text("any_unit.binary" if binary else "any_unit.number")
-        return _render(template, label=self._words.label("columns", factor), lower_first=lower_first)
+        return filled(template, label=self._words.label("columns", factor), lower_first=lower_first)
 
 
 def rungs_of(protocol: Study) -> dict[str, list[str]]:
@@ -150,16 +150,6 @@ def largest_difference(results: Results, sample: str) -> Any:
     return rows.loc[rows["estimate"].abs().idxmax()]
 
 
-def lower_first(sentence: str) -> str:
-    """Return a sentence or label as it reads inside a sentence; abbreviations such as GDP stay as they are."""
-    return sentence if sentence[1:2].isupper() else sentence[0].lower() + sentence[1:]
-
-
-def _render(template: str, **context: Any) -> str:
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
-    return " ".join(environment.from_string(template).render(**context).split())
-
-
 class Page:
     """What the report's template and the words' own templates can call."""
 
@@ -172,12 +162,17 @@ class Page:
         trail: Trail,
         sources: list[Source],
         flavour: Flavour,
+        pictures: str = "figures",
     ) -> None:
-        """Take everything that the report is made of; nothing is read or written here."""
+        """Take everything that the report is made of; nothing is read or written here.
+
+        `pictures` is the folder of the figures, beside the page.
+        """
         self._results, self._params, self._study = results, params, study
         self._scope = scope_of(results, params.study(study))
         self._protocol = self._scope.protocol
         self._words, self._trail, self._sources, self._flavour = words, trail, sources, flavour
+        self._pictures = pictures
         self._effects = Effects(results, words, params.inference.level)
         self._numbers = {"figure": 0, "table": 0}
 
@@ -228,13 +223,13 @@ class Page:
 
     def text(self, key: str, **more: Any) -> str:
         """Return a text of the words, its numbers filled in; `more` are names that only this text uses."""
-        return _render(self._words.text(key), **self._context | more)
+        return filled(self._words.text(key), **self._context | more)
 
     def texts(self, key: str) -> list[str]:
         """Return a list (or the parts of a section) of texts, their numbers filled in."""
         parts = self._words.text(key)
         templates = parts.values() if isinstance(parts, dict) else parts
-        return [_render(template, **self._context) for template in templates]
+        return [filled(template, **self._context) for template in templates]
 
     def findings(self) -> str:
         """Return the headline results as plain text: first what becomes of the claim, then one line each."""
@@ -250,7 +245,7 @@ class Page:
         rows = self._results.where(estimator="assumption")
         rows = rows[rows["note"].str.startswith("failed")]
         return [
-            _render(
+            filled(
                 self._words.text(f"assumptions.{row.specification}"),
                 row=row,
                 label=lower_first(self._words.known("columns", row.factor) or row.factor or self._words.text("study")),
@@ -276,7 +271,7 @@ class Page:
                 template = template if special is None else special
             sentences.setdefault(template, []).append(item)
         return [
-            _render(
+            filled(
                 template,
                 names=self._listed([item.name for item in items if item.name]),
                 count=whole(items[0].count),
@@ -290,37 +285,36 @@ class Page:
     def _listed(self, names: list[str]) -> str:
         kinds = ("columns", "blocks")
         labels = [next(filter(None, (self._words.known(kind, name) for kind in kinds)), name) for name in names]
-        labels = [lower_first(label) for label in labels]
-        if len(labels) < 2:
-            return "".join(labels)
-        return f"{', '.join(labels[:-1])} {self._words.text('and')} {labels[-1]}"
+        return self._words.series([lower_first(label) for label in labels])
 
     def effects_parts(self) -> Iterator[dict[str, str]]:
         """Yield the sections on what the study's design allows: heading, text, and figure and table or nothing."""
         for part in effects_parts(self._words):
-            section = {"heading": part["heading"], "text": _render(part["text"], **self._context)}
+            section = {"heading": part["heading"], "text": filled(part["text"], **self._context)}
             # The figure comes first on the page, so it is numbered first; a table's number counts by itself.
             section["figure"] = self.figure(part["figure"]) if "figure" in part else ""
             section["table"] = ""
             if "caption" in part:
                 body = tables.effects(self._results, self._words, part["estimators"])
-                section["table"] = self._block("table", body, _render(part["caption"], **self._context), "effects")
+                section["table"] = self._block("table", body, filled(part["caption"], **self._context), "effects")
             yield section
 
     def figure(self, name: str) -> str:
         """Return a figure with its number, its caption and what made it."""
         caption = self.text(f"figures.{name}")
-        image = f"![{caption}](figures/{name}.svg)"
-        return self._block("figure", image, caption, FIGURE_STAGES.get(name, "effects"))
+        return self._block("figure", self._image(name, caption), caption, FIGURE_STAGES.get(name, "effects"))
 
     def show_figure(self, name: str, stage: str, **more: Any) -> str:
         """Return a chapter's figure; its caption stands in the words under ``figures.<name>``."""
         caption = self.text(f"figures.{name}", **more)
-        return self._block("figure", f"![{caption}](figures/{name}.svg)", caption, stage)
+        return self._block("figure", self._image(name, caption), caption, stage)
 
     def show_table(self, name: str, body: str, stage: str, **more: Any) -> str:
         """Return a chapter's table; its caption stands in the words under ``tables.<name>``."""
         return self._block("table", body, self.text(f"tables.{name}", **more), stage)
+
+    def _image(self, name: str, caption: str) -> str:
+        return f"![{caption}]({self._pictures}/{name}.svg)"
 
     def table(self, name: str) -> str:
         """Return a table with its number, its caption and what made it."""
@@ -344,7 +338,11 @@ class Page:
 
     def _sources_table(self) -> str:
         rows = [
-            [source.title, source.measures.what.strip(), f"[{source.licence}]({source.licence_page})"]
+            [
+                source.title,
+                self._words.known("measures", source.name) or source.measures.what.strip(),
+                f"[{source.licence}]({source.licence_page})",
+            ]
             for source in self._sources
         ]
         header = [self._words.text(f"columns.{name}") for name in ("source", "measures", "licence")]
@@ -352,9 +350,10 @@ class Page:
 
     def _block(self, kind: Literal["figure", "table"], body: str, caption: str, stage: str) -> str:
         self._numbers[kind] += 1
-        title = f"**{self._words.text(kind)} {self._numbers[kind]}.** {caption}"
+        title = filled(self._words.text("numbered"), kind=self._words.text(kind), number=self._numbers[kind])
+        title = f"{title}{'' if WIDE.search(title) else ' '}{caption}"
         source = f"`results/{stage}.csv`" if stage != "collect" else "`pipeline/sources`"
-        made = _render(
+        made = filled(
             self._words.text("made_by"),
             stage=f"`{stage}`",
             source=source,
@@ -395,19 +394,17 @@ class Page:
 
         def month(text: str) -> str:
             year, number = text.split("-")
-            return f"{words.text('months')[int(number) - 1]} {year}"
+            name = words.text("months")[int(number) - 1]
+            return filled(words.text("month"), name=name, year=year, number=int(number))
 
         def following(text: str) -> str:
             year, number = map(int, text.split("-"))
             return f"{year + number // 12}-{number % 12 + 1:02d}"
 
-        def counted(number: float) -> str:
-            known = words.text("counting")
-            return known[int(number)] if number == int(number) and number < len(known) else f"{number:g}"
+        counted = words.counted
 
         def listed(names: list[str]) -> str:
-            labels = [lower_first(words.label("columns", name)) for name in names]
-            return f"{', '.join(labels[:-1])} {words.text('and')} {labels[-1]}" if len(labels) > 1 else "".join(labels)
+            return words.series([lower_first(words.label("columns", name)) for name in names])
 
         def flow(reason: str, what: str, outcome: str = "all") -> str:
             row = results.one(estimator="sample_flow", factor=reason, estimand=what, outcome=outcome)
@@ -491,7 +488,7 @@ class Page:
 
         def times(estimator: str) -> str:
             multiple = row(estimator, "base", "estimate")["estimate"] / row(estimator, "base", "truth")["estimate"]
-            return f"{fixed(multiple, 1)} {words.text('times')}"
+            return filled(words.text("times"), number=fixed(multiple, 1))
 
         targets = results.where(stage="recovery", estimand="target")
         leads = results.one(stage="effects", estimator="event_study", specification="leads_jointly_zero")
@@ -537,13 +534,28 @@ TABLE_STAGES = {
 }
 """The stage whose rows each table shows."""
 
+PRINT_FONTS = (
+    "Noto Serif CJK SC",
+    "Source Han Serif SC",
+    "Songti SC",
+    "SimSun",
+    "Noto Sans CJK SC",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "Microsoft YaHei",
+    "PingFang SC",
+)
+"""Fonts with Chinese characters for the PDF, the preferred ones first; typst takes the first that a machine has."""
+
 PANDOC = "markdown-implicit_figures-smart-tex_math_dollars"
 
 
-def to_html(page: str, form: str, title: str, words: Words, resources: Path) -> str:
+def to_html(
+    page: str, form: str, title: str, words: Words, resources: Path, other: tuple[str, Words] | None = None
+) -> str:
     """Turn a page (`form` is pandoc's name for what it is written in) into one HTML file with everything in it.
 
-    Images are read from the folder `resources`.
+    Images are read from the folder `resources`. `other` is the same page in another language, with its words.
     """
     import pypandoc
 
@@ -561,10 +573,24 @@ def to_html(page: str, form: str, title: str, words: Words, resources: Path) -> 
             f"--template={TEMPLATES / 'report.html'}",
             f"--resource-path={resources}",
             f"--metadata=pagetitle:{title}",
-            f"--metadata=lang:{words.language}",
+            f"--metadata=lang:{TAGS[words.language]}",
             f"--variable=toc-title:{words.text('headings.contents')}",
+            *(f"--variable={name}:{value}" for name, value in _switch(other).items()),
         ],
     )
+
+
+def untranslated(words: Words) -> str:
+    """Return what stands in place of a page in a language in which a study has no words."""
+    return f"# {words.text('title')}\n\n{words.text('untranslated')}"
+
+
+def _switch(other: tuple[str, Words] | None) -> dict[str, str]:
+    """Return what the link to the same page in another language is made of."""
+    if other is None:
+        return {}
+    page, words = other
+    return {"other": page, "other-lang": TAGS[words.language], "other-title": words.text("language")}
 
 
 def to_pdf(page: str, title: str, words: Words, resources: Path) -> bytes:
@@ -582,7 +608,9 @@ def to_pdf(page: str, title: str, words: Words, resources: Path) -> bytes:
             "--columns=1000",
             f"--template={TEMPLATES / 'report.typ'}",
             f"--metadata=pagetitle:{title}",
-            f"--metadata=lang:{words.language}",
+            f"--metadata=lang:{TAGS[words.language]}",
+            f"--variable=text-lang:{words.language}",
+            *(f"--variable=wide-font:{name}" for name in (PRINT_FONTS if WIDE.search(page) else ())),
         ],
     )
     # Typst reads images beside its source.

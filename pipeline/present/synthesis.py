@@ -13,18 +13,27 @@ from pipeline.core.results import Results
 from pipeline.present.numerals import MISSING, fixed, p_value, percent, whole
 from pipeline.present.report import TEMPLATES, Flavour
 from pipeline.present.tables import markdown
-from pipeline.present.words import Words
+from pipeline.present.words import WIDE, Words, filled, lower_first
 
 
 class SynthesisPage:
     """What the page's template and its words can call."""
 
     def __init__(
-        self, results: Results, params: Params, words: Words, of_study: dict[str, Words], flavour: Flavour
+        self,
+        results: Results,
+        params: Params,
+        words: Words,
+        of_study: dict[str, Words],
+        flavour: Flavour,
+        pictures: str = "figures",
     ) -> None:
-        """Take the synthesis rows, the page's own words and each study's, which name its factors."""
+        """Take the synthesis rows, the page's own words and each study's, which name its factors.
+
+        `pictures` is the folder of the figure, beside the page.
+        """
         self._results, self._params, self._words, self._of_study = results, params, words, of_study
-        self._flavour = flavour
+        self._flavour, self._pictures = flavour, pictures
         self._numbers = {"figure": 0, "table": 0}
 
     def render(self) -> str:
@@ -51,8 +60,7 @@ class SynthesisPage:
         return [self._fill(template) for template in self._words.text(key)]
 
     def _fill(self, template: str) -> str:
-        environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
-        return " ".join(environment.from_string(template).render(**self._context()).split())
+        return filled(template, **self._context())
 
     def _context(self) -> dict[str, Any]:
         real = self._single("odds_ratio", real=True)
@@ -62,16 +70,15 @@ class SynthesisPage:
             "expected": int(lower.where(~turned, higher).sum()),
             "against": int(higher.where(~turned, lower).sum()),
         }
-        known = self._words.text("counting")
         together = self._pooled()
         return {
-            "clear": {name: known[count] if count < len(known) else str(count) for name, count in clear.items()},
+            "clear": {name: self._words.counted(count) for name, count in clear.items()},
             "effects": whole(len(real)),
-            "studies": known[real["study"].nunique()],
+            "studies": self._words.counted(real["study"].nunique()),
             "undecided": len(real) - sum(clear.values()),
             "pooled": len(together),
-            "turned": "; ".join(
-                f"{self._of_study[row.study].label('columns', row.factor).lower()}" for row in real[turned].itertuples()
+            "turned": self._words.text("joining.semicolon").join(
+                lower_first(self._of_study[row.study].label("columns", row.factor)) for row in real[turned].itertuples()
             ),
             "pooled_clear": sum(row.ci_low > 0 or row.ci_high < 0 for row in together),
             "level": f"{100 * self._params.inference.level:g}",
@@ -88,7 +95,7 @@ class SynthesisPage:
     def figure(self, name: str) -> str:
         """Return a figure with its number and caption."""
         caption = self.text(f"figures.{name}")
-        return self._block("figure", f"![{caption}](figures/{name}.svg)", caption)
+        return self._block("figure", f"![{caption}]({self._pictures}/{name}.svg)", caption)
 
     def table(self, name: str) -> str:
         """Return a table with its number and caption."""
@@ -137,7 +144,7 @@ class SynthesisPage:
                     self._words.label("constructs", row.specification),
                     self._words.label("outcomes", row.outcome),
                     self._words.label("estimands", row.estimand),
-                    "; ".join(self._named(part) for part in row.note.split(", ")),
+                    self._words.text("joining.semicolon").join(self._named(part) for part in row.note.split(", ")),
                     f"{fixed(math.exp(row.estimate), 2)} [{fixed(math.exp(row.ci_low), 2)}, "
                     f"{fixed(math.exp(row.ci_high), 2)}]",
                     percent(100 * more["heterogeneity"].estimate),
@@ -150,12 +157,13 @@ class SynthesisPage:
     def _named(self, part: str) -> str:
         study, factor = part.split(": ")
         words = self._of_study[study]
-        return f"{words.text('short')}: {words.label('columns', factor)}"
+        return words.pair(words.text("short"), words.label("columns", factor))
 
     def _block(self, kind: str, body: str, caption: str) -> str:
         self._numbers[kind] += 1
-        title = f"**{self._words.text(kind)} {self._numbers[kind]}.** {caption}"
-        made = self._words.text("made")
+        title = filled(self._words.text("numbered"), kind=self._words.text(kind), number=self._numbers[kind])
+        title = f"{title}{'' if WIDE.search(title) else ' '}{caption}"
+        made = self.text("made")
         parts = [body, title] if kind == "figure" else [title, body]
         if self._flavour == "markdown":
             return "\n\n".join([*parts, f"<sub>{made}</sub>"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.core.results import Results
 from pipeline.present.numerals import MISSING, compact, fixed, p_value, percent, whole
-from pipeline.present.words import Words, split
+from pipeline.present.words import Words, split, upper_first
 
 INDENT = "\N{EM SPACE}"
 
@@ -38,19 +38,8 @@ def flow(results: Results, words: Words) -> str:
                 whole(number["remaining", "default"]),
             ]
         )
-    loans, defaults = words.text("columns.loans"), words.text("columns.defaults")
-    remaining = words.text("columns.remaining")
-    left = words.text("columns.left")
-    return markdown(
-        [
-            words.text("columns.reason"),
-            f"{loans} {left}",
-            f"{defaults} {left}",
-            f"{remaining}: {loans.lower()}",
-            f"{remaining}: {defaults.lower()}",
-        ],
-        body,
-    )
+    names = ("reason", "loans_left", "defaults_left", "loans_remaining", "defaults_remaining")
+    return markdown([words.text(f"columns.{name}") for name in names], body)
 
 
 def balance(results: Results, words: Words) -> str:
@@ -76,8 +65,7 @@ def balance(results: Results, words: Words) -> str:
             body.append(cells)
     header = [words.text("columns.covariate")]
     for sample in (words.text("columns.before"), words.text("columns.after")):
-        header += [f"{sample}: {words.text(f'columns.{arm}')}" for arm in ("treated", "control")]
-        header.append(f"{sample}: {words.text('columns.smd')}")
+        header += [words.pair(sample, words.text(f"columns.{name}")) for name in ("treated", "control", "smd")]
     return markdown([*header, words.text("columns.variance_ratio")], body)
 
 
@@ -89,7 +77,7 @@ def rates(results: Results, words: Words, groups: list[str]) -> str:
     for group in ("treated", *groups):
         of_group = rows[rows["factor"].str.startswith(f"{group}[")].sort_values("specification")
         for row in of_group.itertuples():
-            label = words.label("arms", "treated" if row.factor == "treated[1]" else "control").capitalize()
+            label = upper_first(words.label("arms", "treated" if row.factor == "treated[1]" else "control"))
             name = label if group == "treated" else words.column(row.factor)
             interval = f"{fixed(row.ci_low, 1)} – {fixed(row.ci_high, 1)}"
             body.append([name, whole(row.n), percent(row.estimate), interval])
@@ -107,7 +95,7 @@ def correlations(results: Results, words: Words, factors: list[str], kinds: list
         body.append([words.label("columns", factor), *(fixed(row.estimate, 3) for row in rows)])
         body.append(["", *(f"[{fixed(row.ci_low, 3)}, {fixed(row.ci_high, 3)}]" for row in rows)])
         body.append(["", *(f"p {p_value(row.p_adjusted)}" for row in rows)])
-    header = [f"{words.label('correlations', kind)}: {words.label('given', given)}" for kind, given in kinds]
+    header = [words.pair(words.label("correlations", kind), words.label("given", given)) for kind, given in kinds]
     return markdown([words.text("columns.factor"), *header], body)
 
 
@@ -172,13 +160,13 @@ def recovery(results: Results, words: Words) -> str:
 
         label = words.label("estimators", verdict.estimator)
         if verdict.outcome == "stress_within_horizon":
-            label = f"{label}, {words.label('outcomes', 'stress_within_horizon')}"
+            label = _and(label, words.label("outcomes", "stress_within_horizon"), words=words)
         expected = words.label("verdicts", verdict.estimand.removeprefix("verdict_"))
         bias, of_bias = measure("base", "bias")
         body.append(
             [
                 label,
-                expected if verdict.estimate else f"{expected}: {words.text('not_as_expected')}",
+                expected if verdict.estimate else words.pair(expected, words.text("not_as_expected")),
                 fixed(measure("base", "estimate")[0], 2),
                 fixed(measure("base", "truth")[0], 2),
                 f"{fixed(bias, 2)} ({fixed(of_bias, 2)})",
@@ -207,7 +195,7 @@ def targets(results: Results, words: Words) -> str:
         else:
             label = words.label("estimators", row.estimator)
             if row.outcome == "stress_within_horizon":
-                label = f"{label}, {words.label('outcomes', 'stress_within_horizon')}"
+                label = _and(label, words.label("outcomes", "stress_within_horizon"), words=words)
         met, mean = row.note.split(": mean ")
         body.append(
             [
@@ -222,11 +210,16 @@ def targets(results: Results, words: Words) -> str:
     return markdown([words.text(f"columns.{name}") for name in names], body)
 
 
+def _and(*parts: str | None, words: Words) -> str:
+    """Join the parts of a label that there are."""
+    return words.text("joining.comma").join(part for part in parts if part)
+
+
 def row_label(row: Any, words: Words) -> str:
     """Name a row of the stage effects: its estimator, then specification, factor and outcome where they have words."""
     more = (("specifications", row.specification), ("factors", row.factor), ("outcomes", row.outcome))
     known = [words.known(kind, name) for kind, name in more]
-    return ", ".join([words.label("estimators", row.estimator), *(label for label in known if label)])
+    return _and(words.label("estimators", row.estimator), *known, words=words)
 
 
 def effects(results: Results, words: Words, estimators: list[str]) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import jinja2
 
 from pipeline.core import params
 from pipeline.core.errors import StudyError
@@ -13,8 +16,51 @@ from pipeline.present.chapters import words_of_chapters
 
 FOLDER = Path(__file__).parent / "words"
 
+LANGUAGES = ("en", "zh")
+"""The languages of the pages."""
+
+TAGS = {"en": "en", "zh": "zh-Hans"}
+"""How a page tells a browser its language."""
+
 WIDE = re.compile(r"[\u2e80-\uffdc]")
 """Chinese, Japanese and Korean characters, which the fonts that come with the libraries do not have."""
+
+BESIDE_WIDE = re.compile(rf" (?={WIDE.pattern})|(?<={WIDE.pattern}) ")
+"""A space that a line break of the words' file left in Chinese, which has none."""
+
+BOLD = re.compile(r"\*\*([^*]+?)([，。：；、？！]*)\*\*(?=(\w?))")
+"""Bold, the punctuation at its end, and a letter that follows."""
+
+
+def filled(template: str, **context: Any) -> str:
+    """Return a template with its numbers filled in, on one line; in Chinese without spaces.
+
+    CommonMark does not close bold after punctuation where a letter follows at once: bold then ends before it.
+    """
+    text = " ".join(_compiled(template).render(**context).split())
+    if not WIDE.search(template):
+        return text
+    return BOLD.sub(lambda bold: f"**{bold[1]}**{bold[2]}" if bold[3] else bold[0], BESIDE_WIDE.sub("", text))
+
+
+@functools.cache
+def _compiled(template: str) -> jinja2.Template:
+    return jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False).from_string(template)
+
+
+def lower_first(sentence: str) -> str:
+    """Return a sentence or label as it reads inside a sentence.
+
+    Abbreviations such as GDP stay as they are, and so does a name with which a Chinese label begins.
+    """
+    if sentence[1:2].isupper() or re.match(rf"[A-Za-z]+{WIDE.pattern}", sentence):
+        return sentence
+    return sentence[0].lower() + sentence[1:]
+
+
+def upper_first(label: str) -> str:
+    """Return a label as it reads at the beginning."""
+    return label[:1].upper() + label[1:]
 
 
 class Words:
@@ -34,8 +80,24 @@ class Words:
         ]
         files = [FOLDER / language / f"{name}.yaml" for name in dict.fromkeys((study, module or study))]
         there = [file for file in files if file.exists()] or files[:1]
-        self._own = [{"labels": {"columns": dict(columns or {})}}, *map(params.read, there)]
         self._where = f"pipeline/present/words/{language}"
+        self._own = [{"labels": {"columns": dict(columns or {})}}, *map(params.read, there)]
+        if columns and language != LANGUAGES[0]:
+            self._translate(columns, FOLDER / LANGUAGES[0] / there[0].name)
+
+    def _translate(self, columns: Mapping[str, str], english: Path) -> None:
+        """Put this language's labels in the place of given ones that are English as the study was set up."""
+        if not english.exists():
+            return
+        set_up = params.read(english)["labels"]
+        for name, label in columns.items():
+            inner = re.fullmatch(r"log\((.*)\)", name)
+            column = inner[1] if inner else name
+            for kind in ("set_up", "columns"):
+                word, known = _at(self._own[1]["labels"], kind), set_up.get(kind, {}).get(column)
+                if known is not None and columns.get(column) == known and column in (word or {}):
+                    label = self.bracketed(word[column], self.text("logarithm")) if inner else word[column]
+            self._own[0]["labels"]["columns"][name] = label
 
     def text(self, path: str) -> Any:
         """Return what stands under a dotted path, the study's own words before the common ones."""
@@ -48,9 +110,33 @@ class Words:
         """Say whether the study has words of its own under a dotted path."""
         return any(_at(source, path) is not None for source in self._own)
 
-    def own_labels(self) -> list[str]:
-        """Return the labels of columns that were given with the study."""
-        return list(self._own[0]["labels"]["columns"].values())
+    def wide(self) -> bool:
+        """Say whether some of it is Chinese: the language, or labels of columns that were given with the study."""
+        given = self._own[0]["labels"]["columns"].values()
+        return any(WIDE.search(text) for text in (*given, self.text("headings.contents")))
+
+    def series(self, names: Sequence[str]) -> str:
+        """Return names as a list inside a sentence: ``a, b and c``."""
+        if len(names) < 2:
+            return "".join(names)
+        return f"{self.text('joining.list').join(names[:-1])}{self.text('joining.and')}{names[-1]}"
+
+    def pair(self, name: str, more: str) -> str:
+        """Return a name with what it holds more closely: ``name: more``."""
+        return f"{name}{self.text('joining.colon')}{more}"
+
+    def in_percent(self, name: str) -> str:
+        """Return the name of something that is measured in percent."""
+        return self.bracketed(name, "%")
+
+    def bracketed(self, name: str, more: str) -> str:
+        """Return a name with something in brackets behind it."""
+        return f"{name}{self.text('joining.opening')}{more}{self.text('joining.closing')}"
+
+    def counted(self, number: float) -> str:
+        """Return a small whole number as a word, any other in digits."""
+        known = self.text("counting")
+        return known[int(number)] if number == int(number) and number < len(known) else f"{number:g}"
 
     def label(self, kind: str, name: str) -> str:
         """Return the label of a column, level, reason, rung ... Names may hold dots, so `name` is one step."""
@@ -70,7 +156,7 @@ class Words:
         """Return the label of a column or of one level of it: ``loan_type[car]`` -> ``Purpose of the loan: car``."""
         column, level = split(name)
         label = self.label("columns", column)
-        return label if level is None else f"{label}: {self.level(level)}"
+        return label if level is None else self.pair(label, self.level(level))
 
     def level(self, name: str) -> str:
         """Return the label of a category's level; grades, quarters and counts speak for themselves."""
@@ -79,9 +165,16 @@ class Words:
             return known
         if self.has("levels_as_they_stand"):
             return name
-        if re.fullmatch(r"[A-Z]\d?|\d+\+?|\d{4}(Q\d|-\d\d)|[<\d+ ]+years?", name):
-            return name.replace("Q", " Q")
+        for pattern, reads in self.text("patterns"):
+            if found := re.fullmatch(pattern, name):
+                return found.expand(reads)
         raise StudyError(f"the label of level '{name}' is missing: add it to {self._where}.")
+
+
+def there(language: str, study: str, module: str | None = None) -> bool:
+    """Say whether a study has words in a language."""
+    folder = FOLDER / language
+    return any((folder / f"{name}.yaml").exists() for name in (study, module or study))
 
 
 def _at(source: Any, path: str) -> Any:

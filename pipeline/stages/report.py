@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from pathlib import Path
 from typing import Any
 
 from pipeline.core import places, results, store
@@ -23,27 +24,71 @@ from pipeline.present.report import (
     shown_factors,
     to_html,
     to_pdf,
+    untranslated,
 )
 from pipeline.present.trail import Trail
-from pipeline.present.words import WIDE, Words
+from pipeline.present.words import Words, there
 from pipeline.sources.records import load_source
-
-NO_FONT = (
-    "no font here has Chinese characters, so the PDF shows none: install one, such as Noto Sans CJK, and run again; "
-    "the HTML page is whole"
-)
 
 
 def run(study: str, params: Params) -> str:
     """Write everything that people read; return where the report is."""
     rows = results.read(*sorted((places.reports(study) / "results").glob("*.csv")))
     allowed = scope_of(rows, params.study(study))
-    protocol, factors = allowed.protocol, shown_factors(rows, allowed)
-    words = Words(params.report.language, study, protocol.module, labels_of(rows))
+    protocol = allowed.protocol
     folder = places.reports(study)
-    rungs = [*rungs_of(protocol), *(("M6", "M7") if allowed.matching else ())]
+    language, twin = params.report.language, params.report.twin
+    labels = labels_of(rows)
+    words = Words(language, study, protocol.module, labels)
+    second = Words(twin, study, protocol.module, labels) if there(twin, study, protocol.module) else None
+    draw_all(rows, words, allowed, params, folder / "figures")
 
-    shutil.rmtree(folder / "figures", ignore_errors=True)
+    sources = [load_source(name) for name in protocol.sources]
+    trail = Trail(study)
+    title = words.text("title")
+    for_code_host = Page(rows, params, study, words, trail, sources, "markdown")
+    store.write_text(folder / "report.md", for_code_host.render())
+    store.write_text(folder / "findings.txt", for_code_host.findings())
+    page = Page(rows, params, study, words, trail, sources, "pandoc").render()
+    other, pictures = f"report.{twin}.html", f"figures_{twin}"
+    beside = (other, second) if second else None
+    store.write_text(folder / "report.html", to_html(page, PANDOC, title, words, folder, beside))
+    store.write_bytes(folder / "report.pdf", to_pdf(page, title, words, folder))
+
+    # What stood beside the report when its language was the other one.
+    (folder / f"report.{language}.html").unlink(missing_ok=True)
+    shutil.rmtree(folder / f"figures_{language}", ignore_errors=True)
+    # The same page in the other language.
+    shown = second or words
+    if second:
+        draw_all(rows, second, allowed, params, folder / pictures)
+        text = Page(rows, params, study, second, trail, sources, "pandoc", pictures).render()
+    else:
+        shutil.rmtree(folder / pictures, ignore_errors=True)
+        (folder / pictures).mkdir()
+        text = untranslated(words)
+    back = ("report.html", words)
+    store.write_text(folder / other, to_html(text, PANDOC, shown.text("title"), shown, folder, back))
+
+    rungs = rungs_shown(allowed)
+    effects = rows.where(stage="regress", estimator="linear_probability", specification=rungs)
+    results.write(folder / "headline.csv", effects[effects["factor"] == "treated"])
+    store.write_json(
+        folder / "metrics.json",
+        _metrics(study, rows, allowed),
+    )
+    return f"{folder / 'report.html'}{figures.missing_font(page)}"
+
+
+def rungs_shown(allowed: Scope) -> list[str]:
+    """Return the rungs of the regression ladder that the page shows."""
+    return [*rungs_of(allowed.protocol), *(("M6", "M7") if allowed.matching else ())]
+
+
+def draw_all(rows: results.Results, words: Words, allowed: Scope, params: Params, folder: Path) -> None:
+    """Draw the page's figures into a folder, which then holds nothing else."""
+    protocol, factors = allowed.protocol, shown_factors(rows, allowed)
+    shutil.rmtree(folder, ignore_errors=True)
     drawings: dict[str, tuple[Any, ...]] = {"flow": (figures.flow,)}
     if allowed.arms or protocol.doses:
         drawings["raw"] = (figures.raw, raw_factor(protocol, allowed.arms))
@@ -54,7 +99,7 @@ def run(study: str, params: Params) -> str:
         drawings["overlap"] = (figures.overlap,)
     if allowed.models:
         drawings["correlations"] = (figures.correlations, factors, correlation_kinds(protocol))
-        drawings["ladder"] = (figures.ladder, factors, rungs)
+        drawings["ladder"] = (figures.ladder, factors, rungs_shown(allowed))
     if protocol.recovery:
         drawings["recovery"] = (figures.recovery,)
     for part in effects_parts(words):
@@ -65,28 +110,7 @@ def run(study: str, params: Params) -> str:
     for chapter in chapters(rows):
         drawings |= chapter.drawings(rows, words, allowed)
     for name, (figure, *choices) in drawings.items():
-        figures.draw(figure, folder / "figures" / f"{name}.svg", rows, words, *choices)
-
-    sources = [load_source(name) for name in protocol.sources]
-    trail = Trail(study)
-    title = words.text("title")
-    for_code_host = Page(rows, params, study, words, trail, sources, "markdown")
-    store.write_text(folder / "report.md", for_code_host.render())
-    store.write_text(folder / "findings.txt", for_code_host.findings())
-    page = Page(rows, params, study, words, trail, sources, "pandoc").render()
-    store.write_text(folder / "report.html", to_html(page, PANDOC, title, words, folder))
-    store.write_bytes(folder / "report.pdf", to_pdf(page, title, words, folder))
-
-    effects = rows.where(stage="regress", estimator="linear_probability", specification=rungs)
-    results.write(folder / "headline.csv", effects[effects["factor"] == "treated"])
-    store.write_json(
-        folder / "metrics.json",
-        _metrics(study, rows, allowed),
-    )
-    where = f"{folder / 'report.html'}"
-    if WIDE.search(page) and not figures.wide_fonts():
-        return f"{where} ({NO_FONT})"
-    return where
+        figures.draw(figure, folder / f"{name}.svg", rows, words, *choices)
 
 
 HEADLINE_ESTIMANDS = ["risk_difference", "risk_difference_of_treated", "effect_on_compliers", "log_rate_ratio"]

@@ -1,5 +1,6 @@
 """Lay the CRM factors' effects of all studies side by side, and pool those that are alike."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,9 +10,9 @@ import pandas as pd
 from pipeline.core import places, results, store
 from pipeline.core.params import Params, construct
 from pipeline.present import figures
-from pipeline.present.report import PANDOC, rungs_of, to_html, to_pdf
+from pipeline.present.report import PANDOC, Flavour, rungs_of, to_html, to_pdf, untranslated
 from pipeline.present.synthesis import SynthesisPage
-from pipeline.present.words import Words
+from pipeline.present.words import Words, there
 from pipeline.stats.synthesis import random_effects
 
 FOLDER = "synthesis"
@@ -28,16 +29,32 @@ def run(study: None, params: Params) -> str:
 
     folder = places.reports(FOLDER)
     found = results.read(places.results(FOLDER, "synthesis"))
-    words = Words(params.report.language, FOLDER)
-    of_study = {name: Words(params.report.language, name) for name in params.synthesis.studies}
-    figures.draw(figures.synthesis, folder / "figures" / "forest.svg", found, words, of_study)
-    title = words.text("title")
-    pages = {flavour: SynthesisPage(found, params, words, of_study, flavour) for flavour in ("markdown", "pandoc")}
-    store.write_text(folder / "report.md", pages["markdown"].render())
-    page = pages["pandoc"].render()
-    store.write_text(folder / "report.html", to_html(page, PANDOC, title, words, folder))
-    store.write_bytes(folder / "report.pdf", to_pdf(page, title, words, folder))
-    return f"{folder / 'report.html'}"
+    language, twin = params.report.language, params.report.twin
+    modules = {name: params.study(name).module for name in params.synthesis.studies}
+    translated = all(there(twin, name, module) for name, module in {FOLDER: FOLDER, **modules}.items())
+    words = Words(language, FOLDER)
+    title, other = words.text("title"), f"report.{twin}.html"
+
+    def page(own: Words, flavour: Flavour, pictures: str) -> str:
+        of_study = {name: Words(own.language, name, module) for name, module in modules.items()}
+        if flavour == "pandoc":
+            figures.draw(figures.synthesis, folder / pictures / "forest.svg", found, own, of_study)
+        return SynthesisPage(found, params, own, of_study, flavour, pictures).render()
+
+    second = Words(twin, FOLDER) if translated else None
+    store.write_text(folder / "report.md", page(words, "markdown", "figures"))
+    first = page(words, "pandoc", "figures")
+    beside = (other, second) if second else None
+    store.write_text(folder / "report.html", to_html(first, PANDOC, title, words, folder, beside))
+    store.write_bytes(folder / "report.pdf", to_pdf(first, title, words, folder))
+    # What stood beside the page when its language was the other one.
+    (folder / f"report.{language}.html").unlink(missing_ok=True)
+    shutil.rmtree(folder / f"figures_{language}", ignore_errors=True)
+    (folder / f"figures_{twin}").mkdir(exist_ok=True)
+    text = page(second, "pandoc", f"figures_{twin}") if second else untranslated(words)
+    shown, back = second or words, ("report.html", words)
+    store.write_text(folder / other, to_html(text, PANDOC, shown.text("title"), shown, folder, back))
+    return f"{folder / 'report.html'}{figures.missing_font(first)}"
 
 
 def effects_of(study: str, params: Params) -> Rows:
