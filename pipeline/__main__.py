@@ -28,6 +28,7 @@ STAGES = {
     "predict": "fit and judge scores out of time, with and without what CRM knows",
     "warning": "raise alerts month by month and judge them",
     "grade": "grade clients, sort them into tiers, and value rules of treatment",
+    "cases": "choose cases by rule and write their timelines",
     "effects": "estimate what the study's design allows beyond matching and regression",
     "recovery": "try every method in simulated worlds whose truth is known",
     "report": "draw the figures and write the report",
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="stages: "
         + "; ".join(f"{name}: {what}" for name, what in STAGES.items())
         + ". `python -m pipeline init-study NAME --data FILE` sets up a study of a file of your own;"
-        + " `python -m pipeline explain CLAIM` says where a verdict comes from.",
+        + " `python -m pipeline explain CLAIM` says where a verdict comes from, with --study NAME ROW any result row.",
     )
     parser.add_argument("stage", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
     parser.add_argument("--study", help="a name under studies in params.yaml")

@@ -180,6 +180,8 @@ class Page:
         self._words, self._trail, self._sources, self._flavour = words, trail, sources, flavour
         self._effects = Effects(results, words, params.inference.level)
         self._numbers = {"figure": 0, "table": 0}
+        self.contents: list[dict[str, Any]] = []
+        """Every figure and table of the page as rendered: what it is, its number, file, caption and stage."""
 
     def render(self) -> str:
         """Return the report in Markdown."""
@@ -352,7 +354,18 @@ class Page:
 
     def _block(self, kind: Literal["figure", "table"], body: str, caption: str, stage: str) -> str:
         self._numbers[kind] += 1
-        title = f"**{self._words.text(kind)} {self._numbers[kind]}.** {caption}"
+        number = self._numbers[kind]
+        file = re.search(r"\]\((figures/[^)]*)\)$", body)
+        self.contents.append(
+            {
+                "kind": kind,
+                "number": number,
+                "file": file[1] if file else "",
+                "stage": stage,
+                "caption": re.sub(r"[*`]", "", caption),
+            }
+        )
+        title = f"**{self._words.text(kind)} {number}.** {caption}"
         source = f"`results/{stage}.csv`" if stage != "collect" else "`pipeline/sources`"
         made = _render(
             self._words.text("made_by"),
@@ -366,7 +379,7 @@ class Page:
         # Figures stay on one page with their caption; tables may run over several.
         breakable = "" if kind == "table" else ' typst:breakable="false"'
         inner = "\n\n".join([*parts, f'::: {{.made typst:text:size="7pt"}}\n{made}\n:::'])
-        return f":::: {{.{kind}{breakable}}}\n{inner}\n::::"
+        return f":::: {{#{kind}-{number} .{kind}{breakable}}}\n{inner}\n::::"
 
     @property
     def _has_balance(self) -> bool:
@@ -537,13 +550,17 @@ TABLE_STAGES = {
 }
 """The stage whose rows each table shows."""
 
+CONTENTS = ("kind", "number", "file", "stage", "caption")
+"""Columns of the list of a page's figures and tables."""
+
 PANDOC = "markdown-implicit_figures-smart-tex_math_dollars"
 
 
 def to_html(page: str, form: str, title: str, words: Words, resources: Path) -> str:
-    """Turn a page (`form` is pandoc's name for what it is written in) into one HTML file with everything in it.
+    """Turn a page (`form` is pandoc's name for what it is written in) into an HTML file in the folder `resources`.
 
-    Images are read from the folder `resources`.
+    Its style stands inside. A notebook's pictures do, too; a report's are linked, as they stand beside it, which keeps
+    the page small and each figure a file of its own.
     """
     import pypandoc
 
@@ -553,7 +570,7 @@ def to_html(page: str, form: str, title: str, words: Words, resources: Path) -> 
         format=form,
         extra_args=[
             "--standalone",
-            "--embed-resources",
+            *(["--embed-resources"] if form == "ipynb" else [f"--lua-filter={TEMPLATES / 'figures.lua'}"]),
             "--toc",
             "--toc-depth=2",
             "--wrap=none",
@@ -563,6 +580,8 @@ def to_html(page: str, form: str, title: str, words: Words, resources: Path) -> 
             f"--metadata=pagetitle:{title}",
             f"--metadata=lang:{words.language}",
             f"--variable=toc-title:{words.text('headings.contents')}",
+            "--variable=home:../index.html",
+            f"--variable=home-title:{words.text('headings.home')}",
         ],
     )
 

@@ -65,8 +65,9 @@ def run(study: None, params: Params) -> str:
     table = verdicts_table(claims, selectors, found, simulated, params.inference.level)
     store.write_csv(places.results(FOLDER, "verdicts"), table)
     supporting = supporting_rows(selectors, found, table)
+    shown = {name: contents(name) for name in names}
     for language in LANGUAGES:
-        for path, text in pages.Book(language, claims, table, supporting, found, params).pages().items():
+        for path, text in pages.Book(language, claims, table, supporting, found, params, shown).pages().items():
             store.write_text(path, text)
     return f"{pages.INDEX}"
 
@@ -78,6 +79,14 @@ def read(study: str) -> Results:
     if not files:
         raise StudyError(f"{folder} holds no results: run the study first (make reproduce STUDY={study}).")
     return results.read(*files)
+
+
+def contents(study: str) -> list[dict[str, str]]:
+    """Return the figures and tables of a study's report, in its order; none where it is not written yet."""
+    file = places.reports(study) / "contents.csv"
+    if not file.exists():
+        return []
+    return pd.read_csv(file, dtype=str, keep_default_na=False).to_dict(orient="records")
 
 
 def check(selector: Selector, studies: list[str], simulated: set[str], params: Params) -> None:

@@ -4,12 +4,15 @@ import math
 import shutil
 from typing import Any
 
+import pandas as pd
+
 from pipeline.core import places, results, store
 from pipeline.core.params import Params
 from pipeline.core.scope import Scope
 from pipeline.present import figures
 from pipeline.present.chapters import chapters
 from pipeline.present.report import (
+    CONTENTS,
     PANDOC,
     Page,
     correlation_kinds,
@@ -73,7 +76,9 @@ def run(study: str, params: Params) -> str:
     for_code_host = Page(rows, params, study, words, trail, sources, "markdown")
     store.write_text(folder / "report.md", for_code_host.render())
     store.write_text(folder / "findings.txt", for_code_host.findings())
-    page = Page(rows, params, study, words, trail, sources, "pandoc").render()
+    for_pandoc = Page(rows, params, study, words, trail, sources, "pandoc")
+    page = for_pandoc.render()
+    store.write_csv(folder / "contents.csv", pd.DataFrame(for_pandoc.contents, columns=list(CONTENTS)))
     store.write_text(folder / "report.html", to_html(page, PANDOC, title, words, folder))
     store.write_bytes(folder / "report.pdf", to_pdf(page, title, words, folder))
 
