@@ -506,7 +506,7 @@ def figure_of(row: Any) -> str | None:
 
 def _decimals(value: float) -> int:
     size = abs(value)
-    return 0 if size >= 1000 or (size >= 100 and size == round(size)) else 1 if size >= 10 else 2 if size >= 0.1 else 3
+    return 0 if size >= 1000 or (size >= 10 and size == round(size)) else 1 if size >= 10 else 2 if size >= 0.1 else 3
 
 
 def _missing(value: Any) -> bool:

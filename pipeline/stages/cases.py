@@ -61,7 +61,7 @@ def prepared() -> Rows:
     for name, (file, what, begins) in PROTOCOLS.items():
         english = file.read_text(encoding="utf-8").split("\n# ")[0]
         count = len(re.findall(begins, english, flags=re.M))
-        yield {"estimator": "protocol", "specification": name, "estimand": what, "estimate": count, "unit": what}
+        yield _fact("protocol", name, "prepared", count, what, unit=what)
 
 
 def of_pairs(cohort: pd.DataFrame, months: pd.DataFrame, pairs: pd.DataFrame, scores: pd.DataFrame) -> Rows:
