@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -586,8 +586,11 @@ def to_html(page: str, form: str, title: str, words: Words, resources: Path) -> 
     )
 
 
-def to_pdf(page: str, title: str, words: Words, resources: Path) -> bytes:
-    """Turn the report (pandoc flavour) into PDF through typst, with typst's own fonts and no date in the file."""
+def to_pdf(page: str, title: str, words: Words, resources: Path, more: Sequence[str] = ()) -> bytes:
+    """Turn the report (pandoc flavour) into PDF through typst, with typst's own fonts and no date in the file.
+
+    `more` are further arguments of pandoc, such as those that resolve citations.
+    """
     import pypandoc
     import typst
 
@@ -602,6 +605,7 @@ def to_pdf(page: str, title: str, words: Words, resources: Path) -> bytes:
             f"--template={TEMPLATES / 'report.typ'}",
             f"--metadata=pagetitle:{title}",
             f"--metadata=lang:{words.language}",
+            *more,
         ],
     )
     # Typst reads images beside its source.

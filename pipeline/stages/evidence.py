@@ -12,6 +12,8 @@ from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
 from pipeline.core.results import Results, cleared, rounded
 from pipeline.present import evidence as pages
+from pipeline.present import figures, paper
+from pipeline.present.words import WIDE
 from pipeline.sources.claims import ROWS, Claim, Selector, load_claims, load_selectors
 from pipeline.stats import verdicts
 from pipeline.stats.verdicts import Found, Judged
@@ -23,6 +25,10 @@ OVERALL = "overall"
 """What stands for a study in the rows that put all studies together."""
 
 LANGUAGES = ("en", "zh")
+
+NO_FONT = (
+    "no font here has Chinese characters, so there is no Chinese PDF: install one, such as Noto Sans CJK, and run again"
+)
 
 COLUMNS = (
     "claim",
@@ -69,7 +75,18 @@ def run(study: None, params: Params) -> str:
     for language in LANGUAGES:
         for path, text in pages.Book(language, claims, table, supporting, found, params, shown).pages().items():
             store.write_text(path, text)
-    return f"{pages.INDEX}"
+    for language in LANGUAGES:
+        write_paper(paper.Paper(language, claims, table, supporting, found, params, shown), language)
+    unread = "" if figures.wide_fonts() else f" ({NO_FONT})"
+    return f"{pages.INDEX}{unread}"
+
+
+def write_paper(written: paper.Paper, language: str) -> None:
+    """Write the paper as Markdown, and as PDF where the machine has the letters."""
+    store.write_text(paper.path_of(language, "md"), paper.to_markdown(written.render("../")))
+    page = written.render("")
+    if WIDE.search(page) is None or figures.wide_fonts():
+        store.write_bytes(paper.path_of(language, "pdf"), paper.to_print(page, written.paper("title"), language))
 
 
 def read(study: str) -> Results:

@@ -10,6 +10,7 @@ from pipeline.core import params, results
 from pipeline.core.errors import StudyError
 from pipeline.core.results import Results
 from pipeline.present import evidence as pages
+from pipeline.present import paper
 from pipeline.sources.claims import Claim, Selector, load_claims, load_selectors
 from pipeline.stages import evidence
 
@@ -245,6 +246,7 @@ def test_pages_are_whole_small_and_need_no_network(rendered):
 def test_every_link_leads_somewhere(rendered):
     ids = {path: set(parsed(text).ids) for path, text in rendered.items()}
     written = {Path("reports/evidence/results/verdicts.csv"), pages.STYLE, *rendered}
+    written |= {paper.path_of("en", "pdf"), paper.path_of("en", "md"), paper.path_of("zh", "md")}
     for path, text in rendered.items():
         for link in parsed(text).links:
             if link.startswith("https://"):
