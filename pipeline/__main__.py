@@ -34,6 +34,7 @@ STAGES = {
     "report": "draw the figures and write the report",
     "synthesis": "lay the studies' effects side by side and pool those that are alike (of all studies: no --study)",
     "evidence": "give each claim of the literature its verdict (of all studies: no --study)",
+    "notebooks": "execute the notebooks on the verdicts and on the methods (of all studies: no --study)",
     "notebook": "execute the study's notebook",
     "findings": "print the headline results and where the report is",
 }
@@ -42,7 +43,7 @@ STAGES = {
 COMMANDS = ("init-study", "explain")
 """What a reader runs by hand: no stage of the pipeline."""
 
-OF_ALL_STUDIES = ("synthesis", "evidence")
+OF_ALL_STUDIES = ("synthesis", "evidence", "notebooks")
 """Stages that run once, after those of every study."""
 
 

@@ -57,6 +57,10 @@ def read(path):
     return reader
 
 
+def is_notebook(path):
+    return path.name == "notebook.html" or path.parent.name == "notebooks"
+
+
 def name(path):
     return path.relative_to(REPORTS).as_posix()
 
@@ -82,7 +86,7 @@ def test_a_page_is_small_named_and_needs_nothing_from_elsewhere(path):
     assert not [link for link in page.loads if link.startswith(("http:", "https:", "//"))]
     assert not re.search(r"@import|url\(['\"]?(https?:)?//", text)
     assert page.language and re.search(r"<title>[^<]+</title>", text)
-    if path.name != "notebook.html":
+    if not is_notebook(path):
         # A notebook's pictures are described by the sentence beside them.
         assert not page.silent, page.silent
 
@@ -199,7 +203,7 @@ WIDTHS = (320, 390, 1280)
 
 def looked_at(folder, dark):
     """Show all pages in frames, in one browser, and return what each frame tells."""
-    paths = [path for path in PAGES if path.name != "notebook.html"]
+    paths = [path for path in PAGES if not is_notebook(path)]
     frames = [
         f'<iframe src="reports/{name(path)}" style="width: {width}px; height: 900px; border: 0"></iframe>'
         for path in paths
@@ -221,7 +225,7 @@ def looked_at(folder, dark):
 def seen(tmp_path_factory):
     """What a browser tells of every page, in light and in dark, with the figures beside it."""
     folder = tmp_path_factory.mktemp("pages") / "a place with spaces"
-    ignored = shutil.ignore_patterns("*.pdf", "*.md", "*.txt", "notebook.html")
+    ignored = shutil.ignore_patterns("*.pdf", "*.md", "*.txt", "*.csv", "notebook.html", "notebooks")
     shutil.copytree(REPORTS, folder / "reports", ignore=ignored)
     for path in (folder / "reports").rglob("*.html"):
         text = path.read_text(encoding="utf-8")

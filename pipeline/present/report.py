@@ -355,7 +355,7 @@ class Page:
     def _block(self, kind: Literal["figure", "table"], body: str, caption: str, stage: str) -> str:
         self._numbers[kind] += 1
         number = self._numbers[kind]
-        file = re.search(r"\]\((figures/[^)]*)\)$", body)
+        file = re.search(r"\]\(([\w-]+/[\w-]+\.svg)\)$", body)
         self.contents.append(
             {
                 "kind": kind,

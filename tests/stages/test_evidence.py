@@ -12,7 +12,7 @@ from pipeline.core.results import Results
 from pipeline.present import evidence as pages
 from pipeline.present import paper
 from pipeline.sources.claims import Claim, Selector, load_claims, load_selectors
-from pipeline.stages import evidence
+from pipeline.stages import evidence, notebooks
 
 TEMPLATES = Path(pages.TEMPLATES) / "evidence"
 LANGUAGES = evidence.LANGUAGES
@@ -247,6 +247,7 @@ def test_every_link_leads_somewhere(rendered):
     ids = {path: set(parsed(text).ids) for path, text in rendered.items()}
     written = {Path("reports/evidence/results/verdicts.csv"), pages.STYLE, *rendered}
     written |= {paper.path_of("en", "pdf"), paper.path_of("en", "md"), paper.path_of("zh", "md")}
+    written |= {Path(f"reports/notebooks/{name}.html") for name in notebooks.NAMES}
     for path, text in rendered.items():
         for link in parsed(text).links:
             if link.startswith("https://"):
