@@ -121,6 +121,7 @@ class Book:
             language=self._language,
             root="" if name == "index" else "../",
             link=lambda to: self._link(name, to, self._language),
+            report=self._report,
             other=self._link(name, name, "en" if self._language == "zh" else "zh"),
             word=self.word,
             text=self.text,
@@ -155,6 +156,11 @@ class Book:
         if here == "index":
             return target.relative_to(INDEX.parent).as_posix()
         return f"../{target.name}" if to == "index" else target.name
+
+    def _report(self, study: str) -> str:
+        """Return the file of a study's report in this language, or the one there is."""
+        name = f"report.{self._language}.html"
+        return f"{study}/{name}" if (places.reports(study) / name).exists() else f"{study}/report.html"
 
     # What numbers look like.
 
@@ -275,8 +281,8 @@ class Book:
         file = f"figures/{name}.svg"
         for item in self._contents.get(row.study, ()):
             if item["file"] == file:
-                return {"link": f"report.html#figure-{item['number']}", "number": f" {item['number']}"}
-        return {"link": file, "number": ""}
+                return {"link": f"{self._report(row.study)}#figure-{item['number']}", "number": f" {item['number']}"}
+        return {"link": f"{row.study}/{file}", "number": ""}
 
     def _least(self, row: Any) -> str | None:
         return None if _missing(row.smallest_detectable) else self._amount(row.unit, row.smallest_detectable)

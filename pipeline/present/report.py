@@ -180,8 +180,6 @@ class Page:
         self._words, self._trail, self._sources, self._flavour = words, trail, sources, flavour
         self._effects = Effects(results, words, params.inference.level)
         self._numbers = {"figure": 0, "table": 0}
-        self.contents: list[dict[str, Any]] = []
-        """Every figure and table of the page as rendered: what it is, its number, file, caption and stage."""
 
     def render(self) -> str:
         """Return the report in Markdown."""
@@ -207,6 +205,11 @@ class Page:
             protocol=self._protocol,
         )
         return re.sub(r"\n{3,}", "\n\n", page)
+
+    @cached_property
+    def contents(self) -> list[dict[str, Any]]:
+        """Every figure and table of the page as rendered: what it is, its number, file, stage and caption."""
+        return []
 
     @property
     def results(self) -> Results:
@@ -354,18 +357,7 @@ class Page:
 
     def _block(self, kind: Literal["figure", "table"], body: str, caption: str, stage: str) -> str:
         self._numbers[kind] += 1
-        number = self._numbers[kind]
-        file = re.search(r"\]\(([\w-]+/[\w-]+\.svg)\)$", body)
-        self.contents.append(
-            {
-                "kind": kind,
-                "number": number,
-                "file": file[1] if file else "",
-                "stage": stage,
-                "caption": re.sub(r"[*`]", "", caption),
-            }
-        )
-        title = f"**{self._words.text(kind)} {number}.** {caption}"
+        title = f"**{self._words.text(kind)} {self._numbers[kind]}.** {caption}"
         source = f"`results/{stage}.csv`" if stage != "collect" else "`pipeline/sources`"
         made = _render(
             self._words.text("made_by"),
@@ -373,13 +365,23 @@ class Page:
             source=source,
             parameters=f"`{self._trail.sentence(stage)}`",
         )
+        file = re.search(r"\]\(([\w-]+/[\w-]+\.svg)\)$", body)
+        self.contents.append(
+            {
+                "kind": kind,
+                "number": self._numbers[kind],
+                "file": file[1] if file else "",
+                "stage": stage,
+                "caption": re.sub(r"[*`]", "", caption),
+            }
+        )
         parts = [body, title] if kind == "figure" else [title, body]
         if self._flavour == "markdown":
             return "\n\n".join([*parts, f"<sub>{made}</sub>"])
         # Figures stay on one page with their caption; tables may run over several.
         breakable = "" if kind == "table" else ' typst:breakable="false"'
         inner = "\n\n".join([*parts, f'::: {{.made typst:text:size="7pt"}}\n{made}\n:::'])
-        return f":::: {{#{kind}-{number} .{kind}{breakable}}}\n{inner}\n::::"
+        return f":::: {{#{kind}-{self._numbers[kind]} .{kind}{breakable}}}\n{inner}\n::::"
 
     @property
     def _has_balance(self) -> bool:
@@ -570,6 +572,8 @@ def to_html(page: str, form: str, title: str, words: Words, resources: Path) -> 
         format=form,
         extra_args=[
             "--standalone",
+            "--variable=home:../index.html",
+            f"--variable=home-title:{words.text('headings.home')}",
             *(["--embed-resources"] if form == "ipynb" else [f"--lua-filter={TEMPLATES / 'figures.lua'}"]),
             "--toc",
             "--toc-depth=2",
@@ -580,8 +584,6 @@ def to_html(page: str, form: str, title: str, words: Words, resources: Path) -> 
             f"--metadata=pagetitle:{title}",
             f"--metadata=lang:{words.language}",
             f"--variable=toc-title:{words.text('headings.contents')}",
-            "--variable=home:../index.html",
-            f"--variable=home-title:{words.text('headings.home')}",
         ],
     )
 

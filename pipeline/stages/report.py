@@ -76,9 +76,8 @@ def run(study: str, params: Params) -> str:
     for_code_host = Page(rows, params, study, words, trail, sources, "markdown")
     store.write_text(folder / "report.md", for_code_host.render())
     store.write_text(folder / "findings.txt", for_code_host.findings())
-    for_pandoc = Page(rows, params, study, words, trail, sources, "pandoc")
-    page = for_pandoc.render()
-    store.write_csv(folder / "contents.csv", pd.DataFrame(for_pandoc.contents, columns=list(CONTENTS)))
+    store.write_csv(folder / "contents.csv", pd.DataFrame(for_code_host.contents, columns=list(CONTENTS)))
+    page = Page(rows, params, study, words, trail, sources, "pandoc").render()
     store.write_text(folder / "report.html", to_html(page, PANDOC, title, words, folder))
     store.write_bytes(folder / "report.pdf", to_pdf(page, title, words, folder))
 
