@@ -89,6 +89,9 @@ def test_a_page_is_small_named_and_needs_nothing_from_elsewhere(path):
     if not is_notebook(path):
         # A notebook's pictures are described by the sentence beside them.
         assert not page.silent, page.silent
+        for place in (found.start() for found in re.finditer("<img ", text)):
+            after = text[place:]
+            assert "<figcaption>" in after[: after.index("</figure>")] and "<figure" in text[:place]
 
 
 def luminance(colour):

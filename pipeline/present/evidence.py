@@ -275,11 +275,15 @@ class Book:
 
     def _figure(self, row: Any) -> dict[str, str] | None:
         """Return where the figure stands that shows a row: in the report if its contents are known."""
+        shown = self._contents.get(row.study, ())
         name = figure_of(row)
-        if name is None:
-            return None
         file = f"figures/{name}.svg"
-        for item in self._contents.get(row.study, ()):
+        if name is None:
+            # A chapter's first figure shows what its stage found.
+            file = next((item["file"] for item in shown if item["file"] and item["stage"] == row.stage), None)
+            if file is None:
+                return None
+        for item in shown:
             if item["file"] == file:
                 return {"link": f"{self._report(row.study)}#figure-{item['number']}", "number": f" {item['number']}"}
         return {"link": f"{row.study}/{file}", "number": ""}
@@ -375,18 +379,23 @@ class Book:
         }
 
     def _conclusions(self, claims: Sequence[Claim]) -> list[str]:
-        lenders: dict[str, list[str]] = {}
+        lenders: dict[str, dict[str, str]] = {}
         for claim in claims:
             for row in self._told(claim, self._real):
                 kind = row.verdict
                 if kind == "supported":
                     kind = "effect" if row.strength in ("randomised", "quasi_experimental") else "association"
-                lenders.setdefault(kind, []).append(row.study)
+                # An effect is one of what was drawn there, so the sentence names it.
+                named = self.word("inside", row.study)
+                if kind == "effect":
+                    measured = self._measured(row.study, row.factor)
+                    named = self.text("advice", "drawn", lender=named, measured=measured)
+                lenders.setdefault(kind, {}).setdefault(row.study, named)
         said = []
         for kind in ("effect", "association", "contradicted", "inconclusive"):
             if kind in lenders:
-                names = [name for name in self._real if name in lenders[kind]]
-                listed = self.word("formats", "and").join(self.word("studies", name) for name in names)
+                named = [lenders[kind][name] for name in self._real if name in lenders[kind]]
+                listed = self.word("formats", "and").join(named)
                 said.append(self.text("advice", "conclude", kind, lenders=listed))
         overall = [self._rows[claim.id, OVERALL].verdict for claim in claims]
         for kind, verdict in (("simulated", "simulated_only"), ("silent", "not_testable")):
