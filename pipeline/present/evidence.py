@@ -122,6 +122,7 @@ class Book:
             root="" if name == "index" else "../",
             link=lambda to: self._link(name, to, self._language),
             report=self._report,
+            picture=self._picture,
             other=self._link(name, name, "en" if self._language == "zh" else "zh"),
             word=self.word,
             text=self.text,
@@ -161,6 +162,11 @@ class Book:
         """Return the file of a study's report in this language, or the one there is."""
         name = f"report.{self._language}.html"
         return f"{study}/{name}" if (places.reports(study) / name).exists() else f"{study}/report.html"
+
+    def _picture(self, study: str, name: str) -> str:
+        """Return the file of a figure with letters of this language, or the one there is."""
+        own = f"figures_{self._language}/{name}.svg"
+        return f"{study}/{own}" if (places.reports(study) / own).exists() else f"{study}/figures/{name}.svg"
 
     # What numbers look like.
 

@@ -55,6 +55,7 @@ class Paper(Book):
             text=self.text,
             table=self.table,
             figure=self.figure,
+            picture=self._picture,
             limits=self._own["limits"],
             simulated=self._simulated[0],
             answers=self._of_index()["answers"],

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import jinja2
 
-from pipeline.core.params import BLOCKS, CONSTRUCTS, Params, Study
+from pipeline.core.params import BLOCKS, CONSTRUCTS, Params, Study, read
 from pipeline.core.results import Results
 from pipeline.core.scope import FEWEST, LeftOut, Scope, reduced
 from pipeline.present import tables
@@ -558,6 +558,11 @@ CONTENTS = ("kind", "number", "file", "stage", "caption")
 PANDOC = "markdown-implicit_figures-smart-tex_math_dollars"
 
 
+def home(language: str) -> str:
+    """Return what the pages of the evidence, to which each report leads back, are called."""
+    return read(TEMPLATES.parent / "words" / language / "evidence.yaml")["site"]
+
+
 def to_html(page: str, form: str, title: str, words: Words, resources: Path) -> str:
     """Turn a page (`form` is pandoc's name for what it is written in) into an HTML file in the folder `resources`.
 
@@ -573,7 +578,7 @@ def to_html(page: str, form: str, title: str, words: Words, resources: Path) -> 
         extra_args=[
             "--standalone",
             "--variable=home:../index.html",
-            f"--variable=home-title:{words.text('headings.home')}",
+            f"--variable=home-title:{home(words.language)}",
             *(["--embed-resources"] if form == "ipynb" else [f"--lua-filter={TEMPLATES / 'figures.lua'}"]),
             "--toc",
             "--toc-depth=2",

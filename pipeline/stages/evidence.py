@@ -12,7 +12,7 @@ from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
 from pipeline.core.results import Results, cleared, rounded
 from pipeline.present import evidence as pages
-from pipeline.present import figures, paper
+from pipeline.present import paper
 from pipeline.present.words import WIDE
 from pipeline.sources.claims import ROWS, Claim, Selector, load_claims, load_selectors
 from pipeline.stats import verdicts
@@ -77,15 +77,22 @@ def run(study: None, params: Params) -> str:
             store.write_text(path, text)
     for language in LANGUAGES:
         write_paper(paper.Paper(language, claims, table, supporting, found, params, shown), language)
-    unread = "" if figures.wide_fonts() else f" ({NO_FONT})"
+    unread = "" if has_letters() else f" ({NO_FONT})"
     return f"{pages.INDEX}{unread}"
+
+
+def has_letters() -> bool:
+    """Say whether a font of this machine has Chinese characters."""
+    from pipeline.present.figures import wide_fonts
+
+    return bool(wide_fonts())
 
 
 def write_paper(written: paper.Paper, language: str) -> None:
     """Write the paper as Markdown, and as PDF where the machine has the letters."""
     store.write_text(paper.path_of(language, "md"), paper.to_markdown(written.render("../")))
     page = written.render("")
-    if WIDE.search(page) is None or figures.wide_fonts():
+    if WIDE.search(page) is None or has_letters():
         store.write_bytes(paper.path_of(language, "pdf"), paper.to_print(page, written.paper("title"), language))
 
 

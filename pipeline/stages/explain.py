@@ -17,6 +17,7 @@ from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
 from pipeline.core.results import COUNTS
 from pipeline.present.trail import Trail
+from pipeline.sources.claims import Selector, load_claims, load_selectors
 from pipeline.sources.records import load_source
 from pipeline.stages.evidence import FOLDER, OVERALL, contents, read
 
@@ -99,6 +100,7 @@ def rows_told(path: str, study: str | None, params: Params) -> Iterator[str]:
             " / ".join(wanted), [path_of(row) for row in mine.to_dict(orient="records")], n=1, cutoff=0
         )
         raise StudyError(f"study {study} has no such row; the most similar is: {near[0]}")
+    selectors = load_selectors(load_claims())
     for row in rows[:SHOWN]:
         yield f"{study}: {path_of(row)}"
         interval = "" if math.isnan(row["ci_low"]) else f" [{row['ci_low']:g}, {row['ci_high']:g}]"
@@ -110,6 +112,8 @@ def rows_told(path: str, study: str | None, params: Params) -> Iterator[str]:
             yield f"  counts      {', '.join(counts)}"
         if row["note"]:
             yield f"  note        {row['note']}"
+        if bears := bearing(row, selectors):
+            yield f"  claims      {', '.join(bears)}"
     if len(rows) > SHOWN:
         yield f"... and {len(rows) - SHOWN} rows more: name further parts of the row."
     known = yaml.read(Path("dvc.yaml"))["stages"]
@@ -121,6 +125,12 @@ def rows_told(path: str, study: str | None, params: Params) -> Iterator[str]:
         if where:
             yield f"  shown       {places.reports(study) / 'report.html'}: {', '.join(where)}"
         yield from origin(study, stage, known, params)
+
+
+def bearing(row: dict[str, Any], selectors: list[Selector]) -> list[str]:
+    """Return the claims on which a row bears, with what it does for each."""
+    mine = [item for item in selectors if all(_like(str(row[name]), want) for name, want in item.columns().items())]
+    return [f"{item.claim} ({item.role})" for item in mine]
 
 
 def _like(text: str, pattern: str) -> bool:

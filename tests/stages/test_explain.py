@@ -32,6 +32,7 @@ def test_any_row_leads_back_as_well(capsys):
     )
     assert f"number      {row.estimate:g} [{row.ci_low:g}, {row.ci_high:g}] percentage points" in said
     assert f"n {row.n}, n_treated {row.n_treated}" in said
+    assert "claims      E10 (supporting)" in said
     assert "pipeline/stages/regress.py" in said and load_source("sba_loans").files[0].checksum.value in said
 
 

@@ -81,7 +81,7 @@ def test_software_has_the_versions_of_the_lock(tmp_path):
 
 def test_the_chinese_print_says_when_it_has_no_letters(written, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(evidence.figures, "wide_fonts", list)
+    monkeypatch.setattr(evidence, "has_letters", lambda: False)
     monkeypatch.setattr(evidence.paper, "path_of", lambda language, suffix: tmp_path / f"{language}.{suffix}")
     monkeypatch.setattr(evidence.paper, "to_print", lambda *given: asked.append(given[2]) or b"%PDF")
     monkeypatch.setattr(evidence.paper, "to_markdown", lambda page: page)
