@@ -175,6 +175,10 @@ class Spoken(NamedTuple):
 
     language: str
 
+    def wide(self) -> bool:
+        """Say whether it is written in characters that only some machines' fonts have."""
+        return self.language == "zh"
+
 
 def to_print(page: str, title: str, language: str) -> bytes:
     """Return the paper as PDF."""
