@@ -224,10 +224,8 @@ def looked_at(folder, dark):
     return [one | {"page": unquote(one["page"]).split("/reports/")[1]} for one in told]
 
 
-@pytest.fixture(scope="module")
-def seen(tmp_path_factory):
-    """What a browser tells of every page, in light and in dark, with the figures beside it."""
-    folder = tmp_path_factory.mktemp("pages") / "a place with spaces"
+def seen_in(folder):
+    """Return what a browser tells of every page, in light and in dark, with the figures beside it."""
     ignored = shutil.ignore_patterns("*.pdf", "*.md", "*.txt", "*.csv", "notebook.html", "notebooks")
     shutil.copytree(REPORTS, folder / "reports", ignore=ignored)
     for path in (folder / "reports").rglob("*.html"):
@@ -241,7 +239,15 @@ def seen(tmp_path_factory):
 
 @needs_pages
 @needs_browser
-def test_a_browser_shows_every_page_whole_without_errors_and_with_contrast(seen):
+def test_a_browser_shows_every_page_as_a_reader_wants_it(tmp_path):
+    """One look for all: starting the browser is what takes time."""
+    seen = seen_in(tmp_path / "a place with spaces")
+    pages_are_whole_without_errors_and_with_contrast(seen)
+    the_filter_shows_what_was_asked_for(seen)
+    the_other_language_opens_at_the_same_place(seen)
+
+
+def pages_are_whole_without_errors_and_with_contrast(seen):
     assert {one["width"] for one in seen} == set(WIDTHS) and {one["dark"] for one in seen} == {False, True}
     complaints = []
     for one in seen:
@@ -252,9 +258,7 @@ def test_a_browser_shows_every_page_whole_without_errors_and_with_contrast(seen)
     assert not complaints
 
 
-@needs_pages
-@needs_browser
-def test_the_filter_shows_what_was_asked_for(seen):
+def the_filter_shows_what_was_asked_for(seen):
     told = [one["filter"] for one in seen if one["page"].startswith("index")]
     assert len(told) == 2 * (len(WIDTHS) + 1)
     for one in told:
@@ -263,9 +267,7 @@ def test_the_filter_shows_what_was_asked_for(seen):
         assert int(one["shown"]) == len(one["causal"])
 
 
-@needs_pages
-@needs_browser
-def test_the_other_language_opens_at_the_same_place(seen):
+def the_other_language_opens_at_the_same_place(seen):
     pages = [one for one in seen if one["other"]]
     assert {Path(one["page"]).name for one in pages} == {
         Path(evidence.path_of(page, language)).name for page in evidence.PAGES for language in ("en", "zh")
