@@ -142,6 +142,49 @@ def lenders(results: Results, word: Word) -> Iterator[dict[str, Any]]:
         }
 
 
+WIDTH, HEIGHT, MARGIN = 320, 220, 46
+"""Size of a panel of the scatter, and what is kept for its axes, in the picture's own units."""
+
+
+def scatter(results: Results, word: Word) -> list[dict[str, Any]]:
+    """Return a panel for each kind of lender: its lenders as points, the line, and which of them are cases."""
+    rows = results.where(stage="cases", estimator="lender")
+    if rows.empty:
+        return []
+    table = rows.pivot_table(index=["note", "specification"], columns="factor", values="estimate").reset_index()
+    cases = results.where(stage="cases", estimator="lender_case", factor="institution_id")
+    chosen = dict(zip(cases["note"], cases["specification"], strict=True))
+    right = table["enrolled"].max()
+    panels = []
+    for kind, lenders in table.groupby("note", sort=True):
+        top = max(lenders["default"].max(), lenders["fitted"].max())
+
+        def at(enrolled: float, default: float, top: float = top) -> dict[str, str]:
+            x = MARGIN + (WIDTH - 2 * MARGIN) * enrolled / right
+            y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * default / top
+            return {"x": f"{x:.1f}", "y": f"{y:.1f}"}
+
+        ordered = lenders.sort_values(["enrolled", "specification"])
+        ends = [at(row.enrolled, row.fitted) for row in (ordered.iloc[0], ordered.iloc[-1])]
+        points = [
+            at(row.enrolled, row.default) | {"lender": row.specification, "case": chosen.get(row.specification)}
+            for row in ordered.itertuples()
+        ]
+        panels.append(
+            {
+                "kind": word("cases", "levels")[kind],
+                "points": points,
+                "line": ends,
+                "right": percent(right),
+                "top": percent(top),
+                "width": WIDTH,
+                "height": HEIGHT,
+                "margin": MARGIN,
+            }
+        )
+    return panels
+
+
 def _quarter(month: str) -> str:
     year, number = month.split("-")
     return f"{year}Q{(int(number) + 2) // 3}"

@@ -469,6 +469,7 @@ class Book:
             "study": study,
             "pairs": list(cases.pairs(found, self.word)),
             "lenders": list(cases.lenders(found, self.word)),
+            "panels": cases.scatter(found, self.word),
         }
 
     def _of_trail(self) -> dict[str, Any]:

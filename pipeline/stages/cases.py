@@ -114,8 +114,9 @@ def of_lenders(cohort: pd.DataFrame) -> Rows:
     names = list(lenders.index)
     lenders["fitted"], lenders["residual"] = fitted, residuals
     for lender in lenders.itertuples():
-        yield _fact("lender", lender.Index, "default", 100 * lender.default, unit="percent", n=lender.loans)
-        yield _fact("lender", lender.Index, "enrolled", 100 * lender.enrolled, unit="percent", n=lender.loans)
+        for column in ("default", "enrolled", "fitted"):
+            rate = 100 * getattr(lender, column)
+            yield _fact("lender", lender.Index, column, rate, unit="percent", n=lender.loans, note=lender.kind)
     for case, place in on_and_off(residuals, names).items():
         lender = lenders.iloc[place]
         yield _fact("selection", case, "candidates", len(names), unit="lenders")

@@ -83,6 +83,21 @@ def test_what_is_shown_is_what_happened(found, language):
         assert sum(int(quarter["loans"]) for quarter in item["quarters"]) == 40
 
 
+def test_the_line_is_drawn_through_its_lenders_and_the_cases_are_marked(found):
+    panels = shown.scatter(found, word_in("en"))
+    assert [panel["kind"] for panel in panels] == ["Commercial bank", "Peer-to-peer platform"]
+    points = [point for panel in panels for point in panel["points"]]
+    assert len(points) == 6 and sorted(filter(None, (point["case"] for point in points))) == sorted(shown.LENDERS)
+    for panel in panels:
+        rows = found.where(estimator="lender", factor="default")
+        mine = rows[rows["specification"].isin([point["lender"] for point in panel["points"]])]
+        # Lower default stands lower in the picture, where the vertical runs downward.
+        heights = {point["lender"]: -float(point["y"]) for point in panel["points"]}
+        order = mine.sort_values("estimate")["specification"].map(heights)
+        assert order.is_monotonic_increasing
+        assert all(0 <= float(end["y"]) <= panel["height"] for end in panel["line"])
+
+
 def test_real_clients_are_not_laid_open(tmp_path, monkeypatch):
     monkeypatch.setattr(cases.places, "results", lambda study, stage: tmp_path / f"{study}.csv")
     cases.run("berka", params.load())
