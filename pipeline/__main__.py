@@ -31,8 +31,10 @@ STAGES = {
     "effects": "estimate what the study's design allows beyond matching and regression",
     "recovery": "try every method in simulated worlds whose truth is known",
     "report": "draw the figures and write the report",
+    "cases": "choose cases by rule and write their timelines",
     "synthesis": "lay the studies' effects side by side and pool those that are alike (of all studies: no --study)",
     "evidence": "give each claim of the literature its verdict (of all studies: no --study)",
+    "notebooks": "execute the notebooks on the verdicts and on the methods (of all studies: no --study)",
     "notebook": "execute the study's notebook",
     "findings": "print the headline results and where the report is",
 }
@@ -41,7 +43,7 @@ STAGES = {
 COMMANDS = ("init-study", "explain")
 """What a reader runs by hand: no stage of the pipeline."""
 
-OF_ALL_STUDIES = ("synthesis", "evidence")
+OF_ALL_STUDIES = ("synthesis", "evidence", "notebooks")
 """Stages that run once, after those of every study."""
 
 
@@ -56,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="stages: "
         + "; ".join(f"{name}: {what}" for name, what in STAGES.items())
         + ". `python -m pipeline init-study NAME --data FILE` sets up a study of a file of your own;"
-        + " `python -m pipeline explain CLAIM` says where a verdict comes from.",
+        + " `python -m pipeline explain CLAIM` says where a verdict comes from, with --study NAME ROW any result row.",
     )
     parser.add_argument("stage", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
     parser.add_argument("--study", help="a name under studies in params.yaml")

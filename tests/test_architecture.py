@@ -121,6 +121,8 @@ def running(stage, study):
     used |= closure(start) | closure(PACKAGE / "__main__.py")
     if stage == "notebook":
         used |= closure(ROOT / "notebooks" / "sources" / f"{module_named(study)}.py")
+    if stage == "notebooks":
+        used |= set.union(*(closure(ROOT / "notebooks" / "sources" / f"{name}.py") for name in ("evidence", "methods")))
     folder = PACKAGE / "studies" / module_named(study)
     if "studies.module(" in start.read_text():
         # The study's own module is imported by name.
@@ -183,7 +185,7 @@ def sections_read(path):
 
 
 @pytest.mark.parametrize(
-    "stage", [name for name in STAGES if name not in ("report", "notebook", "synthesis", "evidence")]
+    "stage", [name for name in STAGES if name not in ("report", "notebook", "synthesis", "evidence", "notebooks")]
 )
 def test_a_stage_declares_the_parameters_it_reads(stage):
     declared = STAGES[stage]["params"]

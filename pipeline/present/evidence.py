@@ -14,8 +14,9 @@ from pipeline.core import places
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
 from pipeline.core.results import Results
+from pipeline.present import cases
 from pipeline.present.numerals import MISSING, fixed, p_value, percent, whole
-from pipeline.present.report import TEMPLATES
+from pipeline.present.report import TEMPLATES, lower_first
 from pipeline.present.trail import Trail
 from pipeline.present.words import FOLDER as WORDS
 from pipeline.sources.claims import Claim
@@ -28,7 +29,7 @@ INDEX = Path("reports/index.html")
 STYLE = Path("reports/evidence/style.css")
 """How all pages look."""
 
-PAGES = ("index", "claims", "advice", "methods", "data")
+PAGES = ("index", "claims", "advice", "cases", "methods", "data", "trail")
 
 OVERALL = "overall"
 """The study of the rows that put all studies together."""
@@ -38,6 +39,9 @@ BY_DESIGN = ("randomised", "quasi_experimental", "simulated")
 
 OF_EFFECTS = ("causal", "mechanism", "moderation", "policy")
 """Kinds of claim that speak of an effect."""
+
+ASKED = ("linear_probability", "logit", "matching_on_grade_and_loan_type")
+"""Methods that the documents ask for."""
 
 FIGURES: dict[str, dict[str, str]] = {
     "": {
@@ -81,14 +85,16 @@ class Book:
         supporting: Mapping[tuple[str, str], list[Any]],
         found: Mapping[str, Results],
         params: Params,
+        contents: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
     ) -> None:
         """Take what the pages say.
 
         `verdicts` is the frame that the stage evidence writes, `supporting` the rows beside the deciding one by claim
-        and study, `found` each study's results.
+        and study, `found` each study's results, `contents` the figures and tables of each study's report.
         """
         self._language, self._words = language, words_of(language)
         self._claims, self._supporting, self._found, self._params = claims, supporting, found, params
+        self._contents = contents or {}
         self._rows = {(row.claim, row.study): row for row in verdicts.itertuples()}
         self._studies = params.synthesis.studies
         self._simulated = [name for name in self._studies if params.study(name).simulated]
@@ -115,6 +121,8 @@ class Book:
             language=self._language,
             root="" if name == "index" else "../",
             link=lambda to: self._link(name, to, self._language),
+            report=self._report,
+            picture=self._picture,
             other=self._link(name, name, "en" if self._language == "zh" else "zh"),
             word=self.word,
             text=self.text,
@@ -140,6 +148,7 @@ class Book:
     def _fill(self, template: str, **more: Any) -> str:
         context = {"v": lambda claim, study: self._rows[claim, study], "size": self.size, "magnitude": self.magnitude}
         context |= {"verdict": lambda name: self.word("verdicts", name), "counts": self._counts()}
+        context["contradicted"] = self._contradicted()
         return " ".join(self._filled.from_string(template).render(**context, **more).split())
 
     @staticmethod
@@ -148,6 +157,16 @@ class Book:
         if here == "index":
             return target.relative_to(INDEX.parent).as_posix()
         return f"../{target.name}" if to == "index" else target.name
+
+    def _report(self, study: str) -> str:
+        """Return the file of a study's report in this language, or the one there is."""
+        name = f"report.{self._language}.html"
+        return f"{study}/{name}" if (places.reports(study) / name).exists() else f"{study}/report.html"
+
+    def _picture(self, study: str, name: str) -> str:
+        """Return the file of a figure with letters of this language, or the one there is."""
+        own = f"figures_{self._language}/{name}.svg"
+        return f"{study}/{own}" if (places.reports(study) / own).exists() else f"{study}/figures/{name}.svg"
 
     # What numbers look like.
 
@@ -184,6 +203,12 @@ class Book:
         counts["depends"] = sum(verdict in ("depends", "no_sign") for _, verdict in told)
         counts["required"] = sum(kind == "method" for kind, _ in told)
         return counts | {"claims": len(told) - counts["required"]}
+
+    def _contradicted(self) -> str:
+        """Return the factors of which some real lender contradicts a claim and none supports it."""
+        found = dict.fromkeys(c.factor for c in self._claims if self._rows[c.id, OVERALL].verdict == "contradicted")
+        names = self.word("advice", "factors")
+        return self.word("formats", "and").join(lower_first(names[factor]["name"]) for factor in found)
 
     def _label(self, claim: Claim, verdict: str, strengths: Sequence[str]) -> str:
         """Return a verdict's label: what is no effect by design is called an association."""
@@ -237,7 +262,6 @@ class Book:
                 }
                 for item in self._supporting.get((claim.id, row.study), [])
             ]
-            names = ("stage", "estimator", "specification", "factor", "outcome", "estimand")
             seen.append(
                 self._cell(claim, row.study)
                 | {
@@ -248,12 +272,27 @@ class Book:
                     "n": None if _missing(row.n) else whole(row.n),
                     "measured": self._measured(row.study, row.factor),
                     "stage": row.stage,
-                    "row": " / ".join(filter(None, (getattr(row, name) for name in names))),
-                    "figure": figure_of(row),
+                    "row": self._path(row),
+                    "figure": self._figure(row),
                     "further": further,
                 }
             )
         return seen
+
+    def _figure(self, row: Any) -> dict[str, str] | None:
+        """Return where the figure stands that shows a row: in the report if its contents are known."""
+        shown = self._contents.get(row.study, ())
+        name = figure_of(row)
+        file = f"figures/{name}.svg"
+        if name is None:
+            # A chapter's first figure shows what its stage found.
+            file = next((item["file"] for item in shown if item["file"] and item["stage"] == row.stage), None)
+            if file is None:
+                return None
+        for item in shown:
+            if item["file"] == file:
+                return {"link": f"{self._report(row.study)}#figure-{item['number']}", "number": f" {item['number']}"}
+        return {"link": f"{row.study}/{file}", "number": ""}
 
     def _least(self, row: Any) -> str | None:
         return None if _missing(row.smallest_detectable) else self._amount(row.unit, row.smallest_detectable)
@@ -277,6 +316,7 @@ class Book:
         ]
         return {
             "rows": rows,
+            "designs": {name: self._params.study(name).design for name in self._studies},
             "documents": sorted({claim.document for claim in self._claims}),
             "kinds": list(dict.fromkeys(claim.kind for claim in self._claims)),
             "verdicts": [v for v in self.word("signs") if any(row["overall"]["verdict"] == v for row in rows)],
@@ -292,6 +332,7 @@ class Book:
                 "needs": getattr(claim, f"needs_{self._language}"),
                 "overall": self._overall(claim),
                 "seen": self._seen(claim),
+                "remark": self.word("remarks").get(claim.id),
             }
             documents.setdefault(claim.document, {}).setdefault(claim.section, []).append(shown_claim)
         return {"by_document": documents, "made": self._made()} | self._levels()
@@ -344,18 +385,23 @@ class Book:
         }
 
     def _conclusions(self, claims: Sequence[Claim]) -> list[str]:
-        lenders: dict[str, list[str]] = {}
+        lenders: dict[str, dict[str, str]] = {}
         for claim in claims:
             for row in self._told(claim, self._real):
                 kind = row.verdict
                 if kind == "supported":
                     kind = "effect" if row.strength in ("randomised", "quasi_experimental") else "association"
-                lenders.setdefault(kind, []).append(row.study)
+                # An effect is one of what was drawn there, so the sentence names it.
+                named = self.word("inside", row.study)
+                if kind == "effect":
+                    measured = self._measured(row.study, row.factor)
+                    named = self.text("advice", "drawn", lender=named, measured=measured)
+                lenders.setdefault(kind, {}).setdefault(row.study, named)
         said = []
         for kind in ("effect", "association", "contradicted", "inconclusive"):
             if kind in lenders:
-                names = [name for name in self._real if name in lenders[kind]]
-                listed = self.word("formats", "and").join(self.word("studies", name) for name in names)
+                named = [lenders[kind][name] for name in self._real if name in lenders[kind]]
+                listed = self.word("formats", "and").join(named)
                 said.append(self.text("advice", "conclude", kind, lenders=listed))
         overall = [self._rows[claim.id, OVERALL].verdict for claim in claims]
         for kind, verdict in (("simulated", "simulated_only"), ("silent", "not_testable")):
@@ -391,7 +437,22 @@ class Book:
                     "alarm": percent(100 * at("null", "rejection")) if no_effect else MISSING,
                 }
             )
-        return {"methods": methods, "worlds": whole(worlds), "study": study} | self._levels()
+        order = list(self.word("methods", "verdicts"))
+        methods.sort(key=lambda row: (order.index(row["expected"]), row["estimator"]))
+        return {
+            "methods": methods,
+            "worlds": whole(worlds),
+            "study": study,
+            "told": {
+                "all": len(methods),
+                "recover": sum(row["expected"] == "recovers" and row["as_expected"] for row in methods),
+                "fail": sum(row["expected"] in ("fails", "must_fail", "overstated") for row in methods),
+                "asked": all(
+                    row["expected"] == "fails" and row["as_expected"] for row in methods if row["estimator"] in ASKED
+                ),
+                "otherwise": sum(not row["as_expected"] for row in methods),
+            },
+        } | self._levels()
 
     def _of_data(self) -> dict[str, Any]:
         used: dict[str, list[str]] = {}
@@ -399,6 +460,49 @@ class Book:
             for name in self._params.study(study).sources:
                 used.setdefault(name, []).append(study)
         return {"records": [{"record": load_source(name), "studies": by} for name, by in used.items()]}
+
+    def _of_cases(self) -> dict[str, Any]:
+        """Return the cases of the first simulated study; none where its stage has not run."""
+        study = self._simulated[0]
+        found = self._found[study]
+        return {
+            "study": study,
+            "pairs": list(cases.pairs(found, self.word)),
+            "lenders": list(cases.lenders(found, self.word)),
+            "panels": cases.scatter(found, self.word),
+        }
+
+    def _of_trail(self) -> dict[str, Any]:
+        """Return each study's figures and tables with the program that made them."""
+        listed = []
+        for study in self._studies:
+            trail = Trail(study)
+            shown = [
+                {
+                    "kind": item["kind"],
+                    "number": item["number"],
+                    "file": item["file"],
+                    "stage": item["stage"],
+                    "caption": item["caption"],
+                    "parameters": trail.sentence(item["stage"]),
+                    "rows": self._found[study].where(stage=item["stage"]).shape[0],
+                }
+                for item in self._contents.get(study, ())
+            ]
+            listed.append({"study": study, "shown": shown})
+        return {"listed": listed, "example": self._example()}
+
+    def _example(self) -> dict[str, str]:
+        """Return a row of the map's first decided claim of a real lender, to show how the command names one."""
+        for row in self._rows.values():
+            if row.study in self._real and row.verdict not in ("not_testable", "met", "not_met"):
+                return {"claim": row.claim, "study": row.study, "row": self._path(row)}
+        return {"claim": self._claims[0].id, "study": self._studies[0], "row": ""}
+
+    @staticmethod
+    def _path(row: Any) -> str:
+        names = ("stage", "estimator", "specification", "factor", "outcome", "estimand")
+        return " / ".join(filter(None, (getattr(row, name) for name in names)))
 
 
 def _association(claim: Claim, verdict: str, strengths: Sequence[str]) -> bool:
@@ -424,7 +528,7 @@ def figure_of(row: Any) -> str | None:
 
 def _decimals(value: float) -> int:
     size = abs(value)
-    return 0 if size >= 1000 or (size >= 100 and size == round(size)) else 1 if size >= 10 else 2 if size >= 0.1 else 3
+    return 0 if size >= 1000 or (size >= 10 and size == round(size)) else 1 if size >= 10 else 2 if size >= 0.1 else 3
 
 
 def _missing(value: Any) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import jinja2
 
-from pipeline.core.params import BLOCKS, CONSTRUCTS, Params, Study
+from pipeline.core.params import BLOCKS, CONSTRUCTS, Params, Study, read
 from pipeline.core.results import Results
 from pipeline.core.scope import FEWEST, LeftOut, Scope, reduced
 from pipeline.present import tables
@@ -201,6 +201,11 @@ class Page:
         )
         return re.sub(r"\n{3,}", "\n\n", page)
 
+    @cached_property
+    def contents(self) -> list[dict[str, Any]]:
+        """Every figure and table of the page as rendered: what it is, its number, file, stage and caption."""
+        return []
+
     @property
     def results(self) -> Results:
         """The rows that the page speaks of."""
@@ -359,13 +364,23 @@ class Page:
             source=source,
             parameters=f"`{self._trail.sentence(stage)}`",
         )
+        file = re.search(r"\]\(([\w-]+/[\w-]+\.svg)\)$", body)
+        self.contents.append(
+            {
+                "kind": kind,
+                "number": self._numbers[kind],
+                "file": file[1] if file else "",
+                "stage": stage,
+                "caption": re.sub(r"[*`]", "", caption),
+            }
+        )
         parts = [body, title] if kind == "figure" else [title, body]
         if self._flavour == "markdown":
             return "\n\n".join([*parts, f"<sub>{made}</sub>"])
         # Figures stay on one page with their caption; tables may run over several.
         breakable = "" if kind == "table" else ' typst:breakable="false"'
         inner = "\n\n".join([*parts, f'::: {{.made typst:text:size="7pt"}}\n{made}\n:::'])
-        return f":::: {{.{kind}{breakable}}}\n{inner}\n::::"
+        return f":::: {{#{kind}-{self._numbers[kind]} .{kind}{breakable}}}\n{inner}\n::::"
 
     @property
     def _has_balance(self) -> bool:
@@ -547,15 +562,28 @@ PRINT_FONTS = (
 )
 """Fonts with Chinese characters for the PDF, the preferred ones first; typst takes the first that a machine has."""
 
+CONTENTS = ("kind", "number", "file", "stage", "caption")
+"""Columns of the list of a page's figures and tables."""
+
 PANDOC = "markdown-implicit_figures-smart-tex_math_dollars"
+
+
+HOMES = {"zh": "../index.zh.html"}
+"""Where a report leads back to, in languages other than that of ``index.html``."""
+
+
+def home(language: str) -> str:
+    """Return what the pages of the evidence, to which each report leads back, are called."""
+    return read(TEMPLATES.parent / "words" / language / "evidence.yaml")["site"]
 
 
 def to_html(
     page: str, form: str, title: str, words: Words, resources: Path, other: tuple[str, Words] | None = None
 ) -> str:
-    """Turn a page (`form` is pandoc's name for what it is written in) into one HTML file with everything in it.
+    """Turn a page (`form` is pandoc's name for what it is written in) into an HTML file in the folder `resources`.
 
-    Images are read from the folder `resources`. `other` is the same page in another language, with its words.
+    Its style stands inside. A notebook's pictures do, too; a report's are linked, as they stand beside it, which keeps
+    the page small and each figure a file of its own. `other` is the same page in another language, with its words.
     """
     import pypandoc
 
@@ -565,7 +593,9 @@ def to_html(
         format=form,
         extra_args=[
             "--standalone",
-            "--embed-resources",
+            f"--variable=home:{HOMES.get(words.language, '../index.html')}",
+            f"--variable=home-title:{home(words.language)}",
+            *(["--embed-resources"] if form == "ipynb" else [f"--lua-filter={TEMPLATES / 'figures.lua'}"]),
             "--toc",
             "--toc-depth=2",
             "--wrap=none",
@@ -593,8 +623,11 @@ def _switch(other: tuple[str, Words] | None) -> dict[str, str]:
     return {"other": page, "other-lang": TAGS[words.language], "other-title": words.text("language")}
 
 
-def to_pdf(page: str, title: str, words: Words, resources: Path) -> bytes:
-    """Turn the report (pandoc flavour) into PDF through typst, with typst's own fonts and no date in the file."""
+def to_pdf(page: str, title: str, words: Words, resources: Path, more: Sequence[str] = ()) -> bytes:
+    """Turn the report (pandoc flavour) into PDF through typst, with typst's own fonts and no date in the file.
+
+    `more` are further arguments of pandoc, such as those that resolve citations.
+    """
     import pypandoc
     import typst
 
@@ -611,6 +644,7 @@ def to_pdf(page: str, title: str, words: Words, resources: Path) -> bytes:
             f"--metadata=lang:{TAGS[words.language]}",
             f"--variable=text-lang:{words.language}",
             *(f"--variable=wide-font:{name}" for name in (PRINT_FONTS if WIDE.search(page) else ())),
+            *more,
         ],
     )
     # Typst reads images beside its source.

@@ -169,7 +169,7 @@ class SynthesisPage:
             return "\n\n".join([*parts, f"<sub>{made}</sub>"])
         breakable = "" if kind == "table" else ' typst:breakable="false"'
         inner = "\n\n".join([*parts, f'::: {{.made typst:text:size="7pt"}}\n{made}\n:::'])
-        return f":::: {{.{kind}{breakable}}}\n{inner}\n::::"
+        return f":::: {{#{kind}-{self._numbers[kind]} .{kind}{breakable}}}\n{inner}\n::::"
 
 
 def ordered(rows: Any, params: Params) -> list[Any]:

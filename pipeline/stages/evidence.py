@@ -12,6 +12,8 @@ from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
 from pipeline.core.results import Results, cleared, rounded
 from pipeline.present import evidence as pages
+from pipeline.present import paper
+from pipeline.present.words import WIDE
 from pipeline.sources.claims import ROWS, Claim, Selector, load_claims, load_selectors
 from pipeline.stats import verdicts
 from pipeline.stats.verdicts import Found, Judged
@@ -23,6 +25,10 @@ OVERALL = "overall"
 """What stands for a study in the rows that put all studies together."""
 
 LANGUAGES = ("en", "zh")
+
+NO_FONT = (
+    "no font here has Chinese characters, so there is no Chinese PDF: install one, such as Noto Sans CJK, and run again"
+)
 
 COLUMNS = (
     "claim",
@@ -65,10 +71,29 @@ def run(study: None, params: Params) -> str:
     table = verdicts_table(claims, selectors, found, simulated, params.inference.level)
     store.write_csv(places.results(FOLDER, "verdicts"), table)
     supporting = supporting_rows(selectors, found, table)
+    shown = {name: contents(name) for name in names}
     for language in LANGUAGES:
-        for path, text in pages.Book(language, claims, table, supporting, found, params).pages().items():
+        for path, text in pages.Book(language, claims, table, supporting, found, params, shown).pages().items():
             store.write_text(path, text)
-    return f"{pages.INDEX}"
+    for language in LANGUAGES:
+        write_paper(paper.Paper(language, claims, table, supporting, found, params, shown), language)
+    unread = "" if has_letters() else f" ({NO_FONT})"
+    return f"{pages.INDEX}{unread}"
+
+
+def has_letters() -> bool:
+    """Say whether a font of this machine has Chinese characters."""
+    from pipeline.present.figures import wide_fonts
+
+    return bool(wide_fonts())
+
+
+def write_paper(written: paper.Paper, language: str) -> None:
+    """Write the paper as Markdown, and as PDF where the machine has the letters."""
+    store.write_text(paper.path_of(language, "md"), paper.to_markdown(written.render("../")))
+    page = written.render("")
+    if WIDE.search(page) is None or has_letters():
+        store.write_bytes(paper.path_of(language, "pdf"), paper.to_print(page, written.paper("title"), language))
 
 
 def read(study: str) -> Results:
@@ -78,6 +103,14 @@ def read(study: str) -> Results:
     if not files:
         raise StudyError(f"{folder} holds no results: run the study first (make reproduce STUDY={study}).")
     return results.read(*files)
+
+
+def contents(study: str) -> list[dict[str, str]]:
+    """Return the figures and tables of a study's report, in its order; none where it is not written yet."""
+    file = places.reports(study) / "contents.csv"
+    if not file.exists():
+        return []
+    return pd.read_csv(file, dtype=str, keep_default_na=False).to_dict(orient="records")
 
 
 def check(selector: Selector, studies: list[str], simulated: set[str], params: Params) -> None:

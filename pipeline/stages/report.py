@@ -5,12 +5,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from pipeline.core import places, results, store
 from pipeline.core.params import Params
 from pipeline.core.scope import Scope
 from pipeline.present import figures
 from pipeline.present.chapters import chapters
 from pipeline.present.report import (
+    CONTENTS,
     PANDOC,
     Page,
     correlation_kinds,
@@ -49,6 +52,7 @@ def run(study: str, params: Params) -> str:
     for_code_host = Page(rows, params, study, words, trail, sources, "markdown")
     store.write_text(folder / "report.md", for_code_host.render())
     store.write_text(folder / "findings.txt", for_code_host.findings())
+    store.write_csv(folder / "contents.csv", pd.DataFrame(for_code_host.contents, columns=list(CONTENTS)))
     page = Page(rows, params, study, words, trail, sources, "pandoc").render()
     other, pictures = f"report.{twin}.html", f"figures_{twin}"
     beside = (other, second) if second else None

@@ -3,6 +3,7 @@ import re
 import pytest
 
 from pipeline.__main__ import main
+from pipeline.core import places, results
 from pipeline.sources.records import load_source
 
 
@@ -23,9 +24,36 @@ def test_simulated_lenders_lead_back_to_the_seed(capsys):
     assert "simulated from seed" in capsys.readouterr().out
 
 
+def test_any_row_leads_back_as_well(capsys):
+    assert main(["explain", "--study", "sba", "regress / linear_probability / M5 / treated"]) == 0
+    said = capsys.readouterr().out
+    row = results.read(places.results("sba", "regress")).one(
+        estimator="linear_probability", specification="M5", factor="treated", estimand="risk_difference"
+    )
+    assert f"number      {row.estimate:g} [{row.ci_low:g}, {row.ci_high:g}] percentage points" in said
+    assert f"n {row.n}, n_treated {row.n_treated}" in said
+    assert "claims      E10 (supporting)" in said
+    assert "pipeline/stages/regress.py" in said and load_source("sba_loans").files[0].checksum.value in said
+
+
+def test_a_star_and_parts_left_out_name_several_rows(capsys):
+    assert main(["explain", "--study", "karlan_zinman", "regress/*/M1/treated"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("karlan_zinman: regress / ") > 1 and "/ M2 /" not in said
+    assert main(["explain", "--study", "karlan_zinman", "describe"]) == 0
+    assert "rows more" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["X1"], "there is no claim X1"), (["E009"], "did you mean E09"), (["E09", "--study", "nope"], "no study 'nope'")],
+    [
+        (["regress/logit"], "name it with --study"),
+        (["--study", "sba", "regress/logit/M5/treatd"], "the most similar is: regress / logit / M5 / treated"),
+        (["--study", "sba", "regres/logit"], "has no rows of stage regres; it has correlate"),
+        (["X1"], "there is no claim X1"),
+        (["E009"], "did you mean E09"),
+        (["E09", "--study", "nope"], "no study 'nope'"),
+    ],
 )
 def test_what_is_not_there_is_one_sentence(capsys, arguments, message):
     assert main(["explain", *arguments]) == 1

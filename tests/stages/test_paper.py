@@ -1,0 +1,101 @@
+import re
+
+import pytest
+
+from pipeline.core import params
+from pipeline.present import evidence as pages
+from pipeline.present import paper
+from pipeline.present.words import FOLDER
+from pipeline.sources.claims import load_claims, load_selectors
+from pipeline.stages import evidence
+
+LANGUAGES = evidence.LANGUAGES
+WORDS = {language: (FOLDER / language / "paper.yaml").read_text(encoding="utf-8") for language in LANGUAGES}
+ENTRIES = re.findall(r"^@\w+\{([^,]+),", paper.BIBLIOGRAPHY.read_text(encoding="utf-8"), flags=re.M)
+
+
+@pytest.fixture(scope="module")
+def written():
+    known, claims = params.load(), load_claims()
+    selectors = load_selectors(claims)
+    found = {name: evidence.read(name) for name in known.synthesis.studies}
+    frame = evidence.verdicts_table(claims, selectors, found, {"reference"}, known.inference.level)
+    more = evidence.supporting_rows(selectors, found, frame)
+    return {name: paper.Paper(name, claims, frame, more, found, known).render("../") for name in LANGUAGES}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_everything_cited_is_listed_and_everything_listed_is_cited(language):
+    cited = re.findall(r"@([a-z-]+)", WORDS[language])
+    assert set(cited) == set(ENTRIES) and len(ENTRIES) == len(set(ENTRIES))
+
+
+def test_both_languages_have_the_same_words_and_ask_for_the_same_numbers():
+    def shape(value):
+        if isinstance(value, dict):
+            return {name: shape(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [shape(inner) for inner in value]
+        return sorted(re.findall(r"\{\{ *(.*?) *\}\}", value)), sorted(re.findall(r"@([a-z-]+)", value))
+
+    english, chinese = (shape(params.read(FOLDER / language / "paper.yaml")) for language in LANGUAGES)
+    assert english == chinese
+
+
+def test_tables_and_figures_are_numbered_in_order_and_hold_something(written):
+    for language, text in written.items():
+        for kind in ("table", "figure"):
+            word = params.read(FOLDER / language / "paper.yaml")[kind]
+            numbers = re.findall(rf"\*\*{word} (\d+)\.\*\*", text)
+            assert numbers == [str(place) for place in range(1, len(numbers) + 1)] and len(numbers) >= 2
+        assert not re.search(r"\bnan\b|<NA>|\bNone\b(?! of)|\{\{|\{%", text)
+        for file in re.findall(r"\]\(\.\./([a-z_/]+\.svg)\)", text):
+            assert (pages.INDEX.parent / file).exists(), file
+
+
+def test_the_table_of_decided_claims_holds_every_number_of_a_real_lender(written):
+    claims = [item for item in load_claims() if item.kind != "method"]
+    selectors = load_selectors(load_claims())
+    real = {(x.claim, x.study) for x in selectors if x.design != "simulated"} & {
+        (claim.id, study) for claim in claims for study in params.load().synthesis.studies
+    }
+    table = written["en"].split("**Table 4.**")[1].split("![")[0]
+    lines = [line for line in table.splitlines() if re.match(r"\| [A-Z]\d\d", line)]
+    assert len(lines) == len(real)
+
+
+def test_citations_are_resolved_and_references_stand_at_the_end(written):
+    text = paper.to_markdown(written["en"])
+    assert "[@" not in text and "???" not in text
+    end = text.split("## References")[1]
+    assert end.count("Karlan") >= 2 and "Austin, Peter C. 2011" in end
+
+
+def test_software_has_the_versions_of_the_lock(tmp_path):
+    listed = dict(paper.software())
+    assert {"DVC", "pandas", "statsmodels", "Jinja2", "pypandoc-binary"} <= set(listed)
+    lock = tmp_path / "lock"
+    lock.write_text("pandas==9.9.9\nscikit-learn==1.0\n")
+    assert dict(paper.software(lock)) == {"pandas": "9.9.9", "scikit-learn": "1.0"}
+
+
+def test_the_chinese_print_says_when_it_has_no_letters(written, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(evidence, "has_letters", lambda: False)
+    monkeypatch.setattr(evidence.paper, "path_of", lambda language, suffix: tmp_path / f"{language}.{suffix}")
+    monkeypatch.setattr(evidence.paper, "to_print", lambda *given: asked.append(given[2]) or b"%PDF")
+    monkeypatch.setattr(evidence.paper, "to_markdown", lambda page: page)
+
+    class Written:
+        def __init__(self, language):
+            self.language = language
+
+        def render(self, way):
+            return written[self.language]
+
+        def paper(self, key):
+            return key
+
+    for language in LANGUAGES:
+        evidence.write_paper(Written(language), language)
+    assert asked == ["en"] and (tmp_path / "zh.md").exists() and not (tmp_path / "zh.pdf").exists()

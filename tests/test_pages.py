@@ -1,0 +1,288 @@
+"""The pages that people read: links lead somewhere, nothing comes from elsewhere, a browser shows them whole."""
+
+import functools
+import json
+import posixpath
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from pipeline.present import evidence
+
+ROOT = Path(__file__).parents[1]
+REPORTS = ROOT / "reports"
+PAGES = sorted(REPORTS.rglob("*.html"))
+LARGEST = 1_000_000
+"""Bytes of a page."""
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
+needs_pages = pytest.mark.skipif(
+    not (ROOT / evidence.INDEX).exists(), reason="the pages are not written yet: python -m pipeline evidence"
+)
+
+
+class Reader(HTMLParser):
+    """What a page links to, what it loads, its anchors, and pictures without a text."""
+
+    def __init__(self):
+        super().__init__()
+        self.ids, self.links, self.loads, self.silent = set(), [], [], []
+        self.language = None
+
+    def handle_starttag(self, tag, attrs):
+        named = dict(attrs)
+        if tag == "html":
+            self.language = named.get("lang")
+        self.ids |= {named[name] for name in ("id", "name") if named.get(name)}
+        if tag == "a" and named.get("href"):
+            self.links.append(named["href"])
+        if tag == "link" and named.get("href"):
+            self.loads.append(named["href"])
+        if tag in ("script", "img", "iframe", "source") and named.get("src"):
+            self.loads.append(named["src"])
+        if tag == "img" and not named.get("alt", "").strip():
+            self.silent.append(named.get("src", "")[:60])
+
+
+@functools.cache
+def read(path):
+    reader = Reader()
+    reader.feed(path.read_text(encoding="utf-8"))
+    return reader
+
+
+def is_notebook(path):
+    return path.name == "notebook.html" or path.parent.name == "notebooks"
+
+
+def name(path):
+    return path.relative_to(REPORTS).as_posix()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_every_link_and_anchor_leads_somewhere(path):
+    page = read(path)
+    for link in page.links + page.loads:
+        if re.match(r"(https://|data:)", link):
+            continue
+        assert not re.match(r"[a-z]+:|/", link), f"{link} does not work from another place"
+        file, _, anchor = unquote(link).partition("#")
+        target = Path(posixpath.normpath((path.parent / file).as_posix())) if file else path
+        assert target.exists(), link
+        if anchor and target.suffix == ".html":
+            assert anchor in read(target).ids, link
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_a_page_is_small_named_and_needs_nothing_from_elsewhere(path):
+    text, page = path.read_text(encoding="utf-8"), read(path)
+    assert path.stat().st_size < LARGEST
+    assert not [link for link in page.loads if link.startswith(("http:", "https:", "//"))]
+    assert not re.search(r"@import|url\(['\"]?(https?:)?//", text)
+    assert page.language and re.search(r"<title>[^<]+</title>", text)
+    if not is_notebook(path):
+        # A notebook's pictures are described by the sentence beside them.
+        assert not page.silent, page.silent
+        for place in (found.start() for found in re.finditer("<img ", text)):
+            after = text[place:]
+            assert "<figcaption>" in after[: after.index("</figure>")] and "<figure" in text[:place]
+
+
+def luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_the_contrast_of_black_and_white_is_that_of_the_standard():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.478, abs=1e-3)
+
+
+def test_colours_of_the_reports_have_enough_contrast():
+    style = (evidence.TEMPLATES / "report.html").read_text(encoding="utf-8")
+    blocks = re.findall(r":root \{(.*?)\}", style, flags=re.S)
+    assert len(blocks) == 2
+    for block in blocks:
+        colour = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block))
+        for front in ("text", "quiet", "link"):
+            assert contrast(colour[front], colour["back"]) >= 4.5, front
+
+
+WATCH = """
+<script>
+// Added to a copy by the test: tells the page around it what a reader would meet.
+const wrong = [];
+const note = event => wrong.push(event.message || `not loaded: ${event.target.src || event.target.href}`);
+addEventListener("error", note, true);
+</script>
+"""
+
+TELL = r"""
+<script>
+function bright(text) {
+  const parts = text.match(/[\d.]+/g).map(Number);
+  const linear = parts.slice(0, 3).map(x => x / 255).map(x => x <= .04045 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4);
+  return [.2126 * linear[0] + .7152 * linear[1] + .0722 * linear[2], parts.length > 3 ? parts[3] : 1];
+}
+function faint() {
+  const found = new Set();
+  for (const box of document.body.querySelectorAll("*")) {
+    const own = [...box.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+    const style = getComputedStyle(box);
+    if (!own || !box.getClientRects().length || ["SCRIPT", "STYLE", "OPTION", "SELECT"].includes(box.tagName)) continue;
+    let behind = box, back = null;
+    for (; behind; behind = behind.parentElement) {
+      const over = getComputedStyle(behind);
+      if (over.backgroundImage !== "none") { back = null; break; }
+      const [light, solid] = bright(over.backgroundColor);
+      if (solid === 1) { back = light; break; }
+    }
+    if (back === null) continue;
+    const front = bright(style.color)[0];
+    const ratio = (Math.max(front, back) + .05) / (Math.min(front, back) + .05);
+    if (ratio < 4.5) found.add(`${box.tagName}.${box.className} ${ratio.toFixed(2)}`);
+  }
+  return [...found].slice(0, 5);
+}
+function filtered() {
+  const form = document.getElementById("filter");
+  if (!form) return null;
+  const told = {hidden: form.hidden};
+  const choose = (name, value) => {
+    form.querySelector(`[name=${name}]`).value = value;
+    form.dispatchEvent(new Event("change", {bubbles: true}));
+  };
+  const seen = () => [...document.querySelectorAll("#claims tr[data-kind]")].filter(row => row.getClientRects().length);
+  told.all = seen().length;
+  choose("kind", "causal");
+  told.causal = seen().map(row => row.dataset.kind);
+  told.shown = document.getElementById("shown").value;
+  choose("document", "E");
+  told.both = seen().map(row => row.dataset.document + row.dataset.kind);
+  choose("kind", ""); choose("document", "");
+  told.again = seen().length;
+  return told;
+}
+function switched() {
+  const other = document.getElementById("switch");
+  if (!other) return null;
+  location.hash = "#content";
+  return new Promise(done => setTimeout(() => done(other.href.split("/").pop()), 50));
+}
+addEventListener("load", async () => {
+  const told = {
+    page: location.pathname, width: innerWidth, needs: document.documentElement.scrollWidth, faint: faint(),
+    dark: matchMedia("(prefers-color-scheme: dark)").matches, filter: filtered(), other: await switched(), wrong,
+  };
+  parent.postMessage(JSON.stringify(told), "*");
+});
+</script>
+"""
+
+AROUND = """<!DOCTYPE html><meta charset="utf-8"><title>test</title><ol id="told"></ol>
+<script>
+addEventListener("message", event => {
+  const line = document.createElement("li");
+  line.textContent = event.data;
+  document.getElementById("told").append(line);
+});
+</script>
+"""
+
+WIDTHS = (320, 390, 1280)
+
+
+def looked_at(folder, dark):
+    """Show all pages in frames, in one browser, and return what each frame tells."""
+    paths = [path for path in PAGES if not is_notebook(path)]
+    frames = [
+        f'<iframe src="reports/{name(path)}" style="width: {width}px; height: 900px; border: 0"></iframe>'
+        for path in paths
+        for width in (WIDTHS[1:2] if dark else WIDTHS)
+    ]
+    page = folder / "around.html"
+    page.write_text(AROUND + "\n".join(frames), encoding="utf-8")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1400,1000", "--dump-dom"]
+    command += ["--virtual-time-budget=60000", f"--user-data-dir={folder / 'profile'}", "--disable-extensions"]
+    command += [f"--blink-settings=preferredColorScheme={0 if dark else 1}", page.as_uri()]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
+    lines = re.findall(r"<li>(.*?)</li>", said, flags=re.S)
+    told = [json.loads(line.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")) for line in lines]
+    assert len(told) == len(frames)
+    return [one | {"page": unquote(one["page"]).split("/reports/")[1]} for one in told]
+
+
+def seen_in(folder):
+    """Return what a browser tells of every page, in light and in dark, with the figures beside it."""
+    ignored = shutil.ignore_patterns("*.pdf", "*.md", "*.txt", "*.csv", "notebook.html", "notebooks")
+    shutil.copytree(REPORTS, folder / "reports", ignore=ignored)
+    for path in (folder / "reports").rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert "</head>" in text and "</body>" in text
+        path.write_text(
+            text.replace("<head>", f"<head>{WATCH}", 1).replace("</body>", f"{TELL}</body>"), encoding="utf-8"
+        )
+    return [one for dark in (False, True) for one in looked_at(folder, dark)]
+
+
+@needs_pages
+@needs_browser
+def test_a_browser_shows_every_page_as_a_reader_wants_it(tmp_path):
+    """One look for all: starting the browser is what takes time."""
+    seen = seen_in(tmp_path / "a place with spaces")
+    pages_are_whole_without_errors_and_with_contrast(seen)
+    the_filter_shows_what_was_asked_for(seen)
+    the_other_language_opens_at_the_same_place(seen)
+
+
+def pages_are_whole_without_errors_and_with_contrast(seen):
+    assert {one["width"] for one in seen} == set(WIDTHS) and {one["dark"] for one in seen} == {False, True}
+    complaints = []
+    for one in seen:
+        where = f"{one['page']} at {one['width']} pixels{' in dark' if one['dark'] else ''}"
+        if one["needs"] > one["width"]:
+            complaints.append(f"{where} scrolls sideways: {one['needs']}")
+        complaints += [f"{where}: {what}" for what in [*one["wrong"], *one["faint"]]]
+    assert not complaints
+
+
+def the_filter_shows_what_was_asked_for(seen):
+    told = [one["filter"] for one in seen if one["page"].startswith("index")]
+    assert len(told) == 2 * (len(WIDTHS) + 1)
+    for one in told:
+        assert one["hidden"] is False and one["all"] == one["again"] > len(one["causal"]) > len(one["both"]) > 0
+        assert set(one["causal"]) == {"causal"} and set(one["both"]) == {"Ecausal"}
+        assert int(one["shown"]) == len(one["causal"])
+
+
+def the_other_language_opens_at_the_same_place(seen):
+    pages = [one for one in seen if one["other"]]
+    assert {Path(one["page"]).name for one in pages} == {
+        Path(evidence.path_of(page, language)).name for page in evidence.PAGES for language in ("en", "zh")
+    }
+    for one in pages:
+        here = Path(one["page"]).name
+        twin = here.replace(".zh.html", ".html") if ".zh." in here else here.replace(".html", ".zh.html")
+        assert one["other"] == f"{twin}#content"
+
+
+@needs_pages
+def test_a_page_reads_without_its_script():
+    """What the script does not show is there: only the filter, useless without it, is hidden."""
+    for page in evidence.PAGES:
+        for language in ("en", "zh"):
+            text = (ROOT / evidence.path_of(page, language)).read_text(encoding="utf-8")
+            hidden = re.findall(r"<(\w+)[^>]* hidden[ >]", text)
+            assert hidden == (["form"] if page == "index" else [])
