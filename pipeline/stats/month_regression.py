@@ -38,8 +38,6 @@ class Fitted(NamedTuple):
     slopes: np.ndarray
     bread: np.ndarray
     """Inverse information in the slopes, the group effects concentrated out."""
-    scores: np.ndarray
-    """Each row's contribution to the score of the slopes (rows x slopes)."""
     inside: np.ndarray
     """What the groups leave of the columns, at the weights of the last step (rows x slopes)."""
     density: np.ndarray
@@ -53,40 +51,35 @@ class Fitted(NamedTuple):
     fitted: np.ndarray
     """Expected outcome of each row."""
 
-    def variance(self, clusters: np.ndarray) -> np.ndarray:
-        """Return the variance of the slopes that allows rows of one cluster to resemble each other, times G/(G-1).
-
-        `clusters` label all rows of the data given.
-        """
-        sums = self.influence(clusters)
-        return len(sums) / (len(sums) - 1) * sums.T @ sums
-
     def influence(self, clusters: np.ndarray) -> np.ndarray:
         """Return what each cluster moves the slopes by (clusters x slopes): their sums of squares are the variance.
 
-        Clusters are numbered over all data given, so that fits on different rows go together.
+        `clusters` label all rows of the data given.
         """
-        numbers = cluster_codes(clusters)
-        own = numbers[self.rows]
-        sums = np.column_stack([np.bincount(own, column, numbers.max() + 1) for column in self.scores.T])
+        own = cluster_codes(np.asarray(clusters)[self.rows])
+        sums = np.column_stack([np.bincount(own, column * self.rest) for column in self.inside.T])
         return sums @ self.bread
 
-    def effect(self, name: str, clusters: np.ndarray, level: float) -> Effect:
-        """Return one slope with its clustered error, from Student's t with G-1 degrees of freedom."""
-        return self.sum_of([name], clusters, level)
+    def effects(self, clusters: np.ndarray, level: float, **sums: list[str]) -> dict[str, Effect]:
+        """Return every slope with an error that allows rows of one cluster to resemble each other.
 
-    def sum_of(self, names: list[str], clusters: np.ndarray, level: float) -> Effect:
-        """Return the sum of slopes with its clustered error."""
-        places = [self.names.index(name) for name in names]
-        sums = self.influence(clusters)[:, places].sum(axis=1)
-        error = np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum())
-        return effect(self.slopes[places].sum(), error, level, len(sums) - 1)
+        With the correction G/(G-1), from Student's t with G-1 degrees of freedom. `sums` name sums of slopes.
+        """
+        moved = self.influence(clusters)
+        count = len(moved)
+        wanted = {name: [name] for name in self.names} | sums
+        found = {}
+        for name, parts in wanted.items():
+            places = [self.names.index(part) for part in parts]
+            error = np.sqrt(count / (count - 1) * (moved[:, places].sum(axis=1) ** 2).sum())
+            found[name] = effect(self.slopes[places].sum(), error, level, count - 1)
+        return found
 
     def adds(self, column: np.ndarray, clusters: np.ndarray) -> Tested:
         """Test whether `column` (all rows of the data given) would add to the regression, without fitting it.
 
-        The score of the column at a slope of nought, with the variance of its sums by cluster (Wooldridge 2010, Econometric
-        Analysis of Cross Section and Panel Data, section 12.6).
+        The score of the column at a slope of nought, with the variance of its sums by cluster (Wooldridge 2010,
+        Econometric Analysis of Cross Section and Panel Data, section 12.6).
         """
         from scipy.stats import chi2
 
@@ -95,8 +88,8 @@ class Fitted(NamedTuple):
         values = values - (np.bincount(self.group, self.density * values) / total)[self.group]
         slopes = self.bread @ (self.inside.T @ (self.density * values))
         score = (values - self.inside @ slopes) * self.rest
-        sums = np.bincount(cluster_codes(clusters)[self.rows], score)
-        count = len(np.unique(cluster_codes(clusters)[self.rows]))
+        sums = np.bincount(cluster_codes(np.asarray(clusters)[self.rows]), score)
+        count = len(sums)
         statistic = float(sums.sum() ** 2 / (count / (count - 1) * (sums**2).sum()))
         return Tested(statistic, float(chi2.sf(statistic, 1)))
 
@@ -116,10 +109,10 @@ def month_regression(
     """Fit a regression of `outcome` (rows,) on `design` (rows x columns, no intercept) and an effect for each group.
 
     ``logit``: Pr(event in month t | at risk) = logistic(group + design @ b), the discrete-time hazard (Allison 1982);
-    ``poisson``: a count's mean is exp(group + design @ b); ``linear``: least squares. Newton's method, group effects solved for inside each step,
-    so that hundreds of them cost nothing. `weights` (rows,) multiply each row's likelihood. Groups without an event (or
-    with events alone, of a logistic regression) say nothing and are left out, and so are columns that do not vary
-    inside groups. Raises StudyError when nothing is left or there is no maximum.
+    ``poisson``: a count's mean is exp(group + design @ b); ``linear``: least squares. Newton's method, group effects
+    solved for inside each step, so that hundreds of them cost nothing. `weights` (rows,) multiply each row's
+    likelihood. Groups without an event (or with events alone, of a logistic regression) say nothing and are left out,
+    and so are columns that do not vary inside groups. Raises StudyError when nothing is left or there is no maximum.
     """
     y = np.asarray(outcome, dtype=float)
     weight = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=float)
@@ -133,16 +126,22 @@ def month_regression(
     rows = rows[np.argsort(group[rows], kind="stable")]
     y, weight, group = y[rows], weight[rows], codes(group[rows])
 
-    x = design.to_numpy(dtype=float)[rows]
+    x = np.column_stack([design[name].to_numpy(dtype=float)[rows] for name in design])
+    x -= x.mean(axis=0)
+    length = np.sqrt(np.einsum("ij,ij->j", x, x) / len(x))
     means = group_sums(x, group) / np.bincount(group)[:, None]
-    spread = np.sqrt(((x - means[group]) ** 2).mean(axis=0))
-    varies = spread > 1e-8 * np.maximum(np.abs(x).max(axis=0), 1e-300)
+    spread = np.sqrt(np.maximum(length**2 - np.bincount(group) @ means**2 / len(x), 0))
+    for place in np.flatnonzero(spread < 1e-3 * length):
+        # A difference of large numbers says too little about a small one.
+        spread[place] = np.sqrt(((x[:, place] - means[group, place]) ** 2).mean())
+    varies = spread > 1e-8 * length
     names = tuple(np.array(list(design), dtype=object)[varies])
     if not names:
         raise StudyError("no column varies inside groups: there is nothing to explain events by.")
     # Columns of one size: the steps are then well behaved.
     spread = spread[varies]
-    x = (x[:, varies] - x[:, varies].mean(axis=0)) / spread
+    x = x if varies.all() else x[:, varies]
+    x /= spread
 
     total = np.bincount(group, weight)
     mean = np.bincount(group, weight * y) / total
@@ -187,7 +186,6 @@ def month_regression(
         names,
         (b + step) / spread,
         bread / np.outer(spread, spread),
-        inside * rest[:, None] * spread,
         inside * spread,
         density,
         rest,
@@ -195,3 +193,43 @@ def month_regression(
         rows,
         fitted,
     )
+
+
+def separate_slopes(
+    outcome: np.ndarray,
+    columns: pd.DataFrame,
+    controls: pd.DataFrame,
+    groups: np.ndarray,
+    clusters: np.ndarray,
+    level: float,
+) -> dict[str, Effect]:
+    """Return the slope of each column in a linear regression of its own, given controls and an effect of each group.
+
+    By the theorem of Frisch, Waugh and Lovell controls and groups are taken out of all columns and of the outcome once.
+    `columns` and `controls` (rows x columns), `groups` and `clusters` label the rows. Errors as in `Fitted.effects`;
+    columns of which nothing is left are absent from the result.
+    """
+    group, cluster = codes(groups), cluster_codes(clusters)
+    size = np.bincount(group)
+
+    def inside(frame: pd.DataFrame) -> np.ndarray:
+        values = frame.to_numpy(dtype=float)
+        means = np.column_stack([np.bincount(group, column) for column in values.T]) / size[:, None]
+        return values - means[group]
+
+    z = inside(controls)
+    z = z[:, np.linalg.norm(z, axis=0) > 1e-8 * np.maximum(np.linalg.norm(controls.to_numpy(dtype=float), axis=0), 1)]
+    both = inside(columns.assign(**{"": outcome}))
+    before = np.linalg.norm(both, axis=0)
+    both = both - z @ np.linalg.lstsq(z.T @ z, z.T @ both, rcond=None)[0]
+    y, count, found = both[:, -1], int(cluster.max()) + 1, {}
+    for place, name in enumerate(columns):
+        x = both[:, place]
+        information = float(x @ x)
+        if information <= 1e-12 * max(before[place] ** 2, 1e-300) or before[place] < 1e-9:
+            continue
+        slope = float(x @ y) / information
+        sums = np.bincount(cluster, x * (y - slope * x))
+        error = np.sqrt(count / (count - 1) * (sums**2).sum()) / information
+        found[name] = effect(slope, error, level, count - 1)
+    return found

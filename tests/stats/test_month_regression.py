@@ -8,7 +8,7 @@ from pipeline.stats import month_regression as module
 from pipeline.stats.hazards import hazard_logit
 from pipeline.stats.histories import shifted, spells, window_sum
 from pipeline.stats.marginal_structural import dispersion, stabilised_weights, truncated
-from pipeline.stats.month_regression import month_regression
+from pipeline.stats.month_regression import month_regression, separate_slopes
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +48,15 @@ def test_slopes_and_errors_are_those_with_indicators(months, family, outcome, th
         [np.bincount(months["lender"], column) for column in (long.to_numpy() * residual[:, None]).T]
     )
     by_hand = 8 / 7 * bread @ scores.T @ scores @ bread
-    assert found.variance(months["lender"].to_numpy()) == pytest.approx(by_hand[:2, :2], rel=1e-5)
+    mine = found.influence(months["lender"].to_numpy())
+    assert 8 / 7 * mine.T @ mine == pytest.approx(by_hand[:2, :2], rel=1e-5)
 
 
 def test_it_is_the_hazard_of_the_recovery(months):
     design = months[["crm", "size"]]
     theirs = hazard_logit(months["event"].to_numpy(), design, "crm", months["lender"], months["lender"], 0.95)
     found = month_regression(months["event"], design, months["lender"].to_numpy())
-    mine = found.effect("crm", months["lender"].to_numpy(), 0.95)
+    mine = found.effects(months["lender"].to_numpy(), 0.95)["crm"]
     assert mine.estimate == pytest.approx(theirs.estimate, rel=1e-7)
     # The other counts parameters in its small-sample correction.
     assert mine.std_error == pytest.approx(theirs.std_error, rel=0.01)
@@ -72,11 +73,21 @@ def test_the_score_test_is_near_the_wald_test(months):
     lender = np.arange(len(months)) // 5
     small = month_regression(months["event"], months[["size"]], months["lender"].to_numpy())
     both = month_regression(months["event"], months[["size", "crm"]], months["lender"].to_numpy())
-    wald = both.effect("crm", lender, 0.95)
+    wald = both.effects(lender, 0.95)["crm"]
     tested = small.adds(months["crm"].to_numpy(), lender)
     assert tested.statistic == pytest.approx((wald.estimate / wald.std_error) ** 2, rel=0.15)
     noise = np.random.default_rng(1).normal(size=len(months))
     assert small.adds(noise, lender).p_value > 0.05
+
+
+def test_separate_slopes_are_those_of_separate_regressions(months):
+    lender = months["lender"].to_numpy()
+    columns = months[["crm", "count"]].assign(same=months["lender"])
+    found = separate_slopes(months["event"].to_numpy(), columns, months[["size"]], lender, lender, 0.95)
+    assert set(found) == {"crm", "count"}
+    for name, one in found.items():
+        alone = month_regression(months["event"], months[[name, "size"]], lender, "linear")
+        assert one == pytest.approx(alone.effects(lender, 0.95)[name], rel=1e-9)
 
 
 def test_a_column_that_separates_is_a_sentence(months):
@@ -150,7 +161,7 @@ def test_weights_undo_what_arrears_do_to_contacts():
         np.zeros(risk.size, dtype=int),
     ).slopes[0]
     assert truth < -0.3
-    error = weighted.effect("contacts", loan[there], 0.95).std_error
+    error = weighted.effects(loan[there], 0.95)["contacts"].std_error
     assert plain.slopes[0] > truth + 8 * error
     assert weighted.slopes[0] == pytest.approx(truth, abs=3 * error)
     assert weights[there].mean() == pytest.approx(1, abs=0.02)

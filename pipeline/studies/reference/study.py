@@ -360,6 +360,7 @@ def prepare(tables: Mapping[str, ir.Table], study: Study, checks: Checks) -> Pre
         further={
             "loan_ends": partial(_loan_ends, tables, stays, landmark),
             "alert_answers": partial(_alert_answers, tables, stays),
+            "market_months": partial(_market_months, tables["macro"]),
         },
     )
 
@@ -382,6 +383,18 @@ def _loan_ends(tables: Mapping[str, ir.Table], loans: pd.DataFrame, landmark: in
     columns = ("months", "end", "months_to_next_loan", "months_to_leaving", "assessment_score", "reached_share")
     frame = found.select("loan_id", *columns).order_by("loan_id").to_pandas()
     return frame.assign(end=pd.Categorical(frame["end"], ["default", "repaid", "open"]))
+
+
+def _market_months(macro: ir.Table) -> pd.DataFrame:
+    """Return the market's state in each calendar month, that of its quarter: what loans meet, not what was published.
+
+    Columns: ``calendar_month`` such as 2004-11, and one for each of `SERIES`.
+    """
+    quarters = macro.to_pandas().sort_values(["year", "quarter"])
+    months = quarters.loc[quarters.index.repeat(3), ["year", "quarter", *SERIES.values()]].reset_index(drop=True)
+    number = 3 * (months["quarter"].astype(int) - 1) + months.index % 3 + 1
+    calendar = months["year"].astype(str) + "-" + number.map("{:02d}".format)
+    return months[[*SERIES.values()]].set_axis([*SERIES], axis=1).astype(float).assign(calendar_month=calendar)
 
 
 def _alert_answers(tables: Mapping[str, ir.Table], loans: pd.DataFrame) -> pd.DataFrame:
