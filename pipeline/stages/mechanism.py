@@ -388,6 +388,18 @@ class Mechanisms:
                 note="if hidden causes of answer and default had this correlation",
                 **named,
             )
+        within = [one for rho, one in found.curve.items() if abs(rho) <= TOLERATED]
+        yield self.row(
+            "mediation",
+            "sensitivity_interval",
+            estimand="indirect",
+            estimate=found.indirect.estimate,
+            ci_low=min(one.ci_low for one in within),
+            ci_high=max(one.ci_high for one in within),
+            unit=POINTS,
+            note=f"intervals for all correlations of hidden causes up to {TOLERATED:g} either way, taken together",
+            **named,
+        )
         yield self.row(
             "mediation",
             "explained_away",
