@@ -1,7 +1,7 @@
 """Follow loans month by month: cumulative incidence by arm, hazards, competing exits, and contacts before and after."""
 
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,13 +73,13 @@ def run(study: str, params: Params) -> str:
     rows: list[Row] = []
     followed = follow_up(cohort, folder / "more" / "loan_ends.parquet", protocol.horizon_months)
     if followed is not None and allowed.models:
-        rows += _curves(cohort, followed, allowed, level)
+        rows += _tried("curves", partial(_curves, cohort, followed, allowed, level))
     more = {path.stem: path for path in (folder / "more").glob("*.parquet")}
     if "loan_months" in more and allowed.models:
         market = store.read_parquet(more["market_months"]) if "market_months" in more else None
         months = Months(store.read_parquet(more["loan_months"]), cohort, followed, market, protocol, level)
         for part in (_hazards, _contacts, _lags, _structural, _market, _kinds_of_arrears):
-            rows += _tried(part, months)
+            rows += _tried(part.__name__.lstrip("_"), partial(part, months))
     results.write(places.results(study, "time"), results.table(study, "time", rows))
     return f"{len(rows):,} rows" if rows else "defaults carry no date here"
 
@@ -105,12 +105,12 @@ def follow_up(cohort: pd.DataFrame, ends: Path, horizon: int | None) -> FollowUp
     return FollowUp(months, (defaults & ~undated).astype(int), ("default",), last, ~undated, note)
 
 
-def _tried(part: Any, months: "Months") -> list[Row]:
+def _tried(name: str, part: Callable[[], Iterable[Row]]) -> list[Row]:
     """Return a part's rows, or one that says why there are none."""
     try:
-        return [*part(months)]
+        return [*part()]
     except StudyError as error:
-        return [{"estimator": part.__name__.lstrip("_"), "specification": "not_estimated", "note": str(error)}]
+        return [{"estimator": name, "specification": "not_estimated", "note": str(error)}]
 
 
 def _curves(cohort: pd.DataFrame, followed: FollowUp, allowed: Scope, level: float) -> Iterator[Row]:

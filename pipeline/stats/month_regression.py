@@ -154,6 +154,7 @@ def month_regression(
             start = month_regression(y[few], pd.DataFrame(x[few]), group[few], family, weight[few])
             b[list(start.names)] = start.slopes
             own = own - np.bincount(group, weight * (x @ b)) / total
+    heavy = np.empty_like(x)
     for _ in range(40):
         linear = own[group] + x @ b
         if not np.abs(linear).max() < CERTAIN and family != "linear":
@@ -167,9 +168,10 @@ def month_regression(
         else:
             fitted, density = linear, weight
         rest = weight * (y - fitted)
-        sums, weighted = np.bincount(group, density), group_sums(density[:, None] * x, group)
+        np.multiply(density[:, None], x, out=heavy)
+        sums, weighted = np.bincount(group, density), group_sums(heavy, group)
         score = np.bincount(group, rest)
-        information = x.T @ (density[:, None] * x) - weighted.T @ (weighted / sums[:, None])
+        information = x.T @ heavy - weighted.T @ (weighted / sums[:, None])
         try:
             step = np.linalg.solve(information, x.T @ rest - weighted.T @ (score / sums))
         except np.linalg.LinAlgError:
@@ -180,13 +182,15 @@ def month_regression(
         b, own = b + step, own + (score - weighted @ step) / sums
     if not np.abs(step).max() < 1e-6:
         raise StudyError("the regression on months has no maximum: some column separates the events perfectly.")
-    inside = x - (weighted / sums[:, None])[group]
+    # In the columns' own units again, in place of the columns.
+    x -= (weighted / sums[:, None])[group]
+    x *= spread
     bread = np.linalg.inv(information)
     return Fitted(
         names,
         (b + step) / spread,
         bread / np.outer(spread, spread),
-        inside * spread,
+        x,
         density,
         rest,
         group,
