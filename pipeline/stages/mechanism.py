@@ -10,10 +10,10 @@ import pandas as pd
 from pipeline.core import places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params, Study
-from pipeline.core.scope import scope
+from pipeline.core.scope import FEWEST, scope
 from pipeline.stats import composition, mediation
 from pipeline.stats.absorbed import absorbed_linear
-from pipeline.stats.design import design_matrix, require
+from pipeline.stats.design import design_matrix, require, term_values
 from pipeline.stats.inference import codes, scaled
 from pipeline.stats.instruments import Instrumented, two_sample, two_stage
 from pipeline.stats.month_regression import month_regression
@@ -62,12 +62,13 @@ def run(study: str, params: Params) -> str:
         for path in sorted((folder / "more").glob("*.parquet"))
         if path.stem in WANTED
     }
-    part = Mechanisms(cohort, more, allowed.protocol, params.inference.level)
+    part = Mechanisms(cohort, more, allowed.protocol, params.inference.level, params.checks.balance)
     rows: list[Row] = []
     for make in (
         part.screening,
         part.assessment,
         part.first_stages,
+        part.lot,
         part.loyalty,
         part.satisfaction,
         part.reached,
@@ -93,8 +94,11 @@ def _tried(make: Callable[[], Iterable[Row]]) -> list[Row]:
 class Mechanisms:
     """The ways from a programme to default, each a set of rows."""
 
-    def __init__(self, cohort: pd.DataFrame, more: dict[str, pd.DataFrame], protocol: Study, level: float) -> None:
-        """Take the cohort and the tables beside it."""
+    def __init__(
+        self, cohort: pd.DataFrame, more: dict[str, pd.DataFrame], protocol: Study, level: float, balance: float
+    ) -> None:
+        """Take the cohort and the tables beside it; standardised differences below `balance` count as none."""
+        self.balance = balance
         self.level, self.protocol, self.more = level, protocol, more
         self.rule, self.afterwards = protocol.treatment, protocol.after_origination()
         self.cohort = cohort
@@ -210,6 +214,48 @@ class Mechanisms:
                 row = self.row("", "", SCREENED, "default", "effective_share", loans=loans)
                 counts = {key: row[key] for key in ("factor", "outcome", "estimand", "n", "n_treated", "n_clusters")}
                 yield results.assumption("like_composition", found.effective, EFFECTIVE, passed=passed, **counts)
+                yield from self._drift(designs[name])
+
+    def _drift(self, covariates: pd.DataFrame) -> Iterator[Row]:
+        """Yield whether clients changed with the calendar at lenders that never start the programme."""
+        adopts = self.cohort.groupby("institution_id", observed=True)["adopted"].transform("max") == 1
+        quarter = codes(self.cohort["origination_quarter"])
+        middle = np.median(quarter[(self.cohort["adopted"] == 1).to_numpy()])
+        never = (~adopts).to_numpy()
+        if self.cohort.loc[never, "institution_id"].nunique() < FEWEST:
+            return
+        try:
+            found = composition.drift(
+                self.cohort["default"].to_numpy(dtype=float)[never],
+                (quarter >= middle)[never].astype(float),
+                covariates[never],
+                self.cohort["institution_id"].to_numpy()[never],
+                self.level,
+            )
+        except StudyError:
+            # Too few loans there to see any drift by.
+            return
+        yield self.row(
+            "screening",
+            "lenders_that_never_adopt",
+            SCREENED,
+            "default",
+            "drift",
+            **found._asdict(),
+            unit=LOG_RATE,
+            note="of the composition of the granted, second half of adoption's time against the first",
+            loans=self.cohort[never],
+        )
+        significance = 1 - self.level
+        row = self.row("", "", SCREENED, "default", "p_value", loans=self.cohort[never])
+        yield results.assumption(
+            "clients_without_drift",
+            found.p_value,
+            significance,
+            passed=found.p_value >= significance,
+            p_value=found.p_value,
+            **{name: row[name] for name in ("factor", "outcome", "estimand", "n", "n_treated", "n_clusters")},
+        )
 
     def assessment(self) -> Iterator[Row]:
         """Yield how much more, after adoption, default goes with the lender's own assessment of the client."""
@@ -277,6 +323,28 @@ class Mechanisms:
                 note=note,
                 loans=offered,
                 clusters="loan_id",
+            )
+
+    def lot(self) -> Iterator[Row]:
+        """Yield whether winners and losers of the lot were alike before it was drawn."""
+        offered = self.offered
+        values = term_values(offered, self.protocol.matching.score)
+        lender, won = codes(offered["institution_id"]), offered["programme_lot"].to_numpy() == 1
+        gaps = {}
+        for name in values:
+            value = values[name].to_numpy(dtype=float)
+            value = value - (np.bincount(lender, value) / np.bincount(lender))[lender]
+            if value.std() > 0:
+                gaps[name] = float((value[won].mean() - value[~won].mean()) / value.std())
+        if gaps:
+            name = max(gaps, key=lambda one: abs(gaps[one]))
+            row = self.row("", "", name, "", "standardised_mean_difference", loans=offered)
+            yield results.assumption(
+                "lot_balance",
+                gaps[name],
+                self.balance,
+                passed=abs(gaps[name]) < self.balance,
+                **{key: row[key] for key in ("factor", "estimand", "n", "n_treated", "n_clusters")},
             )
 
     def loyalty(self) -> Iterator[Row]:

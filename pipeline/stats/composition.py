@@ -121,6 +121,28 @@ def by_composition(
     return Split(*_jackknife(estimate, int(number.max()) + 1, level), effective)
 
 
+def drift(outcome: np.ndarray, after: np.ndarray, covariates: pd.DataFrame, lender: np.ndarray, level: float) -> Effect:
+    """Return how far the composition of the granted moved log rates between two periods at lenders without a change.
+
+    The log ratio of the rate of `outcome` among loans `after` (loans, 0/1) to that of the same loans weighted to the
+    composition before (see `composition_weights`). Where lenders that adopt are split by reweighting, this is what the
+    calendar alone would have been taken for screening. Error from a jackknife over lenders.
+    """
+    number = codes(lender)
+    weights, without = composition_weights(after, covariates, number)
+    late = np.asarray(after) == 1
+
+    def estimate(left_out: int | None) -> np.ndarray:
+        stays = late & (number != (-1 if left_out is None else left_out))
+        own = (weights if left_out is None else without(left_out))[stays]
+        weighted = own @ outcome[stays] / own.sum()
+        if weighted <= 0:
+            raise StudyError("no outcome after the period's middle: composition cannot be seen to matter.")
+        return np.array([np.log(outcome[stays].mean() / weighted)])
+
+    return _jackknife(estimate, int(number.max()) + 1, level)[0]
+
+
 def by_lot(
     outcome: np.ndarray,
     adopted: np.ndarray,

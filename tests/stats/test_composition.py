@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.core.errors import StudyError
 from pipeline.stats import difference_in_differences as did
-from pipeline.stats.composition import by_composition, by_lot, composition_weights
+from pipeline.stats.composition import by_composition, by_lot, composition_weights, drift
 
 LENDERS, MONTHS = 24, 24
 
@@ -99,6 +99,21 @@ def test_what_lenders_see_and_files_do_not_is_taken_for_behaviour_but_not_by_lot
     lot = by_lot(outcome, adopted, loans["drawn"].to_numpy(), loans["enrolled"].to_numpy(), lender, month, 0.95)
     assert composition.share.ci_high < 0.5
     assert lot.share.ci_low < 1 < lot.share.ci_high
+
+
+def test_drift_of_the_calendar_is_seen():
+    loans = world(6, 0.0, 0.0, 20_000)
+    late = (loans["month"] >= MONTHS // 2).to_numpy(dtype=float)
+    outcome, lender = loans["default"].to_numpy(), loans["lender"].to_numpy()
+    still = drift(outcome, late, loans[["score"]], lender, 0.95)
+    assert still.ci_low < 0 < still.ci_high
+    refused = (late == 1) & (loans["score"] < 0).to_numpy() & (np.random.default_rng(1).random(len(loans)) < 0.5)
+    kept = loans[~refused]
+    moved = drift(kept["default"].to_numpy(), late[~refused], kept[["score"]], kept["lender"].to_numpy(), 0.95)
+    assert moved.ci_high < 0
+    # Of the better half all are granted, of the worse one half.
+    mean = loans["rate"].groupby(loans["score"] < 0).mean()
+    assert moved.estimate == pytest.approx(np.log((mean[False] + mean[True] / 2) / 1.5 / mean.mean()), abs=0.04)
 
 
 def test_without_adoption_there_is_nothing_to_split():
