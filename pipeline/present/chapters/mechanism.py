@@ -42,7 +42,8 @@ def blocks(page: Page) -> Iterator[str]:
     if shares["composition"] is not None:
         parts = {way: _row(results, "screening", way, "screening") for way in WAYS}
         total = _row(results, "screening", "composition", "total")
-        yield page.text("mechanism.screening", shares=shares, parts=parts, total=total)
+        drift = _row(results, "screening", "lenders_that_never_adopt", "drift")
+        yield page.text("mechanism.screening", shares=shares, parts=parts, total=total, drift=drift)
     covariates = _row(results, "mediation", "covariates", "indirect")
     interval = _row(results, "mediation", "sensitivity_interval", "indirect")
     if covariates is not None and interval is not None:
