@@ -535,8 +535,8 @@ def _structural(months: Months) -> Iterator[Row]:
         )
 
     mean, largest = float(weights[at_risk].mean()), float(weights[at_risk].max())
-    yield checked("weights_mean", mean, WEIGHTS_NEAR_ONE, abs(mean - 1) <= WEIGHTS_NEAR_ONE)
-    yield checked("largest_weight", largest, LARGEST_WEIGHT, largest <= LARGEST_WEIGHT)
+    yield checked("contact_weights_mean", mean, WEIGHTS_NEAR_ONE, abs(mean - 1) <= WEIGHTS_NEAR_ONE)
+    yield checked("contact_weights_largest", largest, LARGEST_WEIGHT, largest <= LARGEST_WEIGHT)
     spread = dispersion(count[logged], expected["history"][logged])
     yield checked("contacts_poisson", spread, DISPERSION, 1 / DISPERSION <= spread <= DISPERSION)
 

@@ -127,7 +127,7 @@ def mechanism(results: Results, words: Words) -> Figure:
         right.axhline(0, color="black", linewidth=1)
         right.axvline(0, color=figures.QUIET, linestyle=":", linewidth=1)
         right.set_xlabel(words.text("columns.hidden_correlation"))
-        right.set_ylabel(words.text("columns.indirect"))
+        right.set_ylabel(words.text("columns.indirect_effect"))
     return figure
 
 

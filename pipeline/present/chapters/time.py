@@ -77,8 +77,8 @@ def blocks(page: Page) -> Iterator[str]:
             weighted=weighted,
             unweighted=_row(results, "marginal_structural", "unweighted", "proactive_contacts", "arrears"),
             lags=_row(results, "lagged_hazard", "clean_history", "proactive_contacts_before", "arrears"),
-            mean=_assumption(results, "weights_mean"),
-            largest=_assumption(results, "largest_weight"),
+            mean=_assumption(results, "contact_weights_mean"),
+            largest=_assumption(results, "contact_weights_largest"),
         )
     growth = _row(results, "market", "clean_history", "gdp_growth", "arrears")
     if growth is not None:
@@ -142,7 +142,7 @@ def survival(results: Results, words: Words) -> Figure:
         axes.set_ylim(bottom=0)
         axes.set_xticks(moments)
         axes.tick_params(labelbottom=True)
-        axes.set_xlabel(words.text("columns.months"))
+        axes.set_xlabel(words.text("columns.months_since_origination"))
         below = panels[1, place]
         below.set_axis_off()
         for line, arm in enumerate(arms):
@@ -152,7 +152,7 @@ def survival(results: Results, words: Words) -> Figure:
                 side = "left" if month == 0 else "right" if month == moments[-1] else "center"
                 below.text(month, -line, whole(count), color=colours[arm], ha=side, va="center", fontsize=8)
         below.set_ylim(-len(arms) + 0.4, 0.6)
-    panels[0, 0].set_ylabel(words.text("columns.incidence"))
+    panels[0, 0].set_ylabel(words.text("columns.share_that_left"))
     panels[0, 0].legend(loc="upper left")
     return figure
 
@@ -213,7 +213,7 @@ def hazards(results: Results, words: Words) -> str:
             whole(row.n) if not pd.isna(row.n) else MISSING,
         ]
         body.append(cells)
-    header = ["factor", "model", "event", "log_odds", "std_error", "p", "loan_months"]
+    header = ["factor", "hazard_model", "hazard_event", "log_odds_ratio", "hazard_std_error", "p", "loan_months"]
     return markdown([words.text(f"columns.{name}") for name in header], body)
 
 
