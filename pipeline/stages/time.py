@@ -405,35 +405,41 @@ def _contacts(months: Months) -> Iterator[Row]:
     columns = {
         f"{kind}_{when}": months.lagged(kind, back) for kind in (PROACTIVE, REACTIVE) for when, back in ways.items()
     }
-    whole = logged & ~np.isnan(np.column_stack([*columns.values()])).any(axis=1)
     frame = pd.DataFrame(columns)
     controls = months.controls.assign(treated=months.treated)
-    for specification, stays in (("all_months", whole), ("clean_history", whole & months.clean)):
-        rows = np.flatnonzero(stays)
-        slopes = separate_slopes(
-            months.arrears[rows],
-            frame.iloc[rows],
-            controls.iloc[rows],
-            months.lender_year[rows],
-            months.cluster[rows],
-            months.level,
-        )
-        for name in columns:
-            if name not in slopes:
-                note = "none of these contacts among months with a clean history"
-                yield months.row("contacts", specification, name, "arrears", "risk_difference", note=note)
-                continue
-            yield months.row(
-                "contacts",
-                specification,
-                name,
-                "arrears",
-                "risk_difference",
-                **_in_points(slopes[name]),
-                unit=POINTS,
-                note="of one unit of ln(1 + contacts), each month and kind in a regression of its own",
-                stays=stays,
+    # A loan that ends has no next month: only contacts after it are asked of the others alone.
+    after = [name for name in columns if name.endswith("_after_1")]
+    parts = {False: frame.drop(columns=after), True: frame[after]}
+    for specification, of in (("all_months", logged), ("clean_history", logged & months.clean)):
+        for ahead, part in parts.items():
+            stays = of & part.notna().all(axis=1).to_numpy()
+            rows = np.flatnonzero(stays)
+            slopes = separate_slopes(
+                months.arrears[rows],
+                part.iloc[rows],
+                controls.iloc[rows],
+                months.lender_year[rows],
+                months.cluster[rows],
+                months.level,
             )
+            note = "of one unit of ln(1 + contacts), each month and kind in a regression of its own"
+            note += "; of loans that are there a month later" if ahead else ""
+            for name in part:
+                if name not in slopes:
+                    none = "none of these contacts among months with a clean history"
+                    yield months.row("contacts", specification, name, "arrears", "risk_difference", note=none)
+                    continue
+                yield months.row(
+                    "contacts",
+                    specification,
+                    name,
+                    "arrears",
+                    "risk_difference",
+                    **_in_points(slopes[name]),
+                    unit=POINTS,
+                    note=note,
+                    stays=stays,
+                )
     # Arrears of a month and the contacts of the next: the other direction.
     for kind in (PROACTIVE, REACTIVE):
         after = shifted(months.panel[kind].to_numpy(), months.loan, months.month, -1)
