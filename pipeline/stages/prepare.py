@@ -17,7 +17,7 @@ def run(study: str, params: Params) -> str:
     store.write_parquet(folder / "cohort.parquet", prepared.cohort)
     store.write_parquet(folder / "flow.parquet", prepared.flow)
     store.write_csv(folder / "quarantine.csv", prepared.quarantined)
-    more = dict(prepared.panels)
+    more = {**prepared.panels, **{name: make() for name, make in prepared.further.items()}}
     if prepared.robustness is not None:
         more["robustness"] = prepared.robustness
     (folder / "more").mkdir(parents=True, exist_ok=True)

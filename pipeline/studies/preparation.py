@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ class Preparation(NamedTuple):
     """The cohort and the loans that a debatable choice of the protocol left out, same columns."""
     panels: Mapping[str, pd.DataFrame] = MappingProxyType({})
     """Tables with several rows a loan, such as loan-months, by name."""
+    further: Mapping[str, Callable[[], pd.DataFrame]] = MappingProxyType({})
+    """Further tables by name, each made when it is called: whoever prepares hundreds of worlds makes none."""
 
 
 class SampleFlow:

@@ -174,3 +174,80 @@ def reviews_in_time(reviews: ir.Table, loans: ir.Table, landmark: int) -> ir.Tab
         .select("loan_id", "review_id", "text", "stars")
         .order_by("loan_id", "review_id")
     )
+
+
+def ends(repayments: ir.Table) -> ir.Table:
+    """Return one row a loan: the last month that is recorded, and how it ended (default, repaid, open)."""
+    last = repayments.group_by("loan_id").aggregate(
+        months=_.month_number.max(), state=_.state.argmax(_.month_number, where=_.state.notnull())
+    )
+    end = ibis.cases((_.state == "default", "default"), (_.state == "prepaid", "repaid"), else_="open")
+    return last.select("loan_id", months=_.months.cast("int64"), end=end)
+
+
+def afterwards(loans: ir.Table, applications: ir.Table) -> ir.Table:
+    """Return one row a loan: months to the client's next loan and to leaving, and the lender's own assessment."""
+    start = month_index(_.origination_date)
+    assessed = applications.select("application_id", "assessment_score")
+    return loans.left_join(assessed, "application_id").select(
+        "loan_id",
+        "assessment_score",
+        months_to_next_loan=(month_index(_.next_loan_date) - start).cast("float64"),
+        months_to_leaving=(month_index(_.left_lender_date) - start).cast("float64"),
+    )
+
+
+def reached(contacts: ir.Table, start: ir.Table, landmark: int) -> ir.Table:
+    """Return, by loan, the share of the lender's own contacts up to the landmark that reached the client."""
+    own = contacts.filter(~_.reason.isin(REACTIVE)).inner_join(start, "loan_id")
+    in_time = own.filter(month_index(_.contact_date) - _.origination_index <= landmark)
+    return in_time.group_by("loan_id").aggregate(reached_share=_.reached.cast("float64").mean())
+
+
+ANSWER_WITHIN, ARREARS_WITHIN, DEFAULT_WITHIN = 90, 3, 6
+"""Days in which a contact counts as an answer to a warning, and months after it in which arrears and default do."""
+
+
+def answers(alerts: ir.Table, contacts: ir.Table) -> ir.Table:
+    """Return the warnings with ``answer_days``: whole days to the lender's own next contact, empty where none came."""
+    own = contacts.filter(~_.reason.isin(REACTIVE)).select("loan_id", "contact_date")
+    days = _.contact_date.cast("date").delta(_.alert_date.cast("date"), unit="day")
+    first = (
+        alerts.select("alert_id", "loan_id", "alert_date")
+        .inner_join(own, "loan_id")
+        .mutate(days=days)
+        .filter(_.days.between(0, ANSWER_WITHIN))
+        .group_by("alert_id")
+        .aggregate(answer_days=_.days.min().cast("float64"))
+    )
+    return alerts.left_join(first, "alert_id").select("alert_id", "loan_id", "month_number", "answer_days")
+
+
+def after_alerts(alerts: ir.Table, repayments: ir.Table) -> ir.Table:
+    """Return the warnings with the loan's state before them, and arrears and default in the months after them.
+
+    Warnings whose following months are not all recorded, because the records end, are left out.
+    """
+    states = repayments.select("loan_id", "state", month=_.month_number)
+    recorded = int(repayments.month_number.max().execute())
+    since = _.month - _.month_number
+    known = (
+        alerts.filter(_.month_number <= recorded - DEFAULT_WITHIN)
+        .inner_join(states, "loan_id")
+        .filter((since >= -1) & (since <= DEFAULT_WITHIN))
+        .group_by("alert_id", "loan_id", "month_number", "answer_days")
+        .aggregate(
+            before=_.state.max(where=since == -1),
+            arrears_after=(_.state.isin(["delinquent", "default"]) & since.between(1, ARREARS_WITHIN)).any(),
+            default_after=((_.state == "default") & (since >= 1)).any(),
+        )
+    )
+    # A loan that has no month before this one has just been granted.
+    return known.select(
+        "loan_id",
+        "month_number",
+        "answer_days",
+        current_at_start=(_.before == "current").fill_null(True).cast("int64"),
+        arrears_after=_.arrears_after.cast("int64"),
+        default_after=_.default_after.cast("int64"),
+    )

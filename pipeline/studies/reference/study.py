@@ -10,13 +10,15 @@ Reads the raw tables only, never what is known of the truth. Rules that matter t
   the end of month `landmark.months` and studied on `default_after_landmark`, among the loans with
   `open_at_landmark`. A loan that defaults or is repaid before keeps its place in the cohort and leaves those
   analyses alone.
-- Loyalty is left out. The dates of a next loan or of leaving could be read up to the landmark, but the lenders
-  record them only for clients who never defaulted: their presence would give the outcome away.
+- Loyalty is no factor. The dates of a next loan or of leaving could be read up to the landmark, but the lenders
+  record them only for clients who never defaulted: their presence would give the outcome away. They stand in the
+  table ``loan_ends``, where they can be outcomes of the programme.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import ibis
@@ -355,7 +357,58 @@ def prepare(tables: Mapping[str, ir.Table], study: Study, checks: Checks) -> Pre
         flow=flow.table(),
         quarantined=records.dirt,
         panels={"loan_months": _panel(months, stays, known, horizon)},
+        further={
+            "loan_ends": partial(_loan_ends, tables, stays, landmark),
+            "alert_answers": partial(_alert_answers, tables, stays),
+            "market_months": partial(_market_months, tables["macro"]),
+        },
     )
+
+
+def _loan_ends(tables: Mapping[str, ir.Table], loans: pd.DataFrame, landmark: int) -> pd.DataFrame:
+    """Return one row for each loan of the cohort: how and when it ended, what came after, how its client was reached.
+
+    Columns: ``loan_id``; ``months`` recorded and ``end`` (default, repaid: early, open: still so when records end);
+    ``months_to_next_loan`` and ``months_to_leaving`` (empty: neither is recorded); ``assessment_score``, the index on
+    which the lender decided; ``reached_share``, of the lender's own contacts up to the landmark those that reached the
+    client (empty without such a contact).
+    """
+    start = ibis.memtable(loans[["loan_id", "origination_index"]])
+    found = (
+        start.inner_join(prepare_months.ends(tables["repayments"]), "loan_id")
+        .inner_join(prepare_months.afterwards(tables["loans"], tables["applications"]), "loan_id")
+        .left_join(prepare_months.reached(tables["contacts"], start, landmark), "loan_id")
+        .mutate(loan_id=_.loan_id.cast("string"))
+    )
+    columns = ("months", "end", "months_to_next_loan", "months_to_leaving", "assessment_score", "reached_share")
+    frame = found.select("loan_id", *columns).order_by("loan_id").to_pandas()
+    return frame.assign(end=pd.Categorical(frame["end"], ["default", "repaid", "open"]))
+
+
+def _market_months(macro: ir.Table) -> pd.DataFrame:
+    """Return the market's state in each calendar month, that of its quarter: what loans meet, not what was published.
+
+    Columns: ``calendar_month`` such as 2004-11, and one for each of `SERIES`.
+    """
+    quarters = macro.to_pandas().sort_values(["year", "quarter"])
+    months = quarters.loc[quarters.index.repeat(3), ["year", "quarter", *SERIES.values()]].reset_index(drop=True)
+    number = 3 * (months["quarter"].astype(int) - 1) + months.index % 3 + 1
+    calendar = months["year"].astype(str) + "-" + number.map("{:02d}".format)
+    return months[[*SERIES.values()]].set_axis([*SERIES], axis=1).astype(float).assign(calendar_month=calendar)
+
+
+def _alert_answers(tables: Mapping[str, ir.Table], loans: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each early warning of a loan of the cohort whose lender keeps a log of contacts.
+
+    Columns: ``loan_id``; ``month_number`` of the warning; ``current_at_start``, whether the loan was current when its
+    month began; ``answer_days`` to the lender's own next contact; ``arrears_after`` and ``default_after``, in the
+    months that follow.
+    """
+    logged = loans[loans["contact_log_available"].astype(bool)]
+    start = ibis.memtable(logged[["loan_id"]])
+    found = prepare_months.answers(tables["alerts"].inner_join(start, "loan_id"), tables["contacts"])
+    found = prepare_months.after_alerts(found, tables["repayments"])
+    return found.mutate(loan_id=_.loan_id.cast("string")).order_by("loan_id", "month_number").to_pandas()
 
 
 def _windows(study: Study) -> tuple[int, int]:
