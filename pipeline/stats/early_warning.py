@@ -98,8 +98,8 @@ class Ahead(NamedTuple):
 def ahead(loan: np.ndarray, month: np.ndarray, default: np.ndarray, window: int) -> Ahead:
     """Return whether a loan defaults in this month or the next `window` - 1.
 
-    Rows are sorted by `loan` (numbers from 0) and `month`. A loan whose rows end before the table's last month has ended:
-    nothing of its window is hidden.
+    Rows are sorted by `loan` (numbers from 0) and `month`. A loan whose rows end before the table's last month has
+    ended: nothing of its window is hidden.
     """
     when = np.zeros(int(loan.max()) + 1, dtype=np.int64)
     when[loan[default == 1]] = month[default == 1]
@@ -193,7 +193,7 @@ def calibration(event: np.ndarray, log_odds: np.ndarray, clusters: np.ndarray, l
     The slope is that of a logistic recalibration (Cox 1958, Biometrika 45), by Newton's method. Raises StudyError when
     it has no maximum.
     """
-    x, b = np.column_stack([np.ones(len(event)), log_odds]), np.array([0.0, 1.0])
+    x, b = np.column_stack([np.ones(len(event)), log_odds]), np.zeros(2)
     for _ in range(50):
         p = 1 / (1 + np.exp(-(x @ b)))
         information = x.T @ ((p * (1 - p))[:, None] * x)
@@ -330,4 +330,3 @@ def relative_change(recent: np.ndarray, before: np.ndarray) -> np.ndarray:
     """Return (recent - before) / (|recent| + |before|), between -1 and 1; nought where both are nought."""
     size = np.abs(recent) + np.abs(before)
     return np.divide(recent - before, size, out=np.zeros(len(size)), where=size > 0)
-
