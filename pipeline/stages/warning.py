@@ -114,6 +114,8 @@ def _followed(study: str, cohort: pd.DataFrame, path: Path, protocol: Study, par
     order = np.lexsort((months["month_number"], place))
     order = order[place[order] >= 0]
     months, place = months.iloc[order].reset_index(drop=True), place[order]
+    if months.empty:
+        return [_note("loan_months", "no loan-month belongs to a loan of the cohort.")]
     level, rng = params.inference.level, [zlib.crc32(f"{params.seed} {study} warning".encode())]
     rows = _signals_before_default(cohort, months, place, protocol, level)
     try:
@@ -138,8 +140,7 @@ def _book(
     """
     choice = params.warning
     month = months["month_number"].to_numpy(dtype=np.int64)
-    calendar = codes(months["calendar_month"].astype(str))
-    names = np.sort(months["calendar_month"].astype(str).unique())
+    calendar = _calendar(months["calendar_month"].astype(str))
     found = early_warning.ahead(place, month, months["default"].to_numpy(), choice.horizon_months)
     first = np.full(len(cohort), np.iinfo(np.int64).max)
     np.minimum.at(first, place, calendar - month + 1)
@@ -175,9 +176,18 @@ def _book(
         found.complete[rows],
         None if amount is None or np.isnan(amount).any() else amount[rows],
         {"static": static[place][rows], "updated": updated[rows]},
-        str(names[cut]) if cut >= 0 else "",
+        f"{(cut - 1) // 12}-{(cut - 1) % 12 + 1:02d}",
     )
     return book, static
+
+
+def _calendar(names: pd.Series) -> np.ndarray:
+    """Return months such as 2009-10 as numbers that follow each other."""
+    known = names.unique()
+    if not pd.Series(known).str.fullmatch(r"\d{4}-\d\d").all():
+        raise StudyError("calendar months must read like 2009-10.")
+    number = {name: 12 * int(name[:4]) + int(name[5:]) for name in known}
+    return names.map(number).to_numpy(dtype=np.int64)
 
 
 def _cluster(cohort: pd.DataFrame, protocol: Study) -> str:
@@ -235,7 +245,7 @@ def _areas(book: Book, level: float) -> Iterator[Row]:
         ones = np.ones(int(rows.sum()))
         prevalence = _percent(early_warning.share(book.event[rows].astype(float), ones, book.cluster[rows], level))
         yield book.row("prevalence", "all", name, rows, **prevalence, note="of loan-months with default ahead")
-        note = f"{number} loan-months with default ahead; loans granted from {book.cut} on"
+        note = f"{number} loan-months with default ahead; loans whose first month is {book.cut} or later"
         try:
             found = early_warning.clustered_areas(
                 book.event[rows], *(book.scores[score][rows] for score in SCORES), book.cluster[rows], level
