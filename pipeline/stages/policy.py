@@ -39,7 +39,7 @@ class Clients(NamedTuple):
     part: np.ndarray
     learned: policy.Learned
     avoided: dict[str, np.ndarray]
-    """Defaults avoided by treatment (loans,), ``estimated`` or ``true``."""
+    """Defaults avoided by treatment (loans,), ``estimated`` or ``in_truth``."""
     gain: dict[str, np.ndarray]
     """Loss avoided less cost of contact (loans,), in currency."""
     without: dict[str, np.ndarray]
@@ -116,7 +116,7 @@ def _clients(cohort: pd.DataFrame, truth: pd.DataFrame, protocol: Study, params:
     without = known["risk_if_not_enrolled"].to_numpy(dtype=float)
     avoided = {
         "estimated": policy.avoided(treated, event, learned),
-        "true": without - known["risk_if_enrolled"].to_numpy(dtype=float),
+        "in_truth": without - known["risk_if_enrolled"].to_numpy(dtype=float),
     }
     loss = params.loss_share * loans["amount"].to_numpy(dtype=float)
     cost = choice.contact_cost * (protocol.horizon_months or 12)
@@ -129,7 +129,7 @@ def _clients(cohort: pd.DataFrame, truth: pd.DataFrame, protocol: Study, params:
         {source: loss * one - cost for source, one in avoided.items()},
         {
             "estimated": loss * policy.untreated_scores(treated, event, learned),
-            "true": loss * without,
+            "in_truth": loss * without,
         },
         known["risk_contact_only"].to_numpy(dtype=float) - without,
         params.inference.level,
@@ -143,7 +143,7 @@ def _rules_of(clients: Clients, params: Params) -> dict[str, np.ndarray]:
     tier = policy.tiers(learned.untreated, choice.middle_tier, choice.high_tier)
     # What treating a loan would gain as far as the other half can tell.
     loss = params.loss_share * loans["amount"].to_numpy(dtype=float)
-    cost = loss * clients.avoided["true"] - clients.gain["true"]
+    cost = loss * clients.avoided["in_truth"] - clients.gain["in_truth"]
     expected = loss * learned.benefit - cost
     return {
         "all": np.ones(len(loans), dtype=bool),
@@ -155,7 +155,7 @@ def _rules_of(clients: Clients, params: Params) -> dict[str, np.ndarray]:
         "predicted_benefit_budget": policy.top(expected, choice.budget, clients.part),
         "predicted_risk_budget": policy.top(learned.untreated, choice.budget, clients.part),
         "predicted_loss_budget": policy.top(loss * learned.untreated, choice.budget, clients.part),
-        "true_benefit": clients.gain["true"] > 0,
+        "true_benefit": clients.gain["in_truth"] > 0,
     }
 
 
@@ -170,7 +170,7 @@ def _rules(clients: Clients, params: Params) -> Iterator[Row]:
         at = _percent(clients.mean(taken)) | {"note": "of clients that the rule treats"}
         yield clients.row("rule", name, "share_treated", outcome="treated", **at)
         # What the truth chose can only be valued by the truth.
-        sources = ("true",) if name == "true_benefit" else ("estimated", "true")
+        sources = ("in_truth",) if name == "true_benefit" else ("estimated", "in_truth")
         for source in sources:
             gain, avoided = clients.gain[source], clients.avoided[source]
             common = {"factor": source}
@@ -188,9 +188,9 @@ def _rules(clients: Clients, params: Params) -> Iterator[Row]:
                 )
         if len(sources) > 1:
             money = {"factor": "estimated_less_true", "outcome": "loss", "unit": "currency"}
-            value = clients.mean(taken * (clients.gain["estimated"] - clients.gain["true"]))._asdict()
+            value = clients.mean(taken * (clients.gain["estimated"] - clients.gain["in_truth"]))._asdict()
             yield clients.row("rule", name, "net_value", **money, **value)
-            one = _points(clients.mean(taken * (clients.avoided["estimated"] - clients.avoided["true"])))
+            one = _points(clients.mean(taken * (clients.avoided["estimated"] - clients.avoided["in_truth"])))
             yield clients.row("rule", name, "defaults_avoided", factor=money["factor"], outcome="default", **one)
     for better, other in (
         ("predicted_benefit_budget", "predicted_risk_budget"),
@@ -230,12 +230,12 @@ def _curves(clients: Clients) -> Iterator[Row]:
     orders = {
         "by_benefit": clients.learned.benefit * clients.loans["amount"].to_numpy(dtype=float),
         "by_risk": clients.learned.untreated,
-        "by_true_benefit": clients.gain["true"],
+        "by_true_benefit": clients.gain["in_truth"],
     }
     for order, score in orders.items():
         for part in SHARES:
             taken = policy.top(score, part, clients.part)
-            for source in ("true",) if order == "by_true_benefit" else ("estimated", "true"):
+            for source in ("in_truth",) if order == "by_true_benefit" else ("estimated", "in_truth"):
                 common = {"factor": f"{source}[{part:g}]"}
                 value = clients.mean(taken * clients.gain[source])._asdict()
                 yield clients.row("curve", order, "net_value", outcome="loss", unit="currency", **common, **value)
@@ -249,7 +249,7 @@ def _assumptions(clients: Clients) -> Iterator[Row]:
     chance = clients.learned.propensity
     outside = float(((chance < OVERLAP) | (chance > 1 - OVERLAP)).mean())
     yield results.assumption("policy_overlap", outside, OVERLAP, passed=outside <= OVERLAP, **common)
-    off = clients.mean(clients.avoided["estimated"] - clients.avoided["true"])
+    off = clients.mean(clients.avoided["estimated"] - clients.avoided["in_truth"])
     passed = off.ci_low <= 0 <= off.ci_high
     more = {"estimand": "estimated_less_true", "outcome": "default", "p_value": off.p_value}
     yield results.assumption("policy_nothing_hidden", 100 * off.estimate, 0, passed=passed, **more, **common)

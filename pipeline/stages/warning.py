@@ -251,10 +251,11 @@ def _areas(book: Book, level: float) -> Iterator[Row]:
                 book.event[rows], *(book.scores[score][rows] for score in SCORES), book.cluster[rows], level
             )
         except StudyError as error:
-            yield book.row("area_under_curve", "gain", name, rows, note=str(error))
+            yield book.row("area_under_curve", "gain", name, rows, factor="monthly_score", note=str(error))
             continue
         for score, one in zip((*SCORES, "gain"), found, strict=True):
-            yield book.row("area_under_curve", score, name, rows, **one._asdict(), unit="area", note=note)
+            named = {"factor": "monthly_score", "unit": "area", "note": note}
+            yield book.row("area_under_curve", score, name, rows, **one._asdict(), **named)
 
 
 def _calibration(book: Book, level: float) -> Iterator[Row]:
@@ -285,7 +286,7 @@ def _alerts(book: Book, params: Params, seed: list[int]) -> Iterator[Row]:
     choice, level = params.warning, params.inference.level
     shares = dict.fromkeys([*choice.capacities, choice.capacity])
     kinds = {
-        (score, f"{share:g}"): early_warning.riskiest(book.scores[score], book.period, book.loan, share)
+        (score, f"capacity[{share:g}]"): early_warning.riskiest(book.scores[score], book.period, book.loan, share)
         for score in SCORES
         for share in sorted(shares)
     }
@@ -294,7 +295,7 @@ def _alerts(book: Book, params: Params, seed: list[int]) -> Iterator[Row]:
         # An alert of last month is at hand at the beginning of this one; the score gets as many.
         share = float(own.mean())
         alerted = early_warning.riskiest(book.scores["updated"], book.period, book.loan, share)
-        kinds |= {("lender", "own"): own, ("updated", "as_lender"): alerted}
+        kinds |= {("lender", "lenders_alert"): own, ("updated", "capacity[as_lender]"): alerted}
     for (score, share), alerted in kinds.items():
         yield from _judged_alerts(book, score, share, alerted, level, seed)
     rows = book.judged
@@ -315,7 +316,7 @@ def _alerts(book: Book, params: Params, seed: list[int]) -> Iterator[Row]:
 def _marked(book: Book, own: np.ndarray, level: float) -> Row:
     """Return how much more often default follows a lender's alert: what alerts mark, not what they do."""
     rows, alone = book.judged, np.zeros(int(book.judged.sum()), dtype=np.int64)
-    row = book.row("alerts", "lender", "risk_difference", factor="alert")
+    row = book.row("alerts", "lender", "risk_difference", factor="lenders_alert")
     try:
         one, *_ = early_warning.matched_difference(
             book.event[rows].astype(float), own[rows], alone, book.cluster[rows], level
@@ -407,7 +408,7 @@ def _costs(book: Book, params: Params) -> Iterator[Row]:
             cost = choice.contact_cost * np.bincount(loan, alerted, len(first))
             caught = loss * (np.bincount(loan, timely, len(first)) > 0)
             values[score, share] = choice.prevented_share * caught - cost
-            common = book.row("costs", score, "", everything, factor=f"{share:g}", outcome="loss")
+            common = book.row("costs", score, "", everything, factor=f"capacity[{share:g}]", outcome="loss")
             common["n"] = len(first)
             common["n_treated"] = (
                 int(book.months["treated"].to_numpy()[first].sum()) if "treated" in book.months else None
@@ -423,7 +424,7 @@ def _costs(book: Book, params: Params) -> Iterator[Row]:
             note = "of the losses alerted in time that contact must prevent to pay for the contacts"
             yield common | {"estimand": "break_even"} | _percent(even) | {"note": note}
     row = book.row(
-        "costs", "updated_less_static", "net_value", everything, factor=f"{choice.capacity:g}", outcome="loss"
+        "costs", "updated_less_static", "net_value", everything, factor=f"capacity[{choice.capacity:g}]", outcome="loss"
     )
     row["n"] = len(first)
     gain = values["updated", choice.capacity] - values["static", choice.capacity]
@@ -455,7 +456,7 @@ def _response(
     stays = (
         alerted & (months["current_at_start"].to_numpy() == 1) & ~np.isnan(contacts) & found.complete & (default == 0)
     )
-    row = {"estimator": "response_after_alert", "specification": "controls", "factor": "contacted"}
+    row = {"estimator": "response_after_alert", "specification": "controls", "factor": "contact_after_alert"}
     row |= {"outcome": "default_ahead", "estimand": "risk_difference", "n": int(stays.sum())}
     events = int(found.event[stays].sum())
     contacted = (contacts[stays] > 0).astype(float)
@@ -523,7 +524,7 @@ def _signals_before_default(
             loan, end = np.concatenate(loans), np.concatenate(ends)
             stratum = codes(kind[loan] * 1_000 + end)
             case = when[loan] == end
-            row = {"estimator": "before_default", "specification": name, "factor": f"months_{back:02d}"}
+            row = {"estimator": "before_default", "specification": name, "factor": f"months_before[{back:02d}]"}
             row |= {"outcome": "default", "unit": "percentage points"}
             try:
                 one, share, others, number = early_warning.matched_difference(
@@ -555,7 +556,8 @@ def _before_loan(cohort: pd.DataFrame, accounts: pd.DataFrame, level: float) -> 
     for name in [name for name in accounts if name not in ("loan_id", "months_before")]:
         table = wide.pivot(index="loan_id", columns="months_before", values=name).dropna()
         table = table[table.index.isin(default.index)]
-        row = {"estimator": "falling_before_loan", "specification": name, "outcome": "default", "unit": "area"}
+        row = {"estimator": "falling_before_loan", "specification": name, "factor": "account_activity"}
+        row |= {"outcome": "default", "unit": "area"}
         row |= {"n": len(table), "n_clusters": len(table)}
         if table.shape[1] < 2 * early_warning.RECENT:
             yield row | {"estimand": "area_under_curve", "note": "too few months before the loan are on record."}

@@ -60,15 +60,17 @@ def test_estimates_do_not_change_when_the_truth_does(rows):
     mine, theirs = (found.where(**shares).set_index("specification")["estimate"] for found in (one, other))
     assert (mine.drop("true_benefit") == theirs.drop("true_benefit")).all()
     assert theirs["true_benefit"] == 0
-    assert one.where(factor="true")["estimate"].tolist() != other.where(factor="true")["estimate"].tolist()
+    assert one.where(factor="in_truth")["estimate"].tolist() != other.where(factor="in_truth")["estimate"].tolist()
 
 
 def test_the_true_benefit_is_best_in_truth_and_the_order_of_rows_is_no_matter(rows):
     frame, truth = cohort()
     found = rows(frame, truth)
-    values = found.where(estimator="rule", estimand="net_value", factor="true").set_index("specification")["estimate"]
+    values = found.where(estimator="rule", estimand="net_value", factor="in_truth").set_index("specification")[
+        "estimate"
+    ]
     assert values.idxmax() == "true_benefit"
-    all_of_it = found.one(estimator="rule", specification="all", estimand="defaults_avoided", factor="true")
+    all_of_it = found.one(estimator="rule", specification="all", estimand="defaults_avoided", factor="in_truth")
     expected = 100 * 0.4 * truth["risk_if_not_enrolled"].mean()
     assert all_of_it.estimate == pytest.approx(expected, rel=1e-6)
     shuffled = rows(frame.sample(frac=1, random_state=3), truth.sample(frac=1, random_state=4))

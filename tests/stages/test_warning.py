@@ -74,11 +74,12 @@ def test_a_renewed_score_finds_who_is_late_and_capacity_is_respected(rows, loans
     gain = found.one(estimator="area_under_curve", specification="gain", estimand="month_10")
     assert gain.ci_low > 0
     alerted = found.where(estimator="alerts", specification="updated", estimand="alerted")
-    alerted = alerted[alerted["factor"] != "as_lender"]
+    alerted = alerted[alerted["factor"] != "capacity[as_lender]"]
     # Judged are the months whose window ends inside the records, so the share may differ from that of all months.
-    assert (alerted["estimate"] < 100 * alerted["factor"].astype(float) * 1.5 + 0.5).all()
+    capacity = alerted["factor"].str.extract(r"\[(.*)\]")[0].astype(float)
+    assert (alerted["estimate"] < 100 * capacity * 1.5 + 0.5).all()
     late = found.one(
-        estimator="before_default", specification="late_payment", factor="months_01", estimand="defaulting"
+        estimator="before_default", specification="late_payment", factor="months_before[01]", estimand="defaulting"
     )
     assert late.estimate == 100
 

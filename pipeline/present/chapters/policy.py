@@ -38,7 +38,7 @@ TIERS = ("low", "middle", "high")
 def blocks(page: Page) -> Iterator[str]:
     """Yield the chapter's blocks of Markdown."""
     results, words = page.results, page.words
-    true = _values(results, "true")
+    true = _values(results, "in_truth")
     if true.empty:
         return
     feasible = true[true["specification"] != ORACLE]
@@ -59,10 +59,10 @@ def blocks(page: Page) -> Iterator[str]:
         "policy.rules",
         **costs,
         best=best,
-        everybody=of_all("true"),
-        better=_one(results, "rule", best[1].specification, "net_value_less_all", "true"),
-        learned=_one(results, "rule", "predicted_benefit", "net_value_less_all", "true"),
-        oracle=_one(results, "rule", ORACLE, "net_value", "true"),
+        everybody=of_all("in_truth"),
+        better=_one(results, "rule", best[1].specification, "net_value_less_all", "in_truth"),
+        learned=_one(results, "rule", "predicted_benefit", "net_value_less_all", "in_truth"),
+        oracle=_one(results, "rule", ORACLE, "net_value", "in_truth"),
     )
     yield page.show_figure("policy_curves", STAGE)
     yield page.show_table("policy_rules", rules(results, words), STAGE, budget=100 * choice.budget, **costs)
@@ -72,7 +72,7 @@ def blocks(page: Page) -> Iterator[str]:
         seen=seen,
         same=seen[1].specification == best[1].specification,
         estimated=of_all("estimated"),
-        truth=of_all("true"),
+        truth=of_all("in_truth"),
         off=of_all("estimated_less_true"),
         ranks=_agreement(estimated, feasible),
         number=len(feasible),
@@ -99,7 +99,7 @@ def curves(results: Results, words: Words) -> Figure:
     orders += (("by_risk", figures.CONTROL, "s"),)
     for axes, estimand in zip(panels, ("net_value", "defaults_avoided"), strict=True):
         for order, colour, marker in orders:
-            for source, line in (("estimated", "--"), ("true", "-")):
+            for source, line in (("estimated", "--"), ("in_truth", "-")):
                 rows = results.where(stage=STAGE, estimator="curve", specification=order, estimand=estimand)
                 rows = rows[rows["factor"].str.startswith(f"{source}[")]
                 if rows.empty:
@@ -107,7 +107,7 @@ def curves(results: Results, words: Words) -> Figure:
                 at = 100 * rows["factor"].str.extract(r"\[(.*)\]")[0].astype(float)
                 table = pd.Series(rows["estimate"].to_numpy(), at).sort_index()
                 table = pd.concat([pd.Series([0.0], [0.0]), table])
-                label = words.label("orders", order) if source == "true" else None
+                label = words.label("orders", order) if source == "in_truth" else None
                 style = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.2}
                 axes.plot(table.index, table, line, label=label, **style)
         axes.set_xlabel(words.text("columns.share_treated"))
@@ -126,7 +126,7 @@ def rules(results: Results, words: Words) -> str:
             continue
         cells = [words.label("rules", name), percent(share.estimate)]
         for estimand, decimals in (("defaults_avoided", 2), ("net_value", 0)):
-            for source in ("estimated", "true"):
+            for source in ("estimated", "in_truth"):
                 row = _one(results, "rule", name, estimand, source)
                 ends = "" if row is None else f" ({fixed(row.ci_low, decimals)}, {fixed(row.ci_high, decimals)})"
                 cells.append(MISSING if row is None else fixed(row.estimate, decimals) + ends)
@@ -150,8 +150,8 @@ def _one(results: Results, estimator: str, specification: str, estimand: str, fa
 def _tier(results: Results, name: str) -> dict[str, Any] | None:
     found = {
         "estimated": _one(results, "tier", name, "risk_difference", "estimated"),
-        "truth": _one(results, "tier", name, "risk_difference", "true"),
-        "gain": _one(results, "tier", name, "net_value", "true"),
+        "truth": _one(results, "tier", name, "risk_difference", "in_truth"),
+        "gain": _one(results, "tier", name, "net_value", "in_truth"),
         "contacts": _one(results, "tier", name, "risk_difference", "contacts_alone"),
     }
     return None if any(row is None for row in found.values()) else found

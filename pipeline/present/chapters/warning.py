@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 STAGE = "warning"
 SIGNALS = ("late_payment", "client_contact", "alert", "lender_contact")
+AS_LENDER = "capacity[as_lender]"
+"""As many alerts as the lender raised itself."""
 ESTIMANDS = ("precision", "false_alarms", "recall", "caught", "caught_early", "median_lead")
 """What the table shows of alerts."""
 
@@ -95,7 +97,7 @@ def signals(results: Results, words: Words) -> Figure:
     for axes, name in zip(panels.flat, shown, strict=False):
         rows = results.where(stage=STAGE, estimator="before_default", specification=name)
         table = rows.pivot(index="factor", columns="estimand", values="estimate")
-        months = -table.index.str.removeprefix("months_").astype(int)
+        months = -table.index.str.extract(r"\[(.*)\]")[0].astype(int)
         wide = rows[rows["estimand"] == "difference"].set_index("factor").reindex(table.index)
         axes.plot(months, table["others"], color=figures.CONTROL, marker="s", markersize=4, linewidth=1.2)
         # The interval is that of the difference, laid around the defaulting loans' share.
@@ -119,7 +121,7 @@ def alerts(results: Results, words: Words) -> str:
     for score, share in _kinds(results):
         rows = results.where(stage=STAGE, estimator="alerts", specification=score, factor=share)
         found = {row.estimand: row for row in rows.itertuples()}
-        own = words.text("columns.lenders_own") if score == "lender" else percent(100 * float(share))
+        own = words.text("columns.lenders_own") if score == "lender" else percent(100 * _share(share))
         cells = [own if score == "lender" else f"{words.label('scores', score)}, {own}"]
         for name in ESTIMANDS:
             row = found.get(name)
@@ -175,7 +177,7 @@ def _onset(results: Results, name: str) -> dict[str, Any]:
     rows = rows[rows["estimate"].notna()].sort_values("factor")
     months = 0
     for row in rows.itertuples():
-        back = int(row.factor.removeprefix("months_"))
+        back = int(row.factor.removeprefix("months_before[").rstrip("]"))
         if not row.ci_low > 0 or back != months + 1:
             break
         months = back
@@ -206,12 +208,16 @@ def _of_areas(results: Results, gains: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def _share(factor: str) -> float:
+    return float(factor.removeprefix("capacity[").rstrip("]"))
+
+
 def _kinds(results: Results) -> list[tuple[str, str]]:
     """Return the sets of alerts that the table shows: the updated score by capacity, and the lender's own."""
     rows = results.where(stage=STAGE, estimator="alerts", estimand="precision", specification="updated")
-    shares = sorted((share for share in set(rows["factor"]) if share != "as_lender"), key=float)
+    shares = sorted((share for share in set(rows["factor"]) if share != AS_LENDER), key=_share)
     own = results.where(stage=STAGE, estimator="alerts", estimand="precision", specification="lender")
-    return [*(("updated", share) for share in shares), *([("lender", "own")] if len(own) else [])]
+    return [*(("updated", share) for share in shares), *([("lender", "lenders_alert")] if len(own) else [])]
 
 
 def _of_alerts(page: Page) -> Iterator[str]:
@@ -221,7 +227,7 @@ def _of_alerts(page: Page) -> Iterator[str]:
         rows = results.where(stage=STAGE, estimator="alerts", specification=score, factor=share, estimand=estimand)
         return next(rows[rows["estimate"].notna()].itertuples(), None)
 
-    share = f"{choice.capacity:g}"
+    share = f"capacity[{choice.capacity:g}]"
     names = ("precision", "recall", "false_alarms", "caught", "caught_early", "median_lead")
     found = {name: find("updated", share, name) for name in names}
     if any(row is None for row in found.values()):
@@ -229,9 +235,9 @@ def _of_alerts(page: Page) -> Iterator[str]:
     early = find("static", share, "median_lead")
     caught = find("static", share, "caught")
     yield page.text("warning.alerts", share=100 * choice.capacity, **found, static_lead=early, static_caught=caught)
-    own = {name: find("lender", "own", name) for name in ("alerted", "precision", "caught", "median_lead")}
-    marks = find("lender", "alert", "risk_difference")
-    same = find("updated", "as_lender", "precision")
+    own = {name: find("lender", "lenders_alert", name) for name in ("alerted", "precision", "caught", "median_lead")}
+    marks = find("lender", "lenders_alert", "risk_difference")
+    same = find("updated", AS_LENDER, "precision")
     if marks is not None and same is not None and not any(row is None for row in own.values()):
         prevalence = results.one(stage=STAGE, estimator="prevalence", estimand="all_months")
         yield page.text("warning.own_alerts", **own, marks=marks, same=same, prevalence=prevalence)
@@ -245,7 +251,7 @@ def _of_alerts(page: Page) -> Iterator[str]:
         yield page.text(
             "warning.costs",
             best=best,
-            best_share=100 * float(best.factor),
+            best_share=100 * _share(best.factor),
             even=even,
             gain=gain,
             share=100 * choice.capacity,
