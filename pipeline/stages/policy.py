@@ -17,7 +17,7 @@ from pipeline.core.scope import FEWEST, column_in, scope
 from pipeline.stats import policy
 from pipeline.stats.design import design_matrix
 from pipeline.stats.early_warning import share
-from pipeline.stats.inference import codes
+from pipeline.stats.inference import codes, effect
 from pipeline.stats.regression import Effect
 
 TIERS = ("low", "middle", "high")
@@ -46,6 +46,10 @@ class Clients(NamedTuple):
     """Loss without treatment (loans,), in currency."""
     contact_alone: np.ndarray
     """Risk that the programme's contacts alone add in truth (loans,); only known of treated loans."""
+    lot: policy.Lot | None
+    """What the lottery of places moves, where places were drawn."""
+    cost: float
+    """Cost of the contacts with one client."""
     level: float
 
     def row(
@@ -118,6 +122,7 @@ def _clients(cohort: pd.DataFrame, truth: pd.DataFrame, protocol: Study, params:
         "estimated": policy.avoided(treated, event, learned),
         "in_truth": without - known["risk_if_enrolled"].to_numpy(dtype=float),
     }
+    drawn = "programme_lot" in loans and loans["programme_lot"].notna().all()
     loss = params.loss_share * loans["amount"].to_numpy(dtype=float)
     cost = choice.contact_cost * (protocol.horizon_months or 12)
     return Clients(
@@ -132,6 +137,8 @@ def _clients(cohort: pd.DataFrame, truth: pd.DataFrame, protocol: Study, params:
             "in_truth": loss * without,
         },
         known["risk_contact_only"].to_numpy(dtype=float) - without,
+        policy.by_lot(loans["programme_lot"].to_numpy(dtype=float), treated, event, learned) if drawn else None,
+        cost,
         params.inference.level,
     )
 
@@ -143,8 +150,7 @@ def _rules_of(clients: Clients, params: Params) -> dict[str, np.ndarray]:
     tier = policy.tiers(learned.untreated, choice.middle_tier, choice.high_tier)
     # What treating a loan would gain as far as the other half can tell.
     loss = params.loss_share * loans["amount"].to_numpy(dtype=float)
-    cost = loss * clients.avoided["in_truth"] - clients.gain["in_truth"]
-    expected = loss * learned.benefit - cost
+    expected = loss * learned.benefit - clients.cost
     return {
         "all": np.ones(len(loans), dtype=bool),
         "low_tier": tier == 0,
@@ -192,6 +198,8 @@ def _rules(clients: Clients, params: Params) -> Iterator[Row]:
             yield clients.row("rule", name, "net_value", **money, **value)
             one = _points(clients.mean(taken * (clients.avoided["estimated"] - clients.avoided["in_truth"])))
             yield clients.row("rule", name, "defaults_avoided", factor=money["factor"], outcome="default", **one)
+            if clients.lot is not None:
+                yield from _by_lot(clients, name, taken, params)
     for better, other in (
         ("predicted_benefit_budget", "predicted_risk_budget"),
         ("predicted_loss_budget", "predicted_risk_budget"),
@@ -200,6 +208,26 @@ def _rules(clients: Clients, params: Params) -> Iterator[Row]:
             value = clients.mean((rules[better].astype(float) - rules[other]) * gain)._asdict()
             more = {"factor": source, "outcome": "loss", "unit": "currency", "note": f"less {other}, as many clients"}
             yield clients.row("rules_compared", better, "net_value", **value, **more)
+
+
+def _by_lot(clients: Clients, name: str, taken: np.ndarray, params: Params) -> Iterator[Row]:
+    """Yield a rule's value as the lottery of places tells it: of those whom winning moves, whatever is hidden."""
+    loss = params.loss_share * clients.loans["amount"].to_numpy(dtype=float)
+    share_taken = float(taken.mean())
+    note = "of clients whom the lot moves; error given the share taken"
+    for estimand, outcome, weight in (("defaults_avoided", "default", 100.0), ("net_value", "loss", loss)):
+        unit = "currency" if outcome == "loss" else "percentage points"
+        more = {"factor": "by_lot", "outcome": outcome, "unit": unit}
+        try:
+            found = share(
+                taken * weight * clients.lot.event, taken * clients.lot.treated, clients.cluster, clients.level
+            )
+        except StudyError as error:
+            yield clients.row("rule", name, estimand, **more, note=str(error))
+            continue
+        less = clients.cost if outcome == "loss" else 0.0
+        one = effect(share_taken * (found.estimate - less), share_taken * found.std_error, clients.level)
+        yield clients.row("rule", name, estimand, **more, **one._asdict(), note=note)
 
 
 def _tiers(clients: Clients, params: Params) -> Iterator[Row]:

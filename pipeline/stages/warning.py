@@ -82,6 +82,13 @@ class Book(NamedTuple):
             "n_clusters": len(np.unique(self.cluster[taken])),
         } | more
 
+    def row_of_loans(self, estimator: str, specification: str, estimand: str, loans: np.ndarray, **more: Any) -> Row:
+        """Return a row that counts `loans` (their numbers), not their months."""
+        first = np.flatnonzero(np.diff(self.loan, prepend=-1))
+        stays = np.zeros(len(self.loan), dtype=bool)
+        stays[first[np.isin(self.loan[first], loans)]] = True
+        return self.row(estimator, specification, estimand, stays, **more)
+
 
 def run(study: str, params: Params) -> str:
     """Write the rows on early warning of the results table."""
@@ -356,36 +363,28 @@ def _judged_alerts(
     yield one("recall", hit * event, event, "of loan-months with default ahead that were alerted")
     yield one("false_alarms", hit * (1 - event), 1 - event, "of loan-months without default ahead that were alerted")
     lead = early_warning.lead_times(book.loan, book.month, alerted, book.default_month)
-    defaulted = np.isin(book.loan, lead.defaulted)
     of_loan = np.zeros(int(book.loan.max()) + 1, dtype=np.int64)
     of_loan[book.loan] = book.cluster
+    bad, ones = of_loan[lead.defaulted], np.ones(len(lead.defaulted))
     caught = np.isin(lead.defaulted, lead.loan).astype(float)
-    bad = book.row("alerts", score, "caught", defaulted, factor=share) | {
-        "n": len(lead.defaulted),
-        "n_clusters": len(np.unique(of_loan[lead.defaulted])),
-        "n_treated": None,
-        "outcome": "default",
-    }
-    if "treated" in book.months and len(lead.defaulted):
-        treated = book.months.groupby(book.loan)["treated"].first()
-        bad["n_treated"] = int(treated.loc[lead.defaulted].sum())
+    early = np.isin(lead.defaulted, lead.loan[lead.months >= early_warning.RECENT]).astype(float)
+    loans = {"factor": share, "outcome": "default"}
     try:
-        found = early_warning.share(caught, np.ones(len(caught)), of_loan[lead.defaulted], level)
-        yield bad | _percent(found) | {"note": "of defaulted loans alerted before"}
-        early = np.zeros(len(caught))
-        early[np.searchsorted(lead.defaulted, lead.loan[lead.months >= early_warning.RECENT])] = 1
-        found = early_warning.share(early, np.ones(len(caught)), of_loan[lead.defaulted], level)
-        note = f"of defaulted loans alerted at least {early_warning.RECENT} months before"
-        yield bad | {"estimand": "caught_early"} | _percent(found) | {"note": note}
-        number = {"n": len(lead.loan), "n_clusters": len(np.unique(of_loan[lead.loan])), "unit": "months"}
-        number["n_treated"] = None
-        mean = early_warning.share(lead.months, np.ones(len(lead.loan)), of_loan[lead.loan], level)
-        yield bad | {"estimand": "mean_lead", "note": "first alert to default"} | mean._asdict() | number
-        median = early_warning.median_by_clusters(lead.months, of_loan[lead.loan], level, DRAWS, seed)
-        note = f"first alert to default; {DRAWS} draws of whole clusters"
-        yield bad | {"estimand": "median_lead", "note": note} | median._asdict() | number
+        found = _percent(early_warning.share(caught, ones, bad, level))
+        more = loans | found | {"note": "of defaulted loans alerted before"}
+        yield book.row_of_loans("alerts", score, "caught", lead.defaulted, **more)
+        found = _percent(early_warning.share(early, ones, bad, level))
+        more = loans | found | {"note": f"of defaulted loans alerted at least {early_warning.RECENT} months before"}
+        yield book.row_of_loans("alerts", score, "caught_early", lead.defaulted, **more)
+        clusters = of_loan[lead.loan]
+        mean = early_warning.share(lead.months, np.ones(len(lead.loan)), clusters, level)._asdict()
+        more = loans | mean | {"unit": "months", "p_value": None, "note": "first alert to default"}
+        yield book.row_of_loans("alerts", score, "mean_lead", lead.loan, **more)
+        median = early_warning.median_by_clusters(lead.months, clusters, level, DRAWS, seed)._asdict()
+        more = loans | median | {"unit": "months", "note": f"first alert to default; {DRAWS} draws of whole clusters"}
+        yield book.row_of_loans("alerts", score, "median_lead", lead.loan, **more)
     except StudyError as error:
-        yield bad | {"estimand": "median_lead", "note": str(error)}
+        yield book.row_of_loans("alerts", score, "median_lead", lead.loan, **loans, note=str(error))
 
 
 def _costs(book: Book, params: Params) -> Iterator[Row]:
@@ -400,7 +399,6 @@ def _costs(book: Book, params: Params) -> Iterator[Row]:
     loss = params.loss_share * book.amount[first] * (book.default_month[first] > 0)
     cluster, ones = book.cluster[first], np.ones(len(first))
     values: dict[tuple[str, float], np.ndarray] = {}
-    everything = np.ones(len(book.loan), dtype=bool)
     for share in sorted({*choice.capacities, choice.capacity}):
         for score in SCORES:
             alerted = early_warning.riskiest(book.scores[score], book.period, book.loan, share)
@@ -408,11 +406,8 @@ def _costs(book: Book, params: Params) -> Iterator[Row]:
             cost = choice.contact_cost * np.bincount(loan, alerted, len(first))
             caught = loss * (np.bincount(loan, timely, len(first)) > 0)
             values[score, share] = choice.prevented_share * caught - cost
-            common = book.row("costs", score, "", everything, factor=f"capacity[{share:g}]", outcome="loss")
-            common["n"] = len(first)
-            common["n_treated"] = (
-                int(book.months["treated"].to_numpy()[first].sum()) if "treated" in book.months else None
-            )
+            of_share = {"factor": f"capacity[{share:g}]", "outcome": "loss"}
+            common = book.row_of_loans("costs", score, "", book.loan, **of_share)
             try:
                 saved = early_warning.share(values[score, share], ones, cluster, level)
                 even = early_warning.share(cost, caught, cluster, level)
@@ -423,10 +418,8 @@ def _costs(book: Book, params: Params) -> Iterator[Row]:
             yield common | {"estimand": "net_value", "unit": "currency", "note": note} | saved._asdict()
             note = "of the losses alerted in time that contact must prevent to pay for the contacts"
             yield common | {"estimand": "break_even"} | _percent(even) | {"note": note}
-    row = book.row(
-        "costs", "updated_less_static", "net_value", everything, factor=f"capacity[{choice.capacity:g}]", outcome="loss"
-    )
-    row["n"] = len(first)
+    of_share = {"factor": f"capacity[{choice.capacity:g}]", "outcome": "loss"}
+    row = book.row_of_loans("costs", "updated_less_static", "net_value", book.loan, **of_share)
     gain = values["updated", choice.capacity] - values["static", choice.capacity]
     try:
         yield row | early_warning.share(gain, ones, cluster, level)._asdict() | {"unit": "currency"}
@@ -539,7 +532,12 @@ def _signals_before_default(
             row |= {"n_treated": None if np.isnan(treated).any() else int(treated[every].sum())}
             note = f"{number} defaults; loans of the same {' and '.join([*keys, 'age'])} beside them"
             found.append(row | {"estimand": "difference", "note": note} | _points(one))
-            found.append(row | {"estimand": "defaulting", "estimate": 100 * share, "unit": "percent", "n": number})
+            defaulting = np.unique(loan[case])
+            counts = {"n": len(defaulting), "n_clusters": len(np.unique(cluster[defaulting]))}
+            if row["n_treated"] is not None:
+                counts["n_treated"] = int(treated[defaulting].sum())
+            more = {"estimand": "defaulting", "estimate": 100 * share, "unit": "percent", **counts}
+            found.append(row | more)
             found.append(row | {"estimand": "others", "estimate": 100 * others, "unit": "percent"})
     return found
 

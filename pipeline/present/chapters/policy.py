@@ -46,7 +46,7 @@ def blocks(page: Page) -> Iterator[str]:
 
     def named(rows: pd.DataFrame) -> tuple[str, Any]:
         row = next(rows.loc[[rows["estimate"].idxmax()]].itertuples())
-        return words.label("rules", row.specification), row
+        return words.label("policy_rules", row.specification), row
 
     def of_all(factor: str) -> Any:
         return _one(results, "rule", "all", "net_value", factor)
@@ -75,10 +75,13 @@ def blocks(page: Page) -> Iterator[str]:
         truth=of_all("in_truth"),
         off=of_all("estimated_less_true"),
         ranks=_agreement(estimated, feasible),
+        points={
+            name: _one(results, "rule", "all", "defaults_avoided", name) for name in ("estimated", "in_truth", "by_lot")
+        },
         number=len(feasible),
         learned=_one(results, "rule", "predicted_benefit", "net_value_less_all", "estimated"),
     )
-    tiers = [(page.words.label("tiers", name), _tier(results, name)) for name in TIERS if _tier(results, name)]
+    tiers = [(page.words.label("policy_tiers", name), _tier(results, name)) for name in TIERS if _tier(results, name)]
     if tiers:
         yield page.text("policy.tiers", tiers=tiers, middle=100 * choice.middle_tier, high=100 * choice.high_tier)
 
@@ -107,10 +110,10 @@ def curves(results: Results, words: Words) -> Figure:
                 at = 100 * rows["factor"].str.extract(r"\[(.*)\]")[0].astype(float)
                 table = pd.Series(rows["estimate"].to_numpy(), at).sort_index()
                 table = pd.concat([pd.Series([0.0], [0.0]), table])
-                label = words.label("orders", order) if source == "in_truth" else None
+                label = words.label("policy_orders", order) if source == "in_truth" else None
                 style = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.2}
                 axes.plot(table.index, table, line, label=label, **style)
-        axes.set_xlabel(words.text("columns.share_treated"))
+        axes.set_xlabel(words.text("columns.policy_share_treated"))
         axes.set_ylabel(words.text(f"columns.policy_{estimand}"))
         axes.axhline(0, color="black", linewidth=0.8)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
@@ -124,7 +127,7 @@ def rules(results: Results, words: Words) -> str:
         share = _one(results, "rule", name, "share_treated", "")
         if share is None:
             continue
-        cells = [words.label("rules", name), percent(share.estimate)]
+        cells = [words.label("policy_rules", name), percent(share.estimate)]
         for estimand, decimals in (("defaults_avoided", 2), ("net_value", 0)):
             for source in ("estimated", "in_truth"):
                 row = _one(results, "rule", name, estimand, source)
@@ -132,7 +135,7 @@ def rules(results: Results, words: Words) -> str:
                 cells.append(MISSING if row is None else fixed(row.estimate, decimals) + ends)
         body.append(cells)
     names = ("rule", "treated_share", "avoided_estimated", "avoided_true", "gain_estimated", "gain_true")
-    return markdown([words.text(f"columns.{name}") for name in names], body)
+    return markdown([words.text(f"columns.policy_{name}") for name in names], body)
 
 
 def _values(results: Results, factor: str) -> pd.DataFrame:

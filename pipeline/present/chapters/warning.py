@@ -39,7 +39,7 @@ def blocks(page: Page) -> Iterator[str]:
         yield page.show_figure("warning_areas", STAGE, horizon=page.params.warning.horizon_months)
         yield from _of_alerts(page)
     if shown:
-        named = {"signals": [(page.words.label("signals", name), _onset(results, name)) for name in shown]}
+        named = {"signals": [(page.words.label("warning_signals", name), _onset(results, name)) for name in shown]}
         yield page.text("warning.signals", **named)
         yield page.show_figure("warning_signals", STAGE)
     response = results.where(stage=STAGE, estimator="response_after_alert")
@@ -47,7 +47,7 @@ def blocks(page: Page) -> Iterator[str]:
     if len(response):
         yield page.text("warning.response", row=next(response.itertuples()))
     if len(falls):
-        named = [(page.words.label("signals", row.specification), row) for row in falls.itertuples()]
+        named = [(page.words.label("warning_signals", row.specification), row) for row in falls.itertuples()]
         least = results.where(stage=STAGE, estimand="minimum_detectable_area")["estimate"].max()
         yield page.text("warning.falls", falls=named, least=least, significance_level=1 - page.params.inference.level)
         yield page.show_table("warning_falls", falling(results, page.words), STAGE)
@@ -76,9 +76,9 @@ def areas(results: Results, words: Words) -> Figure:
         age = rows["estimand"].str.removeprefix("month_").astype(int) + shift
         spread = [rows["estimate"] - rows["ci_low"], rows["ci_high"] - rows["estimate"]]
         style = {"color": colour, "marker": marker, "markersize": 5, "linewidth": 1.2, "elinewidth": 1.2}
-        axes.errorbar(age, rows["estimate"], yerr=spread, label=words.label("scores", score), **style)
-    axes.set_xlabel(words.text("columns.age_months"))
-    axes.set_ylabel(words.text("columns.area"))
+        axes.errorbar(age, rows["estimate"], yerr=spread, label=words.label("warning_scores", score), **style)
+    axes.set_xlabel(words.text("columns.warning_age_months"))
+    axes.set_ylabel(words.text("columns.warning_area"))
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure
 
@@ -104,14 +104,14 @@ def signals(results: Results, words: Words) -> Figure:
         ends = [table["others"] + wide["ci_low"], table["others"] + wide["ci_high"]]
         axes.fill_between(months, *ends, color=figures.TREATED, alpha=0.2, linewidth=0)
         axes.plot(months, table["defaulting"], color=figures.TREATED, marker="o", markersize=4, linewidth=1.2)
-        axes.set_title(words.label("signals", name), fontsize="medium", loc="left")
+        axes.set_title(words.label("warning_signals", name), fontsize="medium", loc="left")
         axes.set_ylim(bottom=0)
     for axes in list(panels.flat)[len(shown) :]:
         axes.set_visible(False)
     for axes in panels[-1]:
-        axes.set_xlabel(words.text("columns.months_to_default"))
+        axes.set_xlabel(words.text("columns.warning_months_to_default"))
     for axes in panels[:, 0]:
-        axes.set_ylabel(words.text("columns.percent_of_loans"))
+        axes.set_ylabel(words.text("columns.warning_percent_of_loans"))
     return figure
 
 
@@ -121,8 +121,8 @@ def alerts(results: Results, words: Words) -> str:
     for score, share in _kinds(results):
         rows = results.where(stage=STAGE, estimator="alerts", specification=score, factor=share)
         found = {row.estimand: row for row in rows.itertuples()}
-        own = words.text("columns.lenders_own") if score == "lender" else percent(100 * _share(share))
-        cells = [own if score == "lender" else f"{words.label('scores', score)}, {own}"]
+        own = words.text("columns.warning_lenders_own") if score == "lender" else percent(100 * _share(share))
+        cells = [own if score == "lender" else f"{words.label('warning_scores', score)}, {own}"]
         for name in ESTIMANDS:
             row = found.get(name)
             if row is None or pd.isna(row.estimate):
@@ -132,7 +132,10 @@ def alerts(results: Results, words: Words) -> str:
             else:
                 cells.append(f"{fixed(row.estimate, 1)} ({fixed(row.ci_low, 1)}, {fixed(row.ci_high, 1)})")
         body.append(cells)
-    return markdown([words.text("columns.alerts"), *(words.text(f"columns.alert_{name}") for name in ESTIMANDS)], body)
+    return markdown(
+        [words.text("columns.warning_alerts"), *(words.text(f"columns.warning_alert_{name}") for name in ESTIMANDS)],
+        body,
+    )
 
 
 def falling(results: Results, words: Words) -> str:
@@ -144,8 +147,8 @@ def falling(results: Results, words: Words) -> str:
         )
         cells = [f"{fixed(one.estimate, 2)} ({fixed(one.ci_low, 2)}, {fixed(one.ci_high, 2)})" for one in (row, level)]
         cells[1:1] = [p_value(row.p_adjusted)]
-        body.append([words.label("signals", row.specification), *cells, f"{row.n:,}"])
-    names = ("activity", "area_of_fall", "adjusted", "area_of_level", "loans")
+        body.append([words.label("warning_signals", row.specification), *cells, f"{row.n:,}"])
+    names = ("warning_activity", "warning_area_of_fall", "warning_adjusted", "warning_area_of_level", "loans")
     return markdown([words.text(f"columns.{name}") for name in names], body)
 
 
