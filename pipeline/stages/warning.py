@@ -27,6 +27,9 @@ MONTHS = ("loan_id", "month_number", "calendar_month", "current_at_start", "deli
 SCORES = ("static", "updated")
 """The score of the day of origination, and the one that is renewed every month."""
 
+RECORDS = ("proactive_contacts", "reactive_contacts", "no_contact_log", "alert")
+"""Beginnings of the signals that a lender has from its contacts and alerts, beside the payments themselves."""
+
 SIGNALS = {
     "late_payment": "delinquent",
     "client_contact": "reactive_contacts",
@@ -130,6 +133,7 @@ def _followed(study: str, cohort: pd.DataFrame, path: Path, protocol: Study, par
     except StudyError as error:
         return [*rows, _note("scores", str(error))]
     rows += _areas(book, level)
+    rows += _records(book, level)
     rows += _calibration(book, level)
     rows += _alerts(book, params, rng)
     rows += _costs(book, params)
@@ -164,10 +168,15 @@ def _book(
     known = early_warning.signals(months, place)
     known.insert(0, "static", static[place])
     known["static_late"] = known["static"] * known["late_now"]
-    matrix = known.to_numpy()
+    payments = known[[name for name in known if not name.startswith(RECORDS)]]
     wanted = train | later
-    updated = np.full(len(months), np.nan)
-    updated[wanted] = early_warning.fitted_log_odds(matrix[train], found.event[train], matrix[wanted])
+    renewed = {}
+    for score, columns in {"updated": known, "payments": payments}.items():
+        if score == "payments" and len(columns.columns) == len(known.columns):
+            continue
+        matrix = columns.to_numpy()
+        renewed[score] = np.full(len(months), np.nan)
+        renewed[score][wanted] = early_warning.fitted_log_odds(matrix[train], found.event[train], matrix[wanted])
 
     rows = np.flatnonzero(later)
     clusters = codes(cohort[_cluster(cohort, protocol)])[place]
@@ -182,7 +191,7 @@ def _book(
         found.default_month[rows],
         found.complete[rows],
         None if amount is None or np.isnan(amount).any() else amount[rows],
-        {"static": static[place][rows], "updated": updated[rows]},
+        {"static": static[place][rows], **{score: values[rows] for score, values in renewed.items()}},
         f"{(cut - 1) // 12}-{(cut - 1) % 12 + 1:02d}",
     )
     return book, static
@@ -263,6 +272,25 @@ def _areas(book: Book, level: float) -> Iterator[Row]:
         for score, one in zip((*SCORES, "gain"), found, strict=True):
             named = {"factor": "monthly_score", "unit": "area", "note": note}
             yield book.row("area_under_curve", score, name, rows, **one._asdict(), **named)
+
+
+def _records(book: Book, level: float) -> Iterator[Row]:
+    """Yield what contacts and alerts add to the record of payments."""
+    if "payments" not in book.scores:
+        yield _note("records", "contacts and alerts are not on record.")
+        return
+    on_time = book.judged & (book.months["current_at_start"].to_numpy() == 1)
+    for name, rows in {"all_months": book.judged, "paid_on_time": on_time}.items():
+        row = book.row("area_under_curve", "gain_of_records", name, rows, factor="contacts_and_alerts", unit="area")
+        try:
+            found = early_warning.clustered_areas(
+                book.event[rows], book.scores["payments"][rows], book.scores["updated"][rows], book.cluster[rows], level
+            )
+        except StudyError as error:
+            yield row | {"note": str(error)}
+            continue
+        note = "renewed score with contacts and alerts less one with payments alone"
+        yield row | found.difference._asdict() | {"note": note}
 
 
 def _calibration(book: Book, level: float) -> Iterator[Row]:
@@ -472,7 +500,8 @@ def _response(
     except StudyError as error:
         yield row | {"note": str(error)}
         return
-    said = f"{events} defaults in the {horizon} months after the month of the answer; given score, enrolment and month"
+    said = f"{events} defaults in the {horizon} months after the answer; given score, enrolment and month; "
+    said += "n_treated counts those contacted"
     yield row | _points(one) | {"n_clusters": clusters.nunique(), "note": said}
 
 
@@ -490,7 +519,11 @@ def _signals_before_default(
     last = np.zeros(len(cohort), dtype=np.int64)
     last[place] = month
     keys = [name for name in ("institution_type", "credit_grade") if name in cohort and cohort[name].notna().any()]
-    kind = codes(cohort[keys].astype(str).agg(" ".join, axis=1)) if keys else np.zeros(len(cohort), dtype=int)
+    kind = (
+        cohort.groupby(keys, observed=True, dropna=False).ngroup().to_numpy()
+        if keys
+        else np.zeros(len(cohort), dtype=int)
+    )
     cluster = codes(cohort[_cluster(cohort, protocol)])
     steps = np.unique(when[when > 1])
     found: list[Row] = []
@@ -515,7 +548,7 @@ def _signals_before_default(
             if not loans:
                 continue
             loan, end = np.concatenate(loans), np.concatenate(ends)
-            stratum = codes(kind[loan] * 1_000 + end)
+            stratum = codes(kind[loan] * (int(month.max()) + 1) + end)
             case = when[loan] == end
             row = {"estimator": "before_default", "specification": name, "factor": f"months_before[{back:02d}]"}
             row |= {"outcome": "default", "unit": "percentage points"}

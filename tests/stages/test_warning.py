@@ -78,6 +78,9 @@ def test_a_renewed_score_finds_who_is_late_and_capacity_is_respected(rows, loans
     # Judged are the months whose window ends inside the records, so the share may differ from that of all months.
     capacity = alerted["factor"].str.extract(r"\[(.*)\]")[0].astype(float)
     assert (alerted["estimate"] < 100 * capacity * 1.5 + 0.5).all()
+    # Alerts and contacts are drawn without regard to anything here but late payment.
+    records = found.one(estimator="area_under_curve", specification="gain_of_records", estimand="all_months")
+    assert abs(records.estimate) < 0.02
     late = found.one(
         estimator="before_default", specification="late_payment", factor="months_before[01]", estimand="defaulting"
     )
@@ -128,7 +131,7 @@ def test_few_columns_are_enough(rows, loans):
     found = rows(cohort.drop(columns=["amount", "institution_id", "credit_grade"]), loan_months=few)
     assert found.one(estimator="area_under_curve", specification="gain", estimand="all_months").ci_low > 0
     notes = set(found.where(estimator="not_estimated")["specification"])
-    assert {"alert", "lender_contact", "client_contact", "costs", "response"} <= notes
+    assert {"alert", "lender_contact", "client_contact", "costs", "response", "records"} <= notes
     written = few.assign(calendar_month="April 2004")
     assert "must read like" in rows(cohort, loan_months=written).where(specification="scores")["note"].item()
     missing = rows(cohort, loan_months=few.drop(columns="default"))

@@ -58,6 +58,8 @@ def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[An
     found: dict[str, tuple[Any, ...]] = {}
     if len(_by_age(results, "gain")):
         found["warning_areas"] = (areas,)
+    if len(_costs(results, "updated")):
+        found["warning_costs"] = (costs,)
     if _signals(results):
         found["warning_signals"] = (signals,)
     return found
@@ -79,6 +81,31 @@ def areas(results: Results, words: Words) -> Figure:
         axes.errorbar(age, rows["estimate"], yerr=spread, label=words.label("warning_scores", score), **style)
     axes.set_xlabel(words.text("columns.warning_age_months"))
     axes.set_ylabel(words.text("columns.warning_area"))
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return figure
+
+
+def costs(results: Results, words: Words) -> Figure:
+    """Net value a loan of alerts by both scores, at each share of loans that can be contacted."""
+    import matplotlib.pyplot as plt
+
+    from pipeline.present import figures
+
+    figure, axes = plt.subplots(figsize=(figures.WIDTH, 2.8), layout="constrained")
+    kinds = (("updated", figures.TREATED, "o", 0.97), ("static", figures.CONTROL, "s", 1.03))
+    for score, colour, marker, shift in kinds:
+        rows = _costs(results, score)
+        share = 100 * rows["factor"].map(_share)
+        spread = [rows["estimate"] - rows["ci_low"], rows["ci_high"] - rows["estimate"]]
+        style = {"color": colour, "marker": marker, "markersize": 5, "linewidth": 1.2, "elinewidth": 1.2}
+        axes.errorbar(shift * share, rows["estimate"], yerr=spread, label=words.label("warning_scores", score), **style)
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_xscale("log")
+    ticks = 100 * _costs(results, "updated")["factor"].map(_share)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel(words.text("columns.warning_contacted"))
+    axes.set_ylabel(words.text("columns.warning_net_value"))
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure
 
@@ -163,6 +190,12 @@ def _estimated(results: Results, score: str, when: str) -> Any:
     return next(rows[rows["estimate"].notna()].itertuples(), None)
 
 
+def _costs(results: Results, score: str) -> pd.DataFrame:
+    rows = results.where(stage=STAGE, estimator="costs", specification=score, estimand="net_value")
+    rows = rows[rows["estimate"].notna()]
+    return rows.sort_values("factor", key=lambda names: names.map(_share), ignore_index=True)
+
+
 def _falls(results: Results) -> pd.DataFrame:
     rows = results.where(stage=STAGE, estimator="falling_before_loan", estimand="area_under_curve")
     return rows[rows["estimate"].notna()]
@@ -203,6 +236,7 @@ def _of_areas(results: Results, gains: pd.DataFrame) -> dict[str, Any]:
         "gain": row("gain", last),
         "on_time": _estimated(results, "gain", "paid_on_time"),
         "on_time_updated": _estimated(results, "updated", "paid_on_time"),
+        "records": _estimated(results, "gain_of_records", "all_months"),
         "better": len(better),
         "worse": len(worse),
         "ages": len(ages),
@@ -245,13 +279,12 @@ def _of_alerts(page: Page) -> Iterator[str]:
         prevalence = results.one(stage=STAGE, estimator="prevalence", estimand="all_months")
         yield page.text("warning.own_alerts", **own, marks=marks, same=same, prevalence=prevalence)
     yield page.show_table("warning_alerts", alerts(results, page.words), STAGE)
-    costs = results.where(stage=STAGE, estimator="costs", specification="updated", estimand="net_value")
-    costs = costs[costs["estimate"].notna()]
-    if len(costs):
-        best = next(costs.loc[[costs["estimate"].idxmax()]].itertuples())
+    values = _costs(results, "updated")
+    if len(values):
+        best = next(values.loc[[values["estimate"].idxmax()]].itertuples())
         even = results.one(stage=STAGE, estimator="costs", specification="updated", estimand="break_even", factor=share)
         gain = results.one(stage=STAGE, estimator="costs", specification="updated_less_static")
-        yield page.text(
+        costs_text = page.text(
             "warning.costs",
             best=best,
             best_share=100 * _share(best.factor),
@@ -262,3 +295,5 @@ def _of_alerts(page: Page) -> Iterator[str]:
             cost=choice.contact_cost,
             loss=100 * page.params.loss_share,
         )
+        yield costs_text
+        yield page.show_figure("warning_costs", STAGE, prevented=100 * choice.prevented_share, cost=choice.contact_cost)
