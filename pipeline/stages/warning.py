@@ -416,7 +416,7 @@ def _judged_alerts(
 
 
 def _costs(book: Book, params: Params) -> Iterator[Row]:
-    """Yield what alerts cost, and from which share of prevented defaults they pay; and both scores compared."""
+    """Yield what alerts cost, and from which share of prevented defaults they pay; and the scores compared."""
     choice, level = params.warning, params.inference.level
     if book.amount is None:
         yield _note("costs", "the amounts of the loans are not known.")
@@ -428,7 +428,7 @@ def _costs(book: Book, params: Params) -> Iterator[Row]:
     cluster, ones = book.cluster[first], np.ones(len(first))
     values: dict[tuple[str, float], np.ndarray] = {}
     for share in sorted({*choice.capacities, choice.capacity}):
-        for score in SCORES:
+        for score in book.scores:
             alerted = early_warning.riskiest(book.scores[score], book.period, book.loan, share)
             timely = alerted & ((book.default_month == 0) | (book.month < book.default_month))
             cost = choice.contact_cost * np.bincount(loan, alerted, len(first))
@@ -447,12 +447,13 @@ def _costs(book: Book, params: Params) -> Iterator[Row]:
             note = "of the losses alerted in time that contact must prevent to pay for the contacts"
             yield common | {"estimand": "break_even"} | _percent(even) | {"note": note}
     of_share = {"factor": f"capacity[{choice.capacity:g}]", "outcome": "loss"}
-    row = book.row_of_loans("costs", "updated_less_static", "net_value", book.loan, **of_share)
-    gain = values["updated", choice.capacity] - values["static", choice.capacity]
-    try:
-        yield row | early_warning.share(gain, ones, cluster, level)._asdict() | {"unit": "currency"}
-    except StudyError as error:
-        yield row | {"note": str(error)}
+    for other in [score for score in book.scores if score != "updated"]:
+        row = book.row_of_loans("costs", f"updated_less_{other}", "net_value", book.loan, **of_share)
+        gain = values["updated", choice.capacity] - values[other, choice.capacity]
+        try:
+            yield row | early_warning.share(gain, ones, cluster, level)._asdict() | {"unit": "currency"}
+        except StudyError as error:
+            yield row | {"note": str(error)}
 
 
 def _response(

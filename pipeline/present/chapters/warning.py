@@ -58,7 +58,7 @@ def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[An
     found: dict[str, tuple[Any, ...]] = {}
     if len(_by_age(results, "gain")):
         found["warning_areas"] = (areas,)
-    if len(_costs(results, "updated")):
+    if len(_costs(results, "updated")) and len(_costs(results, "static")):
         found["warning_costs"] = (costs,)
     if _signals(results):
         found["warning_signals"] = (signals,)
@@ -280,20 +280,23 @@ def _of_alerts(page: Page) -> Iterator[str]:
         yield page.text("warning.own_alerts", **own, marks=marks, same=same, prevalence=prevalence)
     yield page.show_table("warning_alerts", alerts(results, page.words), STAGE)
     values = _costs(results, "updated")
-    if len(values):
-        best = next(values.loc[[values["estimate"].idxmax()]].itertuples())
-        even = results.one(stage=STAGE, estimator="costs", specification="updated", estimand="break_even", factor=share)
-        gain = results.one(stage=STAGE, estimator="costs", specification="updated_less_static")
-        costs_text = page.text(
-            "warning.costs",
-            best=best,
-            best_share=100 * _share(best.factor),
-            even=even,
-            gain=gain,
-            share=100 * choice.capacity,
-            prevented=100 * choice.prevented_share,
-            cost=choice.contact_cost,
-            loss=100 * page.params.loss_share,
-        )
-        yield costs_text
-        yield page.show_figure("warning_costs", STAGE, prevented=100 * choice.prevented_share, cost=choice.contact_cost)
+    rows = results.where(stage=STAGE, estimator="costs", factor=share)
+    rows = rows[rows["estimate"].notna()]
+    found = {(row.specification, row.estimand): row for row in rows.itertuples()}
+    even, gain = found.get(("updated", "break_even")), found.get(("updated_less_static", "net_value"))
+    if even is None or gain is None:
+        return
+    best = next(values.loc[[values["estimate"].idxmax()]].itertuples())
+    yield page.text(
+        "warning.costs",
+        best=best,
+        best_share=100 * _share(best.factor),
+        even=even,
+        gain=gain,
+        records=found.get(("updated_less_payments", "net_value")),
+        share=100 * choice.capacity,
+        prevented=100 * choice.prevented_share,
+        cost=choice.contact_cost,
+        loss=100 * page.params.loss_share,
+    )
+    yield page.show_figure("warning_costs", STAGE, prevented=100 * choice.prevented_share, cost=choice.contact_cost)
