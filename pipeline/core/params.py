@@ -287,7 +287,7 @@ class Synthesis(Section):
     reversed: list[Factor]
 
 
-class Warning(Section):
+class EarlyWarning(Section):
     """Early warning: what is predicted, whom there is time to contact, and what that costs."""
 
     horizon_months: PositiveInt
@@ -322,7 +322,7 @@ class Params(Section):
     checks: Checks
     report: Report
     loss_share: float = Field(gt=0, le=1)
-    warning: Warning
+    warning: EarlyWarning
     policy: Policy
     synthesis: Synthesis
     studies: dict[str, Study]
