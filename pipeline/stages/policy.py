@@ -124,7 +124,9 @@ def _clients(cohort: pd.DataFrame, truth: pd.DataFrame, protocol: Study, params:
     }
     drawn = "programme_lot" in loans and loans["programme_lot"].notna().all()
     loss = params.loss_share * loans["amount"].to_numpy(dtype=float)
-    cost = choice.contact_cost * (protocol.horizon_months or 12)
+    if protocol.horizon_months is None:
+        raise StudyError("contacts cost by the month, so the study needs horizon_months.")
+    cost = choice.contact_cost * protocol.horizon_months
     return Clients(
         loans,
         codes(loans[name]) if clustered else np.arange(len(loans)),
