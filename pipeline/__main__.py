@@ -28,6 +28,7 @@ STAGES = {
     "predict": "fit and judge scores out of time, with and without what CRM knows",
     "warning": "raise alerts month by month and judge them",
     "grade": "grade clients, sort them into tiers, and value rules of treatment",
+    "policy": "value rules of whom to treat, by the data alone and by the truth of a simulation",
     "effects": "estimate what the study's design allows beyond matching and regression",
     "recovery": "try every method in simulated worlds whose truth is known",
     "report": "draw the figures and write the report",

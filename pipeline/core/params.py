@@ -296,6 +296,32 @@ class Synthesis(Section):
     reversed: list[Factor]
 
 
+class EarlyWarning(Section):
+    """Early warning: what is predicted, whom there is time to contact, and what that costs."""
+
+    horizon_months: PositiveInt
+    training_share: float = Field(gt=0, lt=1)
+    capacity: float = Field(gt=0, lt=1)
+    capacities: Annotated[list[float], Field(min_length=1), AfterValidator(_rising)]
+    contact_cost: PositiveFloat
+    prevented_share: float = Field(gt=0, le=1)
+
+
+class Policy(Section):
+    """Whom a programme of contacts should take, and what it costs."""
+
+    contact_cost: PositiveFloat
+    middle_tier: float = Field(gt=0, lt=1)
+    high_tier: float = Field(gt=0, lt=1)
+    budget: float = Field(gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _tiers_rise(self) -> Policy:
+        if self.middle_tier >= self.high_tier:
+            raise ValueError("the middle tier begins below the high one")
+        return self
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -304,6 +330,9 @@ class Params(Section):
     inference: Inference
     checks: Checks
     report: Report
+    loss_share: float = Field(gt=0, le=1)
+    warning: EarlyWarning
+    policy: Policy
     synthesis: Synthesis
     studies: dict[str, Study]
 

@@ -51,6 +51,8 @@ FIGURES: dict[str, dict[str, str]] = {
         "balance": "balance",
         "sample_flow": "flow",
         "robustness": "robustness",
+        "before_default": "warning_signals",
+        "policy": "policy_curves",
     },
     "karlan_zinman": {"promise": "promise", "by_risk": "by_risk"},
     "sba": {

@@ -28,6 +28,7 @@ ORDER = (
     "predict",
     "warning",
     "grade",
+    "policy",
 )
 """In which order chapters follow each other on the page."""
 

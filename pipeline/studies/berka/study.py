@@ -61,6 +61,9 @@ BAD = {"A": 0, "B": 1, "C": 0, "D": 1}
 WEEKS_PER_MONTH = 365.25 / 12 / 7
 DAYS_PER_MONTH = 365.25 / 12
 
+MONTHS_BEFORE = 12
+"""Months before the loan in which its account is followed."""
+
 GRADES = list("ABCD")
 """Quarters of the score, best first."""
 
@@ -282,6 +285,44 @@ def compare_with_transactions(loans: pd.DataFrame, account: pd.Series, transacti
     return at_hand & differs
 
 
+def account_months(loans: pd.DataFrame, account: pd.Series, transactions: pd.DataFrame) -> pd.DataFrame:
+    """Follow the accounts month by month up to their loans, where the transactions themselves are at hand.
+
+    `loans` are rows as `joined` gives them, `account` their accounts (same index), `transactions` the raw text. One row
+    for each of up to `MONTHS_BEFORE` whole months (of a twelfth of a year) in which the account was already in use:
+    ``loan_id, months_before`` (1 is the last one before the loan), the month's mean ``balance`` (the last one known
+    where nothing moved), the sum of ``credits`` in crowns and the number of ``transactions``.
+    """
+    day = pd.to_datetime("19" + transactions["date"].astype(str), format="%Y%m%d", errors="coerce")
+    moves = pd.DataFrame(
+        {
+            "account_id": transactions["account_id"].astype(str),
+            "day": day,
+            "credits": transactions["amount"].astype(float).where(transactions["type"].astype(str) == "credit", 0.0),
+            "balance": transactions["balance"].astype(float),
+        }
+    )
+    keys = pd.DataFrame(
+        {"account_id": account.astype(str), "loan_id": loans["loan_id"], "loan_date": loans["loan_date"]}
+    )
+    moves = moves.merge(keys.dropna(), on="account_id")
+    before = (moves["loan_date"] - moves["day"]).dt.days
+    moves = moves[before > 0].assign(months_before=np.ceil(before / DAYS_PER_MONTH))
+    # The month in which the account came into use is no whole one.
+    oldest = moves.groupby("loan_id")["months_before"].max() - 1
+    by_month = moves.groupby(["loan_id", "months_before"]).agg(
+        balance=("balance", "mean"), credits=("credits", "sum"), transactions=("day", "size")
+    )
+    every = [(loan, float(month)) for loan, last in oldest.items() for month in range(1, int(last) + 2)]
+    table = by_month.reindex(pd.MultiIndex.from_tuples(every, names=["loan_id", "months_before"])).sort_index()
+    # Backwards in the table is forwards in time.
+    table["balance"] = table["balance"].groupby(level="loan_id").bfill()
+    table = table.fillna({"credits": 0.0, "transactions": 0}).reset_index()
+    table = table[table["months_before"] <= np.minimum(table["loan_id"].map(oldest), MONTHS_BEFORE)]
+    types = {"months_before": "int64", "transactions": "int64"}
+    return table.assign(loan_id=table["loan_id"].astype(str).str.zfill(5)).astype(types).reset_index(drop=True)
+
+
 def score(loans: pd.DataFrame) -> pd.Series:
     """Return a score of initial credit status, 0 to 100, from balances and income before the loan alone.
 
@@ -379,4 +420,7 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
         cohort=check_cohort(loans, cohort_schema(STUDY_COLUMNS, study.factors, [])),
         flow=flow.table(),
         quarantined=checked.quarantined,
+        panels={
+            "account_months": account_months(good.loc[flow.frame.index], account, tables["berka_transactions"]),
+        },
     )

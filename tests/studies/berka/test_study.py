@@ -199,3 +199,26 @@ def test_the_published_counts_come_out():
     np.testing.assert_allclose(rates["mean"], [0.106, 0.121, 0.188], atol=6e-4)
     assert cohort["relationship_depth_cards"].sum() == 36
     assert cohort.groupby("credit_grade", observed=True)["default"].mean().is_monotonic_increasing
+
+
+def test_accounts_are_followed_in_whole_months_before_the_loan_and_no_further():
+    loans = pd.DataFrame({"loan_id": ["7"], "loan_date": [pd.Timestamp("1995-05-01")]})
+    moves = pd.DataFrame(
+        {
+            "account_id": "1",
+            # Months before the loan: 4 (in which the account came into use), 3, 3, 1, and the day of the loan itself.
+            "date": ["950103", "950201", "950210", "950420", "950501"],
+            "type": ["credit", "credit", "withdrawal", "credit", "credit"],
+            "amount": ["500.0", "100.0", "40.0", "10.0", "999.0"],
+            "balance": ["500.0", "600.0", "560.0", "570.0", "1569.0"],
+        }
+    )
+    found = study.account_months(loans, pd.Series(["1"]), moves)
+    assert found.to_dict("list") == {
+        "loan_id": ["00007"] * 3,
+        "months_before": [1, 2, 3],
+        # Nothing moved in month 2: the balance of month 3 stands.
+        "balance": [570.0, 580.0, 580.0],
+        "credits": [10.0, 0.0, 100.0],
+        "transactions": [1, 0, 2],
+    }

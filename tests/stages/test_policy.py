@@ -1,0 +1,89 @@
+"""The stage policy reads the truth to judge, and for nothing else; and says so where nothing can be learned."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core import places, results, store
+from pipeline.core.params import load
+from pipeline.stages import policy
+from tests.sample import PARAMS
+
+LOANS = 4000
+
+
+def cohort(seed=1, **changes):
+    rng = np.random.default_rng(seed)
+    risk = np.clip(rng.normal(0.1, 0.04, LOANS), 0.01, 0.5)
+    treated = rng.integers(0, 2, LOANS)
+    columns = {
+        "loan_id": [str(31_000_000_000 + place) for place in range(LOANS)],
+        "institution_id": rng.integers(0, 30, LOANS).astype(str),
+        "adopted": 1,
+        "amount": rng.uniform(1000, 50_000, LOANS),
+        "credit_score": -risk * 1000 + rng.normal(0, 10, LOANS),
+        "treated": treated,
+        "default": (rng.random(LOANS) < risk * np.where(treated, 0.6, 1.0)).astype(int),
+    }
+    frame = pd.DataFrame(columns | changes)
+    truth = pd.DataFrame(
+        {
+            "loan_id": frame["loan_id"].astype(float),
+            "risk_if_not_enrolled": risk,
+            "risk_if_enrolled": 0.6 * risk,
+            "risk_contact_only": np.where(treated == 1, 0.9 * risk, np.nan),
+        }
+    )
+    return frame, truth
+
+
+@pytest.fixture
+def rows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    params = load(PARAMS)
+
+    def run(frame, truth):
+        store.write_parquet(places.processed("reference") / "cohort.parquet", frame)
+        store.write_parquet(places.truth("reference") / "potential_outcomes.parquet", truth)
+        policy.run("reference", params)
+        return results.read(places.results("reference", "policy"))
+
+    return run
+
+
+def test_estimates_do_not_change_when_the_truth_does(rows):
+    frame, truth = cohort()
+    one = rows(frame, truth)
+    other = rows(frame, truth.assign(risk_if_enrolled=2 * truth["risk_if_not_enrolled"]))
+    pd.testing.assert_frame_equal(one.where(factor="estimated"), other.where(factor="estimated"))
+    shares = {"estimator": "rule", "estimand": "share_treated"}
+    mine, theirs = (found.where(**shares).set_index("specification")["estimate"] for found in (one, other))
+    assert (mine.drop("true_benefit") == theirs.drop("true_benefit")).all()
+    assert theirs["true_benefit"] == 0
+    assert one.where(factor="in_truth")["estimate"].tolist() != other.where(factor="in_truth")["estimate"].tolist()
+
+
+def test_the_true_benefit_is_best_in_truth_and_the_order_of_rows_is_no_matter(rows):
+    frame, truth = cohort()
+    found = rows(frame, truth)
+    values = found.where(estimator="rule", estimand="net_value", factor="in_truth").set_index("specification")[
+        "estimate"
+    ]
+    assert values.idxmax() == "true_benefit"
+    all_of_it = found.one(estimator="rule", specification="all", estimand="defaults_avoided", factor="in_truth")
+    expected = 100 * 0.4 * truth["risk_if_not_enrolled"].mean()
+    assert all_of_it.estimate == pytest.approx(expected, rel=1e-6)
+    shuffled = rows(frame.sample(frac=1, random_state=3), truth.sample(frac=1, random_state=4))
+    pd.testing.assert_frame_equal(found.frame, shuffled.frame)
+
+
+@pytest.mark.parametrize("changes", [{"default": 0}, {"treated": 1}, {"adopted": 0}])
+def test_what_cannot_be_learned_is_a_row_with_a_note(rows, changes):
+    found = rows(*cohort(**changes))
+    assert found.frame["estimator"].tolist() == ["not_estimated"]
+    assert found.frame["note"].iloc[0]
+
+
+def test_a_truth_that_does_not_know_the_loans_is_a_row_with_a_note(rows):
+    frame, truth = cohort()
+    assert "does not know" in rows(frame, truth.iloc[1:]).frame["note"].iloc[0]

@@ -1,0 +1,157 @@
+"""The stage warning on small books of loans: it judges what can be judged and says why the rest cannot."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.core import places, results, store
+from pipeline.core.params import load
+from pipeline.stages import warning
+from tests.sample import PARAMS
+
+LOANS, LENGTH = 3000, 12
+
+
+def book(loans=LOANS, seed=1):
+    """Return loans of thirty months of origination; late payment comes before most defaults."""
+    rng = np.random.default_rng(seed)
+    risk = np.clip(rng.gamma(2, 0.02, loans), 0.001, 0.3)
+    frame = pd.DataFrame(
+        {
+            "loan_id": [f"{place:05d}" for place in range(loans)],
+            "institution_id": rng.integers(0, 20, loans).astype(str),
+            "credit_grade": pd.Categorical(np.where(risk > 0.04, "B", "A"), ["A", "B"], ordered=True),
+            "credit_score": -risk * 1000,
+            "amount": rng.uniform(1000, 9000, loans),
+            "treated": rng.integers(0, 2, loans),
+        }
+    )
+    start = rng.integers(0, 30, loans)
+    rows = []
+    for place in range(loans):
+        late = False
+        for month in range(1, LENGTH + 1):
+            default = late and rng.random() < 0.3
+            late_now = not default and (rng.random() < (0.5 if late else risk[place]))
+            when = pd.Period("2004-01", "M") + int(start[place]) + month
+            alert = int(rng.random() < 0.05 + 0.1 * late)
+            contacts = float(rng.poisson(0.5))
+            row = [frame["loan_id"][place], month, str(when), int(not late), int(late_now), int(default)]
+            rows.append([*row, alert, contacts])
+            late = late_now
+            if default:
+                break
+    names = ["loan_id", "month_number", "calendar_month", "current_at_start", "delinquent", "default"]
+    months = pd.DataFrame(rows, columns=[*names, "alert", "proactive_contacts"])
+    months["treated"] = months["loan_id"].map(frame.set_index("loan_id")["treated"])
+    defaulted = months.groupby("loan_id")["default"].max()
+    return frame.assign(default=frame["loan_id"].map(defaulted).astype(int)), months
+
+
+@pytest.fixture(scope="module")
+def loans():
+    return book()
+
+
+@pytest.fixture
+def rows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    params = load(PARAMS)
+
+    def run(cohort, **tables):
+        store.write_parquet(places.processed("reference") / "cohort.parquet", cohort)
+        for name, table in tables.items():
+            store.write_parquet(places.processed("reference") / "more" / f"{name}.parquet", table)
+        warning.run("reference", params)
+        return results.read(places.results("reference", "warning"))
+
+    return run
+
+
+def test_a_renewed_score_finds_who_is_late_and_capacity_is_respected(rows, loans):
+    cohort, months = loans
+    found = rows(cohort, loan_months=months)
+    gain = found.one(estimator="area_under_curve", specification="gain", estimand="month_10")
+    assert gain.ci_low > 0
+    alerted = found.where(estimator="alerts", specification="updated", estimand="alerted")
+    alerted = alerted[alerted["factor"] != "capacity[as_lender]"]
+    # Judged are the months whose window ends inside the records, so the share may differ from that of all months.
+    capacity = alerted["factor"].str.extract(r"\[(.*)\]")[0].astype(float)
+    assert (alerted["estimate"] < 100 * capacity * 1.5 + 0.5).all()
+    # Alerts and contacts are drawn without regard to anything here but late payment.
+    records = found.one(estimator="area_under_curve", specification="gain_of_records", estimand="all_months")
+    assert abs(records.estimate) < 0.02
+    late = found.one(
+        estimator="before_default", specification="late_payment", factor="months_before[01]", estimand="defaulting"
+    )
+    assert late.estimate == 100
+
+
+def test_the_order_of_rows_is_no_matter(rows, loans):
+    cohort, months = loans
+    one = rows(cohort, loan_months=months)
+    other = rows(cohort, loan_months=months.sample(frac=1, random_state=2))
+    pd.testing.assert_frame_equal(one.frame, other.frame)
+
+
+def test_scores_are_fitted_on_months_that_had_ended_and_judged_on_loans_granted_later(rows, loans):
+    cohort, months = loans
+    params = load(PARAMS)
+    protocol = params.study("reference")
+    ready = months.sort_values(["loan_id", "month_number"], ignore_index=True)
+    place = pd.Index(cohort["loan_id"]).get_indexer(ready["loan_id"])
+    book, static = warning._book(cohort, ready, place, protocol, params)
+    assert (book.months.groupby("loan_id")["calendar_month"].min() >= book.cut).all()
+    # Another course of things from the cut on leaves what is fitted as it is.
+    later = ready["calendar_month"] >= book.cut
+    changed = ready.assign(delinquent=ready["delinquent"].where(~later, 1 - ready["delinquent"]))
+    changed["default"] = changed["default"].where(~later, 0)
+    changed.loc[(changed["month_number"] == LENGTH) & later, "default"] = 1
+    other, other_static = warning._book(cohort, changed, place, protocol, params)
+    assert np.array_equal(static, other_static)
+    first = book.month == 1
+    assert np.array_equal(book.scores["updated"][first], other.scores["updated"][first])
+    assert not np.array_equal(book.event, other.event)
+
+
+@pytest.mark.parametrize("taken", [0, 1, 30, 300])
+def test_few_loans_are_rows_with_notes_and_no_error(rows, loans, taken):
+    cohort, months = loans
+    cohort = cohort.iloc[:taken]
+    if taken:
+        found = rows(cohort, loan_months=months[months["loan_id"].isin(cohort["loan_id"])])
+        assert "not_estimated" in set(found.frame["estimator"])
+    else:
+        assert "follows neither" in rows(loans[0]).frame["note"].iloc[0]
+
+
+def test_few_columns_are_enough(rows, loans):
+    cohort, months = loans
+    few = months[["loan_id", "month_number", "calendar_month", "current_at_start", "delinquent", "default"]]
+    found = rows(cohort.drop(columns=["amount", "institution_id", "credit_grade"]), loan_months=few)
+    assert found.one(estimator="area_under_curve", specification="gain", estimand="all_months").ci_low > 0
+    notes = set(found.where(estimator="not_estimated")["specification"])
+    assert {"alert", "lender_contact", "client_contact", "costs", "response", "records"} <= notes
+    written = few.assign(calendar_month="April 2004")
+    assert "must read like" in rows(cohort, loan_months=written).where(specification="scores")["note"].item()
+    missing = rows(cohort, loan_months=few.drop(columns="default"))
+    assert "no default" in missing.frame["note"].iloc[0]
+
+
+def test_falling_accounts_before_the_loan(rows):
+    rng = np.random.default_rng(4)
+    cohort = pd.DataFrame({"loan_id": [f"{place:03d}" for place in range(400)], "treated": 0})
+    cohort["default"] = (rng.random(400) < 0.2).astype(int)
+    month = np.tile(np.arange(1, 7), 400)
+    bad = np.repeat(cohort["default"], 6).to_numpy()
+    # Falls towards the loan, where it defaults.
+    balance = 100 + rng.normal(0, 10, 2400) - 20 * bad * (month <= 3)
+    accounts = pd.DataFrame({"loan_id": np.repeat(cohort["loan_id"], 6), "months_before": month, "balance": balance})
+    accounts["credits"] = rng.normal(100, 10, 2400)
+    found = rows(cohort, account_months=accounts)
+    areas = found.where(estimator="falling_before_loan", estimand="area_under_curve").set_index("specification")
+    assert areas.loc["balance", "estimate"] > 0.9 and areas.loc["balance", "p_adjusted"] < 0.001
+    assert areas.loc["credits", "ci_low"] < 0.5 < areas.loc["credits", "ci_high"]
+    assert areas.loc["balance", "p_adjusted"] == pytest.approx(2 * areas.loc["balance", "p_value"], abs=1e-12)
+    short = rows(cohort, account_months=accounts[accounts["months_before"] < 5])
+    assert short.where(estimator="falling_before_loan")["note"].str.contains("too few months").all()
