@@ -118,6 +118,7 @@ def oster_delta(
     *,
     r_max: float | None = None,
     null: float = 0.0,
+    weights: np.ndarray | None = None,
 ) -> Oster:
     """Return Oster's delta (2019, Journal of Business & Economic Statistics 37, proposition 3).
 
@@ -126,12 +127,14 @@ def oster_delta(
         r_max: R-squared when the unmeasured were controlled; None: 1.3 times that with the measured, at most 1 (her
             recommendation).
         null: the effect that is to be reached.
+        weights: of weighted least squares (loans,).
 
     A delta above one says that the unmeasured would have to matter more than the measured. Raises StudyError when the
     controls leave nothing of the factor.
     """
-    y, x = outcome - outcome.mean(), factor - factor.mean()
-    w = controls - controls.mean(axis=0)
+    root = np.ones(len(outcome)) if weights is None else np.sqrt(weights / weights.mean())
+    y, x = (root * (one - np.average(one, weights=weights)) for one in (outcome, factor))
+    w = root[:, None] * (controls - np.average(controls, axis=0, weights=weights))
     left = x - w @ np.linalg.lstsq(w, x, rcond=None)[0]
     if left @ left < 1e-10 * (x @ x):
         raise StudyError("the controls determine the factor: its effect cannot be told from theirs.")
@@ -156,3 +159,82 @@ def oster_delta(
         + bias**3 * (tau * of_x - tau**2)
     )
     return Oster(float(upper / lower), short, long, r_short, r_long, float(r_max))
+
+
+class Selected(NamedTuple):
+    """What is left of a coefficient when selection on the unmeasured is as strong as on the measured."""
+
+    estimate: float
+    std_error: float
+    """Of the jackknife over clusters."""
+    r_long: float
+    r_max: float
+
+
+def bias_adjusted(
+    outcome: np.ndarray,
+    factor: np.ndarray,
+    controls: np.ndarray,
+    clusters: np.ndarray,
+    *,
+    delta: float = 1.0,
+    times: float = 1.3,
+    weights: np.ndarray | None = None,
+) -> Selected:
+    """Return Oster's bias-adjusted coefficient (2019, propositions 1 and 2), whose other end is the plain one.
+
+    Args:
+        outcome, factor: (loans,). controls: without intercept (loans x k). clusters: labels (loans,).
+        delta: strength of the selection on the unmeasured, against that on the measured.
+        times: R-squared with the unmeasured, in multiples of that with the measured; at most 1.
+        weights: of weighted least squares (loans,).
+
+    Solves the cubic equation in the bias (at a delta of one a quadratic); of several solutions the one nearest to the
+    plain coefficient counts, as she recommends. Everything is a function of cross products, so each cluster can be
+    left out at the cost of a small equation. Raises StudyError as `oster_delta`, and when no solution is real.
+    """
+    from pipeline.stats.inference import cluster_codes
+
+    groups = cluster_codes(clusters)
+    order = np.argsort(groups, kind="stable")
+    w = np.ones(len(outcome)) if weights is None else weights
+    spread = controls.std(axis=0)
+    every = np.column_stack([np.ones(len(w)), (controls - controls.mean(axis=0)) / np.where(spread > 0, spread, 1)])
+    every = (np.column_stack([every, factor, outcome]) * np.sqrt(w)[:, None])[order]
+    ends = np.flatnonzero(np.diff(groups[order], append=-1)) + 1
+    parts = [part.T @ part for part in np.split(every, ends[:-1])]
+    whole = np.sum(parts, axis=0)
+    estimate, r_long, r_max = _adjusted(whole, delta, times)
+    without = np.array([_adjusted(whole - part, delta, times)[0] for part in parts])
+    count = len(parts)
+    error = np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum())
+    return Selected(estimate, float(error), r_long, r_max)
+
+
+def _adjusted(cross: np.ndarray, delta: float, times: float) -> tuple[float, float, float]:
+    """Return the bias-adjusted coefficient and both R-squared from cross products: intercept, controls, factor, y."""
+    values, vectors = np.linalg.eigh(cross[:-2, :-2])
+    sound = values > 1e-10 * values[-1]
+    inverse = (vectors[:, sound] / values[sound]) @ vectors[:, sound].T
+    onto = cross[-2:, :-2]
+    left = cross[-2:, -2:] - onto @ inverse @ onto.T
+    plain = cross[-2:, -2:] - np.outer(cross[-2:, 0], cross[-2:, 0]) / cross[0, 0]
+    if left[0, 0] < 1e-10 * plain[0, 0]:
+        raise StudyError("the controls determine the factor: its effect cannot be told from theirs.")
+    rows = cross[0, 0]
+    of_x, of_y, tau = plain[0, 0] / rows, plain[1, 1] / rows, left[0, 0] / rows
+    short, long = plain[0, 1] / plain[0, 0], left[0, 1] / left[0, 0]
+    r_short, r_long = short**2 * of_x / of_y, 1 - (left[1, 1] - long**2 * left[0, 0]) / plain[1, 1]
+    r_max, moved = min(times * r_long, 1.0), short - long
+    # In the bias b = long - adjusted: upper(b) - delta x lower(b) = 0, with the two polynomials of `oster_delta`.
+    gap = (r_max - r_long) * of_y
+    upper = np.array([tau * (of_x - tau), 2 * tau * moved * of_x, (r_long - r_short) * of_y * tau, 0.0])
+    upper[2] += of_x * tau * moved**2
+    lower = np.array([tau * (of_x - tau), tau * moved * of_x, gap * (of_x - tau), gap * moved * of_x])
+    polynomial = upper - delta * lower
+    scale = np.abs(polynomial) > 1e-14 * np.abs(upper).max()
+    roots = np.roots(np.where(scale, polynomial, 0.0))
+    real = roots[np.abs(roots.imag) < 1e-9 * np.maximum(np.abs(roots.real), 1e-300)].real
+    if not len(real):
+        raise StudyError("Oster's bound has no real solution here.")
+    return float(long - real[np.abs(real).argmin()]), float(r_long), float(r_max)
