@@ -52,8 +52,15 @@ def test_the_penalised_logit_is_that_of_scikit_learn():
     weights = np.random.default_rng(2).uniform(0.5, 3, 800)
     z = (x - x.mean(0)) / x.std(0)
     theirs = LogisticRegression(C=1 / 7.0, tol=1e-10, max_iter=1000).fit(z, treated, weights / weights.mean())
-    ours = penalised_logit(x, treated, weights, 7.0)
+    ours = penalised_logit(x, treated, weights, penalty=7.0)
     assert ours(x) == pytest.approx(theirs.predict_proba(z)[:, 1], abs=1e-5)
+
+
+def test_the_start_does_not_move_the_maximum():
+    x, treated, _, *_ = world(900, 6)
+    whole, part = penalised_logit(x, treated), penalised_logit(x[:800], treated[:800])
+    # The scale is that of the start, so the penalty differs a little.
+    assert penalised_logit(x[:800], treated[:800], start=whole)(x) == pytest.approx(part(x), abs=2e-4)
 
 
 def test_the_penalised_logit_has_a_maximum_where_one_arm_is_alone():
