@@ -16,13 +16,13 @@ from pipeline.stats import orthogonal, robust_errors
 from pipeline.stats.balance import balance
 from pipeline.stats.comparison import PAIRS
 from pipeline.stats.correlation import holm
-from pipeline.stats.cross_fitting import Nuisances, cross_fit, deal_folds, features
+from pipeline.stats.cross_fitting import Nuisances, cross_fit, deal_folds, features, hashes
 from pipeline.stats.design import design_matrix, require
 from pipeline.stats.inference import cluster_codes, codes
 from pipeline.stats.matched_effects import weighting_effect
 from pipeline.stats.randomisation import Studentised, deal
 from pipeline.stats.regression import Effect
-from pipeline.stats.sensitivity import bias_adjusted, e_value, oster_delta, rosenbaum_bounds, sensitivity_value
+from pipeline.stats.sensitivity import bias_adjusted, e_value, rosenbaum_bounds, sensitivity_value
 
 LEFT_OUT = 0.05
 """Share of the treated loans without a like from which the effect is one on other loans than all the treated."""
@@ -100,11 +100,13 @@ def run(study: str, params: Params) -> str:
     loans = Loans(frame, allowed.protocol, params.inference.level, params.adjust, seed)
 
     rows = [*_models(loans, params.checks.balance)]
-    terms = _headline(loans.protocol)
-    rows += _placebo(loans, terms)
-    rows += _permuted(loans, terms)
     rows += _hidden_bias(loans, study)
-    rows += _selection(loans, terms)
+    try:
+        design = design_matrix(frame, ["treated", *_headline(loans.protocol)]).matrix
+    except StudyError as error:
+        rows.append(loans.row("placebo_outcome", "controls", "standardised_difference", note=str(error)))
+    else:
+        rows += [*_placebo(loans, design), *_permuted(loans, design), *_selection(loans, design)]
     results.write(places.results(study, "adjust"), results.table(study, "adjust", rows))
     return f"{len(rows):,} rows"
 
@@ -124,10 +126,8 @@ def _models(loans: Loans, threshold: float) -> Iterator[Row]:
         "controls": list(dict.fromkeys([*matching, *_headline(loans.protocol)])),
     }
     cells = 2 * loans.treated + loans.default
-    folds = [
-        deal_folds(loans.frame["loan_id"].to_numpy(), cells, loans.choices.folds, f"{loans.seed} {number}")
-        for number in range(loans.choices.repetitions)
-    ]
+    hashed = hashes(loans.frame["loan_id"].to_numpy(), str(loans.seed))
+    folds = [deal_folds(hashed, cells, loans.choices.folds, number) for number in range(loans.choices.repetitions)]
     ratios: dict[str, Effect] = {}
     for specification, terms in specifications.items():
         try:
@@ -250,22 +250,23 @@ def _e_value(loans: Loans, ratios: dict[str, Effect]) -> Iterator[Row]:
     yield loans.row("e_value", specification, "interval", estimate=found.interval, unit="ratio")
 
 
-def _placebo(loans: Loans, terms: list[str]) -> Iterator[Row]:
+def _placebo(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
     """Yield the headline regression on what treatment cannot have changed, none of these columns among its controls."""
     asked = loans.protocol.placebo
-    left = [term for term in terms if column_in(term) not in asked]
+    left = design[[name for name in design if column_in(name.split("[")[0]) not in asked]]
     found: dict[str, Row] = {}
     for name in asked:
-        there = loans._replace(frame=loans.frame[loans.frame[name].notna()])
+        known = loans.frame[name].notna()
+        there = loans._replace(frame=loans.frame[known])
         row = there.row("placebo_outcome", "controls", "standardised_difference", outcome=name)
         try:
-            design = design_matrix(there.frame, ["treated", *left]).matrix
             value = there.frame[name].astype(float)
             weights = there.frame.get("weight")
             spread = float(value.std())
             if not spread > 0:
                 raise StudyError("all loans have the same value.")
-            fit = robust_errors.partial_out(value / spread, design, "treated", weights)
+            few = left[known]
+            fit = robust_errors.partial_out(value / spread, few.loc[:, (few != 0).any()], "treated", weights)
             if fit.rest @ fit.rest < 1e-9 * len(value):
                 raise StudyError("the controls determine it.")
             effect = robust_errors.clustered(fit, cluster_codes(there.clusters), loans.level)
@@ -282,7 +283,7 @@ def _placebo(loans: Loans, terms: list[str]) -> Iterator[Row]:
     yield _checked(loans, "placebo_outcomes", smallest, alpha, smallest >= alpha, estimand="p_value", p_value=smallest)
 
 
-def _permuted(loans: Loans, terms: list[str]) -> Iterator[Row]:
+def _permuted(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
     """Yield how often the headline regression sees an effect of treatment dealt by lot, and where the real one lies."""
     from scipy.stats import binomtest, norm
 
@@ -296,7 +297,7 @@ def _permuted(loans: Loans, terms: list[str]) -> Iterator[Row]:
         stratum = loans.frame.groupby(exact, observed=True).ngroup().to_numpy() if exact else np.zeros(len(unit))
     try:
         dealt = deal(loans.treated, unit, stratum, loans.choices.permutations, loans.seed)
-        controls = design_matrix(loans.frame, terms).matrix.to_numpy()
+        controls = design.drop(columns="treated", errors="ignore").to_numpy()
         regress = Studentised(loans.default, controls, loans.clusters.to_numpy(), loans.weights)
         real = regress(loans.treated[:, None].astype(float))
         if not len(real):
@@ -362,28 +363,22 @@ def _hidden_bias(loans: Loans, study: str) -> Iterator[Row]:
     yield loans.row("sensitivity_value", "pairs", "gamma", estimate=value, unit="ratio of odds", **counts, note=note)
 
 
-def _selection(loans: Loans, terms: list[str]) -> Iterator[Row]:
+def _selection(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
     """Yield Oster's delta, and the headline effect if selection on the unmeasured equals that on the measured."""
     common = ("oster", "controls")
     try:
-        design = design_matrix(loans.frame, ["treated", *terms]).matrix
         if "treated" not in design or design.shape[1] < 3:
             raise StudyError("there are no controls beside treatment.")
         controls = design.drop(columns=["intercept", "treated"]).to_numpy()
         arm, default = loans.treated.astype(float), loans.default.astype(float)
-        found = bias_adjusted(default, arm, controls, codes(loans.clusters), weights=loans.weights)
-        deltas = {
-            times: oster_delta(default, arm, controls, r_max=min(times * found.r_long, 1.0), weights=loans.weights)
-            for times in TIMES
-        }
+        found = bias_adjusted(default, arm, controls, codes(loans.clusters), others=TIMES, weights=loans.weights)
     except StudyError as error:
         yield loans.row(*common, "bias_adjusted", note=str(error))
         return
-    for times, one in deltas.items():
+    for times, delta in found.deltas.items():
         note = f"{times:g} times the R-squared with controls"
-        yield loans.row(
-            *common, "delta", outcome=f"{one.r_max:.6f}", estimate=one.delta, unit="times the measured", note=note
-        )
+        r_max = f"{min(times * found.r_long, 1.0):.6f}"
+        yield loans.row(*common, "delta", outcome=r_max, estimate=delta, unit="times the measured", note=note)
     adjusted = robust_errors.effect(found.estimate, found.std_error, loans.level)
     note = f"delta 1, R-squared {found.r_max:.4f} (1.3 times {found.r_long:.4f}); jackknife over clusters"
     yield loans.row(*common, "bias_adjusted", **_in_points(adjusted), note=note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 
@@ -32,24 +33,28 @@ class Nuisances(NamedTuple):
     """Probability of the outcome without treatment (loans,)."""
 
 
-def deal_folds(identifier: np.ndarray, cell: np.ndarray, folds: int, salt: str) -> np.ndarray:
-    """Deal loans out to folds (loans,), from 0, by a hash of their identifiers: the order of the rows plays no part.
-
-    Loans of one `cell` (labels, loans), such as the same arm and outcome, are spread evenly. `salt` makes one deal
-    differ from another.
-    """
+def hashes(identifier: np.ndarray, salt: str) -> np.ndarray:
+    """Return a number for each identifier (loans,) that depends on nothing but it and `salt`."""
     key = salt.encode()
-    number = np.array(
-        [int.from_bytes(blake2b(str(name).encode(), digest_size=8, key=key).digest(), "big") for name in identifier],
-        dtype=np.uint64,
-    )
-    order = np.lexsort((number, cell))
-    sorted_cell = cell[order]
-    first = np.flatnonzero(np.r_[True, sorted_cell[1:] != sorted_cell[:-1]])
-    place = np.arange(len(order)) - np.repeat(first, np.diff(np.r_[first, len(order)]))
+    digests = (blake2b(str(name).encode(), digest_size=8, key=key).digest() for name in identifier)
+    return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
+
+
+def deal_folds(hashed: np.ndarray, cell: np.ndarray, folds: int, repetition: int = 0) -> np.ndarray:
+    """Deal loans out to folds (loans,), from 0, by `hashes` of their identifiers: the order of the rows plays no part.
+
+    Loans of one `cell` (labels, loans), such as the same arm and outcome, are spread evenly. Each `repetition` is
+    another deal (the numbers are mixed anew: Steele, Lea & Flood 2014, the generator SplitMix).
+    """
+    with np.errstate(over="ignore"):
+        mixed = hashed + np.uint64((repetition * 0x9E3779B97F4A7C15) % 2**64)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed = mixed ^ (mixed >> np.uint64(31))
+    order = np.lexsort((mixed, cell))
     fold = np.empty(len(order), dtype=np.int64)
-    # Each cell goes on where the one before it ended, so that folds stay equal in size.
-    fold[order] = (place + np.repeat(first, np.diff(np.r_[first, len(order)]))) % folds
+    # Cell after cell in turn: each goes on where the one before it ended, so that folds are equal in size.
+    fold[order] = np.arange(len(order)) % folds
     return fold
 
 
@@ -115,22 +120,26 @@ def penalised_logit(
 
 
 def boosted(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None, seed: int = 0) -> Predict:
-    """Fit gradient boosted trees (`TREES`) on one thread, and return what predicts the probability of one from them."""
+    """Fit gradient boosted trees (`TREES`), and return what predicts the probability of one from them.
+
+    To be called inside `one_thread`: sums of several threads differ in their last bits, and a split may turn on one.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from threadpoolctl import threadpool_limits
 
     if len(np.unique(y)) < 2:
         return lambda rows: np.full(len(rows), float(y[0]))
     model = HistGradientBoostingClassifier(random_state=seed, **TREES)
-    # Sums of several threads differ in their last bits, and a split may turn on one.
-    with threadpool_limits(1):
-        model.fit(x, y, sample_weight=weights)
+    model.fit(x, y, sample_weight=weights)
+    return lambda rows: model.predict_proba(rows)[:, 1]
 
-    def predict(rows: np.ndarray) -> np.ndarray:
-        with threadpool_limits(1):
-            return model.predict_proba(rows)[:, 1]
 
-    return predict
+def one_thread() -> AbstractContextManager[object]:
+    """Return a context in which scikit-learn works on one thread."""
+    # The limits hold for libraries that are loaded already.
+    import sklearn.ensemble  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)
 
 
 def cross_fit(
@@ -154,19 +163,20 @@ def cross_fit(
     arm, y = treated.astype(float), outcome.astype(float)
     starts: dict[str, Logistic] = {}
     found = Nuisances(np.empty(len(outcome)), np.empty(len(outcome)))
-    for number in range(int(fold.max()) + 1):
-        inside = fold == number
-        known = np.flatnonzero(~inside)
-        controls = known[treated[known] == 0]
-        if not 0 < len(controls) < len(known):
-            raise StudyError("cross-fitting needs loans of both arms outside every fold: there are too few.")
-        for name, of, rows in (("score", arm, known), ("untreated", y, controls)):
-            of_rows = None if weights is None else weights[rows]
-            model: Predict
-            if learner == "boosting":
-                model = boosted(x[rows], of[rows], of_rows)
-            else:
-                # Where to start changes how soon the maximum is found, not where it lies.
-                model = starts[name] = penalised_logit(x[rows], of[rows], of_rows, starts.get(name))
-            getattr(found, name)[inside] = model(x[inside])
+    with one_thread() if learner == "boosting" else nullcontext():
+        for number in range(int(fold.max()) + 1):
+            inside = fold == number
+            known = np.flatnonzero(~inside)
+            controls = known[treated[known] == 0]
+            if not 0 < len(controls) < len(known):
+                raise StudyError("cross-fitting needs loans of both arms outside every fold: there are too few.")
+            for name, of, rows in (("score", arm, known), ("untreated", y, controls)):
+                of_rows = None if weights is None else weights[rows]
+                model: Predict
+                if learner == "boosting":
+                    model = boosted(x[rows], of[rows], of_rows)
+                else:
+                    # Where to start changes how soon the maximum is found, not where it lies.
+                    model = starts[name] = penalised_logit(x[rows], of[rows], of_rows, starts.get(name))
+                getattr(found, name)[inside] = model(x[inside])
     return found

@@ -5,7 +5,7 @@ import statsmodels.api as sm
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.cross_fitting import Nuisances, cross_fit, deal_folds, features, penalised_logit
+from pipeline.stats.cross_fitting import Nuisances, cross_fit, deal_folds, features, hashes, penalised_logit
 from pipeline.stats.orthogonal import balancing, effect_on_treated, median_of
 from pipeline.stats.regression import Effect
 
@@ -31,20 +31,20 @@ def names(loans):
 
 def fitted(learner, loans=6000, seed=3, folds=3):
     x, treated, default, *_ = world(loans, seed)
-    fold = deal_folds(names(loans), 2 * treated + default, folds, "test")
+    fold = deal_folds(hashes(names(loans), "test"), 2 * treated + default, folds)
     return x, treated, default, cross_fit(learner, x, treated, default, fold)
 
 
 def test_folds_are_even_in_every_cell_and_do_not_depend_on_the_order_of_rows():
-    identifier, cell = names(1001), np.arange(1001) % 4
-    fold = deal_folds(identifier, cell, 5, "a")
+    hashed, cell = hashes(names(1001), "salt"), np.arange(1001) % 4
+    fold = deal_folds(hashed, cell, 5)
     table = pd.crosstab(cell, fold).to_numpy()
     assert table.max() - table.min() <= 1 and np.ptp(np.bincount(fold)) <= 1
     order = np.random.default_rng(0).permutation(1001)
-    assert (deal_folds(identifier[order], cell[order], 5, "a") == fold[order]).all()
-    again = deal_folds(identifier, cell, 5, "b")
-    # Another salt is another deal: a fifth of the loans fall into the same fold.
-    assert 0.14 < (again == fold).mean() < 0.26
+    assert (deal_folds(hashes(names(1001)[order], "salt"), cell[order], 5) == fold[order]).all()
+    # Another repetition, or another salt, is another deal: a fifth of the loans fall into the same fold.
+    for other in (deal_folds(hashed, cell, 5, 1), deal_folds(hashes(names(1001), "more"), cell, 5)):
+        assert 0.14 < (other == fold).mean() < 0.26
 
 
 def test_the_penalised_logit_is_that_of_scikit_learn():
