@@ -106,7 +106,11 @@ def run(study: str, params: Params) -> str:
     except StudyError as error:
         rows.append(loans.row("placebo_outcome", "controls", "standardised_difference", note=str(error)))
     else:
-        rows += [*_placebo(loans, design), *_permuted(loans, design), *_selection(loans, design)]
+        if len(design) > design.shape[1] + 1:
+            rows += [*_placebo(loans, design), *_permuted(loans, design), *_selection(loans, design)]
+        else:
+            note = "there are no more loans than controls."
+            rows.append(loans.row("placebo_outcome", "controls", "standardised_difference", note=note))
     results.write(places.results(study, "adjust"), results.table(study, "adjust", rows))
     return f"{len(rows):,} rows"
 
@@ -144,15 +148,18 @@ def _models(loans: Loans, threshold: float) -> Iterator[Row]:
             for method in METHODS:
                 yield loans.row(method, specification, "risk_difference_of_treated", note=str(error))
             continue
-        for method, learner in METHODS.items():
-            yield from _by_method(loans, method, specification, fitted[learner], ratios)
+        asked = {method: fitted[learner] for method, learner in METHODS.items()}
         if specification == "matching":
-            unmodelled = [one._replace(untreated=np.zeros(len(cells))) for one in fitted["logistic"]]
-            yield from _by_method(loans, "inverse_probability", specification, unmodelled, ratios)
-            yield from _entropy(loans, design)
-            yield from _like(loans, design, fitted["logistic"][0], threshold)
+            asked["inverse_probability"] = [one._replace(untreated=np.zeros(len(cells))) for one in fitted["logistic"]]
+        try:
+            for method, of_method in asked.items():
+                yield from _by_method(loans, method, specification, of_method, ratios)
+            if specification == "matching":
+                yield from _entropy(loans, design)
+                yield from _like(loans, design, fitted["logistic"][0], threshold)
+        except StudyError as error:
+            yield loans.row("not_estimated", specification, "risk_difference_of_treated", note=str(error))
         for learner in ("logistic", "boosting"):
-            # The smallest and the largest score say whether the models could tell the arms apart.
             yield _overlap(loans, specification, learner, fitted[learner])
     yield from _e_value(loans, ratios)
 

@@ -123,6 +123,8 @@ class Controlled:
         factor does not vary within a group.
         """
         names, _, left, kept = self._crossed(group)
+        if len(left) <= self._parameters + kept.sum():
+            raise StudyError("there are no more loans than controls.")
         x, y = left[:, :-1][:, kept], left[:, -1]
         bread = np.linalg.inv(x.T @ x)
         slopes = bread @ (x.T @ y)
