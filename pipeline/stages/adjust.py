@@ -16,7 +16,7 @@ from pipeline.stats import orthogonal, robust_errors
 from pipeline.stats.balance import balance
 from pipeline.stats.comparison import PAIRS
 from pipeline.stats.correlation import holm
-from pipeline.stats.cross_fitting import Nuisances, cross_fit, deal_folds, features, hashes
+from pipeline.stats.cross_fitting import Logistic, Nuisances, cross_fit, deal_folds, features, hashes
 from pipeline.stats.design import design_matrix, require
 from pipeline.stats.inference import cluster_codes, codes
 from pipeline.stats.matched_effects import weighting_effect
@@ -140,8 +140,11 @@ def _models(loans: Loans, threshold: float) -> Iterator[Row]:
                 raise StudyError("there is no covariate to adjust for.")
             columns = features(loans.frame[list(dict.fromkeys(map(column_in, terms)))])
             of_learner = {"logistic": design.to_numpy(), "boosting": columns}
+            starts: dict[str, Logistic] = {}
             fitted = {
-                learner: [cross_fit(learner, x, loans.treated, loans.default, fold, loans.weights) for fold in folds]
+                learner: [
+                    cross_fit(learner, x, loans.treated, loans.default, fold, loans.weights, starts) for fold in folds
+                ]
                 for learner, x in of_learner.items()
             }
         except StudyError as error:
