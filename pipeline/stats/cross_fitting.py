@@ -18,6 +18,9 @@ PENALTY = 1.0
 """Ridge penalty of the logistic regressions, on covariates in standard deviations: far too little to matter where there
 are loans enough, enough for a maximum where a rare category has one outcome only."""
 
+FARTHEST = 12.0
+"""Log odds that stand for "none was seen" and "all were"."""
+
 TREES = {"learning_rate": 0.2, "max_iter": 30, "max_leaf_nodes": 8, "min_samples_leaf": 40, "early_stopping": False}
 """Choices of scikit-learn's histogram gradient boosting: small trees, because little of default can be foretold."""
 
@@ -100,6 +103,11 @@ def penalised_logit(
         slopes[0] = np.log(share / (1 - share))
     else:
         centre, spread, slopes = start
+    if y.min() == y.max():
+        # The intercept has no maximum: a share very near to nought or one stands for it.
+        slopes = np.zeros(x.shape[1] + 1)
+        slopes[0] = FARTHEST if y[0] else -FARTHEST
+        return Logistic(centre, spread, slopes)
     z = np.empty((len(x), x.shape[1] + 1))
     z[:, 0] = 1.0
     np.subtract(x, centre, out=z[:, 1:])
@@ -108,17 +116,31 @@ def penalised_logit(
     ridge[0] = 0.0
     # The gradient says where the maximum lies; its derivative only how to get there, so for it fewer digits do.
     short = z.astype(np.float32)
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-(z @ slopes)))
+
+    def likelihood(slopes: np.ndarray, index: np.ndarray) -> float:
+        return float(w @ (y * index - np.logaddexp(0, index)) - ridge @ slopes**2 / 2)
+
+    index = z @ slopes
+    value = likelihood(slopes, index)
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-index))
         density = (w * p * (1 - p)).astype(np.float32)
         curvature = ((short * density[:, None]).T @ short).astype(float)
-        # A share of nought or one has an intercept without bound: it may not run away.
-        curvature[np.diag_indices_from(curvature)] += ridge + 1e-9
+        curvature[np.diag_indices_from(curvature)] += ridge
         step = np.linalg.solve(curvature, z.T @ (w * (y - p)) - ridge * slopes)
-        slopes = slopes + np.clip(step, -5, 5)
+        # Where a rare category starts on the wrong side, a full step would jump from one end to the other for ever.
+        while True:
+            index = z @ (slopes + step)
+            new = likelihood(slopes + step, index)
+            if new >= value - 1e-12 * abs(value) or np.abs(step).max() < 1e-12:
+                break
+            step = step / 2
+        slopes, value = slopes + step, new
         # The step after one of 1e-6 would be below 1e-11.
-        if np.abs(step).max() < 1e-6 or abs(slopes[0]) > 30:
+        if np.abs(step).max() < 1e-6:
             break
+    else:
+        raise StudyError("a logistic regression of the cross-fitting does not converge.")
     return Logistic(centre, spread, slopes)
 
 

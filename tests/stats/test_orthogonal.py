@@ -63,6 +63,17 @@ def test_the_start_does_not_move_the_maximum():
     assert penalised_logit(x[:800], treated[:800], start=whole)(x) == pytest.approx(part(x), abs=2e-4)
 
 
+def test_a_start_on_the_wrong_side_of_a_rare_category_is_left():
+    rng = np.random.default_rng(1)
+    x = np.column_stack([rng.normal(size=4000), np.arange(4000) < 7])
+    y = (rng.random(4000) < 0.5).astype(float)
+    never, once = y.copy(), y.copy()
+    never[:7], once[:7] = 0, [1, 1, 0, 1, 0, 1, 1]
+    start = penalised_logit(x, never)
+    assert start(x)[0] < 0.02
+    assert penalised_logit(x, once, start=start)(x) == pytest.approx(penalised_logit(x, once)(x), abs=1e-7)
+
+
 def test_the_penalised_logit_has_a_maximum_where_one_arm_is_alone():
     x = np.r_[np.zeros(50), np.ones(50)][:, None]
     share = penalised_logit(x, x[:, 0])(x)
