@@ -132,6 +132,15 @@ class Inference(Section):
     level: float = Field(ge=0.5, lt=1)
 
 
+class Adjust(Section):
+    """Adjustment by models of treatment and of default at once; params.yaml says what each choice does."""
+
+    folds: Annotated[int, Field(ge=2)]
+    repetitions: PositiveInt
+    highest_score: Annotated[float, Field(gt=0.5, le=1)]
+    permutations: Annotated[int, Field(ge=20)]
+
+
 class Checks(Section):
     """Thresholds of the study's own checks."""
 
@@ -210,6 +219,23 @@ class Recovery(Section):
     scenarios: list[Scenario] = Field(min_length=1)
 
 
+class Window(Section):
+    """Months of origination, the first and the last among them, that stand apart from all others."""
+
+    first_month: Month | None = None
+    last_month: Month | None = None
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> Window:
+        if self.first_month is None and self.last_month is None:
+            raise ValueError("a window names first_month, last_month or both")
+        return self
+
+
+Moderator = Literal["levels", "thirds"] | Annotated[list[float], Field(min_length=1), AfterValidator(_rising)] | Window
+"""How loans are parted to ask whether an effect differs between the parts."""
+
+
 class Landmark(Section):
     """Factors that are measured after origination, and the month that ends their window.
 
@@ -227,6 +253,10 @@ class Study(Section):
     `eligibility`, `release_lag_months` and `own` are checked by that module, which knows their names. What a
     study does not have is left out: sources and vintages when it is simulated, scenario and scale when it is not, a
     treatment rule when treatment is recorded, a landmark when every factor is known at origination.
+
+    `placebo` are columns that treatment cannot have changed. `moderators` says by which columns (or windows of
+    origination, which may have any name) the effect of treatment may differ, and `moderated` of which other columns the
+    effect is asked by some of them.
     """
 
     module: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -249,6 +279,9 @@ class Study(Section):
     matching: Matching
     controls: Controls
     cluster: str
+    placebo: Annotated[list[str], AfterValidator(_once)] = []
+    moderators: dict[str, Moderator] = {}
+    moderated: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
     groups: list[str]
     doses: dict[Factor, Annotated[list[float], Field(min_length=1), AfterValidator(_rising)]]
     expected: Expected
@@ -286,6 +319,13 @@ class Study(Section):
         for where, name in named:
             if name not in self.factors:
                 raise ValueError(f"{where} is '{name}', which is not among the study's factors")
+        return self
+
+    @model_validator(mode="after")
+    def _moderators_are_declared(self) -> Study:
+        for name in (name for names in self.moderated.values() for name in names):
+            if name not in self.moderators:
+                raise ValueError(f"moderated names '{name}', which is not among the study's moderators")
         return self
 
 
@@ -328,6 +368,7 @@ class Params(Section):
     seed: int = Field(ge=0)
     match: Match
     inference: Inference
+    adjust: Adjust
     checks: Checks
     report: Report
     loss_share: float = Field(gt=0, le=1)

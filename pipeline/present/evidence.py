@@ -53,6 +53,8 @@ FIGURES: dict[str, dict[str, str]] = {
         "robustness": "robustness",
         "before_default": "warning_signals",
         "policy": "policy_curves",
+        "adjust": "adjust",
+        "heterogeneity": "heterogeneity",
     },
     "karlan_zinman": {"promise": "promise", "by_risk": "by_risk"},
     "sba": {

@@ -70,22 +70,7 @@ def randomisation_test(
     of no effect on average (Wu & Ding 2021, Journal of the American Statistical Association 116). Deals that the
     controls determine are left out. The p-value counts the real draw, so it is never zero (Phipson & Smyth 2010).
     """
-    basis, _ = np.linalg.qr(controls)
-    groups = cluster_codes(clusters)
-    rest = outcome - basis @ (basis.T @ outcome)
-    scale = correction(groups.max() + 1, len(outcome), controls.shape[1] + 1)
-
-    def statistics(assigned: np.ndarray) -> np.ndarray:
-        left = assigned - basis @ (basis.T @ assigned)
-        spread = np.einsum("ij,ij->j", left, left)
-        moved = spread > 1e-8 * len(outcome)
-        left, spread = left[:, moved], spread[moved]
-        slope = (left.T @ rest) / spread
-        scores = left * (rest[:, None] - left * slope)
-        order = np.argsort(groups, kind="stable")
-        sums = np.add.reduceat(scores[order], np.flatnonzero(np.diff(groups[order], prepend=-1)), axis=0)
-        return slope / np.sqrt(scale * np.einsum("ij,ij->j", sums, sums)) * spread
-
+    statistics = Studentised(outcome, controls, clusters)
     found = statistics(assignment.astype(float)[:, None])
     if not len(found):
         raise StudyError("randomisation inference: the controls determine the assignment.")
@@ -95,3 +80,43 @@ def randomisation_test(
     # A deal that equals the real one must count whatever the last bits say.
     as_far = int((np.abs(others) >= abs(found[0]) * (1 - 1e-9)).sum())
     return RandomisationTest(float(found[0]), (1 + as_far) / (1 + len(others)), len(others))
+
+
+class Studentised:
+    """Regressions of one outcome on controls and one assignment after another: what they share is computed once."""
+
+    def __init__(
+        self, outcome: np.ndarray, controls: np.ndarray, clusters: np.ndarray, weights: np.ndarray | None = None
+    ) -> None:
+        """Take `outcome` (rows,), `controls` (rows x columns, full rank, an intercept among them) and cluster labels.
+
+        With `weights` (rows,) the regressions are weighted least squares.
+        """
+        # Rows in the order of their clusters, whose scores are then added up in one go.
+        groups = cluster_codes(clusters)
+        self._order = np.argsort(groups, kind="stable")
+        self._starts = np.flatnonzero(np.diff(groups[self._order], prepend=-1))
+        root = np.ones(len(outcome)) if weights is None else np.sqrt(weights)
+        self._root = root[self._order, None]
+        self._basis, _ = np.linalg.qr(controls[self._order] * self._root)
+        rest = outcome[self._order] * self._root[:, 0]
+        self._rest = rest - self._basis @ (self._basis.T @ rest)
+        self._scale = correction(len(self._starts), len(outcome), controls.shape[1] + 1)
+
+    def __call__(self, assigned: np.ndarray) -> np.ndarray:
+        """Return each assignment's coefficient over its cluster-robust error (``assigned``: rows x assignments).
+
+        The error is that of `regression.linear_probability`. Assignments that the controls determine are left out.
+        """
+        left = assigned[self._order] * self._root
+        left -= self._basis @ (self._basis.T @ left)
+        spread = np.einsum("ij,ij->j", left, left)
+        moved = spread > 1e-8 * (self._root**2).sum()
+        left, spread = left[:, moved], spread[moved]
+        slope = (left.T @ self._rest) / spread
+        # Score of a cluster: the sum of what is left of the assignment times the residual.
+        scores = left * slope
+        np.subtract(self._rest[:, None], scores, out=scores)
+        scores *= left
+        sums = np.add.reduceat(scores, self._starts, axis=0)
+        return slope / np.sqrt(self._scale * np.einsum("ij,ij->j", sums, sums)) * spread

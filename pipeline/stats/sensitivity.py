@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -118,6 +119,7 @@ def oster_delta(
     *,
     r_max: float | None = None,
     null: float = 0.0,
+    weights: np.ndarray | None = None,
 ) -> Oster:
     """Return Oster's delta (2019, Journal of Business & Economic Statistics 37, proposition 3).
 
@@ -126,12 +128,14 @@ def oster_delta(
         r_max: R-squared when the unmeasured were controlled; None: 1.3 times that with the measured, at most 1 (her
             recommendation).
         null: the effect that is to be reached.
+        weights: of weighted least squares (loans,).
 
     A delta above one says that the unmeasured would have to matter more than the measured. Raises StudyError when the
     controls leave nothing of the factor.
     """
-    y, x = outcome - outcome.mean(), factor - factor.mean()
-    w = controls - controls.mean(axis=0)
+    root = np.ones(len(outcome)) if weights is None else np.sqrt(weights / weights.mean())
+    y, x = (root * (one - np.average(one, weights=weights)) for one in (outcome, factor))
+    w = root[:, None] * (controls - np.average(controls, axis=0, weights=weights))
     left = x - w @ np.linalg.lstsq(w, x, rcond=None)[0]
     if left @ left < 1e-10 * (x @ x):
         raise StudyError("the controls determine the factor: its effect cannot be told from theirs.")
@@ -156,3 +160,120 @@ def oster_delta(
         + bias**3 * (tau * of_x - tau**2)
     )
     return Oster(float(upper / lower), short, long, r_short, r_long, float(r_max))
+
+
+class Selected(NamedTuple):
+    """What is left of a coefficient when selection on the unmeasured is as strong as on the measured."""
+
+    estimate: float
+    std_error: float
+    """Of the jackknife over clusters."""
+    r_long: float
+    """R-squared with the measured controls, and with the unmeasured as well."""
+    r_max: float
+    deltas: dict[float, float]
+    """Oster's delta (see `oster_delta`) for R-squared with the unmeasured in multiples of that with the measured."""
+
+
+def bias_adjusted(
+    outcome: np.ndarray,
+    factor: np.ndarray,
+    controls: np.ndarray,
+    clusters: np.ndarray,
+    *,
+    delta: float = 1.0,
+    times: float = 1.3,
+    others: Sequence[float] = (),
+    weights: np.ndarray | None = None,
+) -> Selected:
+    """Return Oster's bias-adjusted coefficient (2019, propositions 1 and 2), whose other end is the plain one.
+
+    Args:
+        outcome, factor: (loans,). controls: without intercept (loans x k). clusters: labels (loans,).
+        delta: strength of the selection on the unmeasured, against that on the measured.
+        times: R-squared with the unmeasured, in multiples of that with the measured; at most 1.
+        others: further multiples, for which delta alone is returned.
+        weights: of weighted least squares (loans,).
+
+    Solves the cubic equation in the bias (at a delta of one a quadratic); of several solutions the one nearest to the
+    plain coefficient counts, as she recommends, among those that keep the sign of the covariance between factor and
+    controls (her assumption 3). Everything is a function of cross products, so each cluster can be
+    left out at the cost of a small equation. Raises StudyError as `oster_delta`, and when there is no
+    solution.
+    """
+    from pipeline.stats.inference import cluster_codes
+
+    groups = cluster_codes(clusters)
+    order = np.argsort(groups, kind="stable")
+    w = np.ones(len(outcome)) if weights is None else weights
+    spread = controls.std(axis=0)
+    every = np.column_stack([np.ones(len(w)), (controls - controls.mean(axis=0)) / np.where(spread > 0, spread, 1)])
+    every = (np.column_stack([every, factor, outcome]) * np.sqrt(w)[:, None])[order]
+    ends = np.flatnonzero(np.diff(groups[order], append=-1)) + 1
+    parts = [part.T @ part for part in np.split(every, ends[:-1])]
+    whole = np.sum(parts, axis=0)
+    moments = _moments(whole)
+    estimate = _adjusted(moments, delta, times)
+    without = np.array([_adjusted(_moments(whole - part), delta, times) for part in parts])
+    count = len(parts)
+    error = np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum())
+    deltas = {}
+    for multiple in sorted({times, *others}):
+        upper, lower = (np.polyval(one, moments.long) for one in _polynomials(moments, multiple))
+        deltas[multiple] = float(upper / lower)
+    return Selected(estimate, float(error), moments.r_long, min(times * moments.r_long, 1.0), deltas)
+
+
+class _Moments(NamedTuple):
+    """What Oster's formulas take: variances of factor and outcome, what controls leave of the factor, coefficients."""
+
+    of_x: float
+    of_y: float
+    tau: float
+    short: float
+    long: float
+    r_short: float
+    r_long: float
+
+
+def _moments(cross: np.ndarray) -> _Moments:
+    """Return the moments from cross products of an intercept, controls, factor and outcome."""
+    values, vectors = np.linalg.eigh(cross[:-2, :-2])
+    sound = values > 1e-10 * values[-1]
+    inverse = (vectors[:, sound] / values[sound]) @ vectors[:, sound].T
+    onto = cross[-2:, :-2]
+    left = cross[-2:, -2:] - onto @ inverse @ onto.T
+    rows = cross[0, 0]
+    plain = cross[-2:, -2:] - np.outer(cross[-2:, 0], cross[-2:, 0]) / rows
+    if left[0, 0] < 1e-10 * plain[0, 0]:
+        raise StudyError("the controls determine the factor: its effect cannot be told from theirs.")
+    short, long = plain[0, 1] / plain[0, 0], left[0, 1] / left[0, 0]
+    r_long = 1 - (left[1, 1] - long**2 * left[0, 0]) / plain[1, 1]
+    r_short = short**2 * plain[0, 0] / plain[1, 1]
+    return _Moments(plain[0, 0] / rows, plain[1, 1] / rows, left[0, 0] / rows, short, long, r_short, r_long)
+
+
+def _polynomials(m: _Moments, times: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return numerator and denominator of Oster's delta as polynomials in the bias, the highest power first."""
+    moved, gap = m.short - m.long, (min(times * m.r_long, 1.0) - m.r_long) * m.of_y
+    cubic = m.tau * (m.of_x - m.tau)
+    linear = (m.r_long - m.r_short) * m.of_y * m.tau + m.of_x * m.tau * moved**2
+    upper = np.array([cubic, 2 * m.tau * moved * m.of_x, linear, 0.0])
+    lower = np.array([cubic, m.tau * moved * m.of_x, gap * (m.of_x - m.tau), gap * moved * m.of_x])
+    return upper, lower
+
+
+def _adjusted(moments: _Moments, delta: float, times: float) -> float:
+    """Return the coefficient at which Oster's delta is `delta`."""
+    upper, lower = _polynomials(moments, times)
+    polynomial = upper - delta * lower
+    polynomial[np.abs(polynomial) <= 1e-14 * np.abs(upper).max()] = 0.0
+    roots = np.roots(polynomial)
+    real = roots[np.abs(roots.imag) < 1e-9 * np.maximum(np.abs(roots.real), 1e-300)].real
+    # A bias that turned the sign of the covariance between factor and controls' index is out (her assumption 3).
+    moved = moments.short - moments.long
+    index = (moments.of_x - moments.tau) * real + moved * moments.of_x
+    real = real[index * moved > 1e-8 * moved**2 * moments.of_x]
+    if not len(real):
+        raise StudyError("Oster's bound has no solution here.")
+    return float(moments.long - real[np.abs(real).argmin()])

@@ -277,3 +277,24 @@ def test_a_simulated_study_needs_scenario_and_scale(tmp_path):
 )
 def test_matching_choices_that_do_not_fit_are_said(tmp_path, changes, sentence):
     assert sentence in error(tmp_path, changes)
+
+
+def test_moderators_are_levels_thirds_cut_points_or_windows(tmp_path):
+    path = f"{LENDING}.moderators"
+    right = {"credit_grade": "levels", "unemployment": "thirds", "amount": [1, 2], "law": {"first_month": "2010-01"}}
+    found = load(changed(tmp_path, {path: right})).study("lendingclub").moderators
+    assert found["law"].first_month == "2010-01" and found["amount"] == [1, 2]
+    for wrong in ({"amount": "fourths"}, {"amount": [2, 1]}, {"law": {}}, {"law": {"first_month": "2010"}}):
+        assert path in error(tmp_path, {path: wrong})
+
+
+def test_what_is_asked_by_groups_names_a_moderator(tmp_path):
+    message = error(tmp_path, {f"{LENDING}.moderated": {"information_sharing": ["weather"]}})
+    assert "moderated names 'weather', which is not among the study's moderators" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("folds", 1), ("repetitions", 0), ("highest_score", 0.4), ("permutations", 5)]
+)
+def test_choices_of_adjustment_have_their_limits(tmp_path, name, value):
+    assert f"adjust.{name}" in error(tmp_path, {f"adjust.{name}": value})

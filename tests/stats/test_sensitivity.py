@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.sensitivity import e_value, oster_delta, rosenbaum_bounds, sensitivity_value
+from pipeline.stats.sensitivity import bias_adjusted, e_value, oster_delta, rosenbaum_bounds, sensitivity_value
 
 
 def pairs(only_treated, only_control, both=3, neither=4):
@@ -132,3 +132,66 @@ def test_the_parts_of_delta():
     assert found.r_max == pytest.approx(min(1, 1.3 * long.rsquared))
     with pytest.raises(StudyError, match="determine the factor"):
         oster_delta(outcome, factor, factor[:, None])
+
+
+def confounded(loans, seed=0):
+    rng = np.random.default_rng(seed)
+    measured, hidden = rng.normal(size=(2, loans))
+    factor = measured + hidden + rng.normal(size=loans)
+    outcome = 0.5 * factor + measured + hidden + rng.normal(size=loans)
+    return outcome, factor, measured[:, None], hidden
+
+
+def test_oster_with_weights_is_that_of_repeated_loans():
+    outcome, factor, controls, _ = confounded(400)
+    times = 1 + np.arange(400) % 3
+    each = np.repeat(np.arange(400), times)
+    weighted = oster_delta(outcome, factor, controls, weights=times.astype(float))
+    assert weighted == pytest.approx(oster_delta(outcome[each], factor[each], controls[each]))
+    adjusted = bias_adjusted(outcome, factor, controls, np.arange(400) % 20, weights=times.astype(float))
+    counted = bias_adjusted(outcome[each], factor[each], controls[each], (np.arange(400) % 20)[each])
+    assert adjusted.estimate == pytest.approx(counted.estimate)
+    assert adjusted.std_error == pytest.approx(counted.std_error)
+
+
+def test_the_bias_adjusted_effect_is_where_delta_is_one():
+    outcome, factor, controls, _ = confounded(2000)
+    found = bias_adjusted(outcome, factor, controls, np.arange(2000) % 40, others=[1.1, 2.0])
+    at = oster_delta(outcome, factor, controls, null=found.estimate)
+    assert at.delta == pytest.approx(1.0) and (at.r_long, at.r_max) == pytest.approx((found.r_long, found.r_max))
+    for times, delta in found.deltas.items():
+        theirs = oster_delta(outcome, factor, controls, r_max=min(times * found.r_long, 1.0))
+        assert delta == pytest.approx(theirs.delta)
+    half = bias_adjusted(outcome, factor, controls, np.arange(2000) % 40, delta=0.5)
+    assert oster_delta(outcome, factor, controls, null=half.estimate).delta == pytest.approx(0.5)
+
+
+def test_it_recovers_an_effect_that_the_unmeasured_hide_as_much_as_the_measured():
+    outcome, factor, controls, hidden = confounded(40_000)
+    whole = np.column_stack([factor, controls, hidden])
+    whole = np.column_stack([np.ones(len(whole)), whole])
+    rest = outcome - whole @ np.linalg.lstsq(whole, outcome, rcond=None)[0]
+    with_both = 1 - rest @ rest / ((outcome - outcome.mean()) ** 2).sum()
+    plain = oster_delta(outcome, factor, controls)
+    found = bias_adjusted(outcome, factor, controls, np.arange(40_000) % 50, times=with_both / plain.r_long)
+    assert plain.long > 0.9
+    assert found.estimate == pytest.approx(0.5, abs=3 * found.std_error) and found.std_error < 0.05
+
+
+def test_the_jackknife_leaves_out_each_cluster():
+    outcome, factor, controls, _ = confounded(300)
+    cluster = np.arange(300) % 12
+    found = bias_adjusted(outcome, factor, controls, cluster)
+    without = np.array(
+        [
+            bias_adjusted(outcome[stays], factor[stays], controls[stays], cluster[stays]).estimate
+            for stays in (cluster != one for one in range(12))
+        ]
+    )
+    assert found.std_error == pytest.approx(np.sqrt(11 / 12 * ((without - without.mean()) ** 2).sum()))
+
+
+def test_no_bound_where_the_controls_determine_the_factor():
+    outcome, factor, _, _ = confounded(100)
+    with pytest.raises(StudyError, match="determine the factor"):
+        bias_adjusted(outcome, factor, factor[:, None], np.arange(100) % 5)

@@ -225,6 +225,13 @@ def section(draft: Draft) -> str:
             "cluster",
             "institution_id" if "institution_id" in found else "loan_id",
         ),
+        ("Columns that treatment cannot have changed, to see whether it seems to all the same.", "placebo", []),
+        (
+            "By what the effect of treatment may differ: levels of a column, thirds of a number, or cut points.",
+            "moderators",
+            {role: "levels" for role in ("credit_grade", "loan_type") if role in found},
+        ),
+        ("Of which other columns the effect is asked by some of these (column: moderators).", "moderated", {}),
         ("Default rates are shown by these groups of loans ...", "groups", groups),
         (
             "... and by these doses of a factor: each number opens a group, the last one stays open.",

@@ -1,0 +1,209 @@
+"""What covariates say of treatment and of the outcome, for each loan by models that have not seen it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from hashlib import blake2b
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.errors import StudyError
+
+Learner = Literal["logistic", "boosting"]
+
+PENALTY = 1.0
+"""Ridge penalty of the logistic regressions, on covariates in standard deviations: far too little to matter where there
+are loans enough, enough for a maximum where a rare category has one outcome only."""
+
+FARTHEST = 12.0
+"""Log odds that stand for "none was seen" and "all were"."""
+
+TREES = {"learning_rate": 0.2, "max_iter": 30, "max_leaf_nodes": 8, "min_samples_leaf": 40, "early_stopping": False}
+"""Choices of scikit-learn's histogram gradient boosting: small trees, because little of default can be foretold."""
+
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+class Nuisances(NamedTuple):
+    """What is needed beside the effect, for each loan from models fitted on other loans."""
+
+    score: np.ndarray
+    """Probability of treatment (loans,)."""
+    untreated: np.ndarray
+    """Probability of the outcome without treatment (loans,)."""
+
+
+def hashes(identifier: np.ndarray, salt: str) -> np.ndarray:
+    """Return a number for each identifier (loans,) that depends on nothing but it and `salt`."""
+    key = salt.encode()
+    digests = (blake2b(str(name).encode(), digest_size=8, key=key).digest() for name in identifier)
+    return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
+
+
+def deal_folds(hashed: np.ndarray, cell: np.ndarray, folds: int, repetition: int = 0) -> np.ndarray:
+    """Deal loans out to folds (loans,), from 0, by `hashes` of their identifiers: the order of the rows plays no part.
+
+    Loans of one `cell` (labels, loans), such as the same arm and outcome, are spread evenly. Each `repetition` is
+    another deal (the numbers are mixed anew: Steele, Lea & Flood 2014, the generator SplitMix).
+    """
+    with np.errstate(over="ignore"):
+        mixed = hashed + np.uint64((repetition * 0x9E3779B97F4A7C15) % 2**64)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed = mixed ^ (mixed >> np.uint64(31))
+    order = np.lexsort((mixed, cell))
+    fold = np.empty(len(order), dtype=np.int64)
+    # Cell after cell in turn: each goes on where the one before it ended, so that folds are equal in size.
+    fold[order] = np.arange(len(order)) % folds
+    return fold
+
+
+def features(frame: pd.DataFrame) -> np.ndarray:
+    """Return covariates for trees (loans x covariates): numbers as they are, categories by their levels' order."""
+    columns = [frame[name].cat.codes if frame[name].dtype == "category" else frame[name] for name in frame]
+    return np.column_stack([column.to_numpy(dtype=float) for column in columns])
+
+
+class Logistic(NamedTuple):
+    """A fitted logistic regression."""
+
+    centre: np.ndarray
+    spread: np.ndarray
+    slopes: np.ndarray
+    """Intercept and slopes of the standardised covariates."""
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Return the probability of one for each row (rows x covariates)."""
+        index = self.slopes[0] + ((rows - self.centre) / self.spread) @ self.slopes[1:]
+        return 1 / (1 + np.exp(-index))
+
+
+def penalised_logit(
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray | None = None,
+    start: Logistic | None = None,
+    penalty: float = PENALTY,
+) -> Logistic:
+    """Fit a logistic regression with a ridge penalty by Newton's method, and return what predicts from it.
+
+    `x` (loans x covariates, no intercept), `y` 0/1 (loans,). The penalty, on standardised covariates and not on the
+    intercept, is `penalty` times half the sum of squares beside the sum of (weighted) log likelihoods; weights count
+    relative to their mean. A fit on nearly the same loans to `start` from saves steps, and gives its scale.
+    """
+    w = np.ones(len(y)) if weights is None else weights / weights.mean()
+    if start is None:
+        centre, spread = x.mean(axis=0), x.std(axis=0)
+        spread[spread == 0] = 1.0
+        slopes = np.zeros(x.shape[1] + 1)
+        share = float(np.clip(np.average(y, weights=w), 1e-6, 1 - 1e-6))
+        slopes[0] = np.log(share / (1 - share))
+    else:
+        centre, spread, slopes = start
+    if y.min() == y.max():
+        # The intercept has no maximum: a share very near to nought or one stands for it.
+        slopes = np.zeros(x.shape[1] + 1)
+        slopes[0] = FARTHEST if y[0] else -FARTHEST
+        return Logistic(centre, spread, slopes)
+    z = np.empty((len(x), x.shape[1] + 1))
+    z[:, 0] = 1.0
+    np.subtract(x, centre, out=z[:, 1:])
+    z[:, 1:] /= spread
+    ridge = np.full(z.shape[1], penalty)
+    ridge[0] = 0.0
+    # The gradient says where the maximum lies; its derivative only how to get there, so for it fewer digits do.
+    short = z.astype(np.float32)
+
+    def likelihood(slopes: np.ndarray, index: np.ndarray) -> float:
+        return float(w @ (y * index - np.logaddexp(0, index)) - ridge @ slopes**2 / 2)
+
+    index = z @ slopes
+    value = likelihood(slopes, index)
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-index))
+        density = (w * p * (1 - p)).astype(np.float32)
+        curvature = ((short * density[:, None]).T @ short).astype(float)
+        curvature[np.diag_indices_from(curvature)] += ridge
+        step = np.linalg.solve(curvature, z.T @ (w * (y - p)) - ridge * slopes)
+        # Where a rare category starts on the wrong side, a full step would jump from one end to the other for ever.
+        while True:
+            index = z @ (slopes + step)
+            new = likelihood(slopes + step, index)
+            if new >= value - 1e-12 * abs(value) or np.abs(step).max() < 1e-12:
+                break
+            step = step / 2
+        slopes, value = slopes + step, new
+        # The step after one of 1e-6 would be below 1e-11.
+        if np.abs(step).max() < 1e-6:
+            break
+    else:
+        raise StudyError("a logistic regression of the cross-fitting does not converge.")
+    return Logistic(centre, spread, slopes)
+
+
+def boosted(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None, seed: int = 0) -> Predict:
+    """Fit gradient boosted trees (`TREES`), and return what predicts the probability of one from them.
+
+    To be called inside `one_thread`: sums of several threads differ in their last bits, and a split may turn on one.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    if len(np.unique(y)) < 2:
+        return lambda rows: np.full(len(rows), float(y[0]))
+    model = HistGradientBoostingClassifier(random_state=seed, **TREES)
+    model.fit(x, y, sample_weight=weights)
+    return lambda rows: model.predict_proba(rows)[:, 1]
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Return a context in which scikit-learn works on one thread."""
+    # The limits hold for libraries that are loaded already.
+    import sklearn.ensemble  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)
+
+
+def cross_fit(
+    learner: Learner,
+    x: np.ndarray,
+    treated: np.ndarray,
+    outcome: np.ndarray,
+    fold: np.ndarray,
+    weights: np.ndarray | None = None,
+    starts: dict[str, Logistic] | None = None,
+) -> Nuisances:
+    """Predict treatment and the outcome without it, for each fold by models of the others.
+
+    Args:
+        learner: ``logistic`` (`penalised_logit`) or ``boosting`` (`boosted`).
+        x: covariates, for ``logistic`` an indicator for each level of a category (loans x covariates).
+        treated, outcome: 0/1 (loans,). fold: numbers from 0 (loans,).
+        weights: how many loans of the population each one stands for (loans,).
+        starts: logistic regressions of an earlier call on the same covariates, from which these start; those of this
+            call are put in. Where to start changes how soon the maximum is found, not where it lies.
+
+    Raises StudyError when the loans outside a fold lack one of the arms.
+    """
+    arm, y = treated.astype(float), outcome.astype(float)
+    starts = {} if starts is None else starts
+    found = Nuisances(np.empty(len(outcome)), np.empty(len(outcome)))
+    with one_thread() if learner == "boosting" else nullcontext():
+        for number in range(int(fold.max()) + 1):
+            inside = fold == number
+            known = np.flatnonzero(~inside)
+            controls = known[treated[known] == 0]
+            if not 0 < len(controls) < len(known):
+                raise StudyError("cross-fitting needs loans of both arms outside every fold: there are too few.")
+            for name, of, rows in (("score", arm, known), ("untreated", y, controls)):
+                of_rows = None if weights is None else weights[rows]
+                model: Predict
+                if learner == "boosting":
+                    model = boosted(x[rows], of[rows], of_rows)
+                else:
+                    model = starts[name] = penalised_logit(x[rows], of[rows], of_rows, starts.get(name))
+                getattr(found, name)[inside] = model(x[inside])
+    return found

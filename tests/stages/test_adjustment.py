@@ -1,0 +1,94 @@
+"""The stages adjust and heterogeneity, with their chapters, on made-up loans."""
+
+import pandas as pd
+import pytest
+
+from pipeline.core import params, places, results, store
+from pipeline.stages import adjust, heterogeneity, match
+from tests.sample import PARAMS, market_tables, protocol, raw_loans
+
+STUDY = "lendingclub"
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    from pipeline.studies.lendingclub import study
+
+    choices = params.load(PARAMS)
+    return study.prepare({STUDY: raw_loans(2500, seed=3), **market_tables()}, protocol(), choices.checks).cohort
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def ran(cohort, **changes):
+    choices = params.load(PARAMS)
+    study = protocol(**changes)
+    study = study.model_copy(
+        update={"matching": study.matching.model_copy(update={"exact": ["credit_grade", "term_months"]})}
+    )
+    of_stage = choices.adjust.model_copy(update={"folds": 2, "repetitions": 1, "permutations": 40})
+    choices = choices.model_copy(update={"adjust": of_stage, "studies": {**choices.studies, STUDY: study}})
+    store.write_parquet(places.processed(STUDY) / "cohort.parquet", cohort)
+    match.run(STUDY, choices)
+    for stage in (adjust, heterogeneity):
+        stage.run(STUDY, choices)
+    return results.read(*(places.results(STUDY, name) for name in ("adjust", "heterogeneity")))
+
+
+def test_the_rows_do_not_depend_on_the_order_of_the_loans(folder, cohort):
+    first = ran(cohort).frame
+    again = ran(cohort.sample(frac=1, random_state=1).reset_index(drop=True)).frame
+    pd.testing.assert_frame_equal(first, again)
+    there = set(first["estimator"])
+    assert {"doubly_robust", "double_machine_learning", "placebo_outcome", "permuted_treatment", "oster"} <= there
+    assert {"by_group", "moderation", "rosenbaum_bounds", "e_value", "individual_effects"} <= there
+    effects = first[first["estimand"] == "risk_difference_of_treated"]
+    assert effects["estimate"].notna().all() and (effects["n_clusters"] > 0).all()
+    tests = first[
+        (first["estimator"] == "moderation") & first["estimand"].str.startswith("wald") & first["p_value"].notna()
+    ]
+    assert (tests["p_adjusted"] >= tests["p_value"]).all()
+
+
+def test_what_cannot_be_compared_is_said_in_a_row(folder, cohort):
+    few = cohort.groupby("treated").head(120).reset_index(drop=True)
+    for changed in (few.assign(treated=1), few.assign(default=0)):
+        rows = ran(changed).frame
+        assert rows["estimate"].isna().all() and (rows["note"] != "").all()
+    bare = few.drop(columns=["public_records"]).assign(public_records=0.0)
+    rows = ran(bare, moderators={"public_records": "thirds", "gdp_growth": "thirds"})
+    assert "same value" in rows.one(estimator="placebo_outcome", outcome="public_records").note
+    assert "thirds" in rows.one(estimator="moderation", specification="public_records").note
+
+
+def test_groups_of_every_kind():
+    loans = pd.DataFrame(
+        {
+            "origination_date": pd.to_datetime(["2009-12-31", "2010-01-01", "2010-03-31", "2010-04-01"]),
+            "yes": [0.0, 1.0, 1.0, 0.0],
+            "term": [36, 60, 36, 60],
+            "size": [1.0, 2.0, None, 9.0],
+        }
+    )
+    window = params.Window(first_month="2010-01", last_month="2010-03")
+    assert heterogeneity.grouping(loans, "crisis", window).tolist() == ["outside", "inside", "inside", "outside"]
+    assert heterogeneity.grouping(loans, "yes", "levels").tolist() == ["no", "yes", "yes", "no"]
+    assert heterogeneity.grouping(loans, "term", "levels").tolist() == ["36", "60", "36", "60"]
+    assert heterogeneity.grouping(loans, "size", [2.0]).tolist()[:2] == ["<2", ">=2"]
+    with pytest.raises(heterogeneity.StudyError, match="no column"):
+        heterogeneity.grouping(loans, "nowhere", "levels")
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [("<5", "below 5"), ("5-<20", "5 to below 20"), (">=20", "20 and more"), ("highest", "highest third")],
+)
+def test_groups_have_names(level, said):
+    from pipeline.present.chapters.heterogeneity import group
+    from pipeline.present.words import Words
+
+    assert group(Words("en", STUDY), level) == said
