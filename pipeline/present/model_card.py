@@ -1,0 +1,3 @@
+"""A card for a study's saved score."""
+
+def card(*a): return "card"
