@@ -108,11 +108,12 @@ def run(study: str, params: Params) -> str:
     except StudyError as error:
         rows = [{"estimator": "not_predicted", "outcome": "default", "n": len(cohort), "note": str(error)}]
         model = {"nothing": str(error)}
-    table = results.table(study, "predict", rows)
-    results.write(places.results(study, "predict"), table)
+    results.write(places.results(study, "predict"), results.table(study, "predict", rows))
     store.write_json(places.reports(study) / "model.json", {"version": saved_score.VERSION, "study": study} | model)
     words = Words(params.report.language, study, protocol.module)
-    card = model_card.card(results.Results(table), model, words, params.study(study), params)
+    rows_read = results.read(places.results(study, "predict"))
+    simulated = protocol.design == "simulated"
+    card = model_card.card(rows_read, model, words, params.inference.level, simulated=simulated)
     store.write_text(places.reports(study) / "model_card.md", card)
     return f"{len(rows):,} rows"
 
@@ -139,7 +140,9 @@ def _moment(
     sample = Sample(loans, default, weights)
     saved, split = _splits(sample, params, seed)
     blocks = {name: prediction.lasting(sample, saved, terms) for name, terms in blocks.items()}
-    blocks = {name: [term for term in terms if not loans[column_of(term)].isna().all()] for name, terms in blocks.items()}
+    blocks = {
+        name: [term for term in terms if not loans[column_of(term)].isna().all()] for name, terms in blocks.items()
+    }
     blocks = {name: terms for name, terms in blocks.items() if terms}
     if not blocks:
         raise StudyError("no column is left from which default could be predicted.")
@@ -157,7 +160,7 @@ def _moment(
 
 
 def _splits(sample: Sample, params: Params, seed: int) -> tuple[Split, Split]:
-    """Return the cut in time, and how loans are judged: by that cut, or span by span where too few defaulted after it."""
+    """Return the cut in time, and how loans are judged: by it, or span by span where too few defaulted after it."""
     loans, choices = sample.loans, params.predict
     borrower = loans.get("borrower_id")
     borrower = None if borrower is None or borrower.isna().all() else borrower
@@ -191,6 +194,7 @@ def _judge(moment: Moment) -> Iterator[Row]:
         for kind in _kinds(moment, rung)
     }
     found = {name: one.share for name, one in judged.items()}
+    yield from _counts(moment)
     for (kind, rung), share in found.items():
         yield from _accuracy(moment, kind, rung, share)
         yield from _gains(moment, kind, rung, share, found)
@@ -211,7 +215,7 @@ def _judge(moment: Moment) -> Iterator[Row]:
                 note = f"mean and standard deviation of {REPEATS} draws"
                 yield moment.row(f"importance_{kind}", block, "auc_lost", note=note, **more)
     for node in prediction.nodes(judged["tree", last].fitted):
-        threshold = "" if np.isnan(node.threshold) else f"{node.threshold:.4g}"
+        threshold = "" if np.isnan(node.threshold) else f"{node.threshold:.6g}"
         named = {"specification": node.path, "loans": train.loans, "n": node.loans, "note": threshold}
         yield moment.row("tree_node", node.column, "default_rate", estimate=100 * node.rate, unit="percent", **named)
     if HARD in moment.rungs:
@@ -219,6 +223,17 @@ def _judge(moment: Moment) -> Iterator[Row]:
     yield from _other_institutions(moment)
     if moment.protocol.after_origination() and ALL in moment.rungs:
         yield from _updated(moment, found["logistic", ALL])
+
+
+def _counts(moment: Moment) -> Iterator[Row]:
+    """Yield how many loans teach and are judged, of how many dates, and from when on."""
+    _, default, _ = moment.sample
+    teach = moment.split.folds[-1].train
+    dates = moment.sample.loans["origination_date"].nunique()
+    counts = {"train_loans": teach.sum(), "train_defaults": default[teach].sum(), "dates": dates}
+    counts |= {"test_loans": len(moment.test.loans), "test_defaults": moment.test.default.sum()}
+    for name, number in counts.items():
+        yield moment.row("split", "", name, estimate=float(number), unit="count", note=moment.split.cut)
 
 
 def _kinds(moment: Moment, rung: str) -> tuple[Kind, ...]:
@@ -314,7 +329,9 @@ def _gains(
         except StudyError as error:
             yield moment.row(kind, rung, f"auc_{name}_clustered", note=str(error))
         better = accuracy.mean_effect((default - other) ** 2 - (default - share) ** 2, weights, level)
-        yield moment.row(kind, rung, f"brier_{name}", **better._asdict(), unit="squared error", note="above nought: better")
+        yield moment.row(
+            kind, rung, f"brier_{name}", **better._asdict(), unit="squared error", note="above nought: better"
+        )
         more = _saving(moment, default, share) - _saving(moment, default, other)
         yield moment.row(
             kind, rung, f"saving_{name}", **accuracy.mean_effect(more, weights, level)._asdict(), unit="of 100 lent"
@@ -395,7 +412,8 @@ def _model(moment: Moment) -> dict[str, Any]:
     fold = moment.saved.folds[0]
     train = moment.sample.part(fold.train)
     terms = moment.rungs[ALL if ALL in moment.rungs else HARD]
-    choices, grade = moment.params.predict, moment.params.grade
+    params = moment.params
+    choices, grade = params.predict, params.grade
     line = prediction.fit(train, terms, "logistic")
     assert line.encoder is not None
     averages = np.average(line.encoder.matrix(train.loans), axis=0, weights=train.weights)
@@ -426,6 +444,7 @@ def _model(moment: Moment) -> dict[str, Any]:
             "cut": moment.saved.cut,
             "first": "" if dates.empty else str(dates.min().date()),
             "last": "" if dates.empty else str(dates.max().date()),
+            "weighted": train.weights is not None,
             "seed": moment.seed,
         },
     }
@@ -486,7 +505,9 @@ def _assumptions(moment: Moment, model: dict[str, Any]) -> Iterator[Row]:
     except StudyError:
         pass
     best, column = _best_column(train, moment.rungs[ALL if ALL in moment.rungs else HARD])
-    yield results.assumption("no_column_tells_all", best, TOO_GOOD, passed=best <= TOO_GOOD, **(common | {"factor": column}))
+    yield results.assumption(
+        "no_column_tells_all", best, TOO_GOOD, passed=best <= TOO_GOOD, **(common | {"factor": column})
+    )
 
 
 def _best_column(train: Sample, terms: list[str]) -> tuple[float, str]:

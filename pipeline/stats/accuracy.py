@@ -33,7 +33,9 @@ def gain(default: np.ndarray, first: np.ndarray, second: np.ndarray, level: floa
     return found if found.std_error > 0 else _effect(found.estimate, 0.0, level)
 
 
-def clustered_gain(default: np.ndarray, first: np.ndarray, second: np.ndarray, clusters: np.ndarray, level: float) -> Effect:
+def clustered_gain(
+    default: np.ndarray, first: np.ndarray, second: np.ndarray, clusters: np.ndarray, level: float
+) -> Effect:
     """Return the second score's area under the ROC curve less the first's, loans of a cluster allowed to be alike.
 
     DeLong's components of the loans are added up by cluster (Obuchowski 1997, Biometrics 53); with each loan a cluster
@@ -75,9 +77,7 @@ def mean_effect(values: np.ndarray, weights: np.ndarray | None, level: float) ->
     return _effect(mean, error, level)
 
 
-def ratio_of_means(
-    values: np.ndarray, of_each: np.ndarray, weights: np.ndarray | None, level: float
-) -> Effect:
+def ratio_of_means(values: np.ndarray, of_each: np.ndarray, weights: np.ndarray | None, level: float) -> Effect:
     """Return sum(values) / sum(of_each), both weighted, with its linearised error (Cochran 1977, section 2.11)."""
     weights = np.ones(len(values)) if weights is None else weights
     below = (weights * of_each).sum()
@@ -89,7 +89,7 @@ def ratio_of_means(
 
 
 def share_interval(default: np.ndarray, weights: np.ndarray | None, level: float) -> tuple[float, float, float]:
-    """Return a weighted share with its Wilson interval, at the number of loans that its linearised variance is worth."""
+    """Return a weighted share with its Wilson interval, for as many loans as its linearised variance is worth."""
     from scipy.stats import norm
 
     weights = np.ones(len(default)) if weights is None else weights
@@ -167,9 +167,7 @@ def flagged(score: np.ndarray, weights: np.ndarray | None, capacity: float) -> n
     return place <= int(np.argmin(np.abs(reached - capacity)))
 
 
-def savings(
-    default: np.ndarray, share: np.ndarray, *, loss: float, contact: float, prevented: float
-) -> np.ndarray:
+def savings(default: np.ndarray, share: np.ndarray, *, loss: float, contact: float, prevented: float) -> np.ndarray:
     """Return what following up risky loans saves, for each loan (loans,), in units of 100 lent.
 
     A loan is followed up where that pays on average: predicted probability x `prevented` (share of its loss that
@@ -219,7 +217,7 @@ def roc(default: np.ndarray, score: np.ndarray, places: int = 60) -> pd.DataFram
 def reliability(
     default: np.ndarray, share: np.ndarray, weights: np.ndarray | None, level: float, groups: int = 10
 ) -> pd.DataFrame:
-    """Return predicted and observed default of equally large groups by prediction: ``predicted, rate, low, high, n``."""
+    """Return predicted and observed default of equal groups by prediction: ``predicted, rate, low, high, n``."""
     edges = np.unique(np.quantile(share, np.arange(1, groups) / groups))
     place = np.searchsorted(edges, share, side="left")
     rows = []

@@ -49,9 +49,7 @@ def pruned_tree(design: np.ndarray, default: np.ndarray, weights: np.ndarray | N
     leaf = least_leaf(len(default), int(default.sum()))
 
     def grown(penalty: float, rows: np.ndarray) -> Any:
-        tree = DecisionTreeClassifier(
-            max_depth=DEEPEST, min_samples_leaf=leaf, ccp_alpha=penalty, random_state=seed
-        )
+        tree = DecisionTreeClassifier(max_depth=DEEPEST, min_samples_leaf=leaf, ccp_alpha=penalty, random_state=seed)
         return tree.fit(design[rows], default[rows], sample_weight=None if weights is None else weights[rows])
 
     every = np.arange(len(default))

@@ -84,13 +84,13 @@ class Encoder(NamedTuple):
         return [feature["term"] for feature in self.features for _ in _names(feature)]
 
     def matrix(self, frame: pd.DataFrame) -> np.ndarray:
-        """Return the numbers (loans x columns): standardised, a gap at the mean and marked, unknown levels as the first."""
+        """Return the numbers (loans x columns), standardised; a gap is at the mean, an unknown level like the first."""
         found = [column for feature in self.features for column in _encoded(frame[feature["column"]], feature)]
         return np.column_stack(found) if found else np.empty((len(frame), 0))
 
 
 def learn(frame: pd.DataFrame, terms: Sequence[str], weights: np.ndarray | None = None) -> Encoder:
-    """Return the encoder of `terms` (a column or ``log(column)``) from training loans `frame`; constants are left out."""
+    """Return the encoder of `terms` (a column or ``log(column)``) from training loans; constants are left out."""
     found = []
     weights = np.ones(len(frame)) if weights is None else weights
     for term in terms:

@@ -214,8 +214,8 @@ def odds_ratios(fitted: Fitted, sample: Sample, clusters: np.ndarray, level: flo
         if name in numbered:
             one = effect(slopes[place], errors[place], level)
             found[name] = one._replace(
-                estimate=float(np.exp(one.estimate)), ci_low=float(np.exp(one.ci_low)), ci_high=float(np.exp(one.ci_high))
+                estimate=float(np.exp(one.estimate)),
+                ci_low=float(np.exp(one.ci_low)),
+                ci_high=float(np.exp(one.ci_high)),
             )
     return found
-
-

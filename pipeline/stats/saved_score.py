@@ -45,7 +45,9 @@ def columns_of(model: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
     for one in model["scorecard"]["characteristics"]:
         logarithm = one["term"] != one["column"]
         of_kind = {"levels": one["known"]} if one["kind"] == "category" else {"low": one["low"], "high": one["high"]}
-        found.append({"column": one["column"], "kind": one["kind"], "missing": one["missing"], "logarithm": logarithm} | of_kind)
+        found.append(
+            {"column": one["column"], "kind": one["kind"], "missing": one["missing"], "logarithm": logarithm} | of_kind
+        )
     return found
 
 

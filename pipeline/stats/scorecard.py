@@ -59,7 +59,12 @@ def bins_of(frame: pd.DataFrame, term: str, default: np.ndarray, weights: np.nda
         if known.sum() < 2 or np.ptp(values[known]) == 0:
             return None
         edges = _edges(values[known], default[known], weights[known])
-        found |= {"kind": "number", "edges": edges, "low": float(values[known].min()), "high": float(values[known].max())}
+        found |= {
+            "kind": "number",
+            "edges": edges,
+            "low": float(values[known].min()),
+            "high": float(values[known].max()),
+        }
         found["missing"] = bool((~known).any())
     else:
         texts = column.astype("string")
