@@ -140,20 +140,20 @@ def _groups(results: Results, words: Words, text: Any) -> Iterator[str]:
         found = {row.estimand: row for row in rows[rows["factor"] == name].itertuples()}
         column, level = split(name)
         label = words.known("columns", column) or column
-        known = words.known("levels", str(level)) or _group(str(level), text)
+        known = _group(str(level), words, text)
         cells = [f"{label}: {known}", whole(found["alert_rate"].n), percent(found["alert_rate"].estimate)]
         body.append([*cells, percent(found["predicted_rate"].estimate), _percents(found["observed_rate"])])
     header = [text(f"columns.{name}") for name in ("group", "loans", "alerts", "predicted", "observed")]
     yield markdown(header, body)
 
 
-def _group(level: str, text: Any) -> str:
-    """Return a group without a label of its own in words: yes or no, or a range of numbers."""
+def _group(level: str, words: Words, text: Any) -> str:
+    """Return a group in words: yes or no, a level's label, or a range of numbers."""
     if level in ("0", "1"):
         return text("yes" if level == "1" else "no")
     low, dots, high = level.partition("..")
     if not dots:
-        return level
+        return words.known("levels", level) or level
     if low and high:
         return f"{low}\N{EN DASH}{high}"
     return text("up_to", edge=high) if high else text("above", edge=low)

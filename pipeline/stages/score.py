@@ -137,7 +137,7 @@ def _number(column: pd.Series, one: Mapping[str, Any], where: str, own: Any) -> 
         if own is not None:
             from pipeline.studies.own.intake import in_units
 
-            values = in_units(one["column"], column, found, own)
+            values = in_units(one["column"], column, found, own).meaning
     elif own is not None and one["column"] == "interest_rate" and own.interest_rate_in == "fraction":
         values = 100 * values
     gaps = values.isna()

@@ -151,6 +151,10 @@ def _newton(
             break
         if np.abs(slopes).max() > 1e3:
             raise StudyError("the calibration has no finite estimate: predictions separate the loans.")
+    else:
+        raise StudyError("the calibration has no finite estimate.")
+    if np.linalg.cond(curvature) > 1e12:
+        raise StudyError("the calibration has no finite estimate: predictions separate the loans.")
     bread = np.linalg.inv(curvature)
     scores = design * (weights * (default - share))[:, None]
     return slopes, np.sqrt(np.diag(bread @ (scores.T @ scores) @ bread))

@@ -15,9 +15,9 @@ MOST_BINS = 6
 SMALLEST_BIN = 0.05
 """Share of training loans below which a bin is not formed: its weight would be noise."""
 
-LEAST_INFORMATION = 0.002
-"""Information value below which a characteristic gets no points. The usual .02 would keep out weak factors whose worth
-is the question here."""
+CHANCE = 0.01
+"""A characteristic gets points only where bins that say nothing would inform so much with no more than this chance. The
+usual threshold of .02 for the information value would keep out weak factors whose worth is the question here."""
 
 SMOOTHING = 0.5
 """Loans added to each count, so that a bin without defaults has a finite weight."""
@@ -106,6 +106,19 @@ def _edges(values: np.ndarray, default: np.ndarray, weights: np.ndarray) -> list
     return sorted({float(f"{edge:.6g}") for edge in tree.tree_.threshold[inner]})
 
 
+def by_chance(binning: Mapping[str, Any], default: np.ndarray) -> float:
+    """Return how likely bins that say nothing would have so large an information value.
+
+    Times (good loans x bad loans) / all loans it is then about chi-squared with one degree of freedom less than bins.
+    Cutting bins by default makes chance look better, so this is a generous test.
+    """
+    from scipy.stats import chi2
+
+    bad = default.sum()
+    degrees = sum(share > 0 for share in binning["shares"]) - 1
+    return float(chi2.sf(binning["information_value"] * bad * (len(default) - bad) / len(default), max(degrees, 1)))
+
+
 def count_bins(binning: Mapping[str, Any]) -> int:
     """Return the number of bins: numbers have one more than edges, categories one for the rare; and one for gaps."""
     of_kind = len(binning["edges"]) + 1 if binning["kind"] == "number" else len(binning["levels"]) + 1
@@ -140,7 +153,7 @@ def fit(
 
     weights = np.ones(len(frame)) if weights is None else weights
     cut = [bins_of(frame, term, default, weights) for term in terms]
-    cut = [one for one in cut if one is not None and one["information_value"] >= LEAST_INFORMATION]
+    cut = [one for one in cut if one is not None and by_chance(one, default) <= CHANCE]
     while True:
         evidence = (
             np.column_stack([np.asarray(one["weights_of_evidence"])[bin_of(frame[one["column"]], one)] for one in cut])

@@ -41,6 +41,7 @@ def blocks(page: Page) -> Iterator[str]:
     way = _of(rows, "split")["specification"].iloc[0]
     named = {"counts": counts, "cut": cut, "way": way, "how": words.label("score_splits", way)}
     named["later"] = rows["outcome"].iloc[0] == "default_after_landmark"
+    named["market"] = _part(results, rows, "market") is not None
     named["landmark"] = page.scope.protocol.landmark
     last = ALL if len(_cell(rows, "logistic", ALL, "auc")) else HARD
     named["full"] = _one(rows, "logistic", last, "auc")
