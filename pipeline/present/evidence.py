@@ -47,6 +47,8 @@ FIGURES: dict[str, dict[str, str]] = {
         "balance": "balance",
         "sample_flow": "flow",
         "robustness": "robustness",
+        "predict": "predict",
+        "graded": "grade",
     },
     "karlan_zinman": {"promise": "promise", "by_risk": "by_risk"},
     "sba": {

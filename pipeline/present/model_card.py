@@ -59,7 +59,7 @@ def _metrics(results: Results, words: Words, text: Any) -> Iterator[str]:
     rows = results.where(estimator=list(KINDS), outcome="default")
     way = results.where(estimator="split", outcome="default")["specification"].iloc[0]
     rows = rows[rows["specification"] == way]
-    last = "all" if (rows["factor"] == "all").any() else "hard"
+    last = "with_crm" if (rows["factor"] == "with_crm").any() else "hard"
     rows = rows[rows["factor"] == last]
     body = []
     for name, decimals in MEASURES.items():

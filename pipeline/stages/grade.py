@@ -85,6 +85,8 @@ def run(study: str, params: Params) -> str:
         parts = _parts(every, params, model)
         rows += _graded(parts, model, params)
         rows += _terms(parts["test"], model)
+        if "renewed" in model:
+            rows += _migration(parts["test"], model)
     if not allowed.lacks("few_defaults"):
         rows += _recorded(every)
         rows += _leniency(every)
@@ -187,6 +189,33 @@ def _terms(test: Loans, model: dict[str, Any]) -> Iterator[Row]:
             )
 
 
+def _migration(test: Loans, model: dict[str, Any]) -> Iterator[Row]:
+    """Yield which grade loans move to when the score is renewed at the landmark, and their default after it.
+
+    Both scores are logistic regressions, cut at the same probabilities.
+    """
+    opened = test.part((test.frame["open_at_landmark"] == 1).to_numpy())
+    later = opened._replace(frame=opened.frame.assign(default=opened.frame["default_after_landmark"]))
+    cuts = model["cuts"]["logistic"]["grades"]
+    first, second = (
+        grading.group_of(saved_score.probability(model, kind, later.frame), cuts) for kind in ("logistic", "renewed")
+    )
+    for start, shares in enumerate(grading.migration(first, second, len(cuts) + 1)):
+        here = later.part(first == start)
+        for end, share in enumerate(shares):
+            if len(here.frame):
+                named = {"specification": f"from_{start + 1:02d}", "factor": f"score_grade[{end + 1}]"}
+                yield here.row("migration", estimand="share", **named, estimate=100 * share, unit="percent")
+    ways = {"safer": second < first, "same": second == first, "riskier": second > first}
+    for name, rows in ways.items():
+        if not rows.any():
+            continue
+        share = 100 * float(rows.mean())
+        yield later.row("migration", "all", f"moved[{name}]", "share", estimate=share, unit="percent")
+        rate = _rate(later, rows) | {"outcome": "default_after_landmark"}
+        yield later.part(rows).row("migration", "all", f"moved[{name}]", "default_rate") | rate
+
+
 def _levels(loans: Loans) -> pd.Series | None:
     """Return the number of each loan's recorded grade, from 0 (safest), where there are at least two."""
     grade = loans.frame["credit_grade"]
@@ -213,7 +242,7 @@ def _recorded(loans: Loans) -> Iterator[Row]:
         here = loans.part(inside)
         yield here.row("recorded", f"all_{place + 1:02d}", f"credit_grade[{label}]", "default_rate", **rate)
     area = accuracy.area(loans.default, number.astype(float), loans.level)
-    yield loans.row("recorded", "all", "credit_grade", "auc", **area._asdict(), unit="area under the curve")
+    yield loans.row("recorded", "all", "credit_grade", "auc", **area._asdict(), unit="area")
     yield from _trend(loans, "all", "credit_grade", number, rates)
     design = pd.DataFrame({"intercept": 1.0, "grade": number.astype(float)}, loans.frame.index)
     for name, (unit, multiple) in TERMS.items():
@@ -236,7 +265,7 @@ def _regress(loans: Loans, outcome: pd.Series, design: pd.DataFrame, factor: str
 
 
 def _leniency(loans: Loans) -> Iterator[Row]:
-    """Yield default given the grade, and the grade given default, by how well the lender knows the client.
+    """Yield default and price given the grade, and the grade given default, by how well the lender knows the client.
 
     Clients of a long relationship who default more than others of the same grade have been graded too kindly.
     """
@@ -254,18 +283,25 @@ def _leniency(loans: Loans) -> Iterator[Row]:
         if measured.frame[factor].nunique() < 2 or measured.default.sum() < FEWEST:
             continue
         ways = {"given_grade": ("default", "credit_grade"), "given_default": ("grade", "default")}
+        if "interest_rate" in measured.frame and measured.frame["interest_rate"].notna().all():
+            ways["price_given_grade"] = ("interest_rate", "credit_grade")
         for specification, (outcome, given) in ways.items():
             codes = _levels(measured)
             if codes is None:
                 continue
-            values = 100.0 * measured.frame["default"] if outcome == "default" else codes.astype(float)
+            values = codes.astype(float) if outcome == "grade" else measured.frame[outcome].astype(float)
+            values = 100 * values if outcome == "default" else values
             try:
                 found = _regress(measured, values, design_matrix(measured.frame, [factor, given]).matrix, factor)
             except StudyError as error:
                 yield measured.row("leniency", specification, factor, "difference", note=str(error))
                 continue
-            unit = "percentage points" if outcome == "default" else "grades"
-            note = "grades count from the safest" if outcome == "grade" else "above nought: graded too kindly"
+            unit = "grades" if outcome == "grade" else "percentage points"
+            note = {
+                "default": "above nought: graded too kindly",
+                "grade": "grades count from the safest",
+                "interest_rate": "below nought: cheaper loans at the same grade",
+            }[outcome]
             yield measured.row("leniency", specification, factor, "difference", **found._asdict(), unit=unit, note=note)
 
 

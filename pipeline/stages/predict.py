@@ -21,7 +21,7 @@ from pipeline.stats.regression import Effect
 from pipeline.stats.samples import number_treated
 from pipeline.stats.splits import Split
 
-HARD, ALL, MARKET, HARD_MARKET = "hard", "all", "market", "hard_market"
+HARD, ALL, MARKET, HARD_MARKET = "hard", "with_crm", "market", "hard_market"
 """Rungs: hard information, with every CRM block, the same with the market, and hard information with the market."""
 
 ENOUGH = 100
@@ -100,14 +100,21 @@ def run(study: str, params: Params) -> str:
         if allowed.lacks("few_defaults"):
             raise StudyError("too few loans defaulted, or too few did not.")
         for moment in moments(cohort, allowed.protocol, params, seed):
-            rows += _judge(moment)
+            rows += [*_judge(moment)]
             if moment.outcome == "default":
                 model = _model(moment)
                 rows += _groups(moment, model)
                 rows += _assumptions(moment, model)
+            else:
+                # For the grades' migration; a loan that is applied for has no landmark yet.
+                model["renewed"] = _logistic(moment)
     except StudyError as error:
-        rows = [{"estimator": "not_predicted", "outcome": "default", "n": len(cohort), "note": str(error)}]
-        model = {"nothing": str(error)}
+        if model:
+            # At origination it went well; what is missing is the landmark.
+            rows.append({"estimator": "not_predicted", "outcome": "default_after_landmark", "note": str(error)})
+        else:
+            rows = [{"estimator": "not_predicted", "outcome": "default", "n": len(cohort), "note": str(error)}]
+            model = {"nothing": str(error)}
     results.write(places.results(study, "predict"), results.table(study, "predict", rows))
     store.write_json(places.reports(study) / "model.json", {"version": saved_score.VERSION, "study": study} | model)
     words = Words(params.report.language, study, protocol.module)
@@ -211,7 +218,7 @@ def _judge(moment: Moment) -> Iterator[Row]:
             fitted = judged[kind, last].fitted
             lost = prediction.importance(fitted, test, moment.blocks, REPEATS, [moment.seed, place])
             for block, (mean, spread) in lost.items():
-                more = {"estimate": mean, "std_error": spread, "unit": "area under the curve", "loans": test.loans}
+                more = {"estimate": mean, "std_error": spread, "unit": "area", "loans": test.loans}
                 note = f"mean and standard deviation of {REPEATS} draws"
                 yield moment.row(f"importance_{kind}", block, "auc_lost", note=note, **more)
     for node in prediction.nodes(judged["tree", last].fitted):
@@ -254,7 +261,7 @@ def _accuracy(moment: Moment, kind: Kind, rung: str, share: np.ndarray) -> Itera
         numbers = found._asdict() if isinstance(found, Effect) else {"estimate": found}
         return moment.row(kind, rung, estimand, **(numbers | {"unit": unit} | more))
 
-    yield row("auc", accuracy.area(default, share, level), "area under the curve")
+    yield row("auc", accuracy.area(default, share, level), "area")
     yield row("kolmogorov_smirnov", accuracy.kolmogorov_smirnov(default, share), "share")
     brier = accuracy.mean_effect((default - share) ** 2, weights, level)._replace(p_value=np.nan)
     yield row("brier", brier, "squared error")
@@ -317,25 +324,23 @@ def _gains(
     if kind != "logistic" and ("logistic", rung) in found:
         against["gain_on_logistic"] = found["logistic", rung]
     loans, default, weights = moment.test
-    level = moment.level
+    level, clusters = moment.level, loans[moment.protocol.cluster].to_numpy()
     for name, other in against.items():
         by_loan = accuracy.gain(default, other, share, level)
-        yield moment.row(kind, rung, f"auc_{name}", **by_loan._asdict(), unit="area under the curve")
-        if name == "step":
-            continue
+        yield moment.row(kind, rung, f"auc_{name}", **by_loan._asdict(), unit="area")
         try:
-            clustered = accuracy.clustered_gain(default, other, share, loans[moment.protocol.cluster].to_numpy(), level)
-            yield moment.row(kind, rung, f"auc_{name}_clustered", **clustered._asdict(), unit="area under the curve")
+            clustered = accuracy.clustered_gain(default, other, share, clusters, level)
+            yield moment.row(kind, rung, f"auc_{name}_clustered", **clustered._asdict(), unit="area")
         except StudyError as error:
             yield moment.row(kind, rung, f"auc_{name}_clustered", note=str(error))
-        better = accuracy.mean_effect((default - other) ** 2 - (default - share) ** 2, weights, level)
-        yield moment.row(
-            kind, rung, f"brier_{name}", **better._asdict(), unit="squared error", note="above nought: better"
-        )
+        better = accuracy.mean_effect((default - other) ** 2 - (default - share) ** 2, weights, level, clusters)
+        note = "above nought: better; by cluster"
+        yield moment.row(kind, rung, f"brier_{name}", **better._asdict(), unit="squared error", note=note)
+        if name == "step":
+            continue
         more = _saving(moment, default, share) - _saving(moment, default, other)
-        yield moment.row(
-            kind, rung, f"saving_{name}", **accuracy.mean_effect(more, weights, level)._asdict(), unit="of 100 lent"
-        )
+        saved = accuracy.mean_effect(more, weights, level, clusters)
+        yield moment.row(kind, rung, f"saving_{name}", **saved._asdict(), unit="of 100 lent", note="by cluster")
 
 
 def _two_sided(z: float) -> float:
@@ -392,7 +397,7 @@ def _other_institutions(moment: Moment) -> Iterator[Row]:
             found["logistic", rung] = share
             yield here.row(
                 "logistic", rung, "auc", **accuracy.area(here.test.default, share, moment.level)._asdict(),
-                unit="area under the curve",
+                unit="area",
             )  # fmt: skip
     if HARD in moment.rungs:
         yield from _gains(here, "logistic", ALL, found["logistic", ALL], found)
@@ -404,7 +409,7 @@ def _updated(moment: Moment, share: np.ndarray) -> Iterator[Row]:
     static = [term for term in moment.rungs[ALL] if term not in later]
     other = prediction.predict(moment.sample, moment.split, static, "logistic").share
     found = accuracy.gain(moment.test.default, other, share, moment.level)
-    yield moment.row("logistic", ALL, "auc_gain_on_static", **found._asdict(), unit="area under the curve")
+    yield moment.row("logistic", ALL, "auc_gain_on_static", **found._asdict(), unit="area")
 
 
 def _model(moment: Moment) -> dict[str, Any]:
@@ -414,16 +419,13 @@ def _model(moment: Moment) -> dict[str, Any]:
     terms = moment.rungs[ALL if ALL in moment.rungs else HARD]
     params = moment.params
     choices, grade = params.predict, params.grade
-    line = prediction.fit(train, terms, "logistic")
-    assert line.encoder is not None
-    averages = np.average(line.encoder.matrix(train.loans), axis=0, weights=train.weights)
     card = prediction.fit(train, terms, "scorecard").model
     scale = scorecard.Scale(**choices.points.model_dump())
     for one, of_bins in zip(card["characteristics"], scorecard.points(card, scale), strict=True):
         one["points"] = of_bins
     model = saved_score.tidied(
         {
-            "logistic": saved_score.saved_logistic(line.encoder, *line.model, averages),
+            "logistic": _logistic(moment),
             "scorecard": card,
             "scale": scale._asdict(),
         }
@@ -448,6 +450,15 @@ def _model(moment: Moment) -> dict[str, Any]:
             "seed": moment.seed,
         },
     }
+
+
+def _logistic(moment: Moment) -> dict[str, Any]:
+    """Return the regression on everything known at a moment, learnt from the earlier loans, as plain values."""
+    train = moment.sample.part(moment.saved.folds[0].train)
+    line = prediction.fit(train, moment.rungs[ALL if ALL in moment.rungs else HARD], "logistic")
+    assert line.encoder is not None
+    averages = np.average(line.encoder.matrix(train.loans), axis=0, weights=train.weights)
+    return saved_score.tidied(saved_score.saved_logistic(line.encoder, *line.model, averages))
 
 
 def _groups(moment: Moment, model: dict[str, Any]) -> Iterator[Row]:

@@ -69,12 +69,22 @@ def _effect(estimate: float, std_error: float, level: float) -> Effect:
     return effect(estimate, std_error, level)
 
 
-def mean_effect(values: np.ndarray, weights: np.ndarray | None, level: float) -> Effect:
-    """Return the weighted mean of `values` (loans,) with the linearised error of a ratio of sums."""
+def mean_effect(
+    values: np.ndarray, weights: np.ndarray | None, level: float, clusters: np.ndarray | None = None
+) -> Effect:
+    """Return the weighted mean of `values` (loans,) with the linearised error of a ratio of sums.
+
+    With labels of `clusters` (loans,), loans of one cluster are allowed to be alike, with the correction G/(G-1).
+    """
     weights = np.ones(len(values)) if weights is None else weights
     mean = np.average(values, weights=weights)
-    error = np.sqrt((weights**2 * (values - mean) ** 2).sum()) / weights.sum()
-    return _effect(mean, error, level)
+    parts, size = weights * (values - mean), 1.0
+    if clusters is not None:
+        numbers = codes(clusters)
+        groups = int(numbers.max()) + 1
+        if groups > 1:
+            parts, size = group_sums(parts, numbers), groups / (groups - 1)
+    return _effect(mean, np.sqrt(size * (parts**2).sum()) / weights.sum(), level)
 
 
 def ratio_of_means(values: np.ndarray, of_each: np.ndarray, weights: np.ndarray | None, level: float) -> Effect:

@@ -14,7 +14,7 @@ from pipeline.stats.grading import cut_points, group_of
 
 VERSION = 1
 
-DIGITS = 10
+DIGITS = 8
 """Significant digits of a saved model's numbers, by which it is also judged: what is written is what is measured."""
 
 TIERS = ("low", "medium", "high")
@@ -61,10 +61,10 @@ def tidied(model: Any) -> Any:
 
 
 def log_odds(model: Mapping[str, Any], kind: str, frame: pd.DataFrame) -> np.ndarray:
-    """Return the log odds of default (loans,) of a saved model's part `kind`: scorecard or logistic."""
+    """Return the log odds of default (loans,) of a saved model's part `kind`: scorecard, logistic, or renewed."""
     if kind == "scorecard":
         return scorecard.log_odds(frame, model["scorecard"])
-    part = model["logistic"]
+    part = model[kind]
     return part["intercept"] + Encoder(part["features"]).matrix(frame) @ np.asarray(part["coefficients"], dtype=float)
 
 

@@ -90,12 +90,12 @@ def rows(stage, **columns):
 
 def test_a_relationship_that_matters_raises_the_area(work):
     found = rows(
-        "predict", estimator="logistic", factor="all", estimand="auc_gain_clustered", specification="out_of_time"
+        "predict", estimator="logistic", factor="with_crm", estimand="auc_gain_clustered", specification="out_of_time"
     )
     assert found["ci_low"].item() > 0
     # The step is the relationship's, which comes second; contacts come after it.
     steps = rows("predict", estimator="logistic", estimand="auc_step", specification="out_of_time")
-    assert set(steps["factor"]) == {"relationship", "all"}
+    assert set(steps["factor"]) == {"relationship", "with_crm"}
     assert steps.loc[steps["factor"] == "relationship", "ci_low"].item() > 0
     assert (rows("predict", estimator="logistic")["n_clusters"].dropna() > 0).all()
 
@@ -295,3 +295,15 @@ def test_a_study_without_a_score_says_so(work, tmp_path, capsys):
     assert "fit the score first" in capsys.readouterr().err
     assert main(["score", "--study", "nobody", "--data", "new.csv"]) == 1
     assert "no study 'nobody'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["predict", "grade"])
+def test_both_languages_have_the_same_words(name):
+    def keys(part, path=""):
+        for key, value in part.items():
+            yield from keys(value, f"{path}{key}.") if isinstance(value, dict) else [path + key]
+
+    english, chinese = (
+        params.read(ROOT / f"pipeline/present/words/{language}/chapters/{name}.yaml") for language in ("en", "zh")
+    )
+    assert {*keys(english)} == {*keys(chinese)}

@@ -94,7 +94,7 @@ def test_one_probability_for_all_has_no_slope():
 
 def test_shares_have_wilsons_interval_and_weights_bring_them_to_the_population():
     default = np.repeat([1.0, 0.0], [13, 87])
-    share, low, high = accuracy.share_interval(default, None, LEVEL)
+    _, low, high = accuracy.share_interval(default, None, LEVEL)
     assert (low, high) == pytest.approx(proportion_confint(13, 100, method="wilson"))
     # Every good loan stands for nine others.
     weighted, _, top = accuracy.share_interval(default, np.where(default == 1, 1.0, 10.0), LEVEL)
@@ -150,3 +150,20 @@ def test_curves_end_where_they_must(made):
     assert accuracy.kolmogorov_smirnov(default, share) == pytest.approx(
         ks_2samp(share[default == 1], share[default == 0]).statistic
     )
+
+
+def test_a_mean_by_cluster_is_that_of_statsmodels(made):
+    default, share, rng = made
+    clusters = rng.integers(0, 12, len(default))
+    values = (default - share) ** 2
+    for weights in (None, np.where(default == 1, 1.0, 3.0)):
+        model = (
+            sm.OLS(values, np.ones(len(values))) if weights is None else sm.WLS(values, np.ones(len(values)), weights)
+        )
+        theirs = model.fit(cov_type="cluster", cov_kwds={"groups": clusters, "use_correction": False})
+        found = accuracy.mean_effect(values, weights, LEVEL, clusters)
+        assert found.estimate == pytest.approx(theirs.params[0])
+        assert found.std_error == pytest.approx(theirs.bse[0] * np.sqrt(12 / 11))
+        alone = accuracy.mean_effect(values, weights, LEVEL)
+        robust = model.fit(cov_type="HC0")
+        assert alone.std_error == pytest.approx(robust.bse[0])

@@ -31,6 +31,16 @@ def blocks(page: Page) -> Iterator[str]:
         yield page.text("grade.score", **_of_score(results))
         yield page.show_figure("grade", STAGE)
         yield page.show_table("grade_tiers", tiers(results, words), STAGE)
+    moved = results.where(stage=STAGE, estimator="migration", specification="all")
+    if len(moved):
+        named = {
+            f"{name}_{estimand}": _optional(
+                results, estimator="migration", specification="all", factor=f"moved[{name}]", estimand=estimand
+            )
+            for name in ("safer", "same", "riskier")
+            for estimand in ("share", "default_rate")
+        }
+        yield page.text("grade.migration", **named)
     area = _optional(results, estimator="recorded", specification="all", estimand="auc")
     if area is not None:
         rates = results.where(stage=STAGE, estimator="recorded", estimand="default_rate")

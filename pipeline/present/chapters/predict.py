@@ -22,7 +22,7 @@ STAGE = "predict"
 
 MODELS = ("logistic", "scorecard", "tree", "forest", "boosting")
 
-HARD, ALL = "hard", "all"
+HARD, ALL = "hard", "with_crm"
 
 COLOURS = {"logistic": "#0072B2", "boosting": "#D55E00", "tree": "#009E73"}
 """Models that are drawn, in Okabe & Ito's colours."""
@@ -61,7 +61,8 @@ def blocks(page: Page) -> Iterator[str]:
     else:
         yield page.text("predict.one_block", **named)
     yield page.text("predict.split", **named)
-    yield page.show_figure("predict", STAGE, **named)
+    if len(results.where(stage=STAGE, estimator="roc")):
+        yield page.show_figure("predict", STAGE, **named)
     best = _models(rows, last)
     yield page.text("predict.models", models=best, name=lambda row: words.label("score_models", row.estimator), **named)
     yield page.show_table("predict", scores(rows, words, last), STAGE, last=last, **named)
@@ -75,10 +76,10 @@ def blocks(page: Page) -> Iterator[str]:
             results.where(stage=STAGE, specification="other_institutions"), "logistic", HARD, "auc"
         )
         yield page.text("predict.further", parts=parts, hard_elsewhere=hard_elsewhere, **named)
-    leaves = _of(rows.assign(), "tree_node")
+    leaves = _of(rows, "tree_node")
     if len(leaves) > 1:
         yield page.show_figure("predict_tree", STAGE, **named)
-    else:
+    elif len(leaves):
         yield page.text("predict.no_tree", **named)
     yield page.text("predict.card", **named)
 
@@ -87,7 +88,9 @@ def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[An
     """Return the panels, and the tree where it has a branch."""
     if results.where(stage=STAGE, estimator="logistic").empty:
         return {}
-    found: dict[str, tuple[Any, ...]] = {"predict": (panels,)}
+    found: dict[str, tuple[Any, ...]] = {}
+    if len(results.where(stage=STAGE, estimator="roc")):
+        found["predict"] = (panels,)
     if len(results.where(stage=STAGE, estimator="tree_node")) > 1:
         found["predict_tree"] = (tree,)
     return found
