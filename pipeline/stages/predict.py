@@ -30,6 +30,9 @@ ENOUGH = 100
 TOO_GOOD = 0.95
 """Area under the ROC curve that no single honest column reaches: a column above it says what happened."""
 
+CONTACTS = {"": 1.0, "_at_half": 0.5, "_at_twice": 2.0}
+"""Multiples of the assumed cost of a contact at which savings are compared: the answer should not hang on one."""
+
 FOLDS = 5
 """Parts into which institutions are dealt."""
 
@@ -292,9 +295,11 @@ def _accuracy(moment: Moment, kind: Kind, rung: str, share: np.ndarray) -> Itera
     yield row("saving", accuracy.mean_effect(saving, weights, level), "of 100 lent", note=note)
 
 
-def _saving(moment: Moment, default: np.ndarray, share: np.ndarray) -> np.ndarray:
+def _saving(moment: Moment, default: np.ndarray, share: np.ndarray, multiple: float = 1.0) -> np.ndarray:
     costs = moment.params.predict.costs
-    return accuracy.savings(default, share, loss=costs.loss, contact=costs.contact, prevented=costs.prevented)
+    return accuracy.savings(
+        default, share, loss=costs.loss, contact=multiple * costs.contact, prevented=costs.prevented
+    )
 
 
 def _lift(followed: np.ndarray, default: np.ndarray, weights: np.ndarray | None, level: float) -> Effect:
@@ -338,9 +343,11 @@ def _gains(
         yield moment.row(kind, rung, f"brier_{name}", **better._asdict(), unit="squared error", note=note)
         if name == "step":
             continue
-        more = _saving(moment, default, share) - _saving(moment, default, other)
-        saved = accuracy.mean_effect(more, weights, level, clusters)
-        yield moment.row(kind, rung, f"saving_{name}", **saved._asdict(), unit="of 100 lent", note="by cluster")
+        for suffix, multiple in CONTACTS.items():
+            more = _saving(moment, default, share, multiple) - _saving(moment, default, other, multiple)
+            saved = accuracy.mean_effect(more, weights, level, clusters)._asdict()
+            note = f"contact {multiple * moment.params.predict.costs.contact:g}; by cluster"
+            yield moment.row(kind, rung, f"saving_{name}{suffix}", **saved, unit="of 100 lent", note=note)
 
 
 def _two_sided(z: float) -> float:

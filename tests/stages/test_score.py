@@ -190,6 +190,36 @@ def test_the_grade_on_record_is_judged(work):
     assert rows("grade", estimator="terms_by_grade", factor="amount")["n"].item() == 900
 
 
+def test_factors_of_the_landmark_wait_for_it(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    choices = params.load()
+    later = params.Landmark(months=6, factors=["relationship_length"])
+    study = choices.study(STUDY).model_copy(update={"landmark": later})
+    choices = choices.model_copy(update={"studies": {STUDY: study}})
+    frame = cohort(1_200)
+    # Defaults of the first months are over at the landmark.
+    early = np.random.default_rng(0).random(len(frame)) < 0.3
+    frame = frame.assign(
+        open_at_landmark=(~(early & (frame["default"] == 1))).astype(int),
+        default_after_landmark=np.where(early, 0, frame["default"]),
+    )
+    found, model = predicted(frame, choices)
+    grade.run(STUDY, choices)
+    scored = found.where(estimator="logistic", factor="with_crm", estimand="auc")
+    number = dict(zip(scored["outcome"], scored["n"], strict=True))
+    assert number["default"] > number["default_after_landmark"] > 200
+    # What is saved for new loans knows nothing that comes later; the renewed score does.
+    columns = {kind: [one["column"] for one in model[kind]["features"]] for kind in ("logistic", "renewed")}
+    assert "relationship_length" not in columns["logistic"] and "relationship_length" in columns["renewed"]
+    assert found.one(estimator="logistic", factor="with_crm", estimand="auc_gain_on_static").ci_low > 0
+    moves = rows("grade", estimator="migration")
+    shares = moves[moves["estimand"] == "share"].groupby("specification")["estimate"].sum()
+    assert shares.to_numpy() == pytest.approx(100)
+    rates = moves[moves["estimand"] == "default_rate"].set_index("factor")["estimate"]
+    assert rates["moved[riskier]"] > rates["moved[safer]"]
+
+
 def loans_file(path, **changes):
     frame = cohort(200, seed=9).assign(**changes)
     frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)

@@ -53,6 +53,8 @@ def blocks(page: Page) -> Iterator[str]:
             "hard": _one(rows, "logistic", HARD, "auc"),
             "brier": _one(rows, "logistic", ALL, "brier_gain"),
             "saving": _one(rows, "logistic", ALL, "saving_gain"),
+            "at_half": _one(rows, "logistic", ALL, "saving_gain_at_half"),
+            "at_twice": _one(rows, "logistic", ALL, "saving_gain_at_twice"),
             "cluster": lower_first(
                 words.known("columns", page.scope.protocol.cluster) or page.scope.protocol.cluster.replace("_", " ")
             ),
