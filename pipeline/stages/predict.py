@@ -22,7 +22,11 @@ from pipeline.stats.samples import number_treated
 from pipeline.stats.splits import Split
 
 HARD, ALL, MARKET, HARD_MARKET = "hard", "with_crm", "market", "hard_market"
-"""Rungs: hard information, with every CRM block, the same with the market, and hard information with the market."""
+"""Rungs: hard information, with every CRM block, the same with the market, and hard information with the market.
+
+The market stands last, not in hard information: its series are the same for all loans of a date, so they order no loans
+of one date, and out of time they are extrapolated.
+"""
 
 ENOUGH = 100
 """Defaults among judged loans from which a score's validation is reliable (Vergouwe et al. 2005)."""
@@ -133,6 +137,7 @@ def moments(cohort: pd.DataFrame, protocol: Study, params: Params, seed: int) ->
     later = protocol.after_origination()
     weights = "weight" in cohort
     yield _moment(cohort, "default", [f for f in protocol.factors if f not in later], not later, protocol, params, seed)
+    # Weights by an outcome that counts from origination do not fit loans still open at the landmark.
     if later and not weights:
         loans = cohort[cohort["open_at_landmark"] == 1].reset_index(drop=True)
         yield _moment(loans, "default_after_landmark", protocol.factors, True, protocol, params, seed)
@@ -343,10 +348,15 @@ def _gains(
         yield moment.row(kind, rung, f"brier_{name}", **better._asdict(), unit="squared error", note=note)
         if name == "step":
             continue
-        for suffix, multiple in CONTACTS.items():
-            more = _saving(moment, default, share, multiple) - _saving(moment, default, other, multiple)
-            saved = accuracy.mean_effect(more, weights, level, clusters)._asdict()
-            note = f"contact {multiple * moment.params.predict.costs.contact:g}; by cluster"
+        more = {
+            suffix: _saving(moment, default, share, multiple) - _saving(moment, default, other, multiple)
+            for suffix, multiple in CONTACTS.items()
+        }
+        for suffix, values in (more | {"_over_costs": np.mean([*more.values()], axis=0)}).items():
+            saved = accuracy.mean_effect(values, weights, level, clusters)._asdict()
+            at = [suffix] if suffix in CONTACTS else CONTACTS
+            costs = ", ".join(f"{CONTACTS[one] * moment.params.predict.costs.contact:g}" for one in at)
+            note = f"{'mean over contact' if len(at) > 1 else 'contact'} {costs}; by cluster"
             yield moment.row(kind, rung, f"saving_{name}{suffix}", **saved, unit="of 100 lent", note=note)
 
 
