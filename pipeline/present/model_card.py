@@ -85,6 +85,9 @@ def _interval(row: Any, decimals: int) -> str:
 
 def _points(model: Mapping[str, Any], words: Words, text: Any) -> Iterator[str]:
     yield f"## {text('headings.points')}"
+    if not model["scorecard"]["characteristics"]:
+        yield text("no_points")
+        return
     yield text("points", scale=model["scale"])
     body = []
     for one in model["scorecard"]["characteristics"]:

@@ -27,7 +27,11 @@ def blocks(page: Page) -> Iterator[str]:
     results, words = page.results, page.words
     yield f"## {page.text('headings.grade')}"
     graded = results.where(stage=STAGE, estimator="graded")
-    if len(graded):
+    if graded.empty:
+        yield page.text("grade.nothing", note=results.where(stage=STAGE, estimator="not_graded")["note"].iloc[0])
+    elif not _several(results):
+        yield page.text("grade.one", rate=graded[graded["estimand"] == "default_rate"]["estimate"].iloc[0])
+    else:
         yield page.text("grade.score", **_of_score(results))
         yield page.show_figure("grade", STAGE)
         yield page.show_table("grade_tiers", tiers(results, words), STAGE)
@@ -68,8 +72,13 @@ def blocks(page: Page) -> Iterator[str]:
 
 def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[Any, ...]]:
     """Return the figure of default by grade."""
-    there = len(results.where(stage=STAGE, estimator="graded"))
-    return {"grade": (by_grade,)} if there else {}
+    return {"grade": (by_grade,)} if _several(results) else {}
+
+
+def _several(results: Results) -> bool:
+    """Say whether the score tells loans apart at all."""
+    factors = results.where(stage=STAGE, estimator="graded")["factor"]
+    return factors[factors.str.startswith("score_grade[")].nunique() > 1
 
 
 def by_grade(results: Results, words: Words) -> Figure:

@@ -67,7 +67,7 @@ def blocks(page: Page) -> Iterator[str]:
         yield page.show_figure("predict", STAGE, **named)
     best = _models(rows, last)
     yield page.text("predict.models", models=best, name=lambda row: words.label("score_models", row.estimator), **named)
-    yield page.show_table("predict", scores(rows, words, last), STAGE, last=last, **named)
+    yield page.show_table("predict", scores(rows, words, last), STAGE, last=_compared(rows), **named)
     slope, large = (_optional(rows, "logistic", last, f"calibration_{name}") for name in ("slope", "intercept"))
     lift, precision = (_optional(rows, "logistic", last, name) for name in ("lift", "precision"))
     if slope is not None and lift is not None:
@@ -226,17 +226,18 @@ def _rule(row: Any, words: Words) -> str:
 def scores(rows: pd.DataFrame, words: Words, last: str) -> str:
     """Every model: areas with intervals, the gain, errors, calibration and what following up would save."""
     body = []
+    both = _compared(rows) == ALL
     for name in MODELS:
         full = _optional(rows, name, last, "auc")
         if full is None:
             continue
         cells = [words.label("score_models", name)]
-        hard = _optional(rows, name, HARD, "auc") if last == ALL else None
-        gain = _optional(rows, name, ALL, "auc_gain_clustered") if last == ALL else None
-        if last == ALL:
+        hard = _optional(rows, name, HARD, "auc") if both else None
+        gain = _optional(rows, name, ALL, "auc_gain_clustered") if both else None
+        if both:
             cells.append(MISSING if hard is None else fixed(hard.estimate, 3))
         cells.append(f"{fixed(full.estimate, 3)} [{fixed(full.ci_low, 3)}, {fixed(full.ci_high, 3)}]")
-        if last == ALL:
+        if both:
             none = gain is None or np.isnan(gain.estimate)
             cells.append(
                 MISSING if none else f"{fixed(gain.estimate, 3)} [{fixed(gain.ci_low, 3)}, {fixed(gain.ci_high, 3)}]"
@@ -253,9 +254,15 @@ def scores(rows: pd.DataFrame, words: Words, last: str) -> str:
             row = _optional(rows, name, last, estimand)
             cells.append(MISSING if row is None else fixed(row.estimate, decimals))
         body.append(cells)
-    names = ["model", *(["auc_hard"] if last == ALL else []), "auc", *(["auc_gain"] if last == ALL else [])]
+    names = ["model", *(["auc_hard"] if both else []), "auc", *(["auc_gain"] if both else [])]
     names += ["kolmogorov_smirnov", "brier", "slope", "intercept", "precision", "recall", "saving"]
     return markdown([words.text(f"predict.columns.{name}") for name in names], body)
+
+
+def _compared(rows: pd.DataFrame) -> str:
+    """Return the rung that is shown, `ALL` only where hard information stands beside it."""
+    both = all(len(_cell(rows, "logistic", rung, "auc")) for rung in (HARD, ALL))
+    return ALL if both else HARD
 
 
 def _main(results: Results) -> pd.DataFrame:
