@@ -235,6 +235,8 @@ def _judge(moment: Moment) -> Iterator[Row]:
         yield moment.row("tree_node", node.column, "default_rate", estimate=100 * node.rate, unit="percent", **named)
     if HARD in moment.rungs:
         yield from _coefficients(moment, train, judged["logistic", HARD].fitted)
+    if HARD in moment.rungs and ALL in moment.rungs:
+        yield from _complete(moment, found["logistic", HARD])
     yield from _other_institutions(moment)
     if moment.protocol.after_origination() and ALL in moment.rungs:
         yield from _updated(moment, found["logistic", ALL])
@@ -246,9 +248,34 @@ def _counts(moment: Moment) -> Iterator[Row]:
     teach = moment.split.folds[-1].train
     dates = moment.sample.loans["origination_date"].nunique()
     counts = {"train_loans": teach.sum(), "train_defaults": default[teach].sum(), "dates": dates}
+    counts["factors_with_gaps"] = len(_with_gaps(moment))
     counts |= {"test_loans": len(moment.test.loans), "test_defaults": moment.test.default.sum()}
     for name, number in counts.items():
         yield moment.row("split", "", name, estimate=float(number), unit="count", note=moment.split.cut)
+
+
+def _with_gaps(moment: Moment) -> list[str]:
+    """Return the CRM factors that some loans lack."""
+    of_crm = [term for name, terms in moment.blocks.items() if name != HARD for term in terms]
+    return [term for term in of_crm if moment.sample.loans[column_of(term)].isna().any()]
+
+
+def _complete(moment: Moment, hard: np.ndarray) -> Iterator[Row]:
+    """Yield what CRM factors without gaps add: a gap that is marked may tell of the lender's files."""
+    gaps = _with_gaps(moment)
+    terms = [term for term in moment.rungs[ALL] if term not in gaps]
+    if not gaps or len(terms) == len(moment.rungs[HARD]):
+        return
+    loans, default, _ = moment.test
+    share = prediction.predict(moment.sample, moment.split, terms, "logistic").share
+    clusters = loans[moment.protocol.cluster].to_numpy()
+    named = ("logistic", ALL, "auc_gain_of_complete_clustered")
+    try:
+        found = accuracy.clustered_gain(default, hard, share, clusters, moment.level)
+    except StudyError as error:
+        yield moment.row(*named, note=str(error))
+        return
+    yield moment.row(*named, **found._asdict(), unit="area", note=f"without {', '.join(gaps)}")
 
 
 def _kinds(moment: Moment, rung: str) -> tuple[Kind, ...]:

@@ -42,6 +42,7 @@ def blocks(page: Page) -> Iterator[str]:
     named = {"counts": counts, "cut": cut, "way": way, "how": words.label("score_splits", way)}
     named["later"] = rows["outcome"].iloc[0] == "default_after_landmark"
     named["market"] = _part(results, rows, "market") is not None
+    named["complete"] = _optional(rows, "logistic", ALL, "auc_gain_of_complete_clustered")
     named["landmark"] = page.scope.protocol.landmark
     last = ALL if len(_cell(rows, "logistic", ALL, "auc")) else HARD
     named["full"] = _one(rows, "logistic", last, "auc")
