@@ -41,7 +41,7 @@ STAGES = {
 }
 
 
-COMMANDS = ("init-study", "explain")
+COMMANDS = ("init-study", "score", "explain")
 """What a reader runs by hand: no stage of the pipeline."""
 
 OF_ALL_STUDIES = ("synthesis", "evidence", "notebooks")
@@ -59,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="stages: "
         + "; ".join(f"{name}: {what}" for name, what in STAGES.items())
         + ". `python -m pipeline init-study NAME --data FILE` sets up a study of a file of your own;"
+        + " `python -m pipeline score --study NAME --data FILE` scores loans of a file of your own;"
         + " `python -m pipeline explain CLAIM` says where a verdict comes from, with --study NAME ROW any result row.",
     )
     parser.add_argument("stage", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))

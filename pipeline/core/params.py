@@ -148,6 +148,44 @@ class Checks(Section):
     balance: PositiveFloat
 
 
+class Costs(Section):
+    """What a default loses and what follow-up costs and prevents, of 100 lent."""
+
+    loss: PositiveFloat
+    contact: PositiveFloat
+    prevented: float = Field(gt=0, le=1)
+
+
+class Points(Section):
+    """How a scorecard's log odds become points."""
+
+    base: PositiveFloat
+    odds: PositiveFloat
+    double: PositiveFloat
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Predict(Section):
+    """How scores of default are learnt and judged; params.yaml says what each choice does."""
+
+    train_share: Share
+    fewest_defaults: PositiveInt
+    spans: Annotated[int, Field(ge=3)]
+    capacity: Share
+    costs: Costs
+    points: Points
+
+
+class Grade(Section):
+    """How a score becomes grades and tiers: shares of training loans at which it is cut."""
+
+    cuts: Annotated[list[Share], Field(min_length=1), AfterValidator(_rising)]
+    tiers: Annotated[list[Share], Field(min_length=2, max_length=2), AfterValidator(_rising)]
+    stable: PositiveFloat
+
+
 class Report(Section):
     """How the pages are written."""
 
@@ -370,6 +408,8 @@ class Params(Section):
     inference: Inference
     adjust: Adjust
     checks: Checks
+    predict: Predict
+    grade: Grade
     report: Report
     loss_share: float = Field(gt=0, le=1)
     warning: EarlyWarning

@@ -55,6 +55,8 @@ FIGURES: dict[str, dict[str, str]] = {
         "policy": "policy_curves",
         "adjust": "adjust",
         "heterogeneity": "heterogeneity",
+        "predict": "predict",
+        "graded": "grade",
     },
     "karlan_zinman": {"promise": "promise", "by_risk": "by_risk"},
     "sba": {

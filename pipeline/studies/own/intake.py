@@ -73,7 +73,7 @@ def intake(study: Study, where: str) -> Intake:
                 typed[role] = cells.plain(column)
         else:
             read = cells.numbers(column, own.decimal)
-            take(role, _in_units(role, column, read, own), "number")
+            take(role, in_units(role, column, read, own), "number")
         if role not in ("default", "treated", *KEYS) and not typed[role].notna().any():
             sample = cells.plain(column).dropna()
             if len(sample):
@@ -89,7 +89,7 @@ def intake(study: Study, where: str) -> Intake:
     return Intake(loans, columns)
 
 
-def _in_units(role: str, column: pd.Series, read: cells.Cells, own: Own) -> cells.Cells:
+def in_units(role: str, column: pd.Series, read: cells.Cells, own: Own) -> cells.Cells:
     """Bring terms to months and interest rates to percent."""
     if role == "term_months" and read.marks:
         unit = max(sorted(read.marks), key=read.marks.get)
