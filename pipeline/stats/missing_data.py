@@ -113,10 +113,12 @@ def impute(
     names = list(incomplete)
     values = incomplete.to_numpy(dtype=float)
     seen = ~np.isnan(values)
-    if len(short := [name for name, there in zip(names, seen.T, strict=True) if there.sum() <= _size(complete, names)]):
-        raise StudyError(
-            f"too few loans have a value of {short[0]} to impute it: the regression has more coefficients."
-        )
+    fewest = complete.shape[1] + len(names) - 1 + DONORS
+    for name, there in zip(names, seen.T, strict=True):
+        if there.sum() <= fewest:
+            raise StudyError(
+                f"too few loans have a value of {name} to impute it: the regression has more coefficients."
+            )
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     filled = values.copy()
     for place in range(len(names)):
@@ -134,11 +136,6 @@ def impute(
         for place, name in enumerate(names):
             found[name][number] = filled[:, place]
     return found
-
-
-def _size(complete: np.ndarray, names: Sequence[str]) -> int:
-    """Return how many values a column needs to be imputed from all others."""
-    return complete.shape[1] + len(names) - 1 + DONORS
 
 
 class _Step:
@@ -173,8 +170,7 @@ def _donated(values: np.ndarray, predicted: np.ndarray, aimed: np.ndarray, rng: 
     # Rounded, so that a last bit does not decide which of two equal predictions is nearer.
     unit = max(float(np.ptp(predicted)), 1e-300)
     predicted, aimed = (predicted / unit).round(9), (aimed / unit).round(9)
-    # Rows of equal prediction in an order of chance, not in that of the file.
-    order = np.lexsort((rng.random(len(predicted)), predicted))
+    order = np.argsort(predicted, kind="stable")
     predicted, values = predicted[order], values[order]
     # In order, neighbours in memory are asked for one after the other.
     place = np.argsort(aimed, kind="stable")

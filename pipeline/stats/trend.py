@@ -17,7 +17,7 @@ class Trend(NamedTuple):
 
 
 def ordered_groups(values: np.ndarray, most: int) -> np.ndarray:
-    """Number `values` (rows,) by groups from 0, in rising order.
+    """Return a group number from 0 for each of `values` (rows,), in rising order.
 
     Each value is a group where there are at most `most` different ones; otherwise groups are of about equal size, and
     equal values stay together, so that there may be fewer.
