@@ -35,6 +35,9 @@ COLLINEAR = 10.0
 DOSES, BINS = 5, 10
 """Groups of a factor in which a trend is tested, where params.yaml names none; and groups that the figure shows."""
 
+SMALLEST = 30
+"""Loans that a group of the figure needs."""
+
 SOMEWHAT_EVEN = 0.5
 """Effective share of the answers below which a few of them carry the weighted result."""
 
@@ -169,7 +172,7 @@ def _inflation(loans: pd.DataFrame, factor: str, basis: np.ndarray) -> Row:
 
 def _binned(loans: pd.DataFrame, factor: str, level: float) -> Iterator[Row]:
     """Yield default and the factor's mean in up to `BINS` groups of the factor."""
-    groups = pd.Series(ordered_groups(loans[factor].to_numpy(dtype=float), BINS), loans.index)
+    groups = pd.Series(ordered_groups(loans[factor].to_numpy(dtype=float), BINS, SMALLEST), loans.index)
     rates = default_rates(loans["default"], groups, level, loans.get("weight"))
     means = loans[factor].astype(float).groupby(groups).mean()
     for group, rate in rates.iterrows():

@@ -16,17 +16,31 @@ class Trend(NamedTuple):
     p_value: float
 
 
-def ordered_groups(values: np.ndarray, most: int) -> np.ndarray:
+def ordered_groups(values: np.ndarray, most: int, smallest: int = 1) -> np.ndarray:
     """Return a group number from 0 for each of `values` (rows,), in rising order.
 
     Each value is a group where there are at most `most` different ones; otherwise groups are of about equal size, and
-    equal values stay together, so that there may be fewer.
+    equal values stay together, so that there may be fewer. A group of fewer than `smallest` rows joins the next one, the
+    last one the one before it.
     """
     distinct = np.unique(values)
     if len(distinct) <= most:
-        return np.searchsorted(distinct, values)
-    edges = np.unique(np.quantile(values, np.arange(1, most) / most))
-    return np.unique(np.searchsorted(edges, values, side="right"), return_inverse=True)[1]
+        return _joined(np.searchsorted(distinct, values), smallest)
+    # A group ends with the value that holds its share; the largest value may stand alone.
+    ends = np.searchsorted(distinct, np.quantile(values, np.arange(1, most) / most), side="right")
+    ends = np.unique(np.minimum(ends, len(distinct) - 1))
+    return _joined(np.searchsorted(ends, np.searchsorted(distinct, values), side="right"), smallest)
+
+
+def _joined(groups: np.ndarray, smallest: int) -> np.ndarray:
+    """Join small groups to their neighbours."""
+    joins, number, size = [], 0, 0
+    for count in np.bincount(groups):
+        joins.append(number)
+        size += count
+        if size >= smallest:
+            number, size = number + 1, 0
+    return np.minimum(np.array(joins), max(number - 1, 0))[groups]
 
 
 def _two_groups(groups: np.ndarray) -> None:

@@ -70,6 +70,17 @@ def test_groups_keep_equal_values_together():
     assert np.bincount(ordered_groups(np.arange(1000.0), 5)).tolist() == [200] * 5
 
 
+@pytest.mark.parametrize("values", [[1] * 95 + [2, 3, 4, 5, 6, 7], [7] * 95 + [1, 2, 3, 4, 5, 6]])
+def test_a_value_that_most_rows_share_is_not_the_only_group(values):
+    assert sorted({*ordered_groups(np.array(values), 5)}) == [0, 1]
+
+
+def test_small_groups_join_their_neighbours():
+    values = np.repeat([1, 2, 3, 4, 5], [2, 40, 40, 5, 6])
+    assert ordered_groups(values, 10, smallest=30).tolist() == [0] * 42 + [1] * 51
+    assert ordered_groups(np.arange(5), 10, smallest=30).tolist() == [0] * 5
+
+
 def test_what_does_not_vary_has_no_trend():
     with pytest.raises(StudyError, match="two groups"):
         cochran_armitage(np.array([0, 1]), np.array([1, 1]))
