@@ -20,8 +20,8 @@ def ordered_groups(values: np.ndarray, most: int, smallest: int = 1) -> np.ndarr
     """Return a group number from 0 for each of `values` (rows,), in rising order.
 
     Each value is a group where there are at most `most` different ones; otherwise groups are of about equal size, and
-    equal values stay together, so that there may be fewer. A group of fewer than `smallest` rows joins the next one, the
-    last one the one before it.
+    equal values stay together, so that there may be fewer. A group of fewer than `smallest` rows joins the next one,
+    the last one the one before it.
     """
     distinct = np.unique(values)
     if len(distinct) <= most:
