@@ -13,7 +13,15 @@ from pipeline.core.params import Params, Study
 from pipeline.core.scope import Scope, column_in, scope
 from pipeline.stats.design import design_matrix, independent
 from pipeline.stats.inference import cluster_codes
-from pipeline.stats.missing_data import Pooled, Shifted, impute, little, patterns, rubin, tipping_point
+from pipeline.stats.missing_data import (
+    Pooled,
+    Shifted,
+    impute,
+    little,
+    patterns,
+    tipping_point,
+    with_imputed_controls,
+)
 from pipeline.stats.regression import Effect
 from pipeline.stats.response import response
 from pipeline.stats.robust_errors import clustered, partial_out
@@ -409,14 +417,15 @@ def _with_imputed_controls(
     level: float,
     about: Row,
 ) -> Iterator[Row]:
-    codes = cluster_codes(loans[protocol.cluster])
-    estimates, variances = [], []
-    for number in range(len(next(iter(copies.values())))):
-        filled = design.assign(**{term: values[number] for term, values in copies.items()})
-        one = clustered(partial_out(loans["default"], filled, factor, loans.get("weight")), codes, level)
-        estimates.append(one.estimate)
-        variances.append(one.std_error**2)
-    found = rubin(np.array(estimates), np.array(variances), level, int(codes.max()))
+    found = with_imputed_controls(
+        loans["default"].to_numpy(dtype=float),
+        loans[factor].to_numpy(dtype=float),
+        list(copies.values()),
+        design.drop(columns=factor).to_numpy(),
+        cluster_codes(loans[protocol.cluster]),
+        level,
+        None if "weight" not in loans else loans["weight"].to_numpy(dtype=float),
+    )
     named = {"factor": factor, "outcome": "default", "estimand": "risk_difference"}
-    for row in _pooled(loans, found, protocol, named, len(estimates)):
+    for row in _pooled(loans, found, protocol, named, len(next(iter(copies.values())))):
         yield row | {"specification": about["specification"]}

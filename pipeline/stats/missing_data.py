@@ -210,6 +210,49 @@ def rubin(estimates: np.ndarray, variances: np.ndarray, level: float, degrees: f
     return Pooled(effect(float(np.mean(estimates)), np.sqrt(total), level, together), share, together)
 
 
+def _partialled(both: np.ndarray, controls: np.ndarray, root: np.ndarray) -> np.ndarray:
+    """Return what controls (rows x columns, with an intercept, of full rank) leave of each column of `both`."""
+    z = controls * root[:, None]
+    z /= np.linalg.norm(z, axis=0)
+    cross = np.linalg.inv(z.T @ z)
+    both = both * root[:, None]
+    # A second pass takes out what rounding left.
+    for _ in range(2):
+        both = both - z @ (cross @ (z.T @ both))
+    return both
+
+
+def with_imputed_controls(
+    outcome: np.ndarray,
+    factor: np.ndarray,
+    copies: Sequence[np.ndarray],
+    controls: np.ndarray,
+    clusters: np.ndarray,
+    level: float,
+    weights: np.ndarray | None = None,
+) -> Pooled:
+    """Pool a factor's linear effect over completed copies of further controls.
+
+    `outcome` and `factor` (rows,), `copies` one array (imputations x rows) for each control with gaps, `controls`
+    (rows x columns) the others, with an intercept and of full rank, `clusters` numbers from 0, `weights` those of least
+    squares. By the theorem of Frisch, Waugh and Lovell the complete controls are taken out once for all copies.
+    """
+    root = np.ones(len(outcome)) if weights is None else np.sqrt(weights)
+    number, count = len(copies[0]), int(clusters.max()) + 1
+    both = _partialled(np.column_stack([factor, outcome, *(copy.T for copy in copies)]).astype(float), controls, root)
+    small = correction(count, len(outcome), controls.shape[1] + len(copies) + 1)
+    estimates, variances = [], []
+    for place in range(number):
+        added = both[:, 2 + place :: number]
+        x, y = (both[:, :2] - added @ np.linalg.lstsq(added, both[:, :2], rcond=None)[0]).T
+        information = x @ x
+        slope = x @ y / information
+        scores = np.bincount(clusters, x * (y - slope * x), count)
+        estimates.append(slope)
+        variances.append(small * scores @ scores / information**2)
+    return rubin(np.array(estimates), np.array(variances), level, count - 1)
+
+
 class Shifted:
     """A factor's linear effect in completed copies of the data, for any shift of what was imputed.
 
@@ -232,14 +275,8 @@ class Shifted:
         (rows,) says by how much each row's factor moves for a shift of one; `weights` are those of least squares.
         """
         root = np.ones(len(outcome)) if weights is None else np.sqrt(weights)
-        z = controls * root[:, None]
-        z = z / np.linalg.norm(z, axis=0)
-        both = np.column_stack([*copies, shifted.astype(float), outcome.astype(float)]) * root[:, None]
-        cross = np.linalg.inv(z.T @ z)
-        # A second pass takes out what rounding left.
-        for _ in range(2):
-            both = both - z @ (cross @ (z.T @ both))
-        *x, m, y = both.T
+        columns = np.column_stack([*copies, shifted.astype(float), outcome.astype(float)])
+        *x, m, y = _partialled(columns, controls, root).T
         self._count = int(clusters.max()) + 1
         self._correction = correction(self._count, len(outcome), controls.shape[1] + 1)
 

@@ -8,7 +8,7 @@ from statsmodels.imputation.mice import MICEData
 
 from pipeline.core.errors import StudyError
 from pipeline.stats import missing_data
-from pipeline.stats.missing_data import Shifted, impute, little, patterns, rubin, tipping_point
+from pipeline.stats.missing_data import Shifted, impute, little, patterns, rubin, tipping_point, with_imputed_controls
 from pipeline.stats.regression import linear_probability
 from pipeline.stats.response import response
 
@@ -181,6 +181,22 @@ def test_without_shift_and_gaps_it_is_the_linear_regression(survey):
     moved = survey.assign(satisfaction=survey["satisfaction"] - 2.5 * survey["answered"].isna())
     assert found.at(-2.5, 0.95).effect.estimate == pytest.approx(slope(moved, "satisfaction").estimate, rel=1e-9)
     assert found.at(-2.5, 0.95).effect.std_error == pytest.approx(slope(moved, "satisfaction").std_error, rel=1e-9)
+
+
+def test_imputed_controls_are_those_of_the_plain_regressions(survey):
+    rng = np.random.default_rng(5)
+    size, more = (rng.normal(size=(3, len(survey))) for _ in range(2))
+    controls, bank = survey[["intercept", "score"]], survey["bank"]
+    weights = np.where(survey["default"] == 1, 2.0, 7.0)
+    arrays = survey["default"].to_numpy(), survey["satisfaction"].to_numpy(), [size, more], controls.to_numpy()
+    found = with_imputed_controls(*arrays, bank.to_numpy(), 0.95, weights)
+    plain = []
+    for a, b in zip(size, more, strict=True):
+        design = controls.assign(satisfaction=survey["satisfaction"], a=a, b=b)
+        fit = linear_probability(survey["default"], design, "satisfaction", bank, 0.95, pd.Series(weights))
+        plain.append((fit.estimate, fit.std_error**2))
+    expected = rubin(*np.array(plain).T, 0.95, 59)
+    assert found.effect == pytest.approx(expected.effect, rel=1e-8)
 
 
 def test_the_tipping_point_is_where_the_interval_meets_zero(survey, imputed):
