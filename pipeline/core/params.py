@@ -79,8 +79,15 @@ def _rising(edges: list[float]) -> list[float]:
     return edges
 
 
+def _level(text: str) -> str:
+    return text if re.fullmatch(r"[a-z][a-z0-9_]*\[[^\[\]]+\]", text) else _term(text)
+
+
 Factor = Annotated[str, AfterValidator(_factor)]
 Term = Annotated[str, AfterValidator(_term)]
+TermOrLevel = Annotated[str, AfterValidator(_level)]
+"""A term, or one level of a category, such as ``loan_type[car]``."""
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Month = Annotated[str, AfterValidator(_month)]
 Scenario = Literal["base", "benign", "null"]
 
@@ -186,6 +193,13 @@ class Grade(Section):
     stable: PositiveFloat
 
 
+class Missing(Section):
+    """How often, and how long, gaps are filled by chained equations."""
+
+    imputations: Annotated[int, Field(ge=2)]
+    iterations: PositiveInt
+
+
 class Report(Section):
     """How the pages are written."""
 
@@ -238,6 +252,18 @@ class Controls(Section):
                 terms = [*terms, *added]
                 rungs[block] = terms
         return rungs
+
+
+class Relation(Section):
+    """One plain relation to estimate by least squares: an outcome on a factor, given controls.
+
+    A category with an order counts as the number of its level, from nought.
+    """
+
+    name: Name
+    outcome: Name
+    factor: TermOrLevel
+    controls: list[Term]
 
 
 class Expected(Section):
@@ -322,6 +348,8 @@ class Study(Section):
     moderated: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
     groups: list[str]
     doses: dict[Factor, Annotated[list[float], Field(min_length=1), AfterValidator(_rising)]]
+    relations: list[Relation] = []
+    incomplete: list[Term] = []
     expected: Expected
 
     def after_origination(self) -> list[str]:
@@ -346,6 +374,12 @@ class Study(Section):
         if not factors and info.data.get("own") is None:
             raise ValueError("name at least one factor")
         return factors
+
+    @field_validator("relations")
+    @classmethod
+    def _each_relation_once(cls, relations: list[Relation]) -> list[Relation]:
+        _once([relation.name for relation in relations])
+        return relations
 
     @model_validator(mode="after")
     def _treatment_is_a_factor(self) -> Study:
@@ -410,6 +444,7 @@ class Params(Section):
     checks: Checks
     predict: Predict
     grade: Grade
+    missing: Missing
     report: Report
     loss_share: float = Field(gt=0, le=1)
     warning: EarlyWarning

@@ -194,6 +194,7 @@ class Page:
             has=self._words.has,
             effects_parts=self.effects_parts,
             chapters=self.chapters,
+            inside=self.inside,
             failed=self.failed,
             scope=self._scope,
             left_out=self.left_out,
@@ -243,6 +244,11 @@ class Page:
     def chapters(self) -> Iterator[str]:
         """Yield the blocks of the chapters, one after the other."""
         for chapter in chapters(self._results):
+            yield from chapter.blocks(self)
+
+    def inside(self, section: str) -> Iterator[str]:
+        """Yield the blocks that end a section of the template."""
+        for chapter in chapters(self._results, [section]):
             yield from chapter.blocks(self)
 
     def failed(self) -> list[str]:

@@ -11,7 +11,7 @@ from pipeline.core import places, results, store
 from pipeline.core.params import Params
 from pipeline.core.scope import Scope
 from pipeline.present import figures
-from pipeline.present.chapters import chapters
+from pipeline.present.chapters import INSIDE, chapters
 from pipeline.present.report import (
     CONTENTS,
     PANDOC,
@@ -111,7 +111,7 @@ def draw_all(rows: results.Results, words: Words, allowed: Scope, params: Params
             drawings["event_study"] = (figures.event_study,)
         elif "figure" in part:
             drawings[part["figure"]] = (figures.forest, part["estimators"])
-    for chapter in chapters(rows):
+    for chapter in [*chapters(rows, INSIDE), *chapters(rows)]:
         drawings |= chapter.drawings(rows, words, allowed)
     for name, (figure, *choices) in drawings.items():
         figures.draw(figure, folder / f"{name}.svg", rows, words, *choices)

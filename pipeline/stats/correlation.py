@@ -88,6 +88,23 @@ def spearman(factor: np.ndarray, outcome: np.ndarray, level: float, weights: np.
     return _with_interval(r, (1 + r**2 / 2) / (len(factor) - 3), level)
 
 
+def orthonormal(controls: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Return an orthonormal basis of a design matrix (loans x columns, with intercept, of full rank).
+
+    The first k columns of the basis span the first k of the matrix, so one decomposition serves every rung of a ladder.
+    With sampling `weights` (loans,) both sides of a regression on it are to be multiplied by their roots.
+    """
+    return np.linalg.qr(controls if weights is None else np.sqrt(weights)[:, None] * controls)[0]
+
+
+def _left(both: np.ndarray, basis: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Return what a regression on `basis` leaves of each column of `both`."""
+    if weights is None:
+        return both - basis @ (basis.T @ both)
+    root = np.sqrt(weights)[:, None]
+    return both - basis @ (basis.T @ (root * both)) / root
+
+
 def partial(
     factors: pd.DataFrame,
     outcome: pd.Series,
@@ -101,14 +118,19 @@ def partial(
     what a linear regression on the controls leaves of them; both steps are weighted where sampling `weights` (loans,)
     are given.
     """
+    return partial_given(factors, outcome, orthonormal(controls, weights), level, weights)
+
+
+def partial_given(
+    factors: pd.DataFrame,
+    outcome: pd.Series,
+    basis: np.ndarray,
+    level: float,
+    weights: np.ndarray | None = None,
+) -> dict[str, Correlation]:
+    """Return `partial` correlations given the controls of which `basis` is the orthonormal one."""
     both = np.column_stack([factors.to_numpy(dtype=float), outcome.to_numpy(dtype=float)])
-    if weights is None:
-        basis, _ = np.linalg.qr(controls)
-        rest = both - basis @ (basis.T @ both)
-    else:
-        root = np.sqrt(weights)[:, None]
-        basis, _ = np.linalg.qr(root * controls)
-        rest = both - basis @ (basis.T @ (root * both)) / root
+    rest = _left(both, basis, weights)
     left = np.linalg.norm(rest, axis=0) / np.linalg.norm(both, axis=0)
     determined = [name for name, share in zip([*factors, "the outcome"], left, strict=True) if not share > 1e-8]
     if determined:
@@ -116,9 +138,21 @@ def partial(
             f"{', '.join(determined)}: the controls leave no variation, so there is no partial correlation."
         )
     return {
-        name: pearson(rest[:, place], rest[:, -1], level, controls.shape[1] - 1, weights)
+        name: pearson(rest[:, place], rest[:, -1], level, basis.shape[1] - 1, weights)
         for place, name in enumerate(factors)
     }
+
+
+def variance_inflation(factor: np.ndarray, basis: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return 1/(1 - R-squared) of `factor` (loans,) given controls, of which `basis` is the orthonormal one.
+
+    By so much the controls inflate the variance of the factor's coefficient (Marquardt 1970). Infinite where they
+    determine the factor.
+    """
+    w = np.ones(len(factor)) if weights is None else weights
+    spread = float(w @ (factor - np.average(factor, weights=w)) ** 2)
+    left = float(w @ _left(factor[:, None], basis, weights)[:, 0] ** 2)
+    return float("inf") if left <= 1e-8 * spread else spread / left
 
 
 def holm(p_values: list[float]) -> list[float]:

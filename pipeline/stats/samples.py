@@ -9,21 +9,28 @@ import pandas as pd
 from pipeline.core.errors import StudyError
 
 
-def sample_for(cohort: pd.DataFrame, factor: str, after_origination: Collection[str]) -> pd.DataFrame:
-    """Return the loans for which `factor` was measured, with ``default`` counted after the measurement.
+def candidates(cohort: pd.DataFrame, factor: str, after_origination: Collection[str]) -> pd.DataFrame:
+    """Return the loans for which `factor` could have been measured, with ``default`` counted after the measurement.
 
     A factor in `after_origination` is measured up to the landmark: its analyses take the loans that were still open
     then, and their default after it (Anderson, Cain & Gelber 1983), so that nothing in the factor can follow from the
-    outcome. Loans without a measurement leave (complete cases). Raises StudyError when no loan is left.
+    outcome.
     """
     if factor not in cohort:
         raise StudyError(f"the cohort has no column '{factor}', which params.yaml names as a factor.")
-    measured = cohort[factor].notna()
-    if factor in after_origination:
-        measured &= cohort["open_at_landmark"] == 1
-    loans = cohort[measured]
-    if factor in after_origination:
-        loans = loans.assign(default=loans["default_after_landmark"])
+    if factor not in after_origination:
+        return cohort
+    loans = cohort[cohort["open_at_landmark"] == 1]
+    return loans.assign(default=loans["default_after_landmark"])
+
+
+def sample_for(cohort: pd.DataFrame, factor: str, after_origination: Collection[str]) -> pd.DataFrame:
+    """Return the `candidates` for which `factor` was measured: loans without a measurement leave (complete cases).
+
+    Raises StudyError when no loan is left.
+    """
+    loans = candidates(cohort, factor, after_origination)
+    loans = loans[loans[factor].notna()]
     if loans.empty:
         raise StudyError(f"no loan of the cohort has a value of '{factor}'.")
     return loans

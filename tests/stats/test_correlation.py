@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.outliers_influence import variance_inflation_factor
 
-from pipeline.stats.correlation import holm, partial, pearson, spearman
+from pipeline.stats.correlation import holm, orthonormal, partial, partial_given, pearson, spearman, variance_inflation
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +111,21 @@ def test_holm_by_hand():
 def test_holm_ends_at_one_and_leaves_a_lone_test_alone():
     assert holm([0.6, 0.7]) == pytest.approx([1, 1])
     assert holm([0.04]) == pytest.approx([0.04])
+
+
+def test_one_basis_serves_every_rung(loans):
+    controls = np.column_stack([np.ones(300), loans["score"], loans["income"]])
+    weights = np.where(loans["default"] == 1, 2.0, 5.0)
+    for w in (None, weights):
+        basis = orthonormal(controls, w)
+        for columns in (1, 2, 3):
+            found = partial_given(loans[["messages"]], loans["default"], basis[:, :columns], 0.95, w)["messages"]
+            expected = partial(loans[["messages"]], loans["default"], controls[:, :columns], 0.95, w)["messages"]
+            assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_variance_inflation_is_statsmodels(loans):
+    both = np.column_stack([np.ones(300), loans["score"], loans["income"], loans["messages"]])
+    found = variance_inflation(loans["messages"].to_numpy(), orthonormal(both[:, :3]))
+    assert found == pytest.approx(variance_inflation_factor(both, 3))
+    assert np.isinf(variance_inflation(3 - 2 * loans["score"].to_numpy(), orthonormal(both[:, :3])))

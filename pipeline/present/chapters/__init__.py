@@ -13,6 +13,7 @@ Its words stand in ``words/<language>/chapters/<stage>.yaml``. A chapter appears
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -32,11 +33,14 @@ ORDER = (
 )
 """In which order chapters follow each other on the page."""
 
+INSIDE = ("correlate",)
+"""Chapters without a heading of their own: their blocks end the section of the same name in the report's template."""
 
-def chapters(results: Results) -> list[ModuleType]:
-    """Return the chapters whose stages have written rows."""
+
+def chapters(results: Results, names: Sequence[str] = ORDER) -> list[ModuleType]:
+    """Return the chapters, of those named, whose stages have written rows."""
     there = set(results.frame["stage"])
-    return [importlib.import_module(f"{__name__}.{name}") for name in ORDER if name in there]
+    return [importlib.import_module(f"{__name__}.{name}") for name in names if name in there]
 
 
 def words_of_chapters(folder: Path) -> list[Path]:

@@ -239,6 +239,16 @@ def section(draft: Draft) -> str:
             dict(draft.doses),
         ),
         (
+            "Plain relations beside the factors', each with a name, an outcome, a factor and controls.",
+            "relations",
+            [],
+        ),
+        (
+            "Columns beyond factors and controls whose gaps are asked about; controls with gaps are in any case.",
+            "incomplete",
+            [],
+        ),
+        (
             "Counts that the sample flow must meet (blank: not checked): fill them in once they are right.",
             "expected",
             {"ended": None, "ended_defaults": None, "cohort": None},

@@ -16,7 +16,7 @@ from pipeline.studies.own.choices import Own
 from tests import own_loans
 
 ROOT = Path(__file__).parents[3]
-ANALYSES = ("intake", "prepare", "match", "describe", "correlate", "regress")
+ANALYSES = ("intake", "prepare", "match", "describe", "correlate", "regress", "missing")
 
 
 @pytest.fixture
