@@ -156,9 +156,8 @@ class Checks(Section):
 
 
 class Costs(Section):
-    """What a default loses and what follow-up costs and prevents, of 100 lent."""
+    """What follow-up costs, of 100 lent, and prevents."""
 
-    loss: PositiveFloat
     contact: PositiveFloat
     prevented: float = Field(gt=0, le=1)
 
@@ -318,9 +317,10 @@ class Study(Section):
     study does not have is left out: sources and vintages when it is simulated, scenario and scale when it is not, a
     treatment rule when treatment is recorded, a landmark when every factor is known at origination.
 
-    `placebo` are columns that treatment cannot have changed. `moderators` says by which columns (or windows of
-    origination, which may have any name) the effect of treatment may differ, and `moderated` of which other columns the
-    effect is asked by some of them.
+    `undated` are factors to which the records give no date, so that they may follow the loan. `placebo` are columns
+    that treatment cannot have changed. `moderators` says by which columns (or windows of origination, which may have
+    any name) the effect of treatment may differ, and `moderated` of which other columns the effect is asked by some of
+    them.
     """
 
     module: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -340,6 +340,7 @@ class Study(Section):
     release_lag_months: dict[str, NonNegativeInt]
     treatment: Treatment | None
     factors: Annotated[list[Factor], AfterValidator(_once)]
+    undated: list[Factor] = []
     matching: Matching
     controls: Controls
     cluster: str
@@ -388,6 +389,7 @@ class Study(Section):
             named.append(("treatment.factor", self.treatment.factor))
         if self.landmark:
             named += [("landmark.factors", name) for name in self.landmark.factors]
+        named += [("undated", name) for name in self.undated]
         for where, name in named:
             if name not in self.factors:
                 raise ValueError(f"{where} is '{name}', which is not among the study's factors")

@@ -136,11 +136,13 @@ def moments(cohort: pd.DataFrame, protocol: Study, params: Params, seed: int) ->
     """Yield the dates at which loans are scored: origination, and the landmark where factors are measured up to it."""
     later = protocol.after_origination()
     weights = "weight" in cohort
-    yield _moment(cohort, "default", [f for f in protocol.factors if f not in later], not later, protocol, params, seed)
+    # What carries no date may have been recorded after the loan, or because of how it went.
+    factors = [factor for factor in protocol.factors if factor not in protocol.undated]
+    yield _moment(cohort, "default", [f for f in factors if f not in later], not later, protocol, params, seed)
     # Weights by an outcome that counts from origination do not fit loans still open at the landmark.
     if later and not weights:
         loans = cohort[cohort["open_at_landmark"] == 1].reset_index(drop=True)
-        yield _moment(loans, "default_after_landmark", protocol.factors, True, protocol, params, seed)
+        yield _moment(loans, "default_after_landmark", factors, True, protocol, params, seed)
 
 
 def _moment(
@@ -323,15 +325,20 @@ def _accuracy(moment: Moment, kind: Kind, rung: str, share: np.ndarray) -> Itera
         yield row("lift", _lift(followed, default, weights, level), "times", note=note)
     costs = choices.costs
     saving = _saving(moment, default, share)
-    note = f"loss {costs.loss:g}, contact {costs.contact:g}, prevented {costs.prevented:g}"
+    note = f"loss {_lost(moment.params):g}, contact {costs.contact:g}, prevented {costs.prevented:g}"
     yield row("saving", accuracy.mean_effect(saving, weights, level), "of 100 lent", note=note)
 
 
 def _saving(moment: Moment, default: np.ndarray, share: np.ndarray, multiple: float = 1.0) -> np.ndarray:
     costs = moment.params.predict.costs
     return accuracy.savings(
-        default, share, loss=costs.loss, contact=multiple * costs.contact, prevented=costs.prevented
+        default, share, loss=_lost(moment.params), contact=multiple * costs.contact, prevented=costs.prevented
     )
+
+
+def _lost(params: Params) -> float:
+    """Return what a default loses, of 100 lent."""
+    return 100 * params.loss_share
 
 
 def _lift(followed: np.ndarray, default: np.ndarray, weights: np.ndarray | None, level: float) -> Effect:

@@ -198,6 +198,7 @@ def section(draft: Draft) -> str:
             None,
         ),
         ("CRM factors to study, of those above.", "factors", [role for role in mapped["factors"] if role in found]),
+        ("Those of them that may have been recorded after the loan: never among what predicts default.", "undated", []),
         (
             "Pairs agree exactly on `exact` (categories) and are near in a score of `score` (numbers).",
             "matching",
