@@ -44,14 +44,15 @@ claims = pd.read_csv("data/claims.csv", **text).set_index("id")
 selectors = pd.read_csv("data/claim_rows.csv", **text)
 verdicts = pd.read_csv(places.results("evidence", "verdicts"), keep_default_na=False)
 key = ["study", "stage", "estimator", "specification", "factor", "outcome", "estimand"]
+numbers = ["estimate", "ci_low", "ci_high", "p_value", "p_adjusted"]
 tables = []
 for study in studies:
     tables += [
         pd.read_csv(
             path,
-            dtype=dict.fromkeys([*key, "unit"], str),
+            dtype=dict.fromkeys([*key, "unit"], str) | dict.fromkeys(numbers, float),
             keep_default_na=False,
-            na_values={name: [""] for name in ("estimate", "ci_low", "ci_high", "p_value", "p_adjusted")},
+            na_values={name: [""] for name in numbers},
         )
         for path in sorted(places.results(study, "any").parent.glob("*.csv"))
     ]
