@@ -49,7 +49,7 @@ def test_a_star_and_parts_left_out_name_several_rows(capsys):
     [
         (["regress/logit"], "name it with --study"),
         (["--study", "sba", "regress/logit/M5/treatd"], "the most similar is: regress / logit / M5 / treated"),
-        (["--study", "sba", "regres/logit"], "has no rows of stage regres; it has correlate"),
+        (["--study", "sba", "regres/logit"], "has no rows of stage regres; it has adjust, correlate"),
         (["X1"], "there is no claim X1"),
         (["E009"], "did you mean E09"),
         (["E09", "--study", "nope"], "no study 'nope'"),

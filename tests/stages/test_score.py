@@ -1,6 +1,7 @@
 """From a cohort to a saved score, its card, its grades, and the scores of a file of loans."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -67,8 +68,10 @@ def predicted(frame, choices=None):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
-    for name in ("params.yaml", "dvc.yaml"):
-        shutil.copy(ROOT / name, folder)
+    shutil.copy(ROOT / "dvc.yaml", folder)
+    # Here every factor has its date; the study's own say in params.yaml which have none.
+    choices = re.sub(r"undated:\n(    - .*\n)+", "undated: []\n", (ROOT / "params.yaml").read_text())
+    (folder / "params.yaml").write_text(choices)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(classifiers, "FOREST_TREES", 5)
@@ -98,6 +101,19 @@ def test_a_relationship_that_matters_raises_the_area(work):
     assert set(steps["factor"]) == {"relationship", "with_crm"}
     assert steps.loc[steps["factor"] == "relationship", "ci_low"].item() > 0
     assert (rows("predict", estimator="logistic")["n_clusters"].dropna() > 0).all()
+
+
+def test_a_factor_without_a_date_never_enters(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    choices = params.load()
+    undated = choices.study(STUDY).undated
+    assert set(undated) < set(choices.study(STUDY).factors)
+    found, model = predicted(cohort(), choices)
+    assert "relationship_length" in json.dumps(model)
+    assert not any(name in json.dumps(model) for name in undated)
+    assert not set(undated) & set(found.frame["factor"])
 
 
 def test_a_column_without_a_role_never_enters(work):
@@ -130,7 +146,7 @@ def test_a_planted_leak_is_refused(tmp_path, monkeypatch):
 
 def test_rows_do_not_depend_on_the_order_of_loans(work, tmp_path, monkeypatch):
     before = places.results(STUDY, "predict").read_bytes()
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(work / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     predicted(cohort().sample(frac=1, random_state=1))
     assert places.results(STUDY, "predict").read_bytes() == before
