@@ -42,7 +42,7 @@ reproduce-all: $(VENV)/installed  ## run the stages of all studies that are out 
 	[ $$status -ne 0 ] || dvc repro --keep-going || status=$$?; \
 	for file in reports/*/findings.txt; do echo; echo "$$file"; head -n 1 "$$file"; done; exit $$status
 
-test: $(VENV)/installed  ## run the tests (about a minute)
+test: $(VENV)/installed  ## run the tests (about three minutes)
 	@python -m pytest -n auto -m "not end_to_end"
 
 test-end-to-end: $(VENV)/installed  ## run the whole pipeline on a small made-up sample in a temporary folder
