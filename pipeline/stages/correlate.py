@@ -323,9 +323,13 @@ def _responses(
         weighted["spearman"][factor] = spearman(*both, level, weights)
         plain = pd.DataFrame({"intercept": 1.0, factor: loans[factor].astype(float)}, loans.index)
         for name, w in (("complete_cases", loans.get("weight")), ("weighted", pd.Series(weights, loans.index))):
-            fit = partial_out(loans["default"], plain, factor, w)
-            one = clustered(fit, cluster_codes(loans[protocol.cluster]), level)
             more = {"estimator": "response", "specification": name, "estimand": "risk_difference"}
+            try:
+                fit = partial_out(loans["default"], plain, factor, w)
+                one = clustered(fit, cluster_codes(loans[protocol.cluster]), level)
+            except StudyError as error:
+                slopes.append(_row(loans, factor, protocol, **more, note=str(error)))
+                continue
             slopes.append(_row(loans, factor, protocol, **more, **_in_points(one)))
     yield from slopes
     for kind, found in weighted.items():

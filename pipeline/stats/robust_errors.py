@@ -19,6 +19,9 @@ from pipeline.stats.regression import Effect
 FEW = 12
 """Clusters below which Rademacher's two values give too few different draws, and Webb's six are drawn."""
 
+ROUNDING = 1e-14
+"""Share of a factor's sum of squares that rounding alone leaves of it where the controls determine it."""
+
 WEBB = np.sqrt(np.array([1.5, 1.0, 0.5, 0.5, 1.0, 1.5])) * np.array([-1, -1, -1, 1, 1, 1])
 """Webb's (2023, Canadian Journal of Economics 56) weights, each as likely as the others."""
 
@@ -57,8 +60,9 @@ def partial_out(outcome: pd.Series, design: pd.DataFrame, factor: str, weights: 
 
     `weights` are those of weighted least squares. Raises StudyError when the controls leave nothing of the factor.
     """
+    nothing_left = f"{factor} does not vary, or the controls determine it: nothing can be said of its effect."
     if factor not in design:
-        raise StudyError(f"{factor} does not vary, or the controls determine it: nothing can be said of its effect.")
+        raise StudyError(nothing_left)
     root = np.ones(len(design)) if weights is None else np.sqrt(weights.to_numpy(dtype=float))
     controls = design.drop(columns=factor)
     z = controls.to_numpy(dtype=float)
@@ -69,10 +73,13 @@ def partial_out(outcome: pd.Series, design: pd.DataFrame, factor: str, weights: 
     z /= np.linalg.norm(z, axis=0)
     inverse = np.linalg.inv(z.T @ z)
     both = np.column_stack([design[factor].to_numpy(dtype=float), outcome.to_numpy(dtype=float)]) * root[:, None]
+    whole = float(both[:, 0] @ both[:, 0])
     # A second pass takes out what rounding left.
     for _ in range(2):
         both = both - z @ (inverse @ (z.T @ both))
     x, null = both[:, 0], both[:, 1]
+    if x @ x <= ROUNDING * whole:
+        raise StudyError(nothing_left)
     slope = float(x @ null / (x @ x))
     return Partialled(x, null, z, inverse, slope, null - slope * x)
 

@@ -197,3 +197,9 @@ def test_fitted_values_outside_nought_and_one_are_counted(loans, design, weighte
 def test_a_factor_that_is_not_in_the_design_is_a_sentence(loans, design):
     with pytest.raises(StudyError, match="the controls determine it"):
         partial_out(loans["default"], design.drop(columns="crm"), "crm")
+
+
+def test_a_factor_that_the_controls_determine_is_a_sentence(loans, design):
+    for factor in (0.0, 3.0, 2 * design["size"] - 1):
+        with pytest.raises(StudyError, match="the controls determine it"):
+            partial_out(loans["default"], design.assign(crm=factor), "crm")
