@@ -15,11 +15,11 @@ from pipeline.present import tables
 from pipeline.present.evidence import OVERALL, Book
 from pipeline.present.numerals import whole
 from pipeline.present.report import PANDOC, TEMPLATES, to_pdf
+from pipeline.present.software import software
 from pipeline.present.words import FOLDER as WORDS
 
 BIBLIOGRAPHY = Path(__file__).parent / "references.bib"
 
-LOCK, README = Path("requirements.lock"), Path("README.md")
 
 CITED = ["--quiet", "--citeproc", f"--bibliography={BIBLIOGRAPHY}"]
 
@@ -152,14 +152,6 @@ class Paper(Book):
 
     def _table_of_software(self) -> tuple[list[str], list[list[str]], bool]:
         return ["package", "version"], [[name, version] for name, version in software()], True
-
-
-def software(lock: Path = LOCK, readme: Path = README) -> list[tuple[str, str]]:
-    """Return the packages that the README names, with the versions of the lock file."""
-    versions = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", lock.read_text(encoding="utf-8"), flags=re.M))
-    named = re.findall(r"\*\*([A-Za-z0-9._-]+)\*\*", readme.read_text(encoding="utf-8"))
-    plain = {name: re.sub(r"[-_.]+", "-", name).lower() for name in named}
-    return [(name, versions[key]) for name, key in plain.items() if key in versions]
 
 
 def to_markdown(page: str) -> str:

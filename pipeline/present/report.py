@@ -18,6 +18,7 @@ from pipeline.core.scope import FEWEST, LeftOut, Scope, reduced
 from pipeline.present import tables
 from pipeline.present.chapters import chapters
 from pipeline.present.numerals import fixed, p_value, percent, whole
+from pipeline.present.software import software
 from pipeline.present.trail import Trail
 from pipeline.present.words import TAGS, WIDE, Words, filled, lower_first
 from pipeline.sources.records import Source
@@ -436,6 +437,7 @@ class Page:
             grades["factor"].str.startswith("credit_grade[") & grades["specification"].str.startswith("before")
         ]
         context: dict[str, Any] = {
+            "software": [f"{name} {version}" for name, version in software()],
             "study": self._study,
             "count": count,
             "rate": rate,

@@ -5,6 +5,7 @@ import pytest
 from pipeline.core import params
 from pipeline.present import evidence as pages
 from pipeline.present import paper
+from pipeline.present.software import software
 from pipeline.present.words import FOLDER
 from pipeline.sources.claims import load_claims, load_selectors
 from pipeline.stages import evidence
@@ -72,11 +73,11 @@ def test_citations_are_resolved_and_references_stand_at_the_end(written):
 
 
 def test_software_has_the_versions_of_the_lock(tmp_path):
-    listed = dict(paper.software())
-    assert {"DVC", "pandas", "statsmodels", "Jinja2", "pypandoc-binary"} <= set(listed)
+    listed = dict(software())
+    assert {"dvc", "pandas", "statsmodels", "jinja2", "pypandoc-binary"} <= set(listed)
     lock = tmp_path / "lock"
     lock.write_text("pandas==9.9.9\nscikit-learn==1.0\n")
-    assert dict(paper.software(lock)) == {"pandas": "9.9.9", "scikit-learn": "1.0"}
+    assert dict(software(lock)) == {"pandas": "9.9.9", "scikit-learn": "1.0"}
 
 
 def test_the_chinese_print_says_when_it_has_no_letters(written, tmp_path, monkeypatch):
