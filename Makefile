@@ -31,6 +31,15 @@ $(VENV)/installed: requirements.lock
 	fi
 	@touch $@
 
+# Spark is large, needs Java and serves only `engine: spark`: it is put on top when asked for.
+$(VENV)/spark: $(VENV)/installed requirements-spark.lock
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv pip install --quiet --python $(VENV) --require-hashes -r requirements-spark.lock; \
+	else \
+	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-spark.lock; \
+	fi
+	@touch $@
+
 reproduce: $(VENV)/installed  ## run the stages of STUDY that are out of date, then print what was found
 	@dvc repro report@$(STUDY) notebook@$(STUDY)
 	@python -m pipeline findings --study $(STUDY)
@@ -66,9 +75,11 @@ lint: $(VENV)/installed  ## check style
 lab: $(VENV)/installed  ## open the notebooks in JupyterLab
 	@jupyter lab notebooks
 
-lock:  ## compile requirements.lock from pyproject.toml (needs uv)
+lock:  ## compile requirements.lock and requirements-spark.lock from pyproject.toml (needs uv)
 	@uv pip compile pyproject.toml --group test --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	  --generate-hashes --no-annotate --no-header --output-file requirements.lock
+	@uv pip compile --group spark --quiet --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --no-header --output-file requirements-spark.lock
 
 clean:  ## remove the environment and everything that was fetched or derived
 	@rm -rf $(VENV) data/raw data/interim data/processed data/truth .dvc/cache .dvc/tmp

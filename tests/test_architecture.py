@@ -1,4 +1,5 @@
 import ast
+import itertools
 import re
 import subprocess
 import tomllib
@@ -235,28 +236,42 @@ def canonical(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def locked():
-    return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), flags=re.M))
-
-
-def test_the_lock_holds_every_declared_package_with_hashes():
+def declared():
+    """Packages that the project asks for, under the lock that pins them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    declared = [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]
-    names = {canonical(re.match(r"[A-Za-z0-9._-]+", text)[0]) for text in declared}
-    assert names <= set(locked())
-    text = (ROOT / "requirements.lock").read_text()
+    groups = project["dependency-groups"]
+    return {
+        "requirements.lock": [*project["project"]["dependencies"], *groups["test"]],
+        "requirements-spark.lock": groups["spark"],
+    }
+
+
+def locked(lock):
+    return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (ROOT / lock).read_text(), flags=re.M))
+
+
+@pytest.mark.parametrize("lock", declared())
+def test_the_lock_holds_every_declared_package_with_hashes(lock):
+    names = {canonical(re.match(r"[A-Za-z0-9._-]+", text)[0]) for text in declared()[lock]}
+    assert names <= set(locked(lock))
+    text = (ROOT / lock).read_text()
     assert "://" not in text
     requirements = [part for part in re.split(r"\n(?=[a-z0-9])", text) if "==" in part]
     assert all("--hash=sha256:" in part for part in requirements)
 
 
-def test_the_lock_meets_the_declared_versions():
+@pytest.mark.parametrize("lock", declared())
+def test_the_lock_meets_the_declared_versions(lock):
     from packaging.requirements import Requirement
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    for text in [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]:
+    for text in declared()[lock]:
         requirement = Requirement(text)
-        assert requirement.specifier.contains(locked()[canonical(requirement.name)])
+        assert requirement.specifier.contains(locked(lock)[canonical(requirement.name)])
+
+
+def test_spark_sits_on_the_same_packages():
+    shared = set(locked("requirements.lock")) & set(locked("requirements-spark.lock"))
+    assert all(locked("requirements.lock")[name] == locked("requirements-spark.lock")[name] for name in shared)
 
 
 def test_conda_installs_the_lock_on_the_same_python():
@@ -268,9 +283,8 @@ def test_conda_installs_the_lock_on_the_same_python():
 
 
 def test_readme_says_why_each_package_is_there():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     readme = (ROOT / "README.md").read_text().lower()
-    for text in [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]:
+    for text in itertools.chain(*declared().values()):
         name = re.match(r"[A-Za-z0-9._-]+", text)[0].lower()
         assert f"**{name}**" in readme, f"README does not say why {name} is there"
 
