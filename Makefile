@@ -12,7 +12,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce reproduce-all test test-end-to-end verify bench method lint lab lock clean
+.PHONY: help reproduce reproduce-all test test-end-to-end compare verify bench method lint lab lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ test: $(VENV)/installed  ## run the tests (about three minutes)
 
 test-end-to-end: $(VENV)/installed  ## run the whole pipeline on a small made-up sample in a temporary folder
 	@python -m pytest -n auto --dist loadfile -m end_to_end
+
+# Versions that compare lays side by side: commits, branches, tags, experiments, or the files as they are now.
+A ?= HEAD
+B ?= workspace
+compare: $(VENV)/installed  ## say in words what differs between A=main and B=an-experiment (HEAD and the working folder)
+	@python -m pipeline compare "$(A)" "$(B)"
 
 verify: $(VENV)/installed  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
 	@dvc repro --force --single-item $$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@))

@@ -41,7 +41,7 @@ STAGES = {
 }
 
 
-COMMANDS = ("init-study", "score", "explain")
+COMMANDS = ("init-study", "score", "explain", "compare")
 """What a reader runs by hand: no stage of the pipeline."""
 
 OF_ALL_STUDIES = ("synthesis", "evidence", "notebooks")
@@ -60,7 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
         + "; ".join(f"{name}: {what}" for name, what in STAGES.items())
         + ". `python -m pipeline init-study NAME --data FILE` sets up a study of a file of your own;"
         + " `python -m pipeline score --study NAME --data FILE` scores loans of a file of your own;"
-        + " `python -m pipeline explain CLAIM` says where a verdict comes from, with --study NAME ROW any result row.",
+        + " `python -m pipeline explain CLAIM` says where a verdict comes from, with --study NAME ROW any result row;"
+        + " `python -m pipeline compare A B` says what differs between two commits, branches or experiments.",
     )
     parser.add_argument("stage", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
     parser.add_argument("--study", help="a name under studies in params.yaml")

@@ -1,11 +1,13 @@
 """The whole pipeline as a user runs it, on a small made-up sample in a temporary folder."""
 
 import filecmp
-import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -32,6 +34,13 @@ def run(folder, *command, fails=False, **environment):
     )
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def commands(page):
+    """Return the commands of a page of docs, but for the one that activates the environment."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", text, flags=re.S) for line in block.splitlines()]
+    return [line for line in lines if not line.startswith(". ")]
 
 
 def edit(path, change):
@@ -144,23 +153,43 @@ def test_verify_passes_and_notices_a_changed_byte(reproduced, mirror):
     commit(folder)
 
 
-def test_an_experiment_reruns_matching_and_what_follows(reproduced):
+def test_every_recipe_for_experiments_works(reproduced, tmp_path):
     folder, _ = reproduced
-    targets = ("report@lendingclub", "notebook@lendingclub")
-    said = run(folder, "dvc", "exp", "run", "-S", "match.caliper=0.05", *targets)
-    ran = [line.split("'")[1].split("@")[0] for line in said.splitlines() if line.startswith("Running stage")]
-    assert sorted(ran) == ["adjust", "describe", "match", "notebook", "regress", "report"]
-    changes = json.loads(run(folder, "dvc", "metrics", "diff", "--json").splitlines()[0])
-    changed = changes["reports/lendingclub/metrics.json"]
-    assert "lendingclub.treated, matched pairs.points" in changed
-    assert "lendingclub.treated, all controls.points" not in changed
-    assert "treated, matched pairs.points" in run(folder, "dvc", "exp", "show", "--csv")
-    said = run(folder, "dvc", "plots", "diff").splitlines()
-    page = next(line.removeprefix("file://") for line in said if line.startswith("file://"))
+    run(folder, "git", "init", "--quiet", "--bare", str(tmp_path / "shared.git"))
+    run(folder, "git", "remote", "add", "origin", str(tmp_path / "shared.git"))
+    run(folder, "git", "push", "--quiet", "origin", "HEAD:main")
+    run(folder, "git", "branch", "--force", "main")
+    colleague = tmp_path / "colleague"
+    said = {}
+    for line in commands("experiments.md"):
+        where = colleague if colleague.exists() else folder
+        said[line] = run(where, *shlex.split(line))
+        if line.startswith("dvc exp push"):
+            run(tmp_path, "git", "clone", "--quiet", "--branch", "main", str(tmp_path / "shared.git"), str(colleague))
+            (colleague / ".venv").symlink_to(sys.prefix)
+        if line.startswith("dvc queue start"):
+            wait_for_queue(folder)
+    first = said["dvc exp run --name tight -S match.caliper=0.05 report@lendingclub"].splitlines()
+    ran = {line.split("'")[1].split("@")[0] for line in first if line.startswith("Running stage")}
+    assert {"match", "describe", "regress", "report"} <= ran and not {"collect", "prepare", "correlate"} & ran
+    for line in ("make compare", "make compare A=main B=tight"):
+        assert "  match.caliper: 0.2 became 0.05" in said[line]
+        assert "  treated, matched pairs: " in said[line] and "  treated, all controls" not in said[line]
+    assert "  match.caliper: 0.1 became 0.3" in said["make compare A=caliper-1 B=caliper-2"]
+    assert "treated, matched pairs.points" in said["dvc metrics diff"]
+    assert {"tight", "caliper-1", "caliper-2"} <= set(said["dvc exp show"].replace("[", " ").replace("]", " ").split())
+    page = next(row.removeprefix("file://") for row in said["dvc plots diff"].splitlines() if row.startswith("file://"))
     assert "workspace_reports_lendingclub_figures_balance.svg" in Path(page).read_text()
-    run(folder, "git", "checkout", ".")
-    run(folder, "make", "reproduce", "STUDY=lendingclub")
     assert run(folder, "git", "status", "--porcelain", "--untracked-files=no") == ""
+    assert "tight-caliper" in run(colleague, "git", "branch")
+
+
+def wait_for_queue(folder, seconds=600):
+    """Wait until no experiment of the queue waits or runs."""
+    end = time.monotonic() + seconds
+    while any(state in run(folder, "dvc", "queue", "status") for state in ("Queued", "Running")):
+        assert time.monotonic() < end, "the queue did not end"
+        time.sleep(1)
 
 
 def test_a_stage_without_its_input_says_what_to_do(reproduced, tmp_path):

@@ -5,10 +5,10 @@ import shlex
 
 import pytest
 
-from tests.test_end_to_end import ROOT, clone, run
+from tests.test_end_to_end import ROOT, clone, commands, run
 
 PAGE = (ROOT / "docs" / "own-loans.md").read_text(encoding="utf-8")
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, flags=re.S) for line in block.splitlines()]
+COMMANDS = commands("own-loans.md")
 
 
 def test_the_page_has_commands_and_names_files_that_the_repository_has():

@@ -1,0 +1,74 @@
+import json
+import subprocess
+
+import pytest
+
+from pipeline.__main__ import main
+
+PARAMS = "match:\n  caliper: {caliper}\ninference:\n  level: 0.95\n"
+
+
+def git(folder, *arguments):
+    identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.org")
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def state(folder, caliper, points):
+    (folder / "reports/lenders").mkdir(parents=True, exist_ok=True)
+    (folder / "params.yaml").write_text(PARAMS.format(caliper=caliper))
+    (folder / "reports/lenders/metrics.json").write_text(json.dumps({"lenders": {"raw": {"points": points}}}))
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    state(tmp_path, 0.2, 1.5)
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "first")
+    state(tmp_path, 0.1, 2.5)
+    # As DVC keeps an experiment: a commit under a reference of its own.
+    commit = git(tmp_path, "stash", "create")
+    git(tmp_path, "update-ref", f"refs/exps/{commit[:2]}/{commit[2:]}/tight", commit)
+    return tmp_path
+
+
+def test_the_working_folder_is_laid_beside_the_last_commit(repository, capsys):
+    assert main(["compare"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "From HEAD to workspace"
+    assert "  match.caliper: 0.2 became 0.1" in said and "  raw: 1.50 points became 2.50 points" in said
+
+
+def test_an_experiment_has_a_name(repository, capsys):
+    state(repository, 0.2, 1.5)
+    assert main(["compare", "main", "tight"]) == 0
+    assert "  raw: 1.50 points became 2.50 points" in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("names", "part"),
+    [
+        (["tigth"], "did you mean tight?"),
+        (["--", "-q"], "there is no commit, branch, tag or experiment '-q'"),
+        (["main", "workspaces"], "did you mean workspace?"),
+    ],
+)
+def test_a_name_that_is_no_version_is_said_so(repository, capsys, names, part):
+    assert main(["compare", *names]) == 1
+    said = capsys.readouterr()
+    assert part in said.err and not said.out
+
+
+def test_a_broken_file_is_named(repository, capsys):
+    (repository / "reports/lenders/metrics.json").write_text("{")
+    assert main(["compare"]) == 1
+    assert "reports/lenders/metrics.json of workspace is no JSON" in capsys.readouterr().err
+
+
+def test_a_folder_that_holds_no_study_is_said_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    git(tmp_path, "init", "--quiet")
+    assert main(["compare", "workspace"]) == 1
+    assert "workspace has no params.yaml" in capsys.readouterr().err
