@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> str:
     return "Everything that the pipeline needs is there."
 
 
-def _kept_going(check) -> Iterator[Finding]:
+def _kept_going(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     """Yield a check's findings; a check that cannot be made is one of its own, and the others are made."""
     subject = check.__name__.removeprefix("_")
     try:
@@ -103,9 +103,10 @@ def _packages() -> Iterator[Finding]:
     for one in here:
         try:
             installed = version(one.name)
+            right = one.specifier.contains(installed)
         except PackageNotFoundError:
-            installed = "missing"
-        if not one.specifier.contains(installed) if installed != "missing" else True:
+            installed, right = "missing", False
+        if not right:
             differ.append(f"{one.name} ({installed}, not {str(one.specifier).removeprefix('==')})")
     if differ:
         says = (
@@ -120,7 +121,9 @@ def _git() -> Iterator[Finding]:
     files = ("requirements.lock", "dvc.lock", "dvc.yaml", "params.yaml")
     asked = _run("git", "status", "--porcelain", "--", *files)
     if asked is None or asked.returncode:
-        yield Finding("note", "git", "this folder is no git repository: make verify and dvc exp need one (git clone).")
+        yield Finding(
+            "note", "git", "no git, or no repository of it here: make verify and dvc exp need one (git clone)."
+        )
         return
     changed = [line[3:] for line in asked.stdout.splitlines()]
     if changed:
@@ -237,7 +240,6 @@ def _runs() -> Iterator[Finding]:
 
 def _tools() -> Iterator[Finding]:
     needs = {
-        "git": (("git",), "make verify and dvc exp (Debian: git)"),
         "make": (("make",), "the commands of the README (Debian: make)"),
         "java": (("java",), "engine: spark (Debian: default-jre-headless)"),
         "browser": (("chromium", "chromium-browser", "google-chrome"), "the tests of the pages (Debian: chromium)"),
