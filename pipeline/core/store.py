@@ -38,6 +38,9 @@ def atomic(path: Path, rows: int | None = None) -> Iterator[Path]:
         handle, temporary = _new_unfinished(path)
         yield temporary
         temporary.chmod(0o644)
+        if os.name == "nt":  # where no open file is renamed
+            os.close(handle)
+            handle = None
         temporary.replace(path)
     except OSError as error:
         raise StudyError(
