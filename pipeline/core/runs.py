@@ -116,6 +116,9 @@ def logged(stage: str, study: str | None, entries: list[journal.Entry]) -> Itera
     except StudyError as error:
         ended = str(error)
         raise
+    except Exception as error:
+        ended = f"{type(error).__name__}: {error}"
+        raise
     finally:
         files = {
             done: [{"file": entry.file, "rows": entry.rows} for entry in entries if entry.done == done]

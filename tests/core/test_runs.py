@@ -75,7 +75,12 @@ def test_the_log_tells_what_a_run_did():
 
 
 @pytest.mark.parametrize(
-    ("error", "ended"), [(StudyError("no loan is left."), "no loan is left."), (KeyboardInterrupt(), "interrupted")]
+    ("error", "ended"),
+    [
+        (StudyError("no loan is left."), "no loan is left."),
+        (KeyboardInterrupt(), "interrupted"),
+        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
+    ],
 )
 def test_the_log_tells_why_a_run_ended(error, ended):
     with pytest.raises(type(error)), journal.kept() as entries, runs.logged("synthesis", None, entries):

@@ -11,8 +11,6 @@ from pipeline.core import places
 from tests.faults import driver
 from tests.faults.driver import BEGINNING, Stage, every_stage
 
-ROOM = 3000
-"""Bytes that are left on a full disk: enough for a lock, too few for a table."""
 TRIES = 4
 
 
@@ -57,10 +55,13 @@ def stopped_in_writing(stage, folder, state, around):
 
 
 def disk_full(stage, folder, state, around):
-    """Leave less room on the disk than the stage needs."""
+    """Leave half the room on the disk that the stage needs."""
+    room = (
+        sum((state.folder / name).stat().st_size for name in set(driver.written(folder, stage)) & set(state.files)) // 2
+    )
     driver.remove_written(folder, stage)
     if driver.may_mount():
-        with driver.full(folder, ROOM):
+        with driver.full(folder, room):
             ended = driver.run(folder, stage, around)
     else:
         # Without a disk of its own: the system's answer is put in its mouth.
