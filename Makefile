@@ -12,7 +12,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce reproduce-all test test-end-to-end compare verify bench method lint lab lock clean
+.PHONY: help reproduce reproduce-all doctor test test-end-to-end test-long compare verify bench method lint lab lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,8 +51,11 @@ reproduce-all: $(VENV)/installed  ## run the stages of all studies that are out 
 	[ $$status -ne 0 ] || dvc repro --keep-going || status=$$?; \
 	for file in reports/*/findings.txt; do echo; echo "$$file"; head -n 1 "$$file"; done; exit $$status
 
-test: $(VENV)/installed  ## run the tests (about three minutes)
-	@python -m pytest -n auto -m "not end_to_end"
+doctor: $(VENV)/installed  ## check Python, packages, parameters, data, disk and DVC, and say what to do
+	@python -m pipeline doctor
+
+test: $(VENV)/installed  ## run the tests (some minutes)
+	@python -m pytest -n auto -m "not end_to_end and not long"
 
 test-end-to-end: $(VENV)/installed  ## run the whole pipeline on a small made-up sample in a temporary folder
 	@python -m pytest -n auto --dist loadfile -m end_to_end
@@ -62,6 +65,9 @@ A ?= HEAD
 B ?= workspace
 compare: $(VENV)/installed  ## say in words what differs between A=main and B=an-experiment (HEAD and the working folder)
 	@python -m pipeline compare "$(A)" "$(B)"
+
+test-long: $(VENV)/installed  ## let faults strike every stage, and run the study in other surroundings and Pythons (an hour)
+	@python -m pytest -n auto -m long
 
 verify: $(VENV)/installed  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
 	@dvc repro --force --single-item $$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
+from contextlib import nullcontext
 
-from pipeline.core import params
+from pipeline.core import runs
 from pipeline.core.errors import StudyError
 
 STAGES = {
@@ -41,8 +43,13 @@ STAGES = {
 }
 
 
-COMMANDS = ("init-study", "score", "explain", "compare")
+COMMANDS = ("init-study", "score", "explain", "compare", "doctor")
 """What a reader runs by hand: no stage of the pipeline."""
+
+LOUDNESS = {
+    "quiet": "print nothing but errors",
+    "verbose": "print every file that is read or written with its rows, then seconds and memory",
+}
 
 OF_ALL_STUDIES = ("synthesis", "evidence", "notebooks")
 """Stages that run once, after those of every study."""
@@ -61,43 +68,78 @@ def main(arguments: list[str] | None = None) -> int:
         + ". `python -m pipeline init-study NAME --data FILE` sets up a study of a file of your own;"
         + " `python -m pipeline score --study NAME --data FILE` scores loans of a file of your own;"
         + " `python -m pipeline explain CLAIM` says where a verdict comes from, with --study NAME ROW any result row;"
-        + " `python -m pipeline compare A B` says what differs between two commits, branches or experiments.",
+        + " `python -m pipeline compare A B` says what differs between two commits, branches or experiments;"
+        + " `python -m pipeline doctor` checks what the pipeline needs and says what to do.",
     )
     parser.add_argument("stage", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
     parser.add_argument("--study", help="a name under studies in params.yaml")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    options = parser.parse_args(arguments)
+    options = _with_loudness(parser).parse_args(arguments)
     name = " ".join(filter(None, (options.stage, options.study)))
     if (options.study is None) != (options.stage in OF_ALL_STUDIES):
         takes = "of all studies: leave --study out" if options.study else "of one study: name it with --study"
         parser.error(f"{options.stage} is {takes}")
     try:
+        # Not before: the doctor is to be heard where packages are missing.
+        from pipeline.core import params
+
         checked = params.load()
         if options.study is not None:
             checked.study(options.study)
-        said = importlib.import_module(f"pipeline.stages.{options.stage}").run(options.study, checked)
+        with (
+            runs.alone(name),
+            runs.told(options.loudness) as entries,
+            runs.logged(options.stage, options.study, entries) as run,
+        ):
+            run.said = importlib.import_module(f"pipeline.stages.{options.stage}").run(options.study, checked)
     except StudyError as error:
         if options.debug:
             raise
         print(f"{name}: {error}", file=sys.stderr)
         return 1
-    print(f"{name}: {said}" if options.stage != "findings" else said)
+    except KeyboardInterrupt:
+        return _interrupted(name, options.debug)
+    if options.loudness != "quiet":
+        print(f"{name}: {run.said}" if options.stage != "findings" else run.said)
     return 0
 
 
 def _command(name: str, arguments: list[str]) -> int:
     """Run a command that is no stage and has a parser of its own."""
     module = importlib.import_module(f"pipeline.stages.{name.replace('-', '_')}")
-    options = module.parser().parse_args(arguments)
+    options = _with_loudness(module.parser()).parse_args(arguments)
     try:
-        print(module.run(options))
+        # One command changes files that others share.
+        with runs.alone(name) if name == "init-study" else nullcontext(), runs.told(options.loudness):
+            said = module.run(options)
     except StudyError as error:
         if options.debug:
             raise
-        print(f"{name} {options.name}: {error}", file=sys.stderr)
+        print(f"{f'{name} {options.name}'.strip()}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return _interrupted(f"{name} {options.name}".strip(), options.debug)
+    if options.loudness != "quiet":
+        print(said)
     return 0
 
 
+def _with_loudness(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    group = parser.add_mutually_exclusive_group()
+    for flag, what in LOUDNESS.items():
+        group.add_argument(f"--{flag}", dest="loudness", action="store_const", const=flag, default="normal", help=what)
+    return parser
+
+
+def _interrupted(name: str, debug: bool) -> int:
+    """Say that a run was stopped, by Ctrl-C or by the signal of ``kill``; return the exit code for that."""
+    if debug:
+        raise
+    print(f"{name}: interrupted: whatever was written is whole; run it again to complete it.", file=sys.stderr)
+    return 130
+
+
 if __name__ == "__main__":
+    # Whoever is told to end puts its unfinished files away first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -7,6 +7,9 @@ from pathlib import Path
 RAW = Path("data/raw")
 """Files as their producers published them, verified by checksum, one folder a source."""
 
+LOCKS = Path(".cache/locks")
+"""One file for every stage and study that ran: while it runs, its process holds a lock on the file."""
+
 
 def interim(study: str) -> Path:
     """Folder of the raw tables, one parquet file a source."""
@@ -36,3 +39,8 @@ def reports(study: str) -> Path:
 def results(study: str, stage: str) -> Path:
     """File of an analysis stage's results table."""
     return reports(study) / "results" / f"{stage}.csv"
+
+
+def log(study: str | None) -> Path:
+    """Folder of the logs of a study's stages, or of the stages of all studies; git does not keep it."""
+    return (Path("reports") if study is None else reports(study)) / "log"

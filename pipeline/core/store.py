@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.core import journal
 from pipeline.core.errors import StudyError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+UNFINISHED = ".part"
+"""How the name of a file ends that is still being written."""
+
+
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, rows: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its name when the block ends without an error.
 
-    A run that is interrupted leaves the old file or none, never half of one.
+    A run that is interrupted leaves the old file or none, never half of one. What a killed run left unfinished is
+    removed by the next that writes the same file. `rows` goes into the journal.
     """
     path = Path(path)
     temporary: Path | None = None
+    handle: int | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        _remove_unfinished(path)
+        handle, temporary = _new_unfinished(path)
         yield temporary
         temporary.chmod(0o644)
+        if os.name == "nt":  # where no open file is renamed
+            os.close(handle)
+            handle = None
         temporary.replace(path)
     except OSError as error:
         raise StudyError(
@@ -39,18 +49,66 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+        if handle is not None:
+            os.close(handle)
+    journal.note("written", path, _rows(path) if rows is None else rows)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def _rows(path: Path) -> int | None:
+    """Return the rows of a parquet file, without reading them; None for any other file."""
+    if path.suffix != ".parquet":
+        return None
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_metadata(path).num_rows
+
+
+def scanned(path: Path) -> None:
+    """Put into the journal that a query engine reads a parquet file."""
+    journal.note("read", path, _rows(path))
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file until it is closed or its process dies; False if another process holds it."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):  # neither Windows nor some network file systems know such locks
+        pass
+    return True
+
+
+def _new_unfinished(path: Path) -> tuple[int, Path]:
+    """Make the temporary file of `path` and lock it, so that no other process takes it for a dead one's."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
+        if _lock(handle) and os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        # Another process found it before it was locked, and removes it.
+        os.close(handle)
+
+
+def _remove_unfinished(path: Path) -> None:
+    """Remove what killed processes left of `path`; what a living one writes is locked, and stays."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{UNFINISHED}"):
+        with suppress(FileNotFoundError), left.open("rb") as file:
+            if _lock(file.fileno()):
+                left.unlink()
+
+
+def write_bytes(path: Path, content: bytes, rows: int | None = None) -> None:
     """Write `content` to `path` atomically."""
-    with atomic(path) as temporary:
+    with atomic(path, rows) as temporary:
         temporary.write_bytes(content)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, rows: int | None = None) -> None:
     """Write UTF-8 with LF line ends and exactly one newline at the end."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    write_bytes(path, (lines.rstrip("\n") + "\n").encode())
+    write_bytes(path, (lines.rstrip("\n") + "\n").encode(), rows)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -60,7 +118,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a frame without its index; numbers as Python prints them, so nothing is rounded here."""
-    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    write_text(path, frame.to_csv(index=False, lineterminator="\n"), len(frame))
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
@@ -69,7 +127,7 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     import pyarrow.parquet
 
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
-    with atomic(path) as temporary:
+    with atomic(path, len(frame)) as temporary:
         pyarrow.parquet.write_table(table, temporary, compression="zstd")
 
 
@@ -79,4 +137,6 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 
     if not Path(path).exists():
         raise StudyError(f"{path} does not exist: run the earlier stages first (make reproduce STUDY=...).")
-    return pd.read_parquet(path, columns=columns)
+    frame = pd.read_parquet(path, columns=columns)
+    journal.note("read", path, len(frame))
+    return frame

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -655,10 +654,6 @@ def to_pdf(page: str, title: str, words: Words, resources: Path, more: Sequence[
             *more,
         ],
     )
-    # Typst reads images beside its source.
-    with tempfile.NamedTemporaryFile("w", suffix=".typ", dir=resources, encoding="utf-8") as file:
-        file.write(source)
-        file.flush()
-        # Typst's own fonts have no Chinese, Japanese or Korean characters.
-        own_fonts_do = WIDE.search(page) is None
-        return typst.compile(file.name, root=str(resources), ignore_system_fonts=own_fonts_do, timestamp=0)
+    # Typst's own fonts have no Chinese, Japanese or Korean characters.
+    own_fonts_do = WIDE.search(page) is None
+    return typst.compile(source.encode(), root=str(resources), ignore_system_fonts=own_fonts_do, timestamp=0)

@@ -72,14 +72,14 @@ def fetch(
     target = Path(folder) / source.folder / file.name
     part = target.with_name(f"{target.name}.part")
     try:
-        if _is_right(target, file):
+        if is_right(target, file):
             return target
         if mirror is not None and not Path(mirror).is_dir():
             raise StudyError(f"The mirror {mirror} is not a folder: correct or unset {MIRROR_VARIABLE}.")
         copy = None if mirror is None else Path(mirror) / source.folder / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
         with _only_fetch_into(target.parent):
-            if _is_right(target, file):  # fetched by another process in the meantime
+            if is_right(target, file):  # fetched by another process in the meantime
                 return target
             if copy is not None and copy.is_file():
                 _copy(copy, file, part)
@@ -118,7 +118,8 @@ def _difference(path: Path, file: SourceFile) -> str | None:
     return None if found == expected else f"has the {algorithm} {found} where {expected} is expected"
 
 
-def _is_right(path: Path, file: SourceFile) -> bool:
+def is_right(path: Path, file: SourceFile) -> bool:
+    """Say whether the file at `path` is there and is the recorded one."""
     return path.is_file() and _difference(path, file) is None
 
 
@@ -171,7 +172,7 @@ def _download(source: Source, file: SourceFile, part: Path, delays: Sequence[flo
         session.hooks["response"].append(_check_redirect)
         for delay in (0.0, *delays):
             time.sleep(delay)
-            if _is_right(part, file):  # complete, but interrupted before it was renamed
+            if is_right(part, file):  # complete, but interrupted before it was renamed
                 return
             begun = _size(part) > 0
             try:

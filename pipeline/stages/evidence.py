@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import journal, places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
 from pipeline.core.results import Results, cleared, rounded
@@ -102,7 +102,9 @@ def read(study: str) -> Results:
     files = sorted(folder.glob("*.csv"))
     if not files:
         raise StudyError(f"{folder} holds no results: run the study first (make reproduce STUDY={study}).")
-    return results.read(*files)
+    found = results.read(*files)
+    journal.note("read", folder, len(found.frame))
+    return found
 
 
 def contents(study: str) -> list[dict[str, str]]:

@@ -10,6 +10,10 @@ def run(study: str, params: Params) -> str:
     """Write the cohort, what surrounds it (robustness sample, panels), the sample flow and the quarantined rows."""
     protocol = params.study(study)
     module = studies.module(protocol.module)
+    if protocol.simulated:
+        # Queries read these tables where they lie.
+        for path in sorted(places.interim(study).glob("*.parquet")):
+            store.scanned(path)
     prepared = module.prepare(module.load(places.interim(study)), protocol, params.checks)
     if prepared.cohort.empty:
         raise StudyError("no loan is left in the cohort: look at eligibility in params.yaml and at the sample flow.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import journal, places, results, store
 from pipeline.core.params import Params
 from pipeline.core.scope import Scope
 from pipeline.present import figures
@@ -36,7 +36,9 @@ from pipeline.sources.records import load_source
 
 def run(study: str, params: Params) -> str:
     """Write everything that people read; return where the report is."""
-    rows = results.read(*sorted((places.reports(study) / "results").glob("*.csv")))
+    tables = places.reports(study) / "results"
+    rows = results.read(*sorted(tables.glob("*.csv")))
+    journal.note("read", tables, len(rows.frame))
     allowed = scope_of(rows, params.study(study))
     protocol = allowed.protocol
     folder = places.reports(study)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import journal, places, results, store
 from pipeline.core.params import Params, construct
 from pipeline.present import figures
 from pipeline.present.report import PANDOC, Flavour, rungs_of, to_html, to_pdf, untranslated
@@ -62,6 +62,7 @@ def effects_of(study: str, params: Params) -> Rows:
     protocol = params.study(study)
     rung = list(rungs_of(protocol))[-1]
     found = results.read(places.results(study, "describe"), places.results(study, "regress"))
+    journal.note("read", places.results(study, "any").parent, len(found.frame))
     rows: Rows = []
     for factor in protocol.factors:
         summary = found.where(stage="describe", estimator="summary", factor=factor).set_index("estimand")["estimate"]

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,33 @@ def test_an_interruption_leaves_the_old_file_and_nothing_else(tmp_path, kind):
         temporary.write_text("half of the ne")
         raise kind
     assert path.read_text() == "old"
+    assert names(tmp_path) == ["rows.csv"]
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
+    path = tmp_path / "rows [1].csv"
+    (tmp_path / ".rows [1].csv.ab12.part").write_text("half of the ne")
+    (tmp_path / ".rows.csv.ab12.part").write_text("of another file")
+    store.write_text(path, "new")
+    assert names(tmp_path) == [".rows.csv.ab12.part", "rows [1].csv"]
+
+
+def test_what_another_run_is_writing_stays(tmp_path):
+    path = tmp_path / "rows.csv"
+    with store.atomic(path) as first:
+        with store.atomic(path) as second:
+            second.write_text("second")
+        assert first.exists()
+        first.write_text("first")
+    assert path.read_text() == "first"
+    assert names(tmp_path) == ["rows.csv"]
+
+
+def test_many_may_write_one_file_at_a_time(tmp_path):
+    path = tmp_path / "rows.csv"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: store.write_text(path, str(number) * 10_000), range(200)))
+    assert path.read_text().strip() in {str(number) * 10_000 for number in range(200)}
     assert names(tmp_path) == ["rows.csv"]
 
 

@@ -7,7 +7,10 @@ import io
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +19,7 @@ import pytest
 
 from pipeline.core.errors import StudyError
 from pipeline.sources import fetch as module
-from pipeline.sources.fetch import fetch, mirror_from_environment
+from pipeline.sources.fetch import CHUNK, fetch, mirror_from_environment
 from pipeline.sources.records import SourceFile, load_source
 
 CONTENT = bytes(range(256)) * 1200  # longer than the fetcher's chunks
@@ -35,6 +38,7 @@ class Server(ThreadingHTTPServer):
         self.ranges: list[str | None] = []
         self.sent_everything = False
         self.encodings: list[str | None] = []
+        self.carry_on = threading.Event()
 
     @property
     def url(self) -> str:
@@ -66,6 +70,10 @@ class Handler(BaseHTTPRequestHandler):
         if start:
             fields = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
             return self.answer(206, content[start:], fields)
+        if step == "stall":
+            self.answer(200, content, cut=HALF)
+            self.wfile.flush()
+            return self.server.carry_on.wait(60)
         return self.answer(200, content, cut=HALF if step == "drop" else None)
 
     def answer(self, status, body, fields=(), cut=None):
@@ -209,6 +217,29 @@ def test_a_wrong_file_never_takes_the_name(server, tmp_path):
     assert hashlib.sha256(server.content).hexdigest() in message
     assert_says_what_to_do(caught.value, server.url, tmp_path)
     assert names(place(tmp_path).parent) == []
+
+
+def test_a_killed_download_is_resumed(server, tmp_path):
+    """The process dies while the server is silent in the middle of the file; the next run asks for the rest."""
+    server.plan = ["stall"]
+    code = (
+        "import sys; from tests.sources.test_fetch import SOURCE, record, fetch, Path\n"
+        "fetch(SOURCE, record(sys.argv[1]), Path(sys.argv[2]), None)"
+    )
+    root = Path(__file__).parents[2]
+    fetching = subprocess.Popen([sys.executable, "-c", code, server.url, tmp_path], cwd=root, stderr=subprocess.DEVNULL)
+    part = place(tmp_path).with_name("loans.rda.part")
+    while not (part.exists() and part.stat().st_size >= CHUNK):
+        assert fetching.poll() is None
+        time.sleep(0.01)
+    fetching.kill()
+    fetching.wait()
+    server.carry_on.set()
+    left = part.stat().st_size
+    assert 0 < left <= HALF and not place(tmp_path).exists()
+    assert fetch(SOURCE, record(server.url), tmp_path, None, delays=NO_WAIT).read_bytes() == CONTENT
+    assert server.ranges == [None, f"bytes={left}-"]
+    assert names(place(tmp_path).parent) == ["loans.rda"]
 
 
 def test_resumes_what_an_earlier_run_left(server, tmp_path):

@@ -1,0 +1,145 @@
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.core import journal, places, runs, store
+from pipeline.core.errors import StudyError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_second_run_of_the_same_is_told_of_the_first():
+    with runs.alone("match sba"):
+        assert [name for name, _ in runs.under_way()] == ["match sba"]
+        with (
+            pytest.raises(StudyError, match=r"under way \(process \d+, since [\d :-]+ UTC\): wait"),
+            runs.alone("match sba"),
+        ):
+            raise AssertionError("two at once")
+        with runs.alone("match berka"):
+            assert len(runs.under_way()) == 2
+    assert runs.under_way() == []
+    with runs.alone("match sba"):
+        pass
+
+
+def test_a_killed_run_holds_no_lock():
+    code = (
+        "import os, signal; from pipeline.core import runs\n"
+        "with runs.alone('match sba'): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT)})
+    assert killed.returncode == -9
+    assert (places.LOCKS / "match@sba.lock").read_text().startswith("process ")
+    assert runs.under_way() == []
+    with runs.alone("match sba"):
+        pass
+
+
+def test_a_lock_that_cannot_be_made_is_said_in_a_sentence():
+    Path(".cache").write_text("in the way")
+    with pytest.raises(StudyError, match=r"cannot be written .*change its rights"), runs.alone("match sba"):
+        pass
+
+
+def of(study, stage):
+    return json.loads((places.log(study) / f"{stage}.json").read_text())
+
+
+def test_the_log_tells_what_a_run_did():
+    with journal.kept() as entries, runs.logged("match", "sba", entries) as run:
+        store.write_text(Path("a.txt"), "x")
+        run.said = "3 pairs"
+    assert of("sba", "match") == {
+        "stage": "match",
+        "study": "sba",
+        "ended": "done",
+        "said": "3 pairs",
+        "read": [],
+        "written": [{"file": "a.txt", "rows": None}],
+    }
+    times = json.loads((places.log("sba") / "times" / "match.json").read_text())
+    assert times["seconds"] >= 0 and times["peak_memory_mb"] > 10
+    assert times["began"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [
+        (StudyError("no loan is left."), "no loan is left."),
+        (KeyboardInterrupt(), "interrupted"),
+        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
+    ],
+)
+def test_the_log_tells_why_a_run_ended(error, ended):
+    with pytest.raises(type(error)), journal.kept() as entries, runs.logged("synthesis", None, entries):
+        raise error
+    assert of(None, "synthesis")["ended"] == ended
+
+
+def test_the_same_run_gives_the_same_log():
+    logs = []
+    for _ in range(2):
+        with journal.kept() as entries, runs.logged("match", "sba", entries) as run:
+            store.write_text(Path("a.txt"), "x")
+            run.said = "3 pairs"
+        logs.append((places.log("sba") / "match.json").read_bytes())
+    assert logs[0] == logs[1]
+
+
+def test_a_log_that_cannot_be_written_does_not_undo_the_run(capsys):
+    Path("reports").write_text("in the way")
+    with journal.kept() as entries, runs.logged("match", "sba", entries):
+        pass
+    assert capsys.readouterr().err.startswith("No log: reports/sba/log/match.json cannot be written")
+
+
+def test_quiet_is_quiet_and_verbose_tells_all(capsys):
+    for loudness in ("quiet", "normal", "verbose"):
+        with runs.told(loudness):
+            print("said")
+            store.write_csv(Path("a.csv"), pd.DataFrame({"a": [1]}))
+        out, err = capsys.readouterr()
+        assert out == ("" if loudness == "quiet" else "said\n")
+        assert err.startswith("  written a.csv: 1 rows\n  0." if loudness == "verbose" else "")
+        assert bool(err) == (loudness == "verbose")
+
+
+def test_every_stage_and_command_takes_both(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main(["findings", "--study", "reference", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(["findings", "--study", "referense", "--quiet"]) == 1
+    assert "did you mean 'reference'?" in capsys.readouterr().err
+    assert main(["explain", "E09", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(SystemExit):
+        main(["findings", "--study", "reference", "--quiet", "--verbose"])
+
+
+CLOCKS = {"time", "time_ns", "monotonic", "perf_counter", "localtime", "gmtime", "now", "utcnow", "today"}
+
+
+def test_only_the_log_reads_the_clock():
+    """A clock that is wrong, or set while a run goes on, then changes nothing that people read."""
+    reading = {
+        file.name
+        for file in (ROOT / "pipeline").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in ("time", "datetime", "date", "pd", "Timestamp")
+        and node.attr in CLOCKS
+    }
+    assert reading == {"runs.py"}

@@ -1,0 +1,162 @@
+"""Whatever happens to a run: no file is half written, and the next run gives what an undisturbed one does."""
+
+import fcntl
+import random
+import signal
+import time
+
+import pytest
+
+from pipeline.core import places
+from tests.faults import driver
+from tests.faults.driver import BEGINNING, Stage, every_stage
+
+TRIES = 4
+
+
+def chance(stage, what):
+    """Return draws that are the same whenever this fault strikes this stage."""
+    return random.Random(f"{stage} {what}")
+
+
+def in_writing(stage, folder, what):
+    """Say at which of its files a stage is struck when it has written it and not yet named it."""
+    return chance(stage, what).randint(1, len(driver.written(folder, stage)))
+
+
+def killed_at_random(stage, folder, state, around):
+    """Kill the run at a random moment of its usual time; the old files are in place."""
+    after = chance(stage, "moment").uniform(0.1, 0.95) * state.seconds[str(stage)]
+    for attempt in range(TRIES):
+        ended = driver.end(driver.start(folder, stage, around), after / 2**attempt)
+        if ended.code == -signal.SIGKILL:
+            return
+    pytest.fail(f"{stage} always ended before it was killed: {ended.said}")
+
+
+def killed_in_writing(stage, folder, state, around):
+    """Kill the run when it has written a file and not yet given it its name."""
+    fault = f"SIGKILL os.rename {in_writing(stage, folder, 'killed')}"
+    driver.remove_written(folder, stage)
+    ended = driver.run(folder, stage, around | {"PYTHONPATH": str(driver.HOOKS), "FAULT": fault})
+    assert ended.code == -signal.SIGKILL, ended.said
+
+
+def stopped_in_writing(stage, folder, state, around):
+    """Ask the run to end, by Ctrl-C or by kill, when it has written a file and not yet given it its name."""
+    by = chance(stage, "stopped").choice(("SIGINT", "SIGTERM"))
+    fault = f"{by} os.rename {in_writing(stage, folder, 'stopped')}"
+    driver.remove_written(folder, stage)
+    ended = driver.run(folder, stage, around | {"PYTHONPATH": str(driver.HOOKS), "FAULT": fault})
+    assert ended.code == 130, ended.said
+    assert f"{stage}: interrupted: " in ended.said
+    assert "Traceback" not in ended.said
+    assert driver.left_unfinished(folder) == []
+
+
+def disk_full(stage, folder, state, around):
+    """Leave half the room on the disk that the stage needs."""
+    room = (
+        sum((state.folder / name).stat().st_size for name in set(driver.written(folder, stage)) & set(state.files)) // 2
+    )
+    driver.remove_written(folder, stage)
+    if driver.may_mount():
+        with driver.full(folder, room):
+            ended = driver.run(folder, stage, around)
+    else:
+        # Without a disk of its own: the system's answer is put in its mouth.
+        hook = {"PYTHONPATH": str(driver.HOOKS), "FAULT": "ENOSPC tempfile.mkstemp 1"}
+        ended = driver.run(folder, stage, around | hook)
+    assert ended.code == 1, ended.said
+    assert "No space left on device" in ended.said
+    assert "Traceback" not in ended.said
+
+
+def folder_read_only(stage, folder, state, around):
+    """Let nobody write where the stage writes."""
+    first = folder / driver.written(folder, stage)[0]
+    driver.remove_written(folder, stage)
+    first.parent.mkdir(parents=True, exist_ok=True)
+    if driver.may_mount():
+        with driver.read_only(first.parent):
+            ended = driver.run(folder, stage, around)
+    else:
+        hook = {"PYTHONPATH": str(driver.HOOKS), "FAULT": "EROFS tempfile.mkstemp 1"}
+        ended = driver.run(folder, stage, around | hook)
+    assert ended.code == 1, ended.said
+    assert "Read-only file system" in ended.said
+    assert "change its rights" in ended.said
+    assert "Traceback" not in ended.said
+
+
+def locked(stage, folder, state, around):
+    """Let another process hold the stage's lock."""
+    lock = folder / places.LOCKS / f"{str(stage).replace(' ', '@')}.lock"
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("process 1")
+        file.flush()
+        ended = driver.run(folder, stage, around)
+    assert ended.code == 1
+    assert ended.said == f"{stage}: another run of it is under way (process 1): wait until it ends, or stop it.\n"
+    driver.assert_same(folder, state.files)
+
+
+FAULTS = (killed_at_random, killed_in_writing, stopped_in_writing, disk_full, folder_read_only, locked)
+
+
+def strike(fault, stage, folder, state):
+    """Let a fault strike a stage; then nothing is half written, and the next run gives what an undisturbed one does."""
+    around = driver.surroundings(state.mirror)
+    fault(stage, folder, state, around)
+    driver.assert_whole(folder, state.files)
+    driver.must_run(folder, stage, around)
+    assert driver.left_unfinished(folder) == []
+    driver.assert_same(folder, state.files)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("stage", every_stage(), ids=str)
+def test_a_stage_recovers(stage, fault, disturbed, everything):
+    strike(fault, stage, disturbed, everything)
+
+
+@pytest.mark.parametrize(
+    ("stage", "fault"),
+    [
+        (BEGINNING[0], killed_in_writing),
+        (BEGINNING[2], killed_at_random),
+        (BEGINNING[2], stopped_in_writing),
+        (BEGINNING[2], disk_full),
+        (BEGINNING[2], folder_read_only),
+        (BEGINNING[2], locked),
+    ],
+    ids=lambda one: getattr(one, "__name__", None) or str(one),
+)
+def test_the_first_stages_recover(stage, fault, disturbed_beginning, beginning):
+    strike(fault, stage, disturbed_beginning, beginning)
+
+
+def test_the_second_of_two_runs_is_told_of_the_first(disturbed_beginning, beginning):
+    folder, stage = disturbed_beginning, BEGINNING[1]
+    around = driver.surroundings(beginning.mirror)
+    lock = folder / places.LOCKS / f"{stage.name}@{stage.study}.lock"
+    lock.unlink(missing_ok=True)
+    first = driver.start(folder, stage, around)
+    while not (lock.exists() and lock.read_text()):
+        assert first.poll() is None
+        time.sleep(0.01)
+    second = driver.run(folder, stage, around)
+    assert second.code == 1
+    assert second.said.startswith(f"{stage}: another run of it is under way (process {first.pid}, since ")
+    assert driver.end(first).code == 0
+    driver.assert_same(folder, beginning.files)
+
+
+def test_another_study_does_not_wait(disturbed_beginning, beginning):
+    """The lock is one of a stage and a study: two studies may go through a stage together."""
+    folder, stage = disturbed_beginning, BEGINNING[2]
+    with (folder / places.LOCKS / f"{stage.name}@sba.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        driver.must_run(folder, Stage(*stage), driver.surroundings(beginning.mirror))
