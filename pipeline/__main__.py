@@ -7,7 +7,7 @@ import importlib
 import sys
 
 from pipeline.core import params
-from pipeline.core.errors import StudyError
+from pipeline.core.errors import one_line, told
 
 STAGES = {
     "simulate": "simulate lenders' raw tables and put the truth apart",
@@ -49,7 +49,7 @@ OF_ALL_STUDIES = ("synthesis", "evidence", "notebooks")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one stage; return 0, or 1 after printing the one sentence that says what to put right."""
+    """Run one stage; return 0, or 1 after the one sentence that says what to put right (3: a defect of the program)."""
     given = sys.argv[1:] if arguments is None else arguments
     if given and given[0] in COMMANDS:
         return _command(given[0], given[1:])
@@ -73,13 +73,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         checked = params.load()
         if options.study is not None:
-            checked.study(options.study)
+            importlib.import_module("pipeline.studies").check(checked.study(options.study), f"studies.{options.study}")
         said = importlib.import_module(f"pipeline.stages.{options.stage}").run(options.study, checked)
-    except StudyError as error:
+    except Exception as error:
         if options.debug:
             raise
-        print(f"{name}: {error}", file=sys.stderr)
-        return 1
+        return _failed(name, error)
     print(f"{name}: {said}" if options.stage != "findings" else said)
     return 0
 
@@ -90,12 +89,17 @@ def _command(name: str, arguments: list[str]) -> int:
     options = module.parser().parse_args(arguments)
     try:
         print(module.run(options))
-    except StudyError as error:
+    except Exception as error:
         if options.debug:
             raise
-        print(f"{name} {options.name}: {error}", file=sys.stderr)
-        return 1
+        return _failed(f"{name} {options.name}", error)
     return 0
+
+
+def _failed(name: str, error: Exception) -> int:
+    said, code = told(error)
+    print(f"{one_line(name)}: {said}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

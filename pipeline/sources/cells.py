@@ -118,7 +118,8 @@ def numbers(column: pd.Series, decimal: str = ".") -> Cells:
 
     if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
         values = column.astype("Float64").astype(float)
-        return Cells(values.where(np.isfinite(values)), pd.Series(False, column.index), {})
+        # Infinity is no amount of anything; a gap is none that is wrong.
+        return Cells(values.where(np.isfinite(values)), pd.Series(np.isinf(values), column.index), {})
     if pd.api.types.is_datetime64_any_dtype(column):
         return Cells(pd.Series(np.nan, column.index), column.notna(), {})
     marks: dict[str, int] = {}
@@ -145,6 +146,9 @@ def _number(text: str, decimal: str) -> tuple[float | None, str]:
             return (value, "") if np.isfinite(value) and "_" not in text else (None, "")
     except ValueError:
         pass
+    if any(unicodedata.category(character) == "No" for character in text):
+        # Made plain, 10² would be 102.
+        return None, ""
     text = unicodedata.normalize("NFKC", text).strip()
     found = _NUMBER.fullmatch(text)
     if not found or bool(found["open"]) != bool(found["close"]):

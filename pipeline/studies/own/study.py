@@ -20,6 +20,7 @@ from pipeline.core.params import Checks, Study
 from pipeline.core.schema import Checked, check_cohort
 from pipeline.studies.own import roles
 from pipeline.studies.own.choices import KEYS, Eligibility, checked
+from pipeline.studies.own.choices import choices as choices
 from pipeline.studies.preparation import Preparation, SampleFlow, meet, stop_if_too_many
 
 NOT_STATED = "not stated"
