@@ -19,7 +19,7 @@ def one_line(text: str) -> str:
     On one line, without characters that steer a terminal or turn the direction of writing, without the middle of what
     is too long, and without the user and password of an address.
     """
-    text = re.sub(r"://[^/@\s]+@", "://***@", " ".join(text.split()))
+    text = re.sub(r"(:/{1,2})[^/@\s]+@", r"\1***@", " ".join(text.split()))
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

@@ -524,8 +524,9 @@ def _written_out(text: str) -> int:
     total = 0
     for event in YAML(typ="safe", pure=True).parse(text):
         if isinstance(event, AliasEvent):
-            # An alias inside what it names would never end.
-            total += sizes.get(event.anchor, too_many)
+            # An alias inside what it names would never end; one that names nothing is the reader's to refuse.
+            endless = any(anchor == event.anchor for anchor, _ in open_now)
+            total += too_many if endless else sizes.get(event.anchor, 0)
         elif isinstance(event, CollectionEndEvent):
             anchor, before = open_now.pop()
             if anchor is not None:

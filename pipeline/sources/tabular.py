@@ -444,6 +444,8 @@ def _stata(path: Path, form: Form, columns: Sequence[str] | None, rows: int | No
                 wanted = list(columns) if columns is not None else None
                 try:
                     return reader.read(nrows=rows, columns=wanted)
+                except StopIteration:  # a file without rows
+                    return pd.DataFrame(columns=wanted or list(reader.variable_labels()))
                 except ValueError:
                     # Two codes of one label: the codes must do.
                     with pd.io.stata.StataReader(path, convert_categoricals=False) as again:
@@ -607,6 +609,8 @@ def _plain_kinds(frame: pd.DataFrame) -> pd.DataFrame:
             column = column.astype(object)
         if column.dtype == object:
             kinds = {type(value) for value in column[column.notna()]}
+            if many := [kind.__name__ for kind in kinds if kind.__name__ in ("bytes", "ndarray", "dict", "list")]:
+                raise ValueError(f"column {name} holds {many[0]}, where one number or text a cell is wanted")
             if kinds and kinds <= {int, float, bool} and kinds != {bool}:
                 column = column.astype(float)
             elif kinds == {bool}:

@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+from pipeline import studies
 from pipeline.core import params, store
 from pipeline.core.errors import StudyError
 
@@ -34,10 +35,11 @@ def run(options: argparse.Namespace) -> str:
             f"'{name}' cannot be a study's name: use small letters, digits and underscores, such as my_loans."
         )
     choices, pipeline = Path("params.yaml"), Path("dvc.yaml")
-    if name in params.load(choices).studies or (Path("pipeline/studies") / name).exists():
+    if name in params.load(choices).studies or (Path(studies.__file__).parent / name).exists():
         raise StudyError(
             f"there is a study '{name}' already: choose another name, or remove its section of params.yaml."
         )
+    params.read(pipeline)
     path = tabular.path_of(options.data)
     form = tabular.form_of(path)
     table = tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame

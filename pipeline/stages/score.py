@@ -113,7 +113,8 @@ def _own(protocol: Study) -> Any:
 
 def _name(role: str, header: list[str], own: Any) -> str:
     mapped = own.mapped() if own is not None else {}
-    return mapped[role] if role in mapped and mapped[role] in header else role
+    # A file scored with the cohort's names is as good as one with the reader's own.
+    return mapped[role] if role in mapped and (mapped[role] in header or role not in header) else role
 
 
 def _number(column: pd.Series, one: Mapping[str, Any], where: str, own: Any) -> pd.Series:

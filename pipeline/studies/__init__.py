@@ -29,7 +29,9 @@ def check(study: Study, where: str) -> None:
     `where` is the section's path in params.yaml. Raises StudyError; modules without such choices check nothing.
     """
     if not name_fits(study.module):
-        raise StudyError(f"{where}.module: there is no folder pipeline/studies/{study.module}: correct the name.")
+        raise StudyError(
+            f"params.yaml, {where}.module: there is no folder pipeline/studies/{study.module}: correct the name."
+        )
     choices = getattr(module(study.module), "choices", None)
     if choices is not None:
         choices(study, where)

@@ -83,7 +83,8 @@ def checked(kind: type[Section], content: dict[str, Any] | None, where: str) -> 
     try:
         return kind.model_validate(content or {})
     except ValidationError as error:
-        raise StudyError(f"params.yaml, {sentence(error.errors()[0], kind, where)}.") from error
+        said = "; ".join(sentence(one, kind, where) for one in error.errors())
+        raise StudyError(f"params.yaml, {said}.") from error
 
 
 def choices(study: Study, where: str) -> None:
