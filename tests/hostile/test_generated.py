@@ -87,7 +87,7 @@ def spoilt_cohorts(pick):
     return frame, touched
 
 
-@numbers_of_inputs(120, 3000)
+@numbers_of_inputs(80, 3000)
 def test_a_cohort_meets_its_schema_or_is_refused_by_column(inputs):
     def trial(drawn):
         frame, touched = drawn
