@@ -66,7 +66,7 @@ B ?= workspace
 compare: $(VENV)/installed  ## say in words what differs between A=main and B=an-experiment (HEAD and the working folder)
 	@python -m pipeline compare "$(A)" "$(B)"
 
-test-long: $(VENV)/installed  ## let faults strike every stage, and run the study in other surroundings and Pythons (an hour)
+test-long: $(VENV)/installed  ## generate ten thousand inputs, let faults strike every stage, try other surroundings and Pythons (an hour)
 	@python -m pytest -n auto -m long
 
 verify: $(VENV)/installed  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes

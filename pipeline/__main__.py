@@ -9,7 +9,7 @@ import sys
 from contextlib import nullcontext
 
 from pipeline.core import runs
-from pipeline.core.errors import StudyError
+from pipeline.core.errors import one_line, told
 
 STAGES = {
     "simulate": "simulate lenders' raw tables and put the truth apart",
@@ -56,7 +56,7 @@ OF_ALL_STUDIES = ("synthesis", "evidence", "notebooks")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one stage; return 0, or 1 after printing the one sentence that says what to put right."""
+    """Run one stage; return 0, or 1 after the one sentence that says what to put right (3: a defect of the program)."""
     given = sys.argv[1:] if arguments is None else arguments
     if given and given[0] in COMMANDS:
         return _command(given[0], given[1:])
@@ -85,20 +85,17 @@ def main(arguments: list[str] | None = None) -> int:
 
         checked = params.load()
         if options.study is not None:
-            checked.study(options.study)
+            importlib.import_module("pipeline.studies").check(checked.study(options.study), f"studies.{options.study}")
         with (
             runs.alone(name),
             runs.told(options.loudness) as entries,
             runs.logged(options.stage, options.study, entries) as run,
         ):
             run.said = importlib.import_module(f"pipeline.stages.{options.stage}").run(options.study, checked)
-    except StudyError as error:
+    except (Exception, KeyboardInterrupt) as error:
         if options.debug:
             raise
-        print(f"{name}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return _interrupted(name, options.debug)
+        return _failed(name, error)
     if options.loudness != "quiet":
         print(f"{name}: {run.said}" if options.stage != "findings" else run.said)
     return 0
@@ -112,13 +109,10 @@ def _command(name: str, arguments: list[str]) -> int:
         # One command changes files that others share.
         with runs.alone(name) if name == "init-study" else nullcontext(), runs.told(options.loudness):
             said = module.run(options)
-    except StudyError as error:
+    except (Exception, KeyboardInterrupt) as error:
         if options.debug:
             raise
-        print(f"{f'{name} {options.name}'.strip()}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return _interrupted(f"{name} {options.name}".strip(), options.debug)
+        return _failed(f"{name} {options.name}".strip(), error)
     if options.loudness != "quiet":
         print(said)
     return 0
@@ -131,12 +125,10 @@ def _with_loudness(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-def _interrupted(name: str, debug: bool) -> int:
-    """Say that a run was stopped, by Ctrl-C or by the signal of ``kill``; return the exit code for that."""
-    if debug:
-        raise
-    print(f"{name}: interrupted: whatever was written is whole; run it again to complete it.", file=sys.stderr)
-    return 130
+def _failed(name: str, error: Exception | KeyboardInterrupt) -> int:
+    said, code = told(error)
+    print(f"{one_line(name)}: {said}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +25,9 @@ from pydantic import (
 )
 
 from pipeline.core.errors import StudyError
+
+MOST_VALUES = 100_000
+"""Values of a YAML file with aliases written out: a hundred studies with long sections have fewer."""
 
 CONSTRUCTS = (
     "satisfaction",
@@ -473,31 +478,68 @@ def _nearest(name: str, known: Any) -> str:
     return f": did you mean '{close[0]}'?" if close else f" (known: {', '.join(known)})"
 
 
-def _fields_at(path: tuple[Any, ...]) -> list[str]:
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the sections that a type holds, inside lists, mappings and alternatives too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _sections(inner)
+
+
+def _fields_at(path: tuple[Any, ...], model: type[BaseModel]) -> list[str]:
     """Names that are allowed in the section that `path` leads to."""
-    model: type[BaseModel] = Params
     for step in path:
-        if model is Params and step == "studies":
-            model = Study
-            continue
-        field = model.model_fields.get(str(step))
-        if field is None:
-            continue
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            model = field.annotation
+        # Names of studies, places in a list and kinds of an alternative lead no further down.
+        if field := model.model_fields.get(str(step)):
+            model = next(_sections(field.annotation), model)
     return list(model.model_fields)
 
 
-def _sentence(error: Any) -> str:
-    path = ".".join(str(step) for step in error["loc"])
+def sentence(error: Any, model: type[BaseModel], where: str = "") -> str:
+    """Return what one of pydantic's errors says of a section of params.yaml that stands at the path `where`."""
+    steps = [str(step) for step in error["loc"] if step != "[key]"]
+    path = ".".join(filter(None, (where, *steps))) or "the file"
     if error["type"] == "extra_forbidden":
-        name = str(error["loc"][-1])
-        return f"{path} is not a parameter{_nearest(name, _fields_at(error['loc'][:-1]))}"
+        return f"{path} is not a parameter{_nearest(steps[-1], _fields_at(error['loc'][:-1], model))}"
     if error["type"] == "missing":
         return f"{path} is missing"
+    if error["type"] == "invalid_key":
+        return f"{path}: a name must be text, such as '{steps[-1]}' in quotation marks"
     message = error["msg"].removeprefix("Value error, ")
-    found = "" if isinstance(error["input"], dict) else f" (found {error['input']!r})"
+    found = "" if isinstance(error["input"], dict) else f" (found {reprlib.repr(error['input'])})"
     return f"{path}: {message[0].lower()}{message[1:]}{found}"
+
+
+def _written_out(text: str) -> int:
+    """Return how many values a YAML text has when every alias is written out (`MOST_VALUES` + 1 for too many).
+
+    A few lines of aliases of aliases stand for billions of values. They are counted before anything is built of them.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent
+
+    too_many = MOST_VALUES + 1
+    sizes: dict[str, int] = {}
+    open_now: list[tuple[str | None, int]] = []
+    total = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        if isinstance(event, AliasEvent):
+            # An alias inside what it names would never end; one that names nothing is the reader's to refuse.
+            endless = any(anchor == event.anchor for anchor, _ in open_now)
+            total += too_many if endless else sizes.get(event.anchor, 0)
+        elif isinstance(event, CollectionEndEvent):
+            anchor, before = open_now.pop()
+            if anchor is not None:
+                sizes[anchor] = total - before
+        elif isinstance(event, NodeEvent):
+            total += 1
+            if isinstance(event, CollectionStartEvent):
+                open_now.append((event.anchor, total - 1))
+            elif event.anchor is not None:
+                sizes[event.anchor] = 1
+        if total > MOST_VALUES:
+            return too_many
+    return total
 
 
 def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
@@ -506,21 +548,33 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
     from ruamel.yaml.error import YAMLError
 
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
+        if "*" in text and _written_out(text) > MOST_VALUES:
+            raise StudyError(
+                f"{path} repeats itself by aliases (*) to more than {MOST_VALUES:,} values: write them out."
+            )
+        content = YAML(typ="safe", pure=True).load(text)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise StudyError(f"{path} is missing: run from the folder that holds it.") from error
-    except (YAMLError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise StudyError(f"{path} is not valid YAML here: sections stand in sections too many times.") from error
+    except (YAMLError, ValueError) as error:  # a value such as 2009-13-45 is an error of its own
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         raise StudyError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', None) or error}.") from error
     if not isinstance(content, dict):
-        raise StudyError(f"{path} must hold named sections such as match and studies.")
+        raise StudyError(f"{path} must hold named sections, each a name with what belongs to it.")
     return content
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check params.yaml; everything that is wrong is reported together, in one StudyError."""
+    return checked(read(path), path)
+
+
+def checked(content: dict[str, Any], path: Path = Path("params.yaml")) -> Params:
+    """Return the parameters that a mapping holds; what is wrong is reported as if it stood in the file `path`."""
     try:
-        return Params.model_validate(read(path))
+        return Params.model_validate(content)
     except ValidationError as error:
-        raise StudyError(f"{path}: " + "; ".join(_sentence(item) for item in error.errors()) + ".") from error
+        raise StudyError(f"{path}: " + "; ".join(sentence(item, Params) for item in error.errors()) + ".") from error

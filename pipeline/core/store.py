@@ -121,6 +121,22 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     write_text(path, frame.to_csv(index=False, lineterminator="\n"), len(frame))
 
 
+def no_formula(column: pd.Series) -> pd.Series:
+    """Return a column whose text no spreadsheet program takes for a formula: an apostrophe stands before such cells.
+
+    OWASP, "CSV Injection": cells that begin with =, +, -, @, a tab or a line end. Numbers stay numbers, in text too.
+    """
+    import pandas as pd
+
+    if not pd.api.types.is_string_dtype(column) and column.dtype != object:
+        return column
+    text = column.astype("string")
+    starts = text.str.contains(r"^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]", regex=True)
+    number = text.str.fullmatch(r"[+\-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+\-]?\d+)?")
+    formula = (starts & ~number).fillna(False).astype(bool)
+    return column.mask(formula, "'" + text) if formula.any() else column
+
+
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     """Write a frame without its index as zstd parquet."""
     import pyarrow

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from pipeline.core import params as yaml
 from pipeline.core import places
 from pipeline.core.errors import StudyError
@@ -19,6 +17,7 @@ from pipeline.present.numerals import MISSING, fixed, p_value, percent, whole
 from pipeline.present.report import TEMPLATES, lower_first
 from pipeline.present.trail import Trail
 from pipeline.present.words import FOLDER as WORDS
+from pipeline.present.words import environment
 from pipeline.sources.claims import Claim
 from pipeline.sources.records import load_source
 from pipeline.stats.verdicts import POWER
@@ -105,7 +104,7 @@ class Book:
         self._studies = params.synthesis.studies
         self._simulated = [name for name in self._studies if params.study(name).simulated]
         self._real = [name for name in self._studies if name not in self._simulated]
-        self._filled = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
+        self._filled = environment("words")
 
     def pages(self) -> dict[Path, str]:
         """Return the text of every page and of their style, by path."""
@@ -114,27 +113,24 @@ class Book:
 
     def page(self, name: str) -> str:
         """Return one page."""
-        environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(TEMPLATES),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            autoescape=True,
-        )
-        return environment.get_template(f"evidence/{name}.html").render(
-            page=name,
-            pages=PAGES,
-            language=self._language,
-            root="" if name == "index" else "../",
-            link=lambda to: self._link(name, to, self._language),
-            report=self._report,
-            picture=self._picture,
-            other=self._link(name, name, "en" if self._language == "zh" else "zh"),
-            word=self.word,
-            text=self.text,
-            studies=self._studies,
-            simulated=self._simulated,
-            **getattr(self, f"_of_{name}")(),
+        return (
+            environment("html")
+            .get_template(f"evidence/{name}.html")
+            .render(
+                page=name,
+                pages=PAGES,
+                language=self._language,
+                root="" if name == "index" else "../",
+                link=lambda to: self._link(name, to, self._language),
+                report=self._report,
+                picture=self._picture,
+                other=self._link(name, name, "en" if self._language == "zh" else "zh"),
+                word=self.word,
+                text=self.text,
+                studies=self._studies,
+                simulated=self._simulated,
+                **getattr(self, f"_of_{name}")(),
+            )
         )
 
     def word(self, *path: str) -> Any:

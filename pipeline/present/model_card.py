@@ -6,12 +6,10 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jinja2
-
 from pipeline.core.results import Results
 from pipeline.present.numerals import MISSING, compact, fixed, p_value, percent, whole
 from pipeline.present.tables import markdown
-from pipeline.present.words import Words, split
+from pipeline.present.words import Words, environment, split
 
 MEASURES = {
     "auc": 3,
@@ -34,10 +32,9 @@ def card(results: Results, model: Mapping[str, Any], words: Words, level: float,
     study = results.frame["study"].iloc[0] if len(results.frame) else ""
 
     def text(path: str, **more: Any) -> str:
-        environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
         common = {"fixed": fixed, "whole": whole, "percent": percent, "p_value": p_value}
         common["level"] = f"{100 * level:g}"
-        return " ".join(environment.from_string(words.text(f"card.{path}")).render(**common, **more).split())
+        return " ".join(environment("words").from_string(words.text(f"card.{path}")).render(**common, **more).split())
 
     parts = [f"# {text('title', name=study)}"]
     if "nothing" in model:

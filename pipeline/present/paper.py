@@ -7,16 +7,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
-
 from pipeline.core import params as yaml
 from pipeline.core import places
 from pipeline.present import tables
 from pipeline.present.evidence import OVERALL, Book
 from pipeline.present.numerals import whole
-from pipeline.present.report import PANDOC, TEMPLATES, to_pdf
+from pipeline.present.report import PANDOC, to_pdf
 from pipeline.present.software import software
 from pipeline.present.words import FOLDER as WORDS
+from pipeline.present.words import environment
 
 BIBLIOGRAPHY = Path(__file__).parent / "references.bib"
 
@@ -41,26 +40,22 @@ class Paper(Book):
         self._own = yaml.read(WORDS / self._language / "paper.yaml")
         self._numbers = {"figure": 0, "table": 0}
         self._way = figures
-        environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(TEMPLATES),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-            autoescape=False,
-        )
-        page = environment.get_template("paper.md.jinja").render(
-            paper=self.paper,
-            word=self.word,
-            text=self.text,
-            table=self.table,
-            figure=self.figure,
-            picture=self._picture,
-            limits=self._own["limits"],
-            simulated=self._simulated[0],
-            answers=self._of_index()["answers"],
-            **self._of_methods(),
-            **self._of_advice(),
+        page = (
+            environment("markdown")
+            .get_template("paper.md.jinja")
+            .render(
+                paper=self.paper,
+                word=self.word,
+                text=self.text,
+                table=self.table,
+                figure=self.figure,
+                picture=self._picture,
+                limits=self._own["limits"],
+                simulated=self._simulated[0],
+                answers=self._of_index()["answers"],
+                **self._of_methods(),
+                **self._of_advice(),
+            )
         )
         return re.sub(r"\n{3,}", "\n\n", page)
 

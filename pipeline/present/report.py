@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import jinja2
-
 from pipeline.core.params import BLOCKS, CONSTRUCTS, Params, Study, read
 from pipeline.core.results import Results
 from pipeline.core.scope import FEWEST, LeftOut, Scope, reduced
@@ -19,7 +17,7 @@ from pipeline.present.chapters import chapters
 from pipeline.present.numerals import fixed, p_value, percent, whole
 from pipeline.present.software import software
 from pipeline.present.trail import Trail
-from pipeline.present.words import TAGS, WIDE, Words, filled, lower_first
+from pipeline.present.words import TAGS, WIDE, Words, environment, filled, lower_first
 from pipeline.sources.records import Source
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -178,27 +176,23 @@ class Page:
 
     def render(self) -> str:
         """Return the report in Markdown."""
-        environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(TEMPLATES),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-            autoescape=False,
-        )
-        page = environment.get_template("report.md.jinja").render(
-            text=self.text,
-            texts=self.texts,
-            figure=self.figure,
-            table=self.table,
-            has=self._words.has,
-            effects_parts=self.effects_parts,
-            chapters=self.chapters,
-            inside=self.inside,
-            failed=self.failed,
-            scope=self._scope,
-            left_out=self.left_out,
-            protocol=self._protocol,
+        page = (
+            environment("markdown")
+            .get_template("report.md.jinja")
+            .render(
+                text=self.text,
+                texts=self.texts,
+                figure=self.figure,
+                table=self.table,
+                has=self._words.has,
+                effects_parts=self.effects_parts,
+                chapters=self.chapters,
+                inside=self.inside,
+                failed=self.failed,
+                scope=self._scope,
+                left_out=self.left_out,
+                protocol=self._protocol,
+            )
         )
         return re.sub(r"\n{3,}", "\n\n", page)
 

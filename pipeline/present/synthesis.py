@@ -6,14 +6,12 @@ import math
 import re
 from typing import Any
 
-import jinja2
-
 from pipeline.core.params import CONSTRUCTS, Params
 from pipeline.core.results import Results
 from pipeline.present.numerals import MISSING, fixed, p_value, percent, whole
-from pipeline.present.report import TEMPLATES, Flavour
+from pipeline.present.report import Flavour
 from pipeline.present.tables import markdown
-from pipeline.present.words import WIDE, Words, filled, lower_first
+from pipeline.present.words import WIDE, Words, environment, filled, lower_first
 
 
 class SynthesisPage:
@@ -38,16 +36,12 @@ class SynthesisPage:
 
     def render(self) -> str:
         """Return the page in Markdown."""
-        environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(TEMPLATES),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-            autoescape=False,
-        )
-        page = environment.get_template("synthesis.md.jinja").render(
-            text=self.text, texts=self.texts, figure=self.figure, table=self.table, any_pooled=bool(self._pooled())
+        page = (
+            environment("markdown")
+            .get_template("synthesis.md.jinja")
+            .render(
+                text=self.text, texts=self.texts, figure=self.figure, table=self.table, any_pooled=bool(self._pooled())
+            )
         )
         return re.sub(r"\n{3,}", "\n\n", page)
 

@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 
@@ -43,9 +43,26 @@ def filled(template: str, **context: Any) -> str:
     return BOLD.sub(lambda bold: f"**{bold[1]}**{bold[2]}" if bold[3] else bold[0], BESIDE_WIDE.sub("", text))
 
 
+def environment(kind: Literal["html", "markdown", "words"]) -> jinja2.Environment:
+    """Return how templates are filled: pages in HTML with what is filled in escaped, Markdown and words as it stands.
+
+    In Markdown, labels and levels of a reader's file carry no markup (`sources.dictionary.plain`, ``studies.own``).
+    What a template misses is an error. A line break after a tag is the template's own in pages, a blank in words.
+    """
+    page = kind != "words"
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER.with_name("templates")),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=page,
+        lstrip_blocks=page,
+        keep_trailing_newline=kind == "markdown",
+        autoescape=kind == "html",
+    )
+
+
 @functools.cache
 def _compiled(template: str) -> jinja2.Template:
-    return jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False).from_string(template)
+    return environment("words").from_string(template)
 
 
 def lower_first(sentence: str) -> str:

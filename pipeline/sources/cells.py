@@ -118,7 +118,8 @@ def numbers(column: pd.Series, decimal: str = ".") -> Cells:
 
     if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
         values = column.astype("Float64").astype(float)
-        return Cells(values.where(np.isfinite(values)), pd.Series(False, column.index), {})
+        # Infinity is no amount of anything; a gap is none that is wrong.
+        return Cells(values.where(np.isfinite(values)), pd.Series(np.isinf(values), column.index), {})
     if pd.api.types.is_datetime64_any_dtype(column):
         return Cells(pd.Series(np.nan, column.index), column.notna(), {})
     marks: dict[str, int] = {}
@@ -145,11 +146,19 @@ def _number(text: str, decimal: str) -> tuple[float | None, str]:
             return (value, "") if np.isfinite(value) and "_" not in text else (None, "")
     except ValueError:
         pass
-    text = unicodedata.normalize("NFKC", text).strip()
-    found = _NUMBER.fullmatch(text)
-    if not found or bool(found["open"]) != bool(found["close"]):
+    text = text.strip()
+    if any(unicodedata.category(character) in ("No", "Cc") for character in text):
+        # Made plain, 10² would be 102, and two lines one number.
         return None, ""
-    digits = re.sub(r"['\s]", "", found["digits"])
+    text = unicodedata.normalize("NFKC", text)
+    found = _NUMBER.fullmatch(text)
+    if not found or bool(found["open"]) != bool(found["close"]) or (found["sign"] and found["late_sign"]):
+        return None, ""
+    digits = found["digits"].strip()
+    if re.search(r"['\s]", digits) and not re.match(r"\d{1,3}(?:['\s]\d{3})+(?![\d'\s])", digits):
+        # Blanks and apostrophes part thousands; two numbers in a cell are not one.
+        return None, ""
+    digits = re.sub(r"['\s]", "", digits)
     thousands = "," if decimal == "." else "."
     grouped = re.fullmatch(rf"\d{{1,4}}(?:\{thousands}\d{{2,4}})*(?:\{decimal}\d*)?", digits)
     if thousands in digits and not grouped:

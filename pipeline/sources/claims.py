@@ -108,8 +108,19 @@ def load_selectors(claims: list[Claim], path: Path = ROWS) -> list[Selector]:
 def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
     if not Path(path).exists():
         raise StudyError(f"{path} does not exist: it comes with the repository.")
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        return list(enumerate(csv.DictReader(file), start=2))
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            names = list(reader.fieldnames or ())
+            if twice := [name for name, count in Counter(names).items() if count > 1]:
+                raise StudyError(f"{path} has several columns '{twice[0]}': remove all but one.")
+            lines = list(enumerate(reader, start=2))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} is not a CSV table in UTF-8 ({error}): save it as CSV UTF-8.") from error
+    for number, line in lines:
+        if None in line or None in line.values():
+            raise StudyError(f"{path}, line {number} has not as many cells as the {len(names)} names: correct it.")
+    return lines
 
 
 def _checked(model: type[_Line], line: dict[str, str], path: Path, number: int) -> _Line:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ def plain(label: str) -> str:
     for character, instead in (("|", "/"), ("\\", "/"), ("<", "‹"), (">", "›"), ("[", "("), ("]", ")")):
         label = label.replace(character, instead)
     return " ".join("".join(" " if character in "*_`$^~#" else character for character in label).split())
+
+
+def _unguarded(cell: str) -> str:
+    """Return a column's name without the apostrophe that keeps a spreadsheet program from computing it."""
+    return cell[1:] if re.match(r"'\s*[=+\-@]", cell) else cell
 
 
 def labels(own: dict[str, Any], path: Path) -> dict[str, str]:
@@ -37,10 +43,19 @@ def labels(own: dict[str, Any], path: Path) -> dict[str, str]:
                 continue
         else:
             raise StudyError(f"{path} is neither UTF-8 nor GB 18030: save it as CSV UTF-8.")
-        table = csv.DictReader(io.StringIO(text), delimiter=";" if text.split("\n")[0].count(";") > 3 else ",")
-        if not {"column", "label"} <= set(table.fieldnames or ()):
-            raise StudyError(f"{path} must have the columns column and label: run init-study again for a fresh one.")
-        named = {row["column"]: plain(row["label"] or "") for row in table}
+        table = csv.DictReader(
+            io.StringIO(text, newline=""), delimiter=";" if text.split("\n")[0].count(";") > 3 else ",", strict=True
+        )
+        try:
+            if not {"column", "label"} <= set(table.fieldnames or ()):
+                raise StudyError(f"{path} must have the columns column and label: run init-study for a fresh one.")
+            for row in table:
+                name = _unguarded(row["column"] or "")
+                if name in named and named[name] != plain(row["label"] or ""):
+                    raise StudyError(f"{path}, line {table.line_num}: column '{name}' stands there twice: keep one.")
+                named[name] = plain(row["label"] or "")
+        except csv.Error as error:
+            raise StudyError(f"{path}, line {table.line_num}: {error}: save it as CSV UTF-8.") from error
     found = {}
     for section in ("columns", "factors", "borrower", "market"):
         for role, column in (own.get(section) or {}).items():

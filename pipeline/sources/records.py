@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.core import params
 from pipeline.core.errors import StudyError
 
 _RECORDS = Path(__file__).parent
@@ -145,22 +146,16 @@ def load_source(name: str) -> Source:
         If there is no such record (the message offers the nearest names), or if the record is not valid.
 
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     if name not in source_names():
         raise _unknown("source", name, source_names())
     path = _RECORDS / f"{name}.yaml"
     try:
-        # The pure reader speaks YAML 1.2, as DVC does: there `yes` and `no` are words, not truth values.
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-        return Source.model_validate({**content, "name": name})
+        # YAML 1.2, as DVC reads it: there `yes` and `no` are words, not truth values.
+        return Source.model_validate({**params.read(path), "name": name})
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "record"
         raise StudyError(f"{path}: correct {field}: {first['msg']}.") from error
-    except (YAMLError, TypeError) as error:
-        raise StudyError(f"{path} is not a YAML mapping: {' '.join(str(error).split())}.") from error
 
 
 def _unknown(kind: str, name: str, known: list[str]) -> StudyError:

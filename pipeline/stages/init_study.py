@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+from pipeline import studies
 from pipeline.core import params, store
 from pipeline.core.errors import StudyError
 
@@ -34,11 +35,12 @@ def run(options: argparse.Namespace) -> str:
             f"'{name}' cannot be a study's name: use small letters, digits and underscores, such as my_loans."
         )
     choices, pipeline = Path("params.yaml"), Path("dvc.yaml")
-    if name in params.load(choices).studies or (Path("pipeline/studies") / name).exists():
+    if name in params.load(choices).studies or (Path(studies.__file__).parent / name).exists():
         raise StudyError(
             f"there is a study '{name}' already: choose another name, or remove its section of params.yaml."
         )
-    path = Path(options.data).expanduser()
+    params.read(pipeline)
+    path = tabular.path_of(options.data)
     form = tabular.form_of(path)
     table = tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame
     if table.empty:
@@ -51,6 +53,8 @@ def run(options: argparse.Namespace) -> str:
         if column not in columns:
             raise StudyError(f"{path} has no column '{column}' (--{role}): it has {', '.join(list(columns)[:40])}.")
     found = roles.guess(columns, fixed)
+    if twice := [name for name in found.values() if f"{name} (2)" in columns]:
+        raise StudyError(f"{path} has several columns '{twice[0]}': rename or remove all but one.")
     if "default" not in found:
         raise StudyError(
             f"{path}: no column was recognised as the outcome: name it with --default, one of "
@@ -94,7 +98,8 @@ def run(options: argparse.Namespace) -> str:
         raise
     target = dictionary.FOLDER / f"{name}.csv"
     # The mark at the beginning lets spreadsheet programs see that the text is UTF-8.
-    content = section.dictionary(draft).to_csv(index=False, lineterminator="\n")
+    described = section.dictionary(draft).apply(store.no_formula)
+    content = described.to_csv(index=False, lineterminator="\n")
     store.write_bytes(target, content.encode("utf-8-sig"))
 
     looked = (

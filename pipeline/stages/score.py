@@ -1,7 +1,6 @@
 """Score the loans of a reader's file with a study's saved score."""
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pipeline.core import params, places, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Study
 from pipeline.sources import cells, tabular
+from pipeline.sources.scores import load_score
 from pipeline.stats import saved_score, scorecard
 
 REASONS = 3
@@ -40,8 +40,8 @@ def run(options: argparse.Namespace) -> str:
     """Write the scores; return what was scored and what lies outside what the score has seen."""
     protocol = params.load().study(options.name)
     model = _model(options.name)
-    data = Path(options.data).expanduser()
-    out = Path(options.out).expanduser() if options.out else data.with_name(f"{data.stem}_scored.csv")
+    data = tabular.path_of(options.data)
+    out = tabular.path_of(options.out) if options.out else data.with_name(f"{data.stem}_scored.csv")
     _may_write(out, data, force=options.force)
     loans = read(data, saved_score.columns_of(model, options.model), protocol)
     outside = outside_of(loans, saved_score.columns_of(model, options.model))
@@ -51,18 +51,8 @@ def run(options: argparse.Namespace) -> str:
 
 
 def _model(study: str) -> dict[str, Any]:
-    file = places.reports(study) / "model.json"
-    if not file.exists():
-        raise StudyError(f"{file} does not exist: fit the score first (make reproduce STUDY={study}).")
-    try:
-        model = json.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StudyError(f"{file} is not valid JSON: run the stage predict again.") from error
-    if not isinstance(model, dict) or model.get("version") != saved_score.VERSION:
-        raise StudyError(f"{file} is of another version: run the stage predict again (make reproduce STUDY={study}).")
-    if "nothing" in model:
-        raise StudyError(f"{file} holds no score: {model['nothing']}")
-    return model
+    again = f"run the stage predict again (make reproduce STUDY={study})"
+    return load_score(places.reports(study) / "model.json", saved_score.VERSION, again)
 
 
 def _may_write(out: Path, data: Path, *, force: bool) -> None:
@@ -70,6 +60,8 @@ def _may_write(out: Path, data: Path, *, force: bool) -> None:
         raise StudyError(f"{out} is no kind of file that is written here: give one of {', '.join(FORMS)}.")
     if data.exists() and out.resolve() == data.resolve():
         raise StudyError(f"{out} is the file of the loans itself: give another name with --out.")
+    if out.is_dir():
+        raise StudyError(f"{out} is a folder: give the name of a file with --out.")
     if out.exists() and not force:
         raise StudyError(f"{out} is there already: give another name with --out, or --force to replace it.")
 
@@ -84,6 +76,8 @@ def read(data: Path, needed: list[dict[str, Any]], protocol: Study) -> pd.DataFr
     header = tabular.header_of(data, form)
     own = _own(protocol)
     names = {one["column"]: _name(one["column"], header, own) for one in needed}
+    if "row" in names:
+        raise StudyError("a column of the score is called row, as the lines of the file are: name it otherwise.")
     missing = [name for name in names.values() if name not in header]
     if missing:
         raise StudyError(
@@ -119,7 +113,8 @@ def _own(protocol: Study) -> Any:
 
 def _name(role: str, header: list[str], own: Any) -> str:
     mapped = own.mapped() if own is not None else {}
-    return mapped[role] if role in mapped and mapped[role] in header else role
+    # A file scored with the cohort's names is as good as one with the reader's own.
+    return mapped[role] if role in mapped and (mapped[role] in header or role not in header) else role
 
 
 def _number(column: pd.Series, one: Mapping[str, Any], where: str, own: Any) -> pd.Series:
@@ -157,7 +152,7 @@ def _plain_numbers(column: pd.Series) -> pd.Series | None:
         return None
     if pd.api.types.is_numeric_dtype(column):
         values = column.astype("Float64").astype(float)
-        return values.where(np.isfinite(values))
+        return None if np.isinf(values).any() else values
     import pyarrow
     import pyarrow.compute
 
@@ -252,6 +247,7 @@ def _write(out: Path, scored: pd.DataFrame) -> None:
     import pyarrow.csv
 
     plain = {name: column.astype("string") if column.dtype == "category" else column for name, column in scored.items()}
+    plain = {name: store.no_formula(column) for name, column in plain.items()}
     with store.atomic(out) as temporary:
         pyarrow.csv.write_csv(
             pyarrow.Table.from_pandas(pd.DataFrame(plain), preserve_index=False),

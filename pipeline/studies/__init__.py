@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+from pipeline.core.errors import StudyError
+
+if TYPE_CHECKING:
+    from pipeline.core.params import Study
 
 
 def module(name: str) -> ModuleType:
@@ -14,6 +21,25 @@ def module(name: str) -> ModuleType:
     and ``read(source, paths)`` (those files as one raw table, or as several by name).
     """
     return importlib.import_module(f"pipeline.studies.{name}.study")
+
+
+def check(study: Study, where: str) -> None:
+    """Check the choices of a study that only its module knows, such as ``eligibility``, before anything runs.
+
+    `where` is the section's path in params.yaml. Raises StudyError; modules without such choices check nothing.
+    """
+    if not name_fits(study.module):
+        raise StudyError(
+            f"params.yaml, {where}.module: there is no folder pipeline/studies/{study.module}: correct the name."
+        )
+    choices = getattr(module(study.module), "choices", None)
+    if choices is not None:
+        choices(study, where)
+
+
+def name_fits(name: str) -> bool:
+    """Say whether a folder of studies has this name."""
+    return (Path(__file__).parent / name / "study.py").is_file()
 
 
 def effects(name: str) -> ModuleType:

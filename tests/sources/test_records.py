@@ -186,8 +186,8 @@ def test_a_broken_record_says_which_field(tmp_path, monkeypatch):
     for old, new, message in [
         ("redistribution: yes", "redistribution: maybe", "correct redistribution"),
         ("url: https", "url: ftp", r"correct files\.0\.url"),
-        ("folder: macro", "folder: macro\nfolder: other", "is not a YAML mapping"),
-        (good, "- just\n- a list\n", "is not a YAML mapping"),
+        ("folder: macro", "folder: macro\nfolder: other", "line 12 is not valid YAML"),
+        (good, "- just\n- a list\n", "must hold named sections"),
     ]:
         (tmp_path / "gdp.yaml").write_text(good.replace(old, new), encoding="utf-8")
         with pytest.raises(StudyError, match=message) as caught:

@@ -243,7 +243,7 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     Raises StudyError when the raw table breaks its data rules, or the sample flow does not meet the counts that the
     protocol expects.
     """
-    eligible = _eligibility(study)
+    eligible = choices(study)
     raw = tables[SOURCE].reset_index(drop=True)
     checked = check(raw, RAW.add_columns({"row": pa.Column(int)}), SOURCE)
     stop_if_too_many(checked, len(raw), checks, SOURCE)
@@ -277,24 +277,22 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     )
 
 
-def _eligibility(study: Study) -> Eligibility:
-    """Return the study's own choices, checked."""
+def choices(study: Study, where: str = "studies.karlan_zinman") -> Eligibility:
+    """Return the study's own choices, checked; `where` names its section of params.yaml."""
     try:
         eligible = Eligibility.model_validate(study.eligibility)
     except ValidationError as error:
         raise StudyError(
-            f"studies.karlan_zinman.eligibility must hold waves and past_due_above ({error.errors()[0]['msg']})."
+            f"{where}.eligibility must hold waves and past_due_above ({error.errors()[0]['msg']})."
         ) from error
     wrong = [wave for wave in eligible.waves if wave not in WAVES]
     if wrong:
-        raise StudyError(f"studies.karlan_zinman.eligibility.waves: there is no wave {wrong}; there are {list(WAVES)}.")
+        raise StudyError(f"{where}.eligibility.waves: there is no wave {wrong}; there are {list(WAVES)}.")
     unknown = [name for name in study.factors if name not in FACTORS]
     if unknown:
-        raise StudyError(
-            f"studies.karlan_zinman.factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}."
-        )
+        raise StudyError(f"{where}.factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}.")
     if study.treatment is None:
-        raise StudyError("studies.karlan_zinman.treatment must say which factor was drawn by lot.")
+        raise StudyError(f"{where}.treatment must say which factor was drawn by lot.")
     return eligible
 
 

@@ -248,23 +248,27 @@ def _columns(raw: pd.DataFrame, known: pd.DataFrame, study: Study) -> pd.DataFra
     )
 
 
+def choices(study: Study, where: str = "studies.lendingclub") -> Eligibility:
+    """Return the study's own choices, checked; `where` names its section of params.yaml."""
+    try:
+        eligible = Eligibility.model_validate(study.eligibility)
+    except ValidationError as error:
+        raise StudyError(
+            f"{where}.eligibility must hold first_month and last_month ({error.errors()[0]['msg']})."
+        ) from error
+    unknown = [name for name in study.factors if name not in FACTORS]
+    if unknown:
+        raise StudyError(f"{where}.factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}.")
+    return eligible
+
+
 def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) -> Preparation:
     """Turn the raw tables into the loan cohort.
 
     `tables` holds one raw table a source, as `read` gives them. Raises StudyError when the raw table breaks its data
     rules, or the sample flow does not meet the counts that the protocol expects.
     """
-    try:
-        eligible = Eligibility.model_validate(study.eligibility)
-    except ValidationError as error:
-        raise StudyError(
-            f"studies.lendingclub.eligibility must hold first_month and last_month ({error.errors()[0]['msg']})."
-        ) from error
-    unknown = [name for name in study.factors if name not in FACTORS]
-    if unknown:
-        raise StudyError(
-            f"studies.lendingclub.factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}."
-        )
+    eligible = choices(study)
     table = "lendingclub"
     raw = tables[table].reset_index(drop=True)
     checked = check(raw, RAW, table)

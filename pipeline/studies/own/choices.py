@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from pipeline.core.errors import StudyError
-from pipeline.core.params import Factor, Month, Section
+from pipeline.core.params import Factor, Month, Section, Study, sentence
 from pipeline.studies.own import roles
 
 KEYS = ("loan_id", "institution_id", "region", "industry", "credit_grade", "loan_type")
@@ -26,7 +27,9 @@ def _known(section: str) -> Any:
 
     def check(name: str) -> str:
         if name not in allowed:
-            raise ValueError(f"'{name}' is no role; there are {', '.join(allowed)}")
+            close = difflib.get_close_matches(name, allowed, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(allowed)}"
+            raise ValueError(f"'{name}' is no role: {hint}")
         return name
 
     return Annotated[str, AfterValidator(check)]
@@ -80,7 +83,11 @@ def checked(kind: type[Section], content: dict[str, Any] | None, where: str) -> 
     try:
         return kind.model_validate(content or {})
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join([where, *(str(step) for step in first["loc"] if step != "[key]")])
-        message = first["msg"].removeprefix("Value error, ")
-        raise StudyError(f"params.yaml, {place}: {message[0].lower()}{message[1:]}.") from error
+        said = "; ".join(sentence(one, kind, where) for one in error.errors())
+        raise StudyError(f"params.yaml, {said}.") from error
+
+
+def choices(study: Study, where: str) -> None:
+    """Check the study's own choices; `where` names its section of params.yaml."""
+    checked(Own, study.own, f"{where}.own")
+    checked(Eligibility, study.eligibility, f"{where}.eligibility")

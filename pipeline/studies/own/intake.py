@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +33,7 @@ def intake(study: Study, where: str) -> Intake:
     lacks a column, or when its outcome is not told by the words that params.yaml sorts.
     """
     own: Own = checked(Own, study.own, f"{where}.own")
-    path = Path(own.file).expanduser()
+    path = tabular.path_of(own.file)
     form = tabular.form_of(path, encoding=own.encoding, separator=own.separator, sheet=own.sheet)
     mapped = own.mapped()
     table = tabular.read_table(path, form, columns=list(dict.fromkeys(mapped.values())))

@@ -20,6 +20,7 @@ from pipeline.core.params import Checks, Study
 from pipeline.core.schema import Checked, check_cohort
 from pipeline.studies.own import roles
 from pipeline.studies.own.choices import KEYS, Eligibility, checked
+from pipeline.studies.own.choices import choices as choices
 from pipeline.studies.preparation import Preparation, SampleFlow, meet, stop_if_too_many
 
 NOT_STATED = "not stated"
@@ -32,6 +33,8 @@ MISSING_SHARE = 0.2
 """A column with more empty cells than this is set aside; with fewer, the loans that lack it leave."""
 LUMPED = ("region", "industry", "credit_grade", "loan_type")
 POSITIVE = ("amount", "term_months")
+YEARS = (1900, 2100)
+"""Years in which loans of these studies can have been granted."""
 
 
 def load(folder: Path) -> dict[str, pd.DataFrame]:
@@ -100,6 +103,8 @@ def _check(raw: pd.DataFrame, column_named: Mapping[str, str]) -> Checked:
         **{role: (raw[role] <= 0, "must be above zero") for role in POSITIVE if role in raw},
         **({"interest_rate": ((raw["interest_rate"] < 0) | (raw["interest_rate"] > 1000), "must lie in 0 to 1000 %")}
            if "interest_rate" in raw else {}),
+        **({"origination_date": (raw["origination_date"].notna() & ~raw["origination_date"].dt.year.between(*YEARS),
+                                 f"must lie in {YEARS[0]} to {YEARS[1]}")} if "origination_date" in raw else {}),
     }  # fmt: skip
     fault = raw["fault"].fillna("").astype("string")
     failures = []
@@ -109,7 +114,8 @@ def _check(raw: pd.DataFrame, column_named: Mapping[str, str]) -> Checked:
         if broken.any():
             name = column_named[role]
             first = ", ".join(
-                f"{value:g} in row {row}" for value, row in raw.loc[broken, [role, "row"]].head(3).to_numpy()
+                f"{value:g} in row {row}" if role != "origination_date" else f"{value:%Y-%m-%d} in row {row}"
+                for value, row in raw.loc[broken, [role, "row"]].head(3).itertuples(index=False)
             )
             failures.append((name, rule, int(broken.sum()), first))
             fault = fault.mask(broken, fault + f"; {name} {rule}")

@@ -264,7 +264,7 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     Raises StudyError when the raw table breaks its data rules, or the sample flow does not meet the counts that the
     protocol expects.
     """
-    eligible = _eligibility(study)
+    eligible = choices(study)
     raw = tables[LOANS].reset_index(drop=True)
     flow = SampleFlow(raw, (raw["mis_status"] == "CHGOFF").astype("int64"))
     merged, contradictory = resolve(raw)
@@ -333,16 +333,17 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     )
 
 
-def _eligibility(study: Study) -> Eligibility:
+def choices(study: Study, where: str = "studies.sba") -> Eligibility:
+    """Return the study's own choices, checked; `where` names its section of params.yaml."""
     try:
         found = Eligibility.model_validate(study.eligibility)
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise StudyError(f"studies.sba.eligibility.{where}: {problem['msg'].lower()}.") from error
+        name = ".".join(map(str, problem["loc"]))
+        raise StudyError(f"{where}.eligibility.{name}: {problem['msg'].lower()}.") from error
     unknown = [name for name in study.factors if name not in FACTORS]
     if unknown:
-        raise StudyError(f"studies.sba.factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}.")
+        raise StudyError(f"{where}.factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}.")
     return found
 
 
