@@ -2,6 +2,7 @@
 
 from pipeline import studies
 from pipeline.core import places, store
+from pipeline.core.engine import Engine
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
 
@@ -10,7 +11,8 @@ def run(study: str, params: Params) -> str:
     """Write the cohort, what surrounds it (robustness sample, panels), the sample flow and the quarantined rows."""
     protocol = params.study(study)
     module = studies.module(protocol.module)
-    prepared = module.prepare(module.load(places.interim(study)), protocol, params.checks)
+    engine = Engine(params.engine, params.engine_address, params.engine_memory)
+    prepared = module.prepare(module.load(places.interim(study), engine), protocol, params.checks)
     if prepared.cohort.empty:
         raise StudyError("no loan is left in the cohort: look at eligibility in params.yaml and at the sample flow.")
     folder = places.processed(study)

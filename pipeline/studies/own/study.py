@@ -15,6 +15,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from pipeline.core import store
+from pipeline.core.engine import Engine
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Study
 from pipeline.core.schema import Checked, check_cohort
@@ -34,8 +35,11 @@ LUMPED = ("region", "industry", "credit_grade", "loan_type")
 POSITIVE = ("amount", "term_months")
 
 
-def load(folder: Path) -> dict[str, pd.DataFrame]:
-    """Return the tables that the intake wrote: ``loans`` by role, and ``columns`` that says where each comes from."""
+def load(folder: Path, engine: Engine) -> dict[str, pd.DataFrame]:
+    """Return the tables that the intake wrote: ``loans`` by role, and ``columns`` that says where each comes from.
+
+    They fit into memory, and no engine is needed.
+    """
     return {name: store.read_parquet(folder / f"{name}.parquet") for name in ("loans", "columns")}
 
 
