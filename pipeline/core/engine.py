@@ -7,6 +7,7 @@ number or a date, is defined here, so that no cell depends on the engine.
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
 import weakref
@@ -91,7 +92,12 @@ def _spark(address: str | None, memory: str) -> Any:
             "spark.sql.warehouse.dir": Path(tempfile.gettempdir(), "pipeline-engine-warehouse").as_uri(),
         }
         if address is None:
-            settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+            settings |= {
+                "spark.driver.host": "127.0.0.1",
+                "spark.driver.bindAddress": "127.0.0.1",
+                # Hundreds of parts are for hundreds of machines.
+                "spark.sql.shuffle.partitions": str(os.cpu_count() or 1),
+            }
     with _clearly():
         return ibis.pyspark.connect(builder.config(map=settings).getOrCreate())
 
