@@ -63,41 +63,35 @@ def _duckdb(memory: str, settings: dict[str, Any]) -> Any:
 
 
 def _spark(address: str | None, memory: str) -> Any:
-    """Open a Spark session: on this machine without an address, else on the cluster or server that stands there."""
+    """Open a Spark session on the cluster at the address, or on this machine without one."""
     try:
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise StudyError(
-            "engine: spark needs more packages: `make .venv/spark` puts them beside the others."
+            "engine: spark needs more packages: `make .venv/spark` installs them."
         ) from error
-    if address is not None:
-        _answers(address)
     settings = {
         # What Spark would take from the machine, or from a file on it.
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "ERROR",
+        # The session on this machine collects what comes out.
+        "spark.driver.memory": f"{megabytes(memory)}m",
+        "spark.driver.maxResultSize": "0",
+        "spark.sql.warehouse.dir": Path(tempfile.gettempdir(), "pipeline-engine").as_uri(),
     }
-    builder = SparkSession.builder.appName("pipeline")
-    if address is not None and address.startswith("sc://"):
-        builder = builder.remote(address)
+    if address is not None:
+        _answers(address)
     else:
-        builder = builder.master(address or "local[*]")
         settings |= {
-            "spark.ui.enabled": "false",
-            "spark.ui.showConsoleProgress": "false",
-            "spark.log.level": "ERROR",
-            # The session on this machine collects what comes out.
-            "spark.driver.memory": f"{megabytes(memory)}m",
-            "spark.driver.maxResultSize": "0",
-            "spark.sql.warehouse.dir": Path(tempfile.gettempdir(), "pipeline-engine-warehouse").as_uri(),
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            # Hundreds of parts are for hundreds of machines.
+            "spark.sql.shuffle.partitions": str(os.cpu_count() or 1),
         }
-        if address is None:
-            settings |= {
-                "spark.driver.host": "127.0.0.1",
-                "spark.driver.bindAddress": "127.0.0.1",
-                # Hundreds of parts are for hundreds of machines.
-                "spark.sql.shuffle.partitions": str(os.cpu_count() or 1),
-            }
+    builder = SparkSession.builder.appName("pipeline").master(address or "local[*]")
     with _clearly():
         return ibis.pyspark.connect(builder.config(map=settings).getOrCreate())
 
@@ -106,7 +100,7 @@ def _answers(address: str) -> None:
     """Raise a StudyError when nothing listens at the address: Spark itself would try for minutes."""
     where = urlsplit(address)
     try:
-        socket.create_connection((where.hostname, where.port or 15002), timeout=PATIENCE).close()
+        socket.create_connection((where.hostname, where.port), timeout=PATIENCE).close()
     except OSError as error:
         raise StudyError(f"engine_address: nothing answers at {address} ({error}).") from error
 

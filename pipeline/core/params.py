@@ -100,8 +100,8 @@ def _cluster(address: str) -> str:
 
 
 def _spark(address: str) -> str:
-    if not re.fullmatch(rf"(spark://{HOST}:\d{{1,5}}|sc://{HOST}(:\d{{1,5}})?(/\S*)?)", address):
-        raise ValueError("the address of Spark looks like spark://192.0.2.1:7077 or sc://192.0.2.1:15002")
+    if not re.fullmatch(rf"spark://{HOST}:\d{{1,5}}", address):
+        raise ValueError("the address of a Spark cluster looks like spark://192.0.2.1:7077")
     return address
 
 

@@ -90,10 +90,9 @@ def test_too_little_memory_is_named(tmp_path):
         frame(rows.order_by(rows.key.desc()))
 
 
-@pytest.mark.parametrize("scheme", ["spark", "sc"])
-def test_spark_that_does_not_answer_is_named(spark, scheme):
+def test_spark_that_does_not_answer_is_named(spark):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"{scheme}://127.0.0.1:{free.getsockname()[1]}"
+        address = f"spark://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(StudyError, match=rf"^engine_address: nothing answers at {address}"):
         Engine("spark", address).connect()
