@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -95,13 +96,16 @@ def chain(frame: pd.DataFrame) -> int:
 
 def bootstrap(frame: pd.DataFrame, replications: int, workers: int) -> int:
     """Draw loans again and do everything again: score, pairs, effect."""
+    from pipeline.core.parallel import each
+    from pipeline.core.params import Parallel
     from pipeline.stats.matched_effects import bootstrap, matched_difference
 
     covariates = frame[[f"x{place}" for place in range(10)]].to_numpy()
     treated, default = frame["treated"].to_numpy(), frame["default"].to_numpy()
     stratum = (100 * frame["grade"] + 10 * frame["loan_type"] + frame["quarter"]).to_numpy()
     again = matched_difference(covariates, treated, default, stratum, caliper=0.2)
-    return len(bootstrap(again, len(frame), replications, 1, workers=workers))
+    settings = Parallel(backend="loky", address=None, workers=workers)
+    return len(bootstrap(again, len(frame), replications, 1, each=partial(each, settings=settings)))
 
 
 def measure(what: str, number: int, repeat: int) -> None:

@@ -101,6 +101,7 @@ PLUMBING = {
         "core/__init__.py",
         "core/errors.py",
         "core/journal.py",
+        "core/parallel.py",
         "core/params.py",
         "core/places.py",
         "core/runs.py",
@@ -175,6 +176,11 @@ def test_a_stage_depends_on_no_code_it_does_not_run(stage):
             assert path in used or any(path in file.parents for file in used), f"{stage} need not depend on {dep}"
 
 
+PLACES = {"parallel", "engine", "engine_address", "engine_memory"}
+"""Where work is done, not what is done: results do not depend on these sections (tests/core/test_parallel.py,
+tests/core/test_engine.py), so no stage declares them and none reruns when they change."""
+
+
 def sections_read(path):
     """Names of the sections of params.yaml that a module reads, as dvc.yaml would write them."""
     found = set()
@@ -184,7 +190,7 @@ def sections_read(path):
             # The module is a dependency in dvc.yaml, which names its folder.
             if node.value.id in ("protocol", "study") and name in set(params.Study.model_fields) - {"module"}:
                 found.add(f"studies.${{key}}.{name}")
-            elif node.value.id == "params" and node.attr in params.Params.model_fields and node.attr != "studies":
+            elif node.value.id == "params" and node.attr in set(params.Params.model_fields) - {"studies"} - PLACES:
                 found.add(node.attr)
     return found
 

@@ -95,6 +95,19 @@ TermOrLevel = Annotated[str, AfterValidator(_level)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Month = Annotated[str, AfterValidator(_month)]
 Scenario = Literal["base", "benign", "null"]
+HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])"
+
+
+def _cluster(address: str) -> str:
+    if not re.fullmatch(rf"(tcp|tls)://{HOST}:\d{{1,5}}", address):
+        raise ValueError("the address of a Dask scheduler looks like tcp://192.0.2.1:8786")
+    return address
+
+
+def _spark(address: str) -> str:
+    if not re.fullmatch(rf"spark://{HOST}:\d{{1,5}}", address):
+        raise ValueError("the address of a Spark cluster looks like spark://192.0.2.1:7077")
+    return address
 
 
 class Section(BaseModel):
@@ -204,6 +217,20 @@ class Missing(Section):
     iterations: PositiveInt
 
 
+class Parallel(Section):
+    """Where tasks that do not need each other are computed."""
+
+    backend: Literal["loky", "dask"]
+    address: Annotated[str, AfterValidator(_cluster)] | None
+    workers: PositiveInt
+
+    @model_validator(mode="after")
+    def _dask_has_an_address(self) -> Parallel:
+        if self.backend == "dask" and self.address is None:
+            raise ValueError("backend dask needs the address of its scheduler, such as tcp://192.0.2.1:8786")
+        return self
+
+
 class Report(Section):
     """How the pages are written."""
 
@@ -283,7 +310,6 @@ class Recovery(Section):
 
     replications: int = Field(ge=2)
     scale: PositiveFloat
-    workers: PositiveInt
     scenarios: list[Scenario] = Field(min_length=1)
 
 
@@ -445,6 +471,10 @@ class Params(Section):
     """The whole of params.yaml."""
 
     seed: int = Field(ge=0)
+    parallel: Parallel
+    engine: Literal["duckdb", "spark"]
+    engine_address: Annotated[str, AfterValidator(_spark)] | None
+    engine_memory: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(MB|GB|TB)$")]
     match: Match
     inference: Inference
     adjust: Adjust

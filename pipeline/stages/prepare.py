@@ -2,6 +2,7 @@
 
 from pipeline import studies
 from pipeline.core import places, store
+from pipeline.core.engine import Engine
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
 
@@ -14,7 +15,8 @@ def run(study: str, params: Params) -> str:
         # Queries read these tables where they lie.
         for path in sorted(places.interim(study).glob("*.parquet")):
             store.scanned(path)
-    prepared = module.prepare(module.load(places.interim(study)), protocol, params.checks)
+    engine = Engine(params.engine, params.engine_address, params.engine_memory)
+    prepared = module.prepare(module.load(places.interim(study), engine), protocol, params.checks)
     if prepared.cohort.empty:
         raise StudyError("no loan is left in the cohort: look at eligibility in params.yaml and at the sample flow.")
     folder = places.processed(study)

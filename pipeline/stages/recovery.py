@@ -7,9 +7,9 @@ one that must fail does not fail: then the generator, the preparation or the met
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ import pandas as pd
 
 from pipeline.core import places, results
 from pipeline.core.errors import StudyError
+from pipeline.core.parallel import each
 from pipeline.core.params import Params
 from pipeline.stats.difference_in_differences import month_numbers
 from pipeline.stats.estimators import AFTER, PLACEBO, estimate_all
@@ -171,20 +172,14 @@ def replicate(study: str, params: Params) -> pd.DataFrame:
     Every replication has a seed of its own, derived from the study's seed, its scenario and its number, so neither
     the number of workers nor the other scenarios change it.
     """
-    from joblib import Parallel, delayed, parallel_config
-
     protocol = params.study(study).recovery
     tasks = [(scenario, number) for scenario in protocol.scenarios for number in range(protocol.replications)]
-    frames = []
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        worlds = Parallel(n_jobs=protocol.workers, return_as="generator")(
-            delayed(one_world)(study, params, scenario, number) for scenario, number in tasks
-        )
-        for done, rows in enumerate(worlds, start=1):
-            frames.append(rows)
-            print(f"\rrecovery: {done} of {len(tasks)} worlds", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    return pd.DataFrame([row for rows in frames for row in rows])
+    worlds = each(partial(_world, study, params), tasks, params.parallel, label="worlds of the recovery")
+    return pd.DataFrame([row for rows in worlds for row in rows])
+
+
+def _world(study: str, params: Params, task: tuple[str, int]) -> list[dict[str, Any]]:
+    return one_world(study, params, *task)
 
 
 def one_world(study: str, params: Params, scenario: str, number: int) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -250,7 +250,7 @@ def bootstrap(
     seed: int,
     *,
     replacement: bool = False,
-    workers: int = 1,
+    each: Callable[[Callable[[int], float], Iterable[int]], Iterable[float]] = map,
 ) -> np.ndarray:
     """Return the estimates of `replications` samples of units drawn with replacement.
 
@@ -258,8 +258,10 @@ def bootstrap(
         estimate: takes unit numbers (units,), some more than once, and returns the estimate. Units are loans, where
             everything from the score on is done again, or matched pairs (Austin & Small 2014).
         units: how many there are.
-        seed: each replication draws from its own stream, so the result does not depend on `workers`.
+        seed: each replication draws from its own stream, so the result does not depend on where it is computed.
         replacement: whether the design lets a control serve several treated loans.
+        each: applies a function to numbers and gives the results in their order: `map`, or ``core.parallel.each`` with
+            its settings.
 
     Raises StudyError for matching with replacement: the number of times that a control serves is not a smooth
     function of the sample, and the bootstrap's variance is wrong even in large samples (Abadie & Imbens 2008).
@@ -274,11 +276,7 @@ def bootstrap(
         rng = np.random.default_rng(np.random.SeedSequence([seed, number]))
         return estimate(rng.integers(0, units, units))
 
-    if workers == 1:
-        return np.array([one(number) for number in range(replications)])
-    from joblib import Parallel, delayed
-
-    return np.array(Parallel(n_jobs=workers)(delayed(one)(number) for number in range(replications)))
+    return np.array(list(each(one, range(replications))))
 
 
 def permuted_treatment(

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 def module(name: str) -> ModuleType:
     """Return the module ``study`` in a folder of studies; a study's section names the folder as its ``module``.
 
-    It offers ``load(folder)`` (the raw tables of a study) and ``prepare(tables, study, checks)`` (raw tables to a
-    `Preparation`); where the study has sources also ``files(source, vintages)`` (which of a source's files it needs)
-    and ``read(source, paths)`` (those files as one raw table, or as several by name).
+    It offers ``load(folder, engine)`` (the raw tables of a study, in the engine where there is much to join) and
+    ``prepare(tables, study, checks)`` (raw tables to a `Preparation`); where the study has sources also
+    ``files(source, vintages)`` (which of a source's files it needs) and ``read(source, paths)`` (those files as one raw
+    table, or as several by name).
     """
     return importlib.import_module(f"pipeline.studies.{name}.study")
 

@@ -102,6 +102,18 @@ def test_a_missing_parameter_is_named(tmp_path, name):
         ("checks.quarantine_share", "1%"),
         ("checks.balance", -1),
         ("report.language", "fr"),
+        ("parallel.backend", "threads"),
+        ("parallel.address", "__import__('os').getcwd()"),
+        ("parallel.address", "tcp://host"),
+        ("parallel.address", "http://host:8786"),
+        ("parallel.workers", 0),
+        ("engine", "sqlite"),
+        ("engine_address", "local[2]"),
+        ("engine_address", "spark://host"),
+        ("engine_address", "sc://host:15002"),
+        ("engine_memory", "8"),
+        ("engine_memory", "lots"),
+        ("engine_memory", 8),
         (f"{LENDING}.institution_type", "bank"),
         (f"{LENDING}.treatment.at_least", "many"),
         (f"{LENDING}.treatment.at_least", nan),
@@ -298,3 +310,17 @@ def test_what_is_asked_by_groups_names_a_moderator(tmp_path):
 )
 def test_choices_of_adjustment_have_their_limits(tmp_path, name, value):
     assert f"adjust.{name}" in error(tmp_path, {f"adjust.{name}": value})
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "tls://dask.example.org:8786", "tcp://[::1]:8786"])
+def test_a_dask_cluster_has_an_address(tmp_path, address):
+    assert (
+        load(changed(tmp_path, {"parallel.backend": "dask", "parallel.address": address})).parallel.address == address
+    )
+    message = error(tmp_path, {"parallel.backend": "dask", "parallel.address": None})
+    assert "parallel: backend dask needs the address of its scheduler" in message
+
+
+@pytest.mark.parametrize("address", [None, "spark://192.0.2.1:7077", "spark://spark.example.org:7077"])
+def test_spark_has_an_address_or_runs_here(tmp_path, address):
+    assert load(changed(tmp_path, {"engine": "spark", "engine_address": address})).engine_address == address

@@ -1,8 +1,12 @@
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.core.errors import StudyError
+from pipeline.core.parallel import each
+from pipeline.core.params import Parallel
 from pipeline.stats import matched_effects as effects
 from pipeline.stats.comparison import compare
 from pipeline.stats.matching import Matches, nearest_neighbour
@@ -189,7 +193,8 @@ def test_the_bootstrap_of_a_mean():
     values = np.random.default_rng(1).normal(size=400)
     found = effects.bootstrap(lambda rows: values[rows].mean(), 400, 2000, 7)
     assert found.std() == pytest.approx(values.std() / 20, rel=0.06)
-    again = effects.bootstrap(lambda rows: values[rows].mean(), 400, 50, 7, workers=2)
+    settings = Parallel(backend="loky", address=None, workers=2)
+    again = effects.bootstrap(lambda rows: values[rows].mean(), 400, 50, 7, each=partial(each, settings=settings))
     assert (again == found[:50]).all()
 
 

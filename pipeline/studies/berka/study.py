@@ -1,7 +1,7 @@
 """A Czech bank of the nineties: default of borrowers by how often their account's statement is sent.
 
-Raw data: the tables of the PKDD 1999 challenge (Berka & Sochorova), 682 loans, joined with Ibis over DuckDB. Dates are
-YYMMDD, and a birth number is a woman's when 50 is added to its month.
+Raw data: the tables of the PKDD 1999 challenge (Berka & Sochorova), 682 loans, joined with Ibis. Dates are YYMMDD, and
+a birth number is a woman's when 50 is added to its month.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ import pandera.pandas as pa
 from ibis import _
 
 from pipeline.core import store
+from pipeline.core.engine import Engine, date, frame, number, put
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Study
 from pipeline.core.schema import check, check_cohort, cohort_schema
@@ -34,6 +34,9 @@ TABLES = {
     "district": ("A1", "A2", "A3", "A11", "A13"),
 }
 """The bank's tables and the columns that are read of them."""
+
+JOINED = (*TABLES, "berka_before_loan")
+"""Tables that are joined into one row a loan. The transactions, where they are at hand, only check them."""
 
 UNDATED = frozenset({"order"})
 """Tables without a date: what they hold may be younger than the loan, even follow from it. They are never read."""
@@ -87,6 +90,7 @@ def _number(low: float, high: float) -> pa.Column:
 RAW = pa.DataFrameSchema(
     {
         "loan_id": pa.Column(str, unique=True),
+        "account_id": pa.Column(str),
         "status": pa.Column(str, pa.Check.isin(list(BAD))),
         "frequency": pa.Column(str, pa.Check.isin(list(FREQUENCIES))),
         "loan_date": pa.Column("datetime64[ms]"),
@@ -144,46 +148,46 @@ def read(source: str, paths: Sequence[Path]) -> dict[str, pd.DataFrame] | pd.Dat
     return pd.concat([readers.read_delimited(path, columns, separator) for path in paths], ignore_index=True)
 
 
-def load(folder: Path) -> dict[str, pd.DataFrame]:
-    """Return the raw tables that `read` gave, by name."""
-    return {path.stem: store.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
+def load(folder: Path, engine: Engine) -> dict[str, pd.DataFrame | ir.Table]:
+    """Return the raw tables that `read` gave, by name: those that are joined in the engine, the others as frames."""
+    names = [path.stem for path in sorted(folder.glob("*.parquet"))]
+    tables = engine.read(folder, [name for name in names if name in JOINED])
+    return tables | {name: store.read_parquet(folder / f"{name}.parquet") for name in names if name not in JOINED}
 
 
 def _date(text: ir.StringValue) -> ir.DateValue:
     """Return the date that YYMMDD stands for, all of the twentieth century; missing where no calendar has it."""
     digits = text.left(6)
-    return ("19" + digits.substr(0, 2) + "-" + digits.substr(2, 2) + "-" + digits.substr(4, 2)).try_cast("date")
+    return date("19" + digits.substr(0, 2) + "-" + digits.substr(2, 2) + "-" + digits.substr(4, 2))
 
 
-def _number_of(text: ir.StringValue) -> ir.FloatingValue:
-    # Where a figure is not known the tables have a question mark.
-    return text.try_cast("float64")
+def _in_engine(tables: Mapping[str, pd.DataFrame | ir.Table]) -> dict[str, ir.Table]:
+    """Return the tables as they stand in an engine: frames are given to one of their own."""
+    if not any(isinstance(table, pd.DataFrame) for table in tables.values()):
+        return dict(tables)
+    backend = Engine().connect(threads=1)
+    return {name: put(backend, table.astype("str"), name) for name, table in tables.items()}
 
 
-def joined(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def joined(tables: Mapping[str, pd.DataFrame | ir.Table]) -> pd.DataFrame:
     """Join the bank's tables and the aggregates into one row a loan, in the columns of `RAW`, sorted by loan.
 
     What counts as known before the loan carries a date before it: cards by their day of issue, balances and activity
     by that of the transaction. How often statements are sent and who else may use the account carry none: they are
     taken as they stand in the table.
     """
-    missing = [name for name in (*TABLES, "berka_before_loan") if name not in tables]
+    missing = [name for name in JOINED if name not in tables]
     if missing:
         raise StudyError(f"the study berka needs the raw tables {', '.join(missing)}.")
-    connection = ibis.duckdb.connect(threads=1)
-    table = {
-        name: connection.create_table(name, ibis.memtable(frame.astype("str")), temp=True)
-        for name, frame in tables.items()
-        if name in (*TABLES, "berka_before_loan")
-    }
+    table = _in_engine({name: tables[name] for name in JOINED})
     loans = table["loan"].select(
         "loan_id",
         "account_id",
         "status",
         loan_date=_date(_.date),
-        amount=_number_of(_.amount),
-        duration=_number_of(_.duration),
-        payments=_number_of(_.payments),
+        amount=number(_.amount),
+        duration=number(_.duration),
+        payments=number(_.payments),
     )
     accounts = table["account"].select("account_id", "district_id", "frequency", account_date=_date(_.date))
     month = table["client"].birth_number.substr(2, 2).try_cast("int64")
@@ -215,18 +219,18 @@ def joined(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     districts = table["district"].select(
         district_id="A1",
         district="A2",
-        district_salary=_number_of(_.A11),
-        district_unemployment=_number_of(_.A13),
+        district_salary=number(_.A11),
+        district_unemployment=number(_.A13),
     )
     before = table["berka_before_loan"].select(
         "loan_id",
-        first_transaction=_.date_min.try_cast("date"),
-        last_transaction=_.date_max.try_cast("date"),
-        transactions=_number_of(_.operation_count),
-        balance_mean=_number_of(_.balance_mean),
-        balance_min=_number_of(_.balance_min),
-        balance_last=_number_of(_.balance_last),
-        largest_credit=_number_of(_.amount_max),
+        first_transaction=date(_.date_min),
+        last_transaction=date(_.date_max),
+        transactions=number(_.operation_count),
+        balance_mean=number(_.balance_mean),
+        balance_min=number(_.balance_min),
+        balance_last=number(_.balance_last),
+        largest_credit=number(_.amount_max),
     )
     rows = loans
     for other, key in (
@@ -239,22 +243,22 @@ def joined(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     ):
         rows = rows.left_join(other, key, rname="{name}_again").drop(f"{key}_again")
     rows = rows.mutate(second_persons=_.second_persons.fill_null(0), cards_before=_.cards_before.fill_null(0))
-    frame = rows.select(*RAW.columns).to_pandas()
+    found = frame(rows.select(*RAW.columns))
     for name, rule in RAW.columns.items():
         if str(rule.dtype).startswith("datetime"):
-            frame[name] = pd.to_datetime(frame[name]).astype("datetime64[ms]")
+            found[name] = found[name].astype("datetime64[ms]")
         elif str(rule.dtype) == "float64":
-            frame[name] = frame[name].astype(float)
-    frame["female"] = frame["female"].fillna(False).astype(bool)
+            found[name] = found[name].astype(float)
+    found["female"] = found["female"].fillna(False).astype(bool)
     # In an order of its own: joins promise none.
-    order = frame["loan_id"].astype("int64").argsort(kind="stable")
-    return frame.iloc[order].reset_index(drop=True)
+    order = found["loan_id"].astype("int64").argsort(kind="stable")
+    return found.iloc[order].reset_index(drop=True)
 
 
-def compare_with_transactions(loans: pd.DataFrame, account: pd.Series, transactions: pd.DataFrame) -> pd.Series:
+def compare_with_transactions(loans: pd.DataFrame, transactions: pd.DataFrame) -> pd.Series:
     """Say for which loans the aggregates disagree with the transactions themselves, where those are at hand.
 
-    `loans` are rows as `joined` gives them, `account` their accounts (same index), `transactions` the raw text. A loan
+    `loans` are rows as `joined` gives them, `transactions` the raw text. A loan
     disagrees when one of its transactions is not dated before it, or when their number, the mean or lowest balance, or
     the largest credit is another.
     """
@@ -273,7 +277,7 @@ def compare_with_transactions(loans: pd.DataFrame, account: pd.Series, transacti
         low=("balance", "min"),
         high=("credit", "max"),
     )
-    found = found.reindex(account.astype(str)).set_axis(loans.index)
+    found = found.reindex(loans["account_id"]).set_axis(loans.index)
     at_hand = found["number"].notna()
     differs = (
         ~(found["last"] < loans["loan_date"])
@@ -285,10 +289,10 @@ def compare_with_transactions(loans: pd.DataFrame, account: pd.Series, transacti
     return at_hand & differs
 
 
-def account_months(loans: pd.DataFrame, account: pd.Series, transactions: pd.DataFrame) -> pd.DataFrame:
+def account_months(loans: pd.DataFrame, transactions: pd.DataFrame) -> pd.DataFrame:
     """Follow the accounts month by month up to their loans, where the transactions themselves are at hand.
 
-    `loans` are rows as `joined` gives them, `account` their accounts (same index), `transactions` the raw text. One row
+    `loans` are rows as `joined` gives them, `transactions` the raw text. One row
     for each of up to `MONTHS_BEFORE` whole months (of a twelfth of a year) in which the account was already in use:
     ``loan_id, months_before`` (1 is the last one before the loan), the month's mean ``balance`` (the last one known
     where nothing moved), the sum of ``credits`` in crowns and the number of ``transactions``.
@@ -302,9 +306,7 @@ def account_months(loans: pd.DataFrame, account: pd.Series, transactions: pd.Dat
             "balance": transactions["balance"].astype(float),
         }
     )
-    keys = pd.DataFrame(
-        {"account_id": account.astype(str), "loan_id": loans["loan_id"], "loan_date": loans["loan_date"]}
-    )
+    keys = loans[["account_id", "loan_id", "loan_date"]]
     moves = moves.merge(keys.dropna(), on="account_id")
     before = (moves["loan_date"] - moves["day"]).dt.days
     moves = moves[before > 0].assign(months_before=np.ceil(before / DAYS_PER_MONTH))
@@ -401,8 +403,7 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     flow = SampleFlow(raw, raw["status"].map(BAD).fillna(0).astype("int64"))
     flow.leave("data_rule", pd.Series(~raw.index.isin(checked.good.index), raw.index))
     good = checked.good
-    account = good["loan_id"].map(tables["loan"].astype(str).set_index("loan_id")["account_id"])
-    disagrees = compare_with_transactions(good, account, tables["berka_transactions"])
+    disagrees = compare_with_transactions(good, tables["berka_transactions"])
     if disagrees.any():
         raise StudyError(
             f"berka: the aggregates of {int(disagrees.sum())} loans disagree with the transactions that they sum up "
@@ -421,6 +422,6 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
         flow=flow.table(),
         quarantined=checked.quarantined,
         panels={
-            "account_months": account_months(good.loc[flow.frame.index], account, tables["berka_transactions"]),
+            "account_months": account_months(good.loc[flow.frame.index], tables["berka_transactions"]),
         },
     )

@@ -14,6 +14,7 @@ import pandera.pandas as pa
 from pydantic import ValidationError
 
 from pipeline.core import store
+from pipeline.core.engine import Engine
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Month, Section, Study
 from pipeline.core.schema import check, check_cohort, cohort_schema
@@ -153,8 +154,8 @@ def read(source: str, paths: Sequence[Path]) -> pd.DataFrame:
     return raw
 
 
-def load(folder: Path) -> dict[str, pd.DataFrame]:
-    """Return the raw tables that `read` gave, one a source."""
+def load(folder: Path, engine: Engine) -> dict[str, pd.DataFrame]:
+    """Return the raw tables that `read` gave, one a source: they fit into memory, and no engine is needed."""
     return {path.stem: store.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from pipeline.core import store
+from pipeline.core.engine import Engine
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Study
 from pipeline.core.schema import Checked, check_cohort
@@ -37,8 +38,11 @@ YEARS = (1900, 2100)
 """Years in which loans of these studies can have been granted."""
 
 
-def load(folder: Path) -> dict[str, pd.DataFrame]:
-    """Return the tables that the intake wrote: ``loans`` by role, and ``columns`` that says where each comes from."""
+def load(folder: Path, engine: Engine) -> dict[str, pd.DataFrame]:
+    """Return the tables that the intake wrote: ``loans`` by role, and ``columns`` that says where each comes from.
+
+    They fit into memory, and no engine is needed.
+    """
     return {name: store.read_parquet(folder / f"{name}.parquet") for name in ("loans", "columns")}
 
 

@@ -11,6 +11,8 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
+from pipeline.core.engine import value
+
 REACTIVE = ("arrears", "payment_difficulty")
 """Reasons of contacts that answer trouble. All others are the lender's own initiative, whoever dialled."""
 
@@ -229,7 +231,7 @@ def after_alerts(alerts: ir.Table, repayments: ir.Table) -> ir.Table:
     Warnings whose following months are not all recorded, because the records end, are left out.
     """
     states = repayments.select("loan_id", "state", month=_.month_number)
-    recorded = int(repayments.month_number.max().execute())
+    recorded = int(value(repayments.month_number.max()))
     since = _.month - _.month_number
     known = (
         alerts.filter(_.month_number <= recorded - DEFAULT_WITHIN)

@@ -21,6 +21,7 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
+from pipeline.core.engine import date, frame, number, store, value
 from pipeline.core.errors import StudyError
 from pipeline.studies.reference.tables import CONTACT_CHANNELS, INDUSTRIES, LOAN_TYPES, SCHEMAS
 
@@ -75,18 +76,18 @@ def _code(column: str, known: tuple[str, ...]) -> Callable[[ir.Table], ir.Value]
 
 
 def _number(column: str) -> Callable[[ir.Table], ir.Value]:
-    return lambda table: table[column].try_cast("float64")
+    return lambda table: number(table[column])
 
 
 def _date(column: str, first_day: int, last_day: int) -> Callable[[ir.Table], ir.Value]:
     """Return the date if it lies so many days from the decision."""
 
-    def value(table: ir.Table) -> ir.Value:
-        date = table[column].try_cast("date")
-        days = date.delta(table["decision_date"].cast("date"), unit="day")
-        return days.between(first_day, last_day).ifelse(date, ibis.null("date"))
+    def near(table: ir.Table) -> ir.Value:
+        found = date(table[column])
+        days = found.delta(table["decision_date"].cast("date"), unit="day")
+        return days.between(first_day, last_day).ifelse(found, ibis.null("date"))
 
-    return value
+    return near
 
 
 RULES = (
@@ -115,14 +116,6 @@ RULES = (
 )
 
 
-def store(table: ir.Table, name: str) -> ir.Table:
-    """Compute an expression once and return it as a table that lives as long as the connection.
-
-    Not ``Table.cache``: it drops its tables by itself, which the installed pair of Ibis and sqlglot cannot.
-    """
-    return table.get_backend().create_table(ibis.util.gen_name(name), table, temp=True)
-
-
 def clean(tables: Mapping[str, ir.Table]) -> Records:
     """Return the tables without repeated rows and with empty cells where a rule is broken, and all that was found.
 
@@ -139,7 +132,7 @@ def clean(tables: Mapping[str, ir.Table]) -> Records:
         if len(copies):
             distinct[name] = store(table.distinct(), name)
             keys = distinct[name].select(KEYS[name]).distinct()
-            if distinct[name].count().execute() != keys.count().execute():
+            if value(distinct[name].count()) != value(keys.count()):
                 raise StudyError(f"the raw table {name} holds different rows with the same {' and '.join(KEYS[name])}.")
 
     decided = distinct["applications"].select("application_id", "decision_date")
@@ -161,7 +154,7 @@ def _row_id(name: str, table: ir.Table) -> ir.StringValue:
 def _copies(name: str, table: ir.Table) -> pd.DataFrame:
     """Return one row for every surplus copy of a key."""
     counted = table.group_by(KEYS[name]).aggregate(copies=table.count()).filter(ibis._.copies > 1)
-    found = counted.select(row_id=_row_id(name, counted), surplus=counted.copies - 1).to_pandas()
+    found = frame(counted.select(row_id=_row_id(name, counted), surplus=counted.copies - 1))
     row_id = found["row_id"].repeat(found["surplus"]).to_numpy(dtype=object)
     return _found(name, row_id, "", REPEATED, "", "copy_dropped")
 
@@ -172,7 +165,7 @@ def _broken(rule: Rule, table: ir.Table) -> pd.DataFrame:
     # These are Ibis expressions, not pandas.
     empty, filled = rule.value(table).isnull(), raw.notnull()  # noqa: PD003, PD004
     broken = table.filter(empty if rule.needed else empty & filled)
-    found = broken.select(row_id=_row_id(rule.table, broken), value=broken[rule.column].fill_null("")).to_pandas()
+    found = frame(broken.select(row_id=_row_id(rule.table, broken), value=broken[rule.column].fill_null("")))
     return _found(rule.table, found["row_id"], rule.column, rule.reason, found["value"], rule.consequence)
 
 

@@ -28,6 +28,7 @@ import pandera.pandas as pa
 import pyarrow
 from ibis import _
 
+from pipeline.core.engine import Engine, frame, local, put, store, value
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Study
 from pipeline.core.schema import Checked, check_cohort, cohort_schema
@@ -35,7 +36,7 @@ from pipeline.studies import market
 from pipeline.studies.preparation import Preparation, SampleFlow, stop_if_too_many
 from pipeline.studies.reference import prepare_months
 from pipeline.studies.reference.prepare_months import month_index
-from pipeline.studies.reference.prepare_records import LOAN_LEAVES, REPEATED, Records, clean, store
+from pipeline.studies.reference.prepare_records import LOAN_LEAVES, REPEATED, Records, clean
 from pipeline.studies.reference.tables import GRADES, SCHEMAS
 
 TABLES = tuple(SCHEMAS)
@@ -43,9 +44,6 @@ TABLES = tuple(SCHEMAS)
 
 OPTIONAL = ("surveys", "documents", "reviews")
 """Tables that a replication may leave out; their factors are then missing."""
-
-MEMORY = "2GB"
-"""What the database may hold in memory; it spills to disk beyond."""
 
 SERIES = {
     "unemployment": "unemployment",
@@ -138,22 +136,21 @@ STUDY_COLUMNS = {
 """Columns beyond those that all studies share. Missing where nothing was measured, nothing offered, no default."""
 
 
-def load(folder: Path, threads: int = 2) -> dict[str, ir.Table]:
-    """Return the raw tables in `folder`, read when they are needed."""
+def load(folder: Path, engine: Engine) -> dict[str, ir.Table]:
+    """Return the raw tables in `folder`, read by the engine when they are needed."""
     paths = {name: Path(folder) / f"{name}.parquet" for name in TABLES}
     missing = [str(path) for path in paths.values() if not path.exists()]
     if missing:
         raise StudyError(f"{missing[0]} does not exist: run the stage that simulates the lenders (make reproduce).")
-    connection = ibis.duckdb.connect(threads=threads, memory_limit=MEMORY)
-    return {name: connection.read_parquet(path, table_name=name) for name, path in paths.items()}
+    return engine.read(folder, TABLES)
 
 
-def from_frames(frames: Mapping[str, pd.DataFrame], threads: int = 1) -> dict[str, ir.Table]:
+def from_frames(frames: Mapping[str, pd.DataFrame]) -> dict[str, ir.Table]:
     """Return the raw tables from frames in memory, as ``generator.simulate`` gives them."""
     missing = [name for name in TABLES if name not in frames and name not in OPTIONAL]
     if missing:
         raise StudyError(f"the reference study needs the raw tables {', '.join(missing)}.")
-    connection = ibis.duckdb.connect(threads=threads, memory_limit=MEMORY)
+    backend = Engine().connect(threads=1)
     tables = {}
     for name, schema in SCHEMAS.items():
         # The same types as in the files: in a frame, a column of whole numbers with gaps is one of floats.
@@ -162,13 +159,13 @@ def from_frames(frames: Mapping[str, pd.DataFrame], threads: int = 1) -> dict[st
             if name in frames
             else schema.empty_table()
         )
-        tables[name] = connection.create_table(name, ibis.memtable(rows))
+        tables[name] = put(backend, rows, name)
     return tables
 
 
 def _market(macro: ir.Table, lags: Mapping[str, int], first: int, last: int) -> pd.DataFrame:
     """Return the market environment as known in each calendar month: ``calendar_index`` and one column a series."""
-    quarters = macro.to_pandas()
+    quarters = frame(macro.order_by("year", "quarter"))
     # A quarter ends with its third month.
     period_end = quarters["year"].astype(str) + "-" + (3 * quarters["quarter"]).map("{:02d}".format)
     series = {
@@ -254,7 +251,7 @@ def _leaves(loans: pd.DataFrame) -> dict[str, pd.Series]:
 
 def _sentiment(reviews: ir.Table, loans: ir.Table, landmark: int) -> pd.Series:
     """Return the mean sentiment of each loan's reviews written up to the landmark, by loan."""
-    written = prepare_months.reviews_in_time(reviews, loans, landmark).to_pandas()
+    written = frame(prepare_months.reviews_in_time(reviews, loans, landmark))
     if written.empty:
         return pd.Series(dtype=float)
     from pipeline.studies.reference import sentiment
@@ -292,15 +289,15 @@ def _cohort(loans: pd.DataFrame) -> pd.DataFrame:
 
 def _panel(months: ir.Table, loans: pd.DataFrame, known: pd.DataFrame, horizon: int) -> pd.DataFrame:
     """Return one row for each month, up to the horizon, at whose beginning a loan of the cohort was open."""
-    unemployment = ibis.memtable(known[["calendar_index", "unemployment"]])
+    unemployment = local(known[["calendar_index", "unemployment"]], months)
     joined = (
         prepare_months.history(months, horizon)
-        .inner_join(ibis.memtable(loans[list(OF_LOAN)]), "loan_id")
+        .inner_join(local(loans[list(OF_LOAN)], months), "loan_id")
         .left_join(unemployment, "calendar_index", rname="{name}_market")
         .mutate(loan_id=_.loan_id.cast("string"))
     )
     columns = [*PANEL, *(name for name in OF_LOAN if name != "loan_id"), "unemployment"]
-    panel = joined.select(*columns).order_by("loan_id", "month_number").to_pandas()
+    panel = frame(joined.select(*columns).order_by("loan_id", "month_number"))
     return panel.assign(
         calendar_month=_period(panel["calendar_index"]),
         institution_id=pd.Categorical(panel["institution_id"]),
@@ -322,7 +319,7 @@ def prepare(tables: Mapping[str, ir.Table], study: Study, checks: Checks) -> Pre
     records = clean(tables)
     _stop_if_too_dirty(records, tables, checks)
     tables = records.tables
-    recorded = int(tables["repayments"].month_number.max().execute())
+    recorded = int(value(tables["repayments"].month_number.max()))
     if recorded < landmark + horizon:
         raise StudyError(
             f"studies.reference: repayments are recorded for {recorded} months, fewer than landmark.months plus "
@@ -330,7 +327,7 @@ def prepare(tables: Mapping[str, ir.Table], study: Study, checks: Checks) -> Pre
         )
 
     loans = store(_loans(tables, landmark, horizon), "loans")
-    first, last = loans.aggregate([loans.origination_index.min(), loans.origination_index.max()]).to_pandas().iloc[0]
+    first, last = frame(loans.aggregate([loans.origination_index.min(), loans.origination_index.max()])).iloc[0]
     known = _market(tables["macro"], study.release_lag_months, int(first), int(last) + horizon)
     months = store(
         prepare_months.loan_months(
@@ -340,16 +337,16 @@ def prepare(tables: Mapping[str, ir.Table], study: Study, checks: Checks) -> Pre
     )
     joined = loans
     for other, key in (
-        (ibis.memtable(known.rename(columns={"calendar_index": "origination_index"})), "origination_index"),
+        (local(known.rename(columns={"calendar_index": "origination_index"}), loans), "origination_index"),
         (prepare_months.exposure(months, landmark, horizon), "loan_id"),
         (prepare_months.satisfaction(tables["surveys"], loans, landmark), "loan_id"),
         (prepare_months.information_sharing(tables["documents"]), "loan_id"),
     ):
         joined = joined.left_join(other, key).drop(f"{key}_right")
-    frame = joined.order_by("loan_id").to_pandas()
-    frame["review_sentiment"] = frame["loan_id"].map(_sentiment(tables["reviews"], loans, landmark)).astype(float)
+    rows = frame(joined.order_by("loan_id"))
+    rows["review_sentiment"] = rows["loan_id"].map(_sentiment(tables["reviews"], loans, landmark)).astype(float)
 
-    flow = _flow(frame, records.dirt)
+    flow = _flow(rows, records.dirt)
     stays = flow.frame
     cohort, schema = _cohort(stays), cohort_schema(STUDY_COLUMNS, (), list(SERIES))
     return Preparation(
@@ -373,7 +370,7 @@ def _loan_ends(tables: Mapping[str, ir.Table], loans: pd.DataFrame, landmark: in
     which the lender decided; ``reached_share``, of the lender's own contacts up to the landmark those that reached the
     client (empty without such a contact).
     """
-    start = ibis.memtable(loans[["loan_id", "origination_index"]])
+    start = local(loans[["loan_id", "origination_index"]], tables["loans"])
     found = (
         start.inner_join(prepare_months.ends(tables["repayments"]), "loan_id")
         .inner_join(prepare_months.afterwards(tables["loans"], tables["applications"]), "loan_id")
@@ -381,8 +378,8 @@ def _loan_ends(tables: Mapping[str, ir.Table], loans: pd.DataFrame, landmark: in
         .mutate(loan_id=_.loan_id.cast("string"))
     )
     columns = ("months", "end", "months_to_next_loan", "months_to_leaving", "assessment_score", "reached_share")
-    frame = found.select("loan_id", *columns).order_by("loan_id").to_pandas()
-    return frame.assign(end=pd.Categorical(frame["end"], ["default", "repaid", "open"]))
+    rows = frame(found.select("loan_id", *columns).order_by("loan_id"))
+    return rows.assign(end=pd.Categorical(rows["end"], ["default", "repaid", "open"]))
 
 
 def _market_months(macro: ir.Table) -> pd.DataFrame:
@@ -390,7 +387,7 @@ def _market_months(macro: ir.Table) -> pd.DataFrame:
 
     Columns: ``calendar_month`` such as 2004-11, and one for each of `SERIES`.
     """
-    quarters = macro.to_pandas().sort_values(["year", "quarter"])
+    quarters = frame(macro.order_by("year", "quarter"))
     months = quarters.loc[quarters.index.repeat(3), ["year", "quarter", *SERIES.values()]].reset_index(drop=True)
     number = 3 * (months["quarter"].astype(int) - 1) + months.index % 3 + 1
     calendar = months["year"].astype(str) + "-" + number.map("{:02d}".format)
@@ -405,10 +402,10 @@ def _alert_answers(tables: Mapping[str, ir.Table], loans: pd.DataFrame) -> pd.Da
     months that follow.
     """
     logged = loans[loans["contact_log_available"].astype(bool)]
-    start = ibis.memtable(logged[["loan_id"]])
+    start = local(logged[["loan_id"]], tables["alerts"])
     found = prepare_months.answers(tables["alerts"].inner_join(start, "loan_id"), tables["contacts"])
     found = prepare_months.after_alerts(found, tables["repayments"])
-    return found.mutate(loan_id=_.loan_id.cast("string")).order_by("loan_id", "month_number").to_pandas()
+    return frame(found.mutate(loan_id=_.loan_id.cast("string")).order_by("loan_id", "month_number"))
 
 
 def _windows(study: Study) -> tuple[int, int]:
@@ -433,7 +430,7 @@ def _stop_if_too_dirty(records: Records, tables: Mapping[str, ir.Table], checks:
             .reset_index()
             .rename(columns={"reason": "rule"})
         )
-        rows = int(tables[name].count().execute())
+        rows = int(value(tables[name].count()))
         stop_if_too_many(Checked(dirt, dirt.drop_duplicates("row_id"), failures), rows, checks, name)
 
 

@@ -15,6 +15,7 @@ import pandera.pandas as pa
 from pydantic import PositiveFloat, PositiveInt, ValidationError
 
 from pipeline.core import store
+from pipeline.core.engine import Engine
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Month, Section, Study
 from pipeline.core.schema import check, check_cohort, cohort_schema
@@ -167,8 +168,8 @@ def _read_case(path: Path) -> pd.DataFrame:
         raise StudyError(f"{path} is not the teaching case ({error}): remove the file and fetch it again.") from error
 
 
-def load(folder: Path) -> dict[str, pd.DataFrame]:
-    """Return the raw tables that `read` gave, one a source."""
+def load(folder: Path, engine: Engine) -> dict[str, pd.DataFrame]:
+    """Return the raw tables that `read` gave, one a source: they fit into memory, and no engine is needed."""
     return {path.stem: store.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
 
 

@@ -202,7 +202,7 @@ def test_the_published_counts_come_out():
 
 
 def test_accounts_are_followed_in_whole_months_before_the_loan_and_no_further():
-    loans = pd.DataFrame({"loan_id": ["7"], "loan_date": [pd.Timestamp("1995-05-01")]})
+    loans = pd.DataFrame({"loan_id": ["7"], "account_id": ["1"], "loan_date": [pd.Timestamp("1995-05-01")]})
     moves = pd.DataFrame(
         {
             "account_id": "1",
@@ -213,7 +213,7 @@ def test_accounts_are_followed_in_whole_months_before_the_loan_and_no_further():
             "balance": ["500.0", "600.0", "560.0", "570.0", "1569.0"],
         }
     )
-    found = study.account_months(loans, pd.Series(["1"]), moves)
+    found = study.account_months(loans, moves)
     assert found.to_dict("list") == {
         "loan_id": ["00007"] * 3,
         "months_before": [1, 2, 3],

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.core.engine import Engine
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Landmark, Study
 from pipeline.studies.reference import generator, sentiment, study
@@ -154,7 +155,7 @@ def test_mistakes_are_named(tiny, tmp_path):
     with pytest.raises(StudyError, match="needs the raw tables contacts"):
         study.from_frames({name: frame for name, frame in tiny.items() if name != "contacts"})
     with pytest.raises(StudyError, match=r"institutions\.parquet does not exist"):
-        study.load(tmp_path)
+        study.load(tmp_path, Engine())
     with pytest.raises(StudyError, match=r"'loyalty'.* cannot be measured"):
         prepare(tiny, factors=["loyalty"])
     with pytest.raises(StudyError, match="recorded for 24 months, fewer than"):
@@ -168,7 +169,7 @@ def test_files_without_the_truth_give_the_cohort_of_the_frames(written, prepared
     folder = tmp_path / "raw"
     shutil.copytree(written, folder, ignore=shutil.ignore_patterns("truth"))
     assert not (folder / "truth").exists()
-    same(study.prepare(study.load(folder), protocol(), CHECKS), prepared)
+    same(study.prepare(study.load(folder, Engine()), protocol(), CHECKS), prepared)
 
 
 def test_the_preparation_imports_nothing_of_the_truth():

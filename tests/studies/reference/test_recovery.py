@@ -16,9 +16,10 @@ def chosen(workers, **changes):
     """Parameters with a small recovery section."""
     everything = params.load(PARAMS)
     protocol = everything.study("reference")
-    small = {"replications": 2, "scale": SCALE, "workers": workers, "scenarios": ["base", "null"]} | changes
+    small = {"replications": 2, "scale": SCALE, "scenarios": ["base", "null"]} | changes
     study = protocol.model_copy(update={"recovery": protocol.recovery.model_copy(update=small)})
-    return everything.model_copy(update={"studies": {**everything.studies, "reference": study}})
+    parallel = everything.parallel.model_copy(update={"workers": workers})
+    return everything.model_copy(update={"parallel": parallel, "studies": {**everything.studies, "reference": study}})
 
 
 @pytest.fixture(scope="module")
