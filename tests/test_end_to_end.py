@@ -149,7 +149,7 @@ def test_an_experiment_reruns_matching_and_what_follows(reproduced):
     targets = ("report@lendingclub", "notebook@lendingclub")
     said = run(folder, "dvc", "exp", "run", "-S", "match.caliper=0.05", *targets)
     ran = [line.split("'")[1].split("@")[0] for line in said.splitlines() if line.startswith("Running stage")]
-    assert sorted(ran) == ["adjust", "describe", "match", "notebook", "regress", "report"]
+    assert sorted(ran) == ["adjust", "curve", "describe", "match", "notebook", "regress", "report"]
     changes = json.loads(run(folder, "dvc", "metrics", "diff", "--json").splitlines()[0])
     changed = changes["reports/lendingclub/metrics.json"]
     assert "lendingclub.treated, matched pairs.points" in changed
