@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -159,7 +159,7 @@ def curve(results: Results, words: Words) -> Figure:
     for own, marker in (("headline", "D"), ("matched", "s")):
         for at in np.flatnonzero(rows["own"] == own):
             for axes in (above, below):
-                axes.axvline(at, color="black", linewidth=0.7, linestyle=(0, (3, 2)), zorder=1)
+                axes.axvline(at, color="black", linewidth=0.6, linestyle=(0, (2, 3)), alpha=0.6, zorder=1)
             above.plot(
                 at,
                 rows["estimate"][at],
@@ -220,13 +220,11 @@ def choices(results: Results, words: Words) -> str:
         (row.specification, row.estimand): row.estimate for row in rows.itertuples() if not np.isnan(row.estimate)
     }
     shown = specifications(results)
-    body: list[Sequence[str]] = []
+    body = []
     for name in DIMENSIONS:
         for level in _levels(shown, name):
             key = f"{name}={level}"
             if (key, "median") in numbers:
-                line = [words.label("curve_names", name), choice(words, name, level)]
-                body.append(
-                    [*line, whole(numbers[key, "specifications"]), fixed(numbers[key, "median"], 2)],
-                )
-    return markdown([words.text(f"columns.{name}") for name in ("choice", "chosen", "number", "median_effect")], body)
+                chosen = words.pair(words.label("curve_names", name), choice(words, name, level))
+                body.append([chosen, whole(numbers[key, "specifications"]), fixed(numbers[key, "median"], 2)])
+    return markdown([words.text(f"columns.{name}") for name in ("choice", "number", "median_effect")], body)
