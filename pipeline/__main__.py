@@ -24,6 +24,7 @@ STAGES = {
     "missing": "ask what missing answers could hide: patterns, weighting, imputation, tipping points",
     "robustness": "repeat the headline regressions with other errors, effects and shapes",
     "adjust": "estimate the same contrast by every adjustment, and ask what hidden confounding could do",
+    "curve": "the effect under every combination of choices that could as well have been made",
     "heterogeneity": "ask whose default the CRM factors change, on the ratio and the difference scale",
     "time": "follow loans month by month: survival, hazards, competing exits, contacts over time",
     "mechanism": "ask by which way the programme works, and show the ways that mislead",

@@ -297,6 +297,118 @@ class Relation(Section):
     controls: list[Term]
 
 
+class Window(Section):
+    """Months of origination, the first and the last among them, that stand apart from all others."""
+
+    first_month: Month | None = None
+    last_month: Month | None = None
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> Window:
+        if self.first_month is None and self.last_month is None:
+            raise ValueError("a window names first_month, last_month or both")
+        return self
+
+
+class Condition(Section):
+    """What a column must be for a loan to count: within limits, one of some levels, or (none of these) known.
+
+    A missing value meets no condition. Limits are for numbers, levels for categories.
+    """
+
+    column: Name
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    levels: Annotated[list[str], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _limits_or_levels(self) -> Condition:
+        if self.levels is not None and (self.at_least, self.above, self.at_most) != (None, None, None):
+            raise ValueError("a condition gives limits or levels, not both")
+        return self
+
+
+class Outcome(Section):
+    """Another definition of the outcome: a column as it stands (nought to one), or whether it meets a condition.
+
+    `among` says which loans have this outcome at all.
+    """
+
+    column: Name
+    when: Condition | None = None
+    among: list[Condition] = []
+
+
+class Sample(Section):
+    """Another sample: the loans that meet all conditions.
+
+    `wider` begins from the study's wider sample (more/robustness.parquet) in place of its cohort, `window` keeps months
+    of origination, and `score_within` loans whose chance of treatment lies between this and one minus it.
+    """
+
+    wider: bool = False
+    window: Window | None = None
+    where: list[Condition] = []
+    score_within: Annotated[float, Field(gt=0, lt=0.5)] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Sample:
+        if not self.wider and not self.where and self.window is None and self.score_within is None:
+            raise ValueError("a sample names wider, window, where or score_within")
+        return self
+
+
+def _not_the_protocol(name: str) -> str:
+    if name == "protocol":
+        raise ValueError("protocol is the name of the study's own choice: call the alternative something else")
+    return name
+
+
+Choice = Annotated[Name, AfterValidator(_not_the_protocol)]
+"""The name of an alternative; protocol is the study's own choice."""
+
+
+class Alternatives(Section):
+    """What a study could as well have chosen: the study's part of the specification curve.
+
+    The protocol's own treatment, outcome, sample and exact keys are always among the choices, under the name protocol.
+    """
+
+    treatments: dict[Choice, Condition] = {}
+    outcomes: dict[Choice, Outcome] = {}
+    samples: dict[Choice, Sample] = {}
+    exact: dict[Choice, Annotated[list[str], AfterValidator(_once)]] = {}
+
+
+class SpecificationCurve(Section):
+    """Choices that are crossed in the specification curve; params.yaml says why each is defensible."""
+
+    permutations: Annotated[int, Field(ge=19)]
+    scores: Annotated[list[Literal["logistic", "boosting"]], Field(min_length=1), AfterValidator(_once)]
+    folds: Annotated[int, Field(ge=2)]
+    distances: Annotated[
+        list[Literal["logit", "probability", "mahalanobis"]], Field(min_length=1), AfterValidator(_once)
+    ]
+    calipers: Annotated[list[PositiveFloat], Field(min_length=1), AfterValidator(_rising)]
+    ratios: Annotated[list[PositiveInt], Field(min_length=1), AfterValidator(_rising)]
+    orders: Annotated[
+        list[Literal["closest", "largest", "smallest", "data"]], Field(min_length=1), AfterValidator(_once)
+    ]
+    after_matching: Annotated[list[Literal["none", "covariates", "all"]], Field(min_length=1), AfterValidator(_once)]
+    models: Annotated[list[Literal["linear", "logit"]], Field(min_length=1), AfterValidator(_once)]
+    alike: Annotated[float, Field(gt=0, le=1)]
+    typical: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Parallel(Section):
+    """Where work that falls into pieces is done: by processes of this machine, or by a Dask cluster."""
+
+    backend: Literal["loky", "dask"]
+    address: str | None
+    workers: PositiveInt
+
+
 class Expected(Section):
     """Counts that the sample flow must meet; None leaves one unchecked."""
 
@@ -311,19 +423,6 @@ class Recovery(Section):
     replications: int = Field(ge=2)
     scale: PositiveFloat
     scenarios: list[Scenario] = Field(min_length=1)
-
-
-class Window(Section):
-    """Months of origination, the first and the last among them, that stand apart from all others."""
-
-    first_month: Month | None = None
-    last_month: Month | None = None
-
-    @model_validator(mode="after")
-    def _has_an_end(self) -> Window:
-        if self.first_month is None and self.last_month is None:
-            raise ValueError("a window names first_month, last_month or both")
-        return self
 
 
 Moderator = Literal["levels", "thirds"] | Annotated[list[float], Field(min_length=1), AfterValidator(_rising)] | Window
@@ -351,7 +450,7 @@ class Study(Section):
     `undated` are factors to which the records give no date, so that they may follow the loan. `placebo` are columns
     that treatment cannot have changed. `moderators` says by which columns (or windows of origination, which may have
     any name) the effect of treatment may differ, and `moderated` of which other columns the effect is asked by some of
-    them.
+    them. `alternatives` are choices that could as well have been made.
     """
 
     module: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -382,6 +481,7 @@ class Study(Section):
     doses: dict[Factor, Annotated[list[float], Field(min_length=1), AfterValidator(_rising)]]
     relations: list[Relation] = []
     incomplete: list[Term] = []
+    alternatives: Alternatives = Alternatives()
     expected: Expected
 
     def after_origination(self) -> list[str]:
@@ -478,6 +578,8 @@ class Params(Section):
     match: Match
     inference: Inference
     adjust: Adjust
+    specification_curve: SpecificationCurve
+    parallel: Parallel
     checks: Checks
     predict: Predict
     grade: Grade
@@ -499,11 +601,12 @@ class Params(Section):
     def study(self, name: str) -> Study:
         """Return one study's protocol; an unknown name is a StudyError that lists the nearest ones."""
         if name not in self.studies:
-            raise StudyError(f"params.yaml has no study '{name}'{_nearest(name, self.studies)}.")
+            raise StudyError(f"params.yaml has no study '{name}'{nearest(name, self.studies)}.")
         return self.studies[name]
 
 
-def _nearest(name: str, known: Any) -> str:
+def nearest(name: str, known: Any) -> str:
+    """Return what to add to a sentence on an unknown name: the known one that is nearest, or all of them."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f": did you mean '{close[0]}'?" if close else f" (known: {', '.join(known)})"
 
@@ -530,7 +633,7 @@ def sentence(error: Any, model: type[BaseModel], where: str = "") -> str:
     steps = [str(step) for step in error["loc"] if step != "[key]"]
     path = ".".join(filter(None, (where, *steps))) or "the file"
     if error["type"] == "extra_forbidden":
-        return f"{path} is not a parameter{_nearest(steps[-1], _fields_at(error['loc'][:-1], model))}"
+        return f"{path} is not a parameter{nearest(steps[-1], _fields_at(error['loc'][:-1], model))}"
     if error["type"] == "missing":
         return f"{path} is missing"
     if error["type"] == "invalid_key":

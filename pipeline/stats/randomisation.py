@@ -106,17 +106,26 @@ class Studentised:
     def __call__(self, assigned: np.ndarray) -> np.ndarray:
         """Return each assignment's coefficient over its cluster-robust error (``assigned``: rows x assignments).
 
-        The error is that of `regression.linear_probability`. Assignments that the controls determine are left out.
+        Assignments that the controls determine are left out.
+        """
+        slope, error = self.coefficients(assigned)
+        moved = ~np.isnan(slope)
+        return slope[moved] / error[moved]
+
+    def coefficients(self, assigned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return each assignment's coefficient and its cluster-robust error (assignments,).
+
+        The error is that of `regression.linear_probability`. Both are missing for assignments that the controls
+        determine.
         """
         left = assigned[self._order] * self._root
         left -= self._basis @ (self._basis.T @ left)
         spread = np.einsum("ij,ij->j", left, left)
-        moved = spread > 1e-8 * (self._root**2).sum()
-        left, spread = left[:, moved], spread[moved]
+        spread[spread <= 1e-8 * (self._root**2).sum()] = np.nan
         slope = (left.T @ self._rest) / spread
         # Score of a cluster: the sum of what is left of the assignment times the residual.
         scores = left * slope
         np.subtract(self._rest[:, None], scores, out=scores)
         scores *= left
         sums = np.add.reduceat(scores, self._starts, axis=0)
-        return slope / np.sqrt(self._scale * np.einsum("ij,ij->j", sums, sums)) * spread
+        return slope, np.sqrt(self._scale * np.einsum("ij,ij->j", sums, sums)) / spread

@@ -23,6 +23,7 @@ ORDER = (
     "missing",
     "robustness",
     "adjust",
+    "curve",
     "heterogeneity",
     "time",
     "mechanism",

@@ -1,0 +1,128 @@
+"""The specification curve: many specifications of one effect, and a test of all of them at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.core.errors import StudyError
+from pipeline.stats.inference import cluster_codes, correction
+
+SMALL = 4
+"""Loans of a matched set up to which they are added up one by one."""
+
+
+def exchanges(stratum: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Let rows change places by lot within their strata.
+
+    Args:
+        stratum: labels (rows,).
+        draws: number of permutations.
+        seed: where the random numbers start.
+
+    Returns row numbers (rows x draws): in each column every row once, and in each place a row of the same stratum.
+    """
+    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+    by_stratum = np.argsort(stratum, kind="stable")
+    label = np.unique(stratum[by_stratum], return_inverse=True)[1].astype(float)
+    found = np.empty((len(stratum), draws), dtype=np.int32)
+    for draw in range(draws):
+        # A random number below one beside the stratum's own: rows are shuffled, strata stay in their order.
+        shuffled = np.argsort(label + generator.random(len(label)), kind="stable")
+        found[by_stratum, draw] = by_stratum[shuffled]
+    return found
+
+
+class ManyOutcomes:
+    """Regressions of one outcome after another on one design: what they share is computed once."""
+
+    def __init__(
+        self, treated: np.ndarray, controls: np.ndarray, clusters: np.ndarray, weights: np.ndarray | None = None
+    ) -> None:
+        """Take `treated` (rows,), `controls` (rows x columns, full rank, an intercept among them), cluster labels.
+
+        With `weights` (rows,) the regressions are weighted least squares. Raises StudyError when the controls determine
+        treatment.
+        """
+        groups = cluster_codes(clusters)
+        self._order = np.argsort(groups, kind="stable")
+        self._starts = np.flatnonzero(np.diff(groups[self._order], prepend=-1))
+        self._root = np.sqrt(np.ones(len(groups)) if weights is None else weights)[self._order, None]
+        design = np.column_stack([controls, treated])[self._order] * self._root
+        basis, triangle = np.linalg.qr(design)
+        if abs(triangle[-1, -1]) <= 1e-8 * np.linalg.norm(design[:, -1]):
+            raise StudyError("the controls determine treatment.")
+        self._basis, self._length = basis, triangle[-1, -1]
+        self._scale = correction(len(self._starts), *design.shape)
+        self._sizes = np.diff(self._starts, append=len(groups))
+
+    def __call__(self, outcomes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the coefficient of treatment and its cluster-robust error for each outcome (rows x outcomes).
+
+        As `matched_effects.weighted_difference` and, without weights, `regression.linear_probability` give them.
+        """
+        rest = outcomes[self._order] * self._root
+        inside = self._basis.T @ rest
+        rest -= self._basis @ inside
+        rest *= self._basis[:, -1:]
+        sums = self._sums(rest)
+        error = np.sqrt(self._scale * np.einsum("ij,ij->j", sums, sums)) / abs(self._length)
+        return inside[-1] / self._length, error
+
+    def _sums(self, rows: np.ndarray) -> np.ndarray:
+        """Add up the rows of each cluster; pairs and other small sets member by member, many times faster."""
+        if self._sizes.max() > SMALL:
+            return np.add.reduceat(rows, self._starts, axis=0)
+        sums = rows[self._starts]
+        for member in range(1, self._sizes.max()):
+            there = self._sizes > member
+            sums[there] += rows[self._starts[there] + member]
+        return sums
+
+
+class Statistic(NamedTuple):
+    """A statistic of the whole curve and how often chance alone is as extreme."""
+
+    estimate: float
+    p_value: float
+
+
+class Joint(NamedTuple):
+    """Joint inference over all specifications (Simonsohn, Simmons & Nelson 2020, step 3)."""
+
+    median: Statistic
+    """Median effect; two-sided."""
+    share: Statistic
+    """Share of specifications that are significant in the direction in which more of them are."""
+    z: Statistic
+    """Stouffer's Z: the sum of the z statistics over the root of their number; two-sided."""
+    specifications: int
+    permutations: int
+
+
+def joint(effects: np.ndarray, errors: np.ndarray, critical: float) -> Joint:
+    """Test that treatment has no effect in any specification.
+
+    Args:
+        effects, errors: (specifications x (1 + permutations)): the real data first, then the data in which treatment
+            was dealt out again, each column one deal for all specifications, so that their dependence is kept.
+        critical: size of a z statistic from which it counts as significant.
+
+    Specifications without a value in some column take no part. P-values count the real data among the permutations,
+    so none is zero (Phipson & Smyth 2010). Raises StudyError when no specification is left.
+    """
+    whole = np.isfinite(effects).all(axis=1) & np.isfinite(errors).all(axis=1) & (errors > 0).all(axis=1)
+    if not whole.any():
+        raise StudyError("no specification has an effect in every permutation.")
+    effects, z = effects[whole], effects[whole] / errors[whole]
+    share = np.maximum((z < -critical).mean(axis=0), (z > critical).mean(axis=0))
+    stouffer = z.sum(axis=0) / np.sqrt(len(z))
+
+    def tested(values: np.ndarray) -> Statistic:
+        # A permutation that equals the real data must count whatever the last bits say.
+        as_far = np.abs(values[1:]) >= abs(values[0]) * (1 - 1e-9)
+        return Statistic(float(values[0]), float((1 + as_far.sum()) / len(values)))
+
+    found = [tested(values) for values in (np.median(effects, axis=0), share, stouffer)]
+    return Joint(*found, len(effects), effects.shape[1] - 1)
