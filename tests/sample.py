@@ -7,7 +7,7 @@ import pandas as pd
 from rdata.missing import R_FLOAT_NA
 
 from pipeline.core.params import Study, load
-from pipeline.studies.lendingclub.study import OUTSIDE_POLICY, RAW
+from pipeline.studies.lendingclub.study import OUTSIDE_POLICY, READ
 from pipeline.studies.market import STATES
 from tests.sources.test_readers import Classed, Frame, write
 
@@ -84,13 +84,16 @@ def raw_loans(loans: int, seed: int) -> pd.DataFrame:
         }
     )
     raw["earliest_cr_line"] = raw["earliest_cr_line"].mask(no_history)
+    raw["funded_amnt"] = raw["loan_amnt"]
+    raw["total_pymnt"] = raw["loan_amnt"] * np.where(ended == "Charged Off", 0.6, 1 + 1.5 * raw["int_rate"])
+    raw["collection_recovery_fee"] = np.where(ended == "Charged Off", 0.01, 0.0) * raw["loan_amnt"]
     return as_read(raw)
 
 
 def as_read(raw: pd.DataFrame) -> pd.DataFrame:
     """Give a raw table's columns the types that `study.read` gives them."""
     kinds = {"f": "float64", "s": "string", "d": "datetime64[ms]"}
-    return raw.astype({name: kinds[str(rule.dtype)[0]] for name, rule in RAW.columns.items()})
+    return raw.astype({name: kinds[str(rule.dtype)[0]] for name, rule in READ.columns.items()})
 
 
 def _description(rng: np.random.Generator, month: pd.Timestamp) -> str:

@@ -18,7 +18,7 @@ from pipeline.present.report import TEMPLATES, lower_first
 from pipeline.present.trail import Trail
 from pipeline.present.words import FOLDER as WORDS
 from pipeline.present.words import environment
-from pipeline.sources.claims import Claim
+from pipeline.sources.claims import Claim, Limit
 from pipeline.sources.records import load_source
 from pipeline.stats.verdicts import POWER
 
@@ -91,15 +91,18 @@ class Book:
         found: Mapping[str, Results],
         params: Params,
         contents: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
+        limits: Sequence[Limit] = (),
     ) -> None:
         """Take what the pages say.
 
         `verdicts` is the frame that the stage evidence writes, `supporting` the rows beside the deciding one by claim
-        and study, `found` each study's results, `contents` the figures and tables of each study's report.
+        and study, `found` each study's results, `contents` the figures and tables of each study's report, `limits` what
+        a study cannot say of a claim, or only roughly.
         """
         self._language, self._words = language, words_of(language)
         self._claims, self._supporting, self._found, self._params = claims, supporting, found, params
         self._contents = contents or {}
+        self._limits = {(limit.claim, limit.study): limit for limit in limits}
         self._rows = {(row.claim, row.study): row for row in verdicts.itertuples()}
         self._studies = params.synthesis.studies
         self._simulated = [name for name in self._studies if params.study(name).simulated]
@@ -277,9 +280,20 @@ class Book:
                     "row": self._path(row),
                     "figure": self._figure(row),
                     "further": further,
+                    "rough": self._reason(claim, row.study, "rough"),
                 }
             )
         return seen
+
+    def _reason(self, claim: Claim, study: str, answer: str) -> str | None:
+        """Return why a study answers a claim only so (`answer`), in this language; None where it does not."""
+        limit = self._limits.get((claim.id, study))
+        return getattr(limit, f"reason_{self._language}") if limit and limit.answer == answer else None
+
+    def _unanswered(self, claim: Claim) -> list[dict[str, str]]:
+        """Return the studies that a claim is asked of and that cannot answer it, with the reason."""
+        reasons = {study: self._reason(claim, study, "none") for study in self._studies}
+        return [{"study": study, "reason": reason} for study, reason in reasons.items() if reason]
 
     def _figure(self, row: Any) -> dict[str, str] | None:
         """Return where the figure stands that shows a row: in the report if its contents are known."""
@@ -312,7 +326,9 @@ class Book:
                 "claim": claim,
                 "text": self._claim_text(claim),
                 "overall": self._overall(claim),
-                "cells": [self._cell(claim, study) for study in self._studies],
+                "cells": [
+                    self._cell(claim, study) | {"reason": self._reason(claim, study, "none")} for study in self._studies
+                ],
             }
             for claim in self._claims
         ]
@@ -334,6 +350,7 @@ class Book:
                 "needs": getattr(claim, f"needs_{self._language}"),
                 "overall": self._overall(claim),
                 "seen": self._seen(claim),
+                "unanswered": self._unanswered(claim),
                 "remark": self.word("remarks").get(claim.id),
             }
             documents.setdefault(claim.document, {}).setdefault(claim.section, []).append(shown_claim)

@@ -1,4 +1,4 @@
-"""The claims of the literature, in our own words, and the result rows that decide each of them in each study."""
+"""The claims of the literature, in our own words, the rows that decide each in each study, and what no row can say."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from pipeline.core.errors import StudyError
 
 CLAIMS = Path("data/claims.csv")
 ROWS = Path("data/claim_rows.csv")
+LIMITS = Path("data/claim_limits.csv")
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Number = Annotated[float | None, BeforeValidator(lambda text: float(text) if text else None)]
 Kind = Literal["causal", "correlational", "descriptive", "mechanism", "moderation", "prediction", "policy", "method"]
 Rule = Literal["interval", "all_of", "either_way", "trend", "value", "ratio", "present", "none"]
+Studies = Annotated[tuple[Text, ...], BeforeValidator(str.split)]
 Design = Literal["randomised", "quasi_experimental", "matched_observational", "descriptive", "simulated"]
 
 SEVERAL = ("trend", "value", "present")
@@ -44,6 +46,8 @@ class Claim(_Line):
     needs_en: str
     needs_zh: str
     priority: Literal["1", "2", "3"]
+    studies: Studies
+    """Studies of which the claim is asked; a demand on the method names none."""
 
     @model_validator(mode="after")
     def _says_what_it_needs(self) -> Claim:
@@ -80,6 +84,16 @@ class Selector(_Line):
         return " / ".join(value for name, value in self.columns().items() if value and name != "study")
 
 
+class Limit(_Line):
+    """Why a study cannot answer a claim that is asked of it (``none``), or why only roughly (``rough``)."""
+
+    claim: Text
+    study: Text
+    answer: Literal["none", "rough"]
+    reason_en: Text
+    reason_zh: Text
+
+
 def load_claims(path: Path = CLAIMS) -> list[Claim]:
     """Read the ledger of claims; what is wrong with it is one StudyError."""
     claims = [_checked(Claim, line, path, number) for number, line in _lines(path)]
@@ -103,6 +117,34 @@ def load_selectors(claims: list[Claim], path: Path = ROWS) -> list[Selector]:
         if primary[name] != 1:
             raise StudyError(f"{path}: claim {name[0]} of study {name[1]} has {primary[name]} primary rows, not one.")
     return selectors
+
+
+def load_limits(claims: list[Claim], selectors: list[Selector], path: Path = LIMITS) -> list[Limit]:
+    """Read what studies cannot say of claims.
+
+    Each study of which a claim is asked has rows that decide it or a reason why it has none, and never both.
+    """
+    limits = [_checked(Limit, line, path, number) for number, line in _lines(path)]
+    asked = {(claim.id, study) for claim in claims for study in claim.studies}
+    decided = {(selector.claim, selector.study) for selector in selectors}
+    for pair, count in Counter((limit.claim, limit.study) for limit in limits).items():
+        if count > 1:
+            raise StudyError(f"{path} holds claim {pair[0]} of study {pair[1]} {count} times: one reason is enough.")
+    for limit in limits:
+        pair = limit.claim, limit.study
+        where = f"{path}: claim {pair[0]} of study {pair[1]}"
+        if limit.answer == "none" and pair in decided:
+            raise StudyError(f"{where} has a reason why no row decides it, and rows in {ROWS}: take out one of them.")
+        if limit.answer == "none" and pair not in asked:
+            raise StudyError(f"{where} needs no reason: {CLAIMS} does not ask this study.")
+        if limit.answer == "rough" and pair not in decided:
+            raise StudyError(f"{where} is said to be measured roughly, but no row of {ROWS} measures it.")
+    for claim, study in sorted(asked - decided - {(limit.claim, limit.study) for limit in limits}):
+        raise StudyError(
+            f"claim {claim} is asked of study {study}, and nothing decides it: name a row in {ROWS}, or say in {path} "
+            "why there is none."
+        )
+    return limits
 
 
 def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:

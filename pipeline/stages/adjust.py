@@ -295,7 +295,7 @@ def _placebo(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
 
 def _permuted(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
     """Yield how often the headline regression sees an effect of treatment dealt by lot, and where the real one lies."""
-    from scipy.stats import binomtest, norm
+    from scipy.stats import binomtest, chi2, norm
 
     common = ("permuted_treatment", "controls")
     drawn = {"lottery_unit", "lottery_stratum"} <= set(loans.frame)
@@ -327,6 +327,17 @@ def _permuted(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
     note = f"{rejected} of {len(found)} deals; within strata of {kinds}; Clopper-Pearson interval"
     interval = {"ci_low": ends.low, "ci_high": ends.high}
     yield loans.row(*common, "rejection_rate", estimate=rejected / len(found), **interval, unit="fraction", note=note)
+    if len(found) > 1:
+        # Off nought: the controls leave of the strata what treatment's shares go with. Off one: errors of a wrong size.
+        freedom, spread = len(found) - 1, float(found.std(ddof=1))
+        centre = robust_errors.effect(float(found.mean()), spread / len(found) ** 0.5, loans.level)
+        yield loans.row(*common, "centre", **centre._asdict(), unit="t statistic", note=f"mean over {len(found)} deals")
+        interval = {
+            name: spread * (freedom / chi2.ppf(side, freedom)) ** 0.5
+            for name, side in (("ci_low", 1 - alpha / 2), ("ci_high", alpha / 2))
+        }
+        note = f"standard deviation over {len(found)} deals"
+        yield loans.row(*common, "spread", estimate=spread, **interval, unit="t statistic", note=note)
     as_far = int((np.abs(found) >= abs(real[0]) * (1 - 1e-9)).sum())
     yield loans.row(
         *common,

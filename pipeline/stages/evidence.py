@@ -2,7 +2,7 @@
 
 import fnmatch
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -14,7 +14,7 @@ from pipeline.core.results import Results, cleared, rounded
 from pipeline.present import evidence as pages
 from pipeline.present import paper
 from pipeline.present.words import WIDE
-from pipeline.sources.claims import ROWS, Claim, Selector, load_claims, load_selectors
+from pipeline.sources.claims import CLAIMS, ROWS, Claim, Limit, Selector, load_claims, load_limits, load_selectors
 from pipeline.stats import verdicts
 from pipeline.stats.verdicts import Found, Judged
 
@@ -62,18 +62,22 @@ def run(study: None, params: Params) -> str:
     """Write the verdicts and the pages."""
     claims = load_claims()
     selectors = load_selectors(claims)
+    limits = load_limits(claims, selectors)
     names = params.synthesis.studies
     found = {name: read(name) for name in names}
     simulated = {name for name in names if params.study(name).simulated}
     for selector in selectors:
         check(selector, names, simulated, params)
+    for claim in claims:
+        if unknown := set(claim.studies) - set(names):
+            raise StudyError(f"{CLAIMS}: claim {claim.id} asks {min(unknown)}, which synthesis.studies does not name.")
 
-    table = verdicts_table(claims, selectors, found, simulated, params.inference.level)
+    table = verdicts_table(claims, selectors, found, simulated, params.inference.level, limits)
     store.write_csv(places.results(FOLDER, "verdicts"), table)
     supporting = supporting_rows(selectors, found, table)
     shown = {name: contents(name) for name in names}
     for language in LANGUAGES:
-        for path, text in pages.Book(language, claims, table, supporting, found, params, shown).pages().items():
+        for path, text in pages.Book(language, claims, table, supporting, found, params, shown, limits).pages().items():
             store.write_text(path, text)
     for language in LANGUAGES:
         write_paper(paper.Paper(language, claims, table, supporting, found, params, shown), language)
@@ -127,15 +131,24 @@ def check(selector: Selector, studies: list[str], simulated: set[str], params: P
 
 
 def verdicts_table(
-    claims: list[Claim], selectors: list[Selector], found: Mapping[str, Results], simulated: set[str], level: float
+    claims: list[Claim],
+    selectors: list[Selector],
+    found: Mapping[str, Results],
+    simulated: set[str],
+    level: float,
+    limits: Sequence[Limit] = (),
 ) -> pd.DataFrame:
-    """Return one row a claim and study, and one a claim over all studies, in the order of ledger and studies."""
+    """Return one row a claim and study, and one a claim over all studies, in the order of ledger and studies.
+
+    Where a study cannot answer a claim that is asked of it, its row gives the reason.
+    """
     lines = []
+    silent = {(limit.claim, limit.study): {"reason": limit.reason_en} for limit in limits if limit.answer == "none"}
     for claim in claims:
         own: dict[str, dict[str, Any]] = {}
         for study, has in found.items():
             mine = [item for item in selectors if (item.claim, item.study) == (claim.id, study)]
-            own[study] = decided(claim, mine, has, level) if mine else dict(UNDECIDED)
+            own[study] = decided(claim, mine, has, level) if mine else UNDECIDED | silent.get((claim.id, study), {})
             lines.append({"claim": claim.id, "study": study} | own[study])
         real = {name: line["verdict"] for name, line in own.items() if name not in simulated}
         made = {name: line["verdict"] for name, line in own.items() if name in simulated}

@@ -11,14 +11,15 @@ from pipeline.core import places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params, Study
 from pipeline.core.scope import FEWEST, scope
-from pipeline.stats import composition, mediation
+from pipeline.stats import composition, feedback, mediation
 from pipeline.stats.absorbed import absorbed_linear
 from pipeline.stats.design import design_matrix, require, term_values
 from pipeline.stats.inference import codes, scaled
 from pipeline.stats.instruments import Instrumented, two_sample, two_stage
 from pipeline.stats.month_regression import month_regression
 from pipeline.stats.regression import Effect
-from pipeline.stats.samples import number_treated, sample_for
+from pipeline.stats.response import response
+from pipeline.stats.samples import candidates, number_treated, sample_for
 
 CORRELATIONS = tuple(round(0.05 * step, 2) for step in range(-8, 9))
 """Correlations of hidden causes of satisfaction and default for which the indirect effect is written."""
@@ -70,7 +71,9 @@ def run(study: str, params: Params) -> str:
         part.first_stages,
         part.lot,
         part.loyalty,
+        part.feedback,
         part.satisfaction,
+        part.go_live,
         part.reached,
         part.answers,
     ):
@@ -413,6 +416,70 @@ class Mechanisms:
                     loans=loans[of],
                     clusters="loan_id",
                 )
+
+    def feedback(self) -> Iterator[Row]:
+        """Yield, by lender and quarter, how loyalty, default and lending go with each other a quarter earlier."""
+        needed = {"months_to_next_loan", "end", "months"}
+        if not needed <= set(self.cohort):
+            return
+        loans = self.cohort
+        panel = feedback.panel(
+            loans["institution_id"],
+            loans["origination_date"],
+            loans["months"],
+            {"default": loans["months"].where(loans["end"] == "default"), "loyalty": loans["months_to_next_loan"]},
+        )
+        found = feedback.cross_lags(panel, self.level)
+        units = {"default": "percent", "loyalty": "percent", "lending": "log points"}
+        for (cause, outcome), one in found.items():
+            yield {
+                "estimator": "feedback",
+                "specification": "a_quarter_later",
+                "factor": cause,
+                "outcome": outcome,
+                "estimand": "change_per_unit",
+                **one._asdict(),
+                "n": len(panel),
+                "n_clusters": panel["lender"].nunique(),
+                "unit": f"{units[outcome]} for one {units[cause].removesuffix('s')}",
+                "note": "given all three a quarter earlier; effects of lenders and quarters; n counts both together",
+            }
+
+    def go_live(self) -> Iterator[Row]:
+        """Yield what adoption does to satisfaction at the lender, by answers alone and weighted to who could answer."""
+        name = "satisfaction"
+        if name not in self.cohort:
+            return
+        asked = candidates(self.cohort, name, self.afterwards)
+        answered = asked[name].notna()
+        matching = self.protocol.matching
+        terms = ["adopted", "default", *matching.exact, *matching.score, "origination_quarter"]
+        design = design_matrix(asked, list(dict.fromkeys(terms))).matrix
+        weights = response(answered.to_numpy(), design, asked[self.protocol.cluster], self.level).weights
+        loans = asked[answered]
+        quarters = design_matrix(loans, ["origination_quarter"]).matrix.drop(columns="intercept")
+        columns = pd.concat([loans[["adopted"]].astype(float), quarters], axis=1)
+        for specification, of in {"answers": None, "weighted": pd.Series(weights, loans.index)}.items():
+            found = absorbed_linear(
+                loans[name].astype(float),
+                columns,
+                ["adopted"],
+                loans["institution_id"],
+                loans[self.protocol.cluster],
+                self.level,
+                of,
+            )
+            yield self.row(
+                "satisfaction_after_adoption",
+                specification,
+                "adopted",
+                name,
+                "mean_difference",
+                **found.effects["adopted"]._asdict(),
+                unit="units of satisfaction",
+                note="all clients of a lender, enrolled or not; effects of lenders and quarters",
+                loans=loans,
+            )
 
     def satisfaction(self) -> Iterator[Row]:
         """Yield the effect through satisfaction: with covariates, its sensitivity, and by two instruments."""

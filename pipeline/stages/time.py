@@ -594,6 +594,8 @@ def _market(months: Months) -> Iterator[Row]:
 def _kinds_of_arrears(months: Months) -> Iterator[Row]:
     """Yield, of arrears that begin, how much likelier those of treated loans are to end in default than to be cured.
 
+    The same of a relationship one year longer, where the months tell its length.
+
     In a logistic regression among spells of arrears, a slope is the difference between the slopes that a multinomial
     regression on all months would give to arrears that end in default and to arrears that are cured (Begg & Gray 1984).
     """
@@ -603,15 +605,21 @@ def _kinds_of_arrears(months: Months) -> Iterator[Row]:
     )
     stays = ~np.isnan(ends)
     fit = months.fit(ends, {"treated": months.treated}, stays, groups=months.lender)
-    found = fit.effects(months.cluster, months.level)["treated"]
-    yield months.row(
-        "arrears_end_in_default",
-        "controls",
-        "treated",
-        "default",
-        "log_odds_ratio",
-        **found._asdict(),
-        unit=LOG_ODDS,
-        note="of arrears that begin; below zero: the programme moves arrears that end in default more than short ones",
-        stays=stays,
-    )
+    found = fit.effects(months.cluster, months.level)
+    notes = {
+        "treated": "below zero: the programme moves arrears that end in default more than short ones",
+        "relationship_length": "below zero: arrears of older clients are cured more often",
+    }
+    for factor, note in notes.items():
+        if factor in found:
+            yield months.row(
+                "arrears_end_in_default",
+                "controls",
+                factor,
+                "default",
+                "log_odds_ratio",
+                **found[factor]._asdict(),
+                unit=LOG_ODDS,
+                note=f"of arrears that begin; {note}",
+                stays=stays,
+            )

@@ -8,6 +8,7 @@ from pipeline.sources import claims as ledger
 
 CLAIMS = ledger.load_claims()
 SELECTORS = ledger.load_selectors(CLAIMS)
+LIMITS = ledger.load_limits(CLAIMS, SELECTORS)
 PARAMS = params.load()
 
 
@@ -92,3 +93,42 @@ def test_a_claim_may_stand_there_once(tmp_path):
 def test_a_wrong_row_is_one_sentence(tmp_path, old, new, message):
     with pytest.raises(StudyError, match=message):
         ledger.load_selectors(CLAIMS, changed(tmp_path, ledger.ROWS, old, new))
+
+
+def test_each_study_that_a_claim_is_asked_of_decides_it_or_says_why_not():
+    asked = {(claim.id, study) for claim in CLAIMS for study in claim.studies}
+    decided = {(item.claim, item.study) for item in SELECTORS if item.role == "primary"}
+    silent = {(limit.claim, limit.study) for limit in LIMITS if limit.answer == "none"}
+    assert len(asked) > 100 and asked <= decided | silent and not decided & silent and silent <= asked
+    assert {study for _, study in asked} == set(PARAMS.synthesis.studies)
+    # What is asked of the method is met by all studies together.
+    assert not [claim.id for claim in CLAIMS if claim.kind == "method" and claim.studies]
+
+
+def test_reasons_are_told_in_both_languages():
+    for limit in LIMITS:
+        assert re.search(r"[\u4e00-\u9fff]", limit.reason_zh) and not re.search(r"[\u4e00-\u9fff]", limit.reason_en)
+        assert limit.reason_en.endswith(".") and limit.reason_zh.endswith("。")
+        # A reason follows "because", what is measured roughly stands alone.
+        assert limit.reason_en[0].islower() == (limit.answer == "none")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("\nE28,berka,none,", "\nE28,berka,rough,", "no row of .* measures it"),
+        ("\nE28,berka,none,", "\nE28,reference,none,", "has a reason why no row decides it, and rows"),
+        ("\nE28,berka,none,", "\nE28,sba,none,", "needs no reason"),
+        ("\nE28,berka,none,", "\nE43,sba,none,", "2 times: one reason is enough"),
+        ("\nE28,berka,none,", "\nE28,berka,some,", "correct answer"),
+    ],
+)
+def test_a_wrong_reason_is_one_sentence(tmp_path, old, new, message):
+    with pytest.raises(StudyError, match=message):
+        ledger.load_limits(CLAIMS, SELECTORS, changed(tmp_path, ledger.LIMITS, old, new))
+
+
+def test_a_study_that_is_asked_and_says_nothing_is_named(tmp_path):
+    line = next(line for line in ledger.LIMITS.read_text(encoding="utf-8").splitlines() if line.startswith("E28,berka"))
+    with pytest.raises(StudyError, match="claim E28 is asked of study berka, and nothing decides it"):
+        ledger.load_limits(CLAIMS, SELECTORS, changed(tmp_path, ledger.LIMITS, f"{line}\n", ""))

@@ -1,10 +1,12 @@
 """The stages adjust and heterogeneity, with their chapters, on made-up loans."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.core import params, places, results, store
 from pipeline.stages import adjust, heterogeneity, match
+from pipeline.stats.design import design_matrix
 from tests.sample import PARAMS, market_tables, protocol, raw_loans
 
 STUDY = "lendingclub"
@@ -92,3 +94,25 @@ def test_groups_have_names(level, said):
     from pipeline.present.words import Words
 
     assert group(Words("en", STUDY), level) == said
+
+
+def test_strata_that_the_regression_leaves_out_move_the_centre_of_the_deals_and_not_their_spread(cohort):
+    rng = np.random.default_rng(5)
+    frame = cohort.sort_values("loan_id", ignore_index=True)
+    risky = frame["credit_grade"].cat.codes >= frame["credit_grade"].cat.codes.median()
+    frame = frame.assign(treated=(rng.random(len(frame)) < 0.3 + 0.4 * risky).astype(int))
+    frame["default"] = (rng.random(len(frame)) < 0.1 + 0.1 * risky).astype(int)
+    # Many clusters, so that their errors are of the right size.
+    frame["region"] = rng.integers(0, 300, len(frame))
+    study = protocol()
+    study = study.model_copy(update={"matching": study.matching.model_copy(update={"exact": ["credit_grade"]})})
+    loans = adjust.Loans(frame, study, 0.95, params.load(PARAMS).adjust, 1)
+
+    def found(terms):
+        design = design_matrix(frame, ["treated", *terms]).matrix
+        return {row["estimand"]: row for row in adjust._permuted(loans, design) if "estimand" in row}
+
+    without, given = found([]), found(["credit_grade"])
+    assert without["centre"]["ci_low"] > 1 > given["centre"]["ci_high"]
+    for rows in (without, given):
+        assert rows["spread"]["ci_low"] < 1 < rows["spread"]["ci_high"]

@@ -1,3 +1,4 @@
+import html
 import math
 import posixpath
 import re
@@ -11,7 +12,7 @@ from pipeline.core.errors import StudyError
 from pipeline.core.results import Results
 from pipeline.present import evidence as pages
 from pipeline.present import paper
-from pipeline.sources.claims import Claim, Selector, load_claims, load_selectors
+from pipeline.sources.claims import Claim, Selector, load_claims, load_limits, load_selectors
 from pipeline.stages import evidence, notebooks
 
 TEMPLATES = Path(pages.TEMPLATES) / "evidence"
@@ -31,6 +32,7 @@ def claim(rule="interval", kind="causal", **more):
         needs_en="",
         needs_zh="",
         priority="1",
+        studies="bank",
     )
     return Claim.model_validate(known | dict(rule=rule, kind=kind) | more)
 
@@ -125,7 +127,9 @@ def table():
     claims = load_claims()
     selectors = load_selectors(claims)
     found = {name: evidence.read(name) for name in known.synthesis.studies}
-    return claims, selectors, found, evidence.verdicts_table(claims, selectors, found, {"reference"}, 0.95), known
+    limits = load_limits(claims, selectors)
+    frame = evidence.verdicts_table(claims, selectors, found, {"reference"}, 0.95, limits)
+    return claims, selectors, found, frame, known
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +137,11 @@ def rendered(table):
     claims, selectors, found, frame, known = table
     more = evidence.supporting_rows(selectors, found, frame)
     shown = {name: evidence.contents(name) for name in found}
+    limits = load_limits(claims, selectors)
     return {
         path: text
         for language in LANGUAGES
-        for path, text in pages.Book(language, claims, frame, more, found, known, shown).pages().items()
+        for path, text in pages.Book(language, claims, frame, more, found, known, shown, limits).pages().items()
         if path != pages.STYLE
     }
 
@@ -168,6 +173,18 @@ def test_what_is_simulated_is_nowhere_evidence_about_the_world(table):
     world = frame[~frame["claim"].str.startswith("M")].pivot(index="claim", columns="study", values="verdict")
     alone = world[(world.drop(columns=["overall", "reference"]) == "not_testable").all(axis=1)]
     assert set(alone["overall"]) <= {"simulated_only", "not_testable"}
+
+
+def test_a_study_that_cannot_answer_a_claim_says_why_and_one_that_answers_roughly_says_so(table, rendered):
+    claims, selectors, _, frame, _ = table
+    reasons = frame.set_index(["claim", "study"])["reason"]
+    for limit in load_limits(claims, selectors):
+        if limit.answer == "none":
+            assert reasons[limit.claim, limit.study] == limit.reason_en
+        for language in LANGUAGES:
+            text = html.unescape(rendered[pages.path_of("claims", language)])
+            block = text.split(f'id="{limit.claim}-{limit.study}"')[1].split("</section>")[0]
+            assert getattr(limit, f"reason_{language}") in block
 
 
 def keys(words, path=""):

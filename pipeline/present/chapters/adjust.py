@@ -66,7 +66,10 @@ def blocks(page: Page) -> Iterator[str]:
         )
     rejection = _first(results, estimator="permuted_treatment", estimand="rejection_rate")
     if rejection is not None:
-        real = _first(results, estimator="permuted_treatment", estimand="t_statistic")
+        real, centre, spread = (
+            _first(results, estimator="permuted_treatment", estimand=name)
+            for name in ("t_statistic", "centre", "spread")
+        )
         lots = "strata of lots" in rejection.note
         deals = int(rejection.note.split(" of ")[1].split()[0])
         nominal = 1 - page.params.inference.level
@@ -78,6 +81,10 @@ def blocks(page: Page) -> Iterator[str]:
             deals=deals,
             nominal=nominal,
             inside=rejection.ci_low <= nominal <= rejection.ci_high,
+            centre=centre,
+            spread=spread,
+            off_centre=centre is not None and not centre.ci_low <= 0 <= centre.ci_high,
+            too_wide=spread is not None and spread.ci_low > 1,
             headline=_first(results, regress=True, specification=list(rungs_of(page.scope.protocol))[-1]),
         )
     body = hidden(results, words)

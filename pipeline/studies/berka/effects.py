@@ -9,16 +9,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.core.errors import StudyError
 from pipeline.core.params import Params, Study
+from pipeline.stats.added_information import added
 from pipeline.stats.design import design_matrix
 from pipeline.stats.exact import exact_tests, fisher
 from pipeline.stats.firth import firth_logit
 from pipeline.stats.power import detectable_rates, minimum_detectable
+from pipeline.stats.prediction import Sample
+from pipeline.stats.splits import rolling
 
 POWER = 0.8
 """Probability with which an effect of the minimum detectable size is found."""
 
 POINTS = "percentage points"
+
+APPLICATION = ("log(amount)", "term_months", "age", "female", "district_salary", "district_unemployment")
+"""What an application tells of a client whose account nobody has looked at."""
+
+ACCOUNT = ("log(balance_mean)", "balance_min", "balance_last", "log(largest_credit)", "transactions_per_month")
+"""How the client used the account before the loan."""
 
 Row = dict[str, Any]
 
@@ -34,6 +44,7 @@ def effects(
         *_exact(cohort, factors, level),
         *_frequency_table(cohort, protocol.treatment.factor),
         *_grades(cohort),
+        *_account(cohort, protocol, params),
         {
             "estimator": "power",
             "specification": "chosen",
@@ -146,3 +157,26 @@ def _grades(cohort: pd.DataFrame) -> Iterator[Row]:
             "note": f"{int(counts['sum'])} defaults",
         }
     yield row | {"specification": "all_grades", "estimand": "trend", "p_value": tests.trend, "n": len(cohort)}
+
+
+def _account(cohort: pd.DataFrame, protocol: Study, params: Params) -> Iterator[Row]:
+    """Ask what the use of the account before the loan adds to the application, span by span on later loans."""
+    loans = cohort.sort_values(["origination_date", "loan_id"], kind="stable", ignore_index=True)
+    row = {"estimator": "account_before_loan", "factor": "account_use", "outcome": "default", "unit": "area"}
+    sample = Sample(loans, loans["default"].to_numpy(dtype=float), None)
+    try:
+        split = rolling(loans["origination_date"], None, params.predict.spans)
+        clusters = loans[protocol.cluster].astype(str).to_numpy()
+        found = added(sample, split, APPLICATION, ACCOUNT, clusters, params.inference.level)
+    except StudyError as error:
+        yield row | {"specification": "not_estimated", "note": str(error)}
+        return
+    judged = loans.iloc[split.test]
+    counts = _counts(judged) | {"n_clusters": judged[protocol.cluster].nunique()}
+    for specification, one in zip(("application", "application_and_account", "gain"), found, strict=True):
+        note = f"{int(judged['default'].sum())} defaults judged, from {split.cut} on"
+        yield (
+            row
+            | {"specification": specification, "estimand": "area_under_curve", **one._asdict(), "note": note}
+            | counts
+        )

@@ -7,12 +7,16 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.core.errors import StudyError
 from pipeline.core.params import Params, Study
+from pipeline.stats.added_information import added
 from pipeline.stats.bounds import lee_interval
 from pipeline.stats.correlation import holm
 from pipeline.stats.design import design_matrix
+from pipeline.stats.prediction import Sample
 from pipeline.stats.randomisation import deal, randomisation_test
 from pipeline.stats.regression import Effect, linear_probability
+from pipeline.stats.splits import by_time
 from pipeline.stats.subgroups import by_group
 
 OUTCOMES = ("default", "past_due_any", "past_due_above_fifth", "past_due_share")
@@ -69,6 +73,7 @@ def effects(
         *_by_group(cohort, drawn, level),
         *_observational(cohort, protocol, drawn, level),
         *_balance(letters["waves"], cohort, level),
+        *_record(cohort, protocol, params),
     ]
 
 
@@ -312,3 +317,30 @@ def _balance(letters: pd.DataFrame, cohort: pd.DataFrame, level: float) -> Itera
                 "unit": "standard deviations",
                 **counts,
             }
+
+
+def _record(cohort: pd.DataFrame, protocol: Study, params: Params) -> Iterator[Row]:
+    """Ask what a client's whole record adds to its latest part, on later loans.
+
+    The latest part is the last loan and the time since; the whole record adds how many loans there were. The risk class
+    is left out, because the lender makes it from the whole record.
+    """
+    loans = cohort.sort_values(["origination_date", "loan_id"], kind="stable", ignore_index=True)
+    known = [*protocol.controls.borrower, "relationship_depth_dormancy"]
+    row = {"estimator": "record", "factor": "relationship_depth_prior_loans", "outcome": "default", "unit": "area"}
+    sample = Sample(loans, loans["default"].to_numpy(dtype=float), None)
+    try:
+        split = by_time(loans["origination_date"], None, params.predict.train_share)
+        clusters = loans["institution_id"].astype(str).to_numpy()
+        found = added(sample, split, known, ["relationship_depth_prior_loans"], clusters, params.inference.level)
+    except StudyError as error:
+        yield row | {"specification": "not_estimated", "note": str(error)}
+        return
+    counts = _counts(loans.iloc[split.test])
+    for specification, one in zip(("latest_part", "whole_record", "gain"), found, strict=True):
+        note = f"judged on loans from {split.cut} on"
+        yield (
+            row
+            | {"specification": specification, "estimand": "area_under_curve", **one._asdict(), "note": note}
+            | counts
+        )

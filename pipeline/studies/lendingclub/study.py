@@ -87,6 +87,18 @@ RAW = pa.DataFrameSchema(
 )
 """The columns that the study uses and the rules they must meet. Names, zip codes and job titles are not read."""
 
+PAID_BACK = pa.DataFrameSchema(
+    {
+        "funded_amnt": _number(1, 100_000),
+        # Principal, interest and fees for late payment, and what came in after the loan was given up.
+        "total_pymnt": _number(0, 1e6),
+        "collection_recovery_fee": _number(0, 1e5),
+    }
+)
+"""What became of the loan's money: an outcome, never among what explains or predicts one."""
+
+READ = pa.DataFrameSchema(RAW.columns | PAID_BACK.columns)
+
 FACTORS = (
     "communication_frequency",
     "communication_frequency_days",
@@ -107,6 +119,8 @@ STUDY_COLUMNS = {
     "employment_length": pa.Column("category"),
     "home_ownership": pa.Column("category"),
     "income_verification": pa.Column("category"),
+    # An outcome: what lenders received beyond the loan, in percent of it over its whole life, collection paid.
+    "net_received": pa.Column(float, pa.Check.ge(-100)),
 }
 
 STAMP = re.compile(r"added on (\d{2})/(\d{2})/(\d{2})")
@@ -142,11 +156,11 @@ def read(source: str, paths: Sequence[Path]) -> pd.DataFrame:
     """Read a source's files as one raw table, with only the columns that the study uses."""
     if source in market.SERIES:
         return market.read(source, paths[0])
-    years = [readers.read_rda(path, list(RAW.columns)) for path in paths]
+    years = [readers.read_rda(path, list(READ.columns)) for path in paths]
     raw = pd.concat(years, ignore_index=True)
     # Whole numbers with gaps and dates come in several widths: one each. A column of text stays text, so that the
     # data rules can name it.
-    for name, rule in RAW.columns.items():
+    for name, rule in READ.columns.items():
         if str(rule.dtype) == "float64" and pd.api.types.is_numeric_dtype(raw[name]):
             raw[name] = raw[name].astype(float)
         elif str(rule.dtype).startswith("datetime") and pd.api.types.is_datetime64_any_dtype(raw[name]):
@@ -235,6 +249,7 @@ def _columns(raw: pd.DataFrame, known: pd.DataFrame, study: Study) -> pd.DataFra
                 raw["home_ownership"].where(raw["home_ownership"].isin(HOMES), "OTHER"), HOMES
             ),
             "income_verification": pd.Categorical(raw["verification_status"], VERIFICATION, ordered=True),
+            "net_received": 100 * ((raw["total_pymnt"] - raw["collection_recovery_fee"]) / raw["funded_amnt"] - 1),
             "information_sharing": (raw["verification_status"] != "Not Verified").astype(float),
             "information_sharing_words": words_written(description),
         },
@@ -272,7 +287,7 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     eligible = choices(study)
     table = "lendingclub"
     raw = tables[table].reset_index(drop=True)
-    checked = check(raw, RAW, table)
+    checked = check(raw, READ, table)
     stop_if_too_many(checked, len(raw), checks, table)
     flow = SampleFlow(raw, raw["loan_status"].astype(str).str.endswith("Charged Off").astype("int64"))
     everywhere = raw.index

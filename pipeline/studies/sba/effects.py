@@ -42,6 +42,9 @@ SMALL_FIRM = 5
 LEAST_LOANS = 10
 """Loans of the sample from which a lender's growth is told."""
 
+RENEWAL_WINDOW = 24
+"""Months after approval in which a default counts for a score, and after which a loan can teach the next one."""
+
 DOUBLING = 2 / 3
 """Growth of a lender that doubles, on the scale of `lagged_growth`."""
 
@@ -67,6 +70,8 @@ def effects(cohort: pd.DataFrame, panels: Mapping[str, pd.DataFrame], protocol: 
         *_moderated(loans, of_all, level),
         *_growth(loans, of_all, level),
         *_lenders(loans, of_all, level),
+        *_nearness_of_lenders(loans, of_all, level),
+        *_renewal(loans, protocol, level),
         *_waiting(cohort, controls, level),
         *_losses(loans, set(cohort["loan_id"]), of_all, level),
         *_grade(cohort, loans, level),
@@ -325,6 +330,91 @@ def _lenders(loans: pd.DataFrame, controls: list[str], level: float) -> Rows:
         spread = scaled(found.effects["spread"], 100)
         counts = {"n": found.loans, "n_clusters": found.groups, "unit": "percentage points"}
         yield _row("spread_of_lenders", name, "all", spread, estimand="standard_deviation", **counts)
+
+
+def _nearness_of_lenders(loans: pd.DataFrame, controls: list[str], level: float) -> Rows:
+    """Default by the share of a bank's loans that are near by, between banks, given what the loans are."""
+    banks = loans["institution_id"]
+    known = loans[banks.map(banks.value_counts()).astype(float) >= LEAST_LOANS]
+    banks, weights = known["institution_id"].astype(str), known["weight"]
+    near = (known[SAME_STATE] * weights).groupby(banks).transform("sum") / weights.groupby(banks).transform("sum")
+    design = design_matrix(known.assign(near=near), ["near", *controls]).matrix
+    found = linear_probability(known["default"], design, "near", banks, level, weights)
+    number = {"n": len(known), "n_clusters": banks.nunique()}
+    note = f"a bank all of whose loans are near against one with none; banks with {LEAST_LOANS} loans or more"
+    yield _row("lenders", "between_banks", SAME_STATE, scaled(found, 100), **POINTS, **number, note=note)
+
+
+def _renewal(loans: pd.DataFrame, protocol: Study, level: float) -> Rows:
+    """Judge a score that stays as it was when a span begins beside one that is fitted anew each January.
+
+    The spans are the recession and the equally long one before it. Either score learns from loans that are old enough
+    on its day for a default within the window to have shown; judged are the loans approved in the span.
+    """
+    from pipeline.stats import accuracy, prediction
+
+    named = [*protocol.controls.loan, *protocol.controls.borrower]
+    terms = ["guarantee_band" if term == "guaranteed_share" else term for term in named]
+    # Months to default count from payment, the day of a score from approval.
+    event = (loans[WAIT] + loans["months_to_default"] <= RENEWAL_WINDOW).to_numpy(dtype=float)
+    sample = prediction.Sample(loans, event, loans["weight"].to_numpy(dtype=float))
+    date = loans["origination_date"]
+
+    def learnt(day: pd.Timestamp) -> prediction.Fitted:
+        return prediction.fit(
+            sample.part((date < day - pd.DateOffset(months=RENEWAL_WINDOW)).to_numpy()), terms, "logistic"
+        )
+
+    begin, end = EXPOSED
+    spans = {"recession": EXPOSED, "before_recession": (begin - (end - begin), begin - pd.Timedelta(days=1))}
+    for name, (first, last) in spans.items():
+        inside = date.between(first, last).to_numpy()
+        row: Row = {"outcome": f"default_within_{RENEWAL_WINDOW}", "n": int(inside.sum())}
+        row |= {"n_clusters": loans.loc[inside, "institution_id"].nunique()}
+        judged = sample.part(inside)
+        try:
+            frozen = learnt(first).probability(judged.loans)
+            renewed = np.empty(len(frozen))
+            year = judged.loans["origination_date"].dt.year.to_numpy()
+            for of in np.unique(year):
+                day = max(pd.Timestamp(year=int(of), month=1, day=1), first)
+                renewed[year == of] = learnt(day).probability(judged.loans[year == of])
+            shares = {"frozen": frozen, "renewed": renewed}
+            right = {
+                kind: accuracy.ratio_of_means(judged.default, share, judged.weights, level)
+                for kind, share in shares.items()
+            }
+            areas = {kind: accuracy.area(judged.default, share, level) for kind, share in shares.items()}
+        except (StudyError, ValueError) as error:
+            yield _row("renewal", name, "frozen_model", None, **row, note=str(error))
+            continue
+        lost = (judged.default - frozen) ** 2 - (judged.default - renewed) ** 2
+        banks = judged.loans["institution_id"].astype(str).to_numpy()
+        worse = accuracy.mean_effect(lost, judged.weights, level, banks)
+        note = "squared error of the frozen score less that of the renewed one, by bank; above nought: frozen is worse"
+        yield _row(
+            "renewal",
+            name,
+            "frozen_model",
+            worse,
+            estimand="frozen_less_renewed",
+            unit="squared error",
+            note=note,
+            **row,
+        )
+        for kind in shares:
+            ratio = right[kind]._replace(p_value=np.nan)
+            more = {"estimand": "observed_to_expected", "unit": "ratio", "note": "defaults over defaults expected"}
+            yield _row("renewal", f"{name}_{kind}", "frozen_model", ratio, **more, **row)
+            yield _row(
+                "renewal",
+                f"{name}_{kind}",
+                "frozen_model",
+                areas[kind],
+                estimand="area_under_curve",
+                unit="area",
+                **row,
+            )
 
 
 def _waiting(cohort: pd.DataFrame, controls: list[str], level: float) -> Rows:

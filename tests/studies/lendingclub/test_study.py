@@ -121,9 +121,26 @@ def test_words_are_the_borrowers_own(text, words):
 # What is read
 
 
-def test_nothing_that_comes_after_the_loan_is_read():
+def test_nothing_that_comes_after_the_loan_is_read_but_what_was_paid_back():
     assert not study.POST_OUTCOME & set(study.RAW.columns)
+    assert study.POST_OUTCOME & set(study.READ.columns) == {"total_pymnt", "collection_recovery_fee"}
     assert {"recoveries", "last_fico_range_high", "total_pymnt", "settlement_status"} <= study.POST_OUTCOME
+
+
+def test_what_was_paid_back_is_an_outcome_and_explains_none():
+    own = load().study("lendingclub")
+    terms = [*own.factors, *own.placebo, *own.matching.exact, *own.matching.score]
+    terms += [term for block in own.controls.ladder().values() for term in block]
+    terms += [name for relation in own.relations for name in (relation.factor, *relation.controls)]
+    assert not {term for term in terms if "net_received" in term}
+
+
+def test_lenders_receive_what_was_paid_less_the_loan_and_the_cost_of_collection(eligible):
+    raw = planted(eligible, [0, 1], funded_amnt=1000.0)
+    raw = planted(raw, [0], total_pymnt=1150.0, collection_recovery_fee=0.0)
+    raw = planted(raw, [1], total_pymnt=300.0, collection_recovery_fee=20.0)
+    received = prepare(raw).cohort.set_index("loan_id")["net_received"]
+    assert received[raw.loc[[0, 1], "id"]].tolist() == pytest.approx([15.0, -72.0])
 
 
 def test_files_are_those_of_the_years(eligible):
