@@ -135,7 +135,9 @@ def signals(results: Results, words: Words) -> Figure:
         axes.set_ylim(bottom=0)
     for axes in list(panels.flat)[len(shown) :]:
         axes.set_visible(False)
-    for axes in panels[-1]:
+    # Where the last line is not full, the panel above is the last of its column.
+    for axes in list(panels.flat)[: len(shown)][-panels.shape[1] :]:
+        axes.tick_params(labelbottom=True)
         axes.set_xlabel(words.text("columns.warning_months_to_default"))
     for axes in panels[:, 0]:
         axes.set_ylabel(words.text("columns.warning_percent_of_loans"))
@@ -256,7 +258,7 @@ def _named(score: str, rule: str, words: Words) -> str:
     if score == "falling_activity":
         return words.label("warning_signals", score)
     share = percent(100 * _share(rule))
-    shown = words.text("warning.risk_above", share=share) if rule.startswith("threshold[") else share
+    shown = f"{words.text('columns.warning_risk_above')} {share}" if rule.startswith("threshold[") else share
     return f"{words.label('warning_scores', score)}, {shown}"
 
 
