@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -37,22 +37,23 @@ def thinned(sample: Sample, most: int) -> Sample:
     return sample.part(np.arange(0, len(sample.loans), max(1, len(sample.loans) // most)))
 
 
-def partial_dependence(fitted: Fitted, loans: pd.DataFrame, feature: dict, weights: np.ndarray | None = None) -> tuple:
+def partial_dependence(
+    fitted: Fitted, loans: pd.DataFrame, feature: dict[str, Any], weights: np.ndarray | None = None
+) -> tuple[list[Any], np.ndarray]:
     """Return the values at which a feature is asked, and the mean probability of default at each.
 
     The average over `loans` of predictions with the feature set and all else as it is (Friedman 2001, Annals of
     Statistics 29). scikit-learn's function of that name sets one column of a matrix; a level is several.
     """
     column = loans[feature["column"]]
-    values: list
+    values: list[Any]
     if feature["kind"] == "category":
         common = column.astype("string").value_counts().index[:MOST_LEVELS]
         values = [level for level in feature["levels"] if level in set(common)]
         settings = [pd.Categorical([level] * len(loans), feature["levels"]) for level in values]
     else:
-        values = [
-            float(one) for one in np.unique(np.nanquantile(column.astype(float), np.linspace(0.05, 0.95, POINTS)))
-        ]
+        at = np.nanquantile(column.astype(float), np.linspace(0.05, 0.95, POINTS), method="inverted_cdf")
+        values = [float(one) for one in np.unique(at)]
         settings = [np.full(len(loans), one) for one in values]
     predicted = [fitted.probability(loans.assign(**{feature["column"]: one})) for one in settings]
     return values, np.array([float(np.average(one, weights=weights)) for one in predicted])

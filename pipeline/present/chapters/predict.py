@@ -27,6 +27,9 @@ HARD, ALL = "hard", "with_crm"
 MEANINGS = ("grade_and_lender", "application", "everything")
 """What may count as hard information, the narrowest first."""
 
+LONGEST = 22
+"""Letters of a level's name that stand below an axis."""
+
 COLOURS = {"logistic": "#0072B2", "boosting": "#D55E00", "tree": "#009E73"}
 """Models that are drawn, in Okabe & Ito's colours."""
 
@@ -196,8 +199,10 @@ def dependence(results: Results, words: Words) -> Figure:
         except ValueError:
             names = [words.known("levels", level) or level for level in here["outcome"]]
             axes.plot(range(len(names)), here["estimate"], "o", color=figures.TREATED, markersize=4.5)
-            long = max(map(len, names)) * len(names) > 22
-            axes.set_xticks(range(len(names)), names, rotation=40 if long else 0, ha="right" if long else "center")
+            # Three short names fit side by side, a word a line; more stand upright.
+            few = len(names) <= 3
+            names = [name.replace(" ", "\n") if few else name[:LONGEST] for name in names]
+            axes.set_xticks(range(len(names)), names, rotation=0 if few else 90, fontsize=7)
             axes.set_xlim(-0.5, len(names) - 0.5)
         else:
             order = np.argsort(x)
