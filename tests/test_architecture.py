@@ -200,7 +200,9 @@ def sections_read(path):
 )
 def test_a_stage_declares_the_parameters_it_reads(stage):
     declared = STAGES[stage]["params"]
-    read = sections_read(PACKAGE / "stages" / f"{stage}.py")
+    start = PACKAGE / "stages" / f"{stage}.py"
+    parts = [path for path in closure(start) if path.parent == start.parent]
+    read = set.union(*map(sections_read, [start, *parts]))
     if stage in ("prepare", "recovery"):
         for study in [study for name, study in RUNS if name == stage]:
             read |= sections_read(PACKAGE / "studies" / module_named(study) / "study.py")

@@ -198,6 +198,7 @@ class Predict(Section):
     fewest_defaults: PositiveInt
     spans: Annotated[int, Field(ge=3)]
     capacity: Share
+    threshold: Share | None
     costs: Costs
     points: Points
 
@@ -548,6 +549,7 @@ class EarlyWarning(Section):
     training_share: float = Field(gt=0, lt=1)
     capacity: float = Field(gt=0, lt=1)
     capacities: Annotated[list[float], Field(min_length=1), AfterValidator(_rising)]
+    threshold: Share | None
     contact_cost: PositiveFloat
     prevented_share: float = Field(gt=0, le=1)
 

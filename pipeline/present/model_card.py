@@ -125,6 +125,7 @@ def _cuts(model: Mapping[str, Any], text: Any) -> Iterator[str]:
         tiers=listed(at["tiers"]),
         alert=listed([at["alert"]]),
         capacity=f"{100 * model['capacity']:g}%",
+        by_threshold="threshold" in model,
     )
 
 

@@ -42,7 +42,8 @@ def signals(months: pd.DataFrame, loan: np.ndarray) -> pd.DataFrame:
 
     `months` are sorted loan-months with ``month_number``, ``current_at_start`` and ``delinquent`` (0/1), and, where
     the lender keeps them, ``proactive_contacts`` and ``reactive_contacts`` (counts, empty without a log), ``alert``
-    (0/1) and ``unemployment``. Only months before the row's own enter, and the market as known in it.
+    (0/1), ``inflow`` (to the client's account, over its usual level; empty where not recorded) and ``unemployment``.
+    Only months before the row's own enter, and the market as known in it.
     """
     month = months["month_number"].to_numpy(dtype=np.int64)
 
@@ -79,6 +80,13 @@ def signals(months: pd.DataFrame, loan: np.ndarray) -> pd.DataFrame:
         alerts = recent("alert")
         columns["alert_last"] = np.nan_to_num(alerts[:, 0])
         columns["alerts_recent"] = np.nansum(alerts, axis=1)
+    if "inflow" in months and months["inflow"].notna().any():
+        level = recent("inflow")
+        known = ~np.isnan(level)
+        # Where nothing is recorded yet the account is taken to be at its usual level.
+        columns["inflow_last"] = np.nan_to_num(level[:, 0], nan=1.0)
+        mean = np.nansum(level, axis=1) / np.maximum(known.sum(axis=1), 1)
+        columns["inflow_recent"] = np.where(known.any(axis=1), mean, 1.0)
     if "unemployment" in months and months["unemployment"].notna().all():
         columns["unemployment"] = months["unemployment"].to_numpy(dtype=float)
     return pd.DataFrame(columns, index=months.index)

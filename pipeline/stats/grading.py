@@ -85,3 +85,24 @@ def migration(first: np.ndarray, second: np.ndarray, groups: int) -> np.ndarray:
     np.add.at(counts, (first, second), 1)
     total = counts.sum(axis=1, keepdims=True)
     return np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
+
+
+DEFAULTED, ENDED = -2, -1
+"""Where a loan stands that has no grade any more: in default, or repaid."""
+
+
+def destination(
+    grade: np.ndarray, loan: np.ndarray, month: np.ndarray, default_month: np.ndarray, step: int
+) -> np.ndarray:
+    """Return where each loan-month's loan stands `step` months later (rows,): its grade then, `DEFAULTED` or `ENDED`.
+
+    Rows are sorted by `loan` (numbers) and `month`; `default_month` is 0 for loans without default on record. A loan
+    whose rows end before without a default has been repaid. The later month must be on record for loans still open.
+    """
+    found = np.full(len(grade), ENDED, dtype=np.int64)
+    found[(default_month >= month) & (default_month < month + step)] = DEFAULTED
+    # Of a loan's month and a later one, rows stand at most `step` places apart.
+    for apart in range(1, min(step, len(grade) - 1) + 1):
+        same = np.flatnonzero((loan[apart:] == loan[:-apart]) & (month[apart:] - month[:-apart] == step))
+        found[same] = grade[same + apart]
+    return found

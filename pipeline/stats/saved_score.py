@@ -106,10 +106,18 @@ class Cuts(NamedTuple):
 
 
 def cuts(
-    share: np.ndarray, grades: Sequence[float], tiers: Sequence[float], capacity: float, weights: np.ndarray | None
+    share: np.ndarray,
+    grades: Sequence[float],
+    tiers: Sequence[float],
+    capacity: float,
+    weights: np.ndarray | None,
+    threshold: float | None = None,
 ) -> Cuts:
-    """Return the cuts of training loans' probabilities at shares of these loans; `capacity` is that of alerts."""
-    alert = cut_points(share, [1 - capacity], weights)[0]
+    """Return the cuts of training loans' probabilities at shares of these loans.
+
+    Alerts are cut at the probability `threshold`, or, where there is none, so that a share `capacity` is above it.
+    """
+    alert = cut_points(share, [1 - capacity], weights)[0] if threshold is None else threshold
     return Cuts(cut_points(share, grades, weights), cut_points(share, tiers, weights), alert)
 
 

@@ -263,6 +263,20 @@ def test_a_file_is_scored_as_the_model_says(work, tmp_path, kind, suffix):
     assert found["reason_1"][worst] in terms[int(adds[worst].argmax())]
 
 
+def test_alerts_follow_a_threshold_where_there_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    choices = params.load()
+    choices = choices.model_copy(update={"predict": choices.predict.model_copy(update={"threshold": 0.3})})
+    predicted(cohort(), choices)
+    assert main(["score", "--study", STUDY, "--data", str(loans_file(tmp_path / "new.csv"))]) == 0
+    found = pd.read_csv(tmp_path / "new_scored.csv")
+    assert (found["alert"] == (found["probability"] > 0.3)).all() and 0 < found["alert"].mean() < 1
+    card = Path(f"reports/{STUDY}/model_card.md").read_text()
+    assert "threshold that the parameters name" in card and "30" in card
+
+
 def test_what_lies_outside_training_is_said(work, tmp_path, capsys):
     amount = cohort(200, seed=9)["amount"].where(pd.Series(range(200)) != 5, 9e9)
     file = loans_file(tmp_path / "new.csv", amount=amount)

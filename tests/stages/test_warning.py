@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.core import places, results, store
 from pipeline.core.params import load
-from pipeline.stages import warning
+from pipeline.stages import warning, warning_alerts, warning_book
 from tests.sample import PARAMS
 
 LOANS, LENGTH = 3000, 12
@@ -74,7 +74,7 @@ def test_a_renewed_score_finds_who_is_late_and_capacity_is_respected(rows, loans
     gain = found.one(estimator="area_under_curve", specification="gain", estimand="month_10")
     assert gain.ci_low > 0
     alerted = found.where(estimator="alerts", specification="updated", estimand="alerted")
-    alerted = alerted[alerted["factor"] != "capacity[as_lender]"]
+    alerted = alerted[alerted["factor"].str.startswith("capacity[") & (alerted["factor"] != "capacity[as_lender]")]
     # Judged are the months whose window ends inside the records, so the share may differ from that of all months.
     capacity = alerted["factor"].str.extract(r"\[(.*)\]")[0].astype(float)
     assert (alerted["estimate"] < 100 * capacity * 1.5 + 0.5).all()
@@ -100,14 +100,14 @@ def test_scores_are_fitted_on_months_that_had_ended_and_judged_on_loans_granted_
     protocol = params.study("reference")
     ready = months.sort_values(["loan_id", "month_number"], ignore_index=True)
     place = pd.Index(cohort["loan_id"]).get_indexer(ready["loan_id"])
-    book, static = warning._book(cohort, ready, place, protocol, params)
+    book, static = warning_book.fit(cohort, ready, place, protocol, params.warning)
     assert (book.months.groupby("loan_id")["calendar_month"].min() >= book.cut).all()
     # Another course of things from the cut on leaves what is fitted as it is.
     later = ready["calendar_month"] >= book.cut
     changed = ready.assign(delinquent=ready["delinquent"].where(~later, 1 - ready["delinquent"]))
     changed["default"] = changed["default"].where(~later, 0)
     changed.loc[(changed["month_number"] == LENGTH) & later, "default"] = 1
-    other, other_static = warning._book(cohort, changed, place, protocol, params)
+    other, other_static = warning_book.fit(cohort, changed, place, protocol, params.warning)
     assert np.array_equal(static, other_static)
     first = book.month == 1
     assert np.array_equal(book.scores["updated"][first], other.scores["updated"][first])
@@ -155,3 +155,67 @@ def test_falling_accounts_before_the_loan(rows):
     assert areas.loc["balance", "p_adjusted"] == pytest.approx(2 * areas.loc["balance", "p_value"], abs=1e-12)
     short = rows(cohort, account_months=accounts[accounts["months_before"] < 5])
     assert short.where(estimator="falling_before_loan")["note"].str.contains("too few months").all()
+
+
+def test_alerts_above_a_threshold_are_right_as_often_as_their_risk_or_more(rows, loans):
+    cohort, months = loans
+    found = rows(cohort, loan_months=months)
+    threshold = load(PARAMS).warning.threshold
+    both = {"estimator": "alerts", "specification": "updated"}
+    for estimand in ("precision", "recall", "median_lead"):
+        assert np.isfinite(found.one(**both, factor=f"threshold[{threshold:g}]", estimand=estimand).ci_low)
+    precision = found.one(**both, factor=f"threshold[{threshold:g}]", estimand="precision")
+    assert precision.ci_high > 100 * threshold
+    # Whoever is above a higher threshold is above the lower one.
+    choice = load(PARAMS).warning
+    lower, upper = (
+        warning_alerts.raised(_small_book(), choice.model_copy(update={"threshold": one})) for one in (0.1, 0.3)
+    )
+    low, high = lower["updated", "threshold[0.1]"], upper["updated", "threshold[0.3]"]
+    assert low.tolist() == [False, True, True] and high.tolist() == [False, False, True]
+    none = warning_alerts.raised(_small_book(), choice.model_copy(update={"threshold": None}))
+    assert not [rule for _, rule in none if rule.startswith("threshold")]
+
+
+def _small_book():
+    risk = np.array([0.05, 0.2, 0.5])
+    numbers = np.arange(3)
+    scores = {"static": np.log(risk / (1 - risk)), "updated": np.log(risk / (1 - risk))}
+    ones = np.ones(3, dtype=bool)
+    taught = pd.DataFrame({"month": [1], "updated": [0.0]})
+    return warning_book.Book(
+        pd.DataFrame(index=numbers), numbers, numbers + 1, np.zeros(3, dtype=int), numbers, numbers, numbers, ones,
+        None, scores, "2004-01", taught,
+    )  # fmt: skip
+
+
+def test_falling_activity_is_taken_from_the_lenders_records_and_warns(rows, loans, tmp_path):
+    cohort, months = loans
+    rng = np.random.default_rng(5)
+    # What comes in falls in the three months before a default, and otherwise at random.
+    default = months.groupby("loan_id")["default"]
+    ahead = np.any([(default.shift(-back) == 1).to_numpy() for back in (1, 2, 3)], axis=0)
+    inflow = np.where(ahead | (rng.random(len(months)) < 0.02), 0.5, 1.0)
+    records = months[["loan_id", "month_number"]].assign(account_inflow_ratio=inflow, loan_id=months["loan_id"])
+    # The records go on after the months that are followed, and hold a row twice.
+    records = pd.concat([records, records.head(1), records.tail(1).assign(month_number=LENGTH + 1)])
+    store.write_parquet(places.interim("reference") / "repayments.parquet", records)
+    found = rows(cohort, loan_months=months)
+    gain = found.one(specification="gain_of_account", estimand="all_months")
+    assert gain.ci_low > 0.01
+    fallen = {"estimator": "before_default", "specification": "falling_activity"}
+    assert found.one(**fallen, factor="months_before[03]", estimand="defaulting").estimate == 100
+    assert found.one(**fallen, factor="months_before[05]", estimand="difference").ci_low < 0
+    alert = found.where(estimator="alerts", specification="falling_activity").set_index("estimand")["estimate"]
+    assert alert["precision"] > 50 and alert["median_lead"] == 2
+
+
+def test_moves_between_grades_add_up(rows, loans):
+    cohort, months = loans
+    found = rows(cohort, loan_months=months).where(estimator="grade_moves")
+    cells = found[found["factor"].str.startswith("from[")]
+    assert np.allclose(cells.groupby(["specification", "factor"])["estimate"].sum(), 100)
+    every = found[found["factor"] == "all"]
+    assert np.allclose(every.groupby("specification")["estimate"].sum(), 100)
+    later = found[found["estimand"] == "default_afterwards"].set_index("factor")["estimate"]
+    assert later["downgraded"] > later["upgraded"]

@@ -58,3 +58,17 @@ def test_steps_and_moves():
     assert grading.steps_down([1, 2, 1.5, 3, 2.9]) == 2
     found = grading.migration(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 3)
     assert found.tolist() == [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 0]]
+
+
+def test_destinations_by_hand():
+    # One loan moves and stays, one defaults in its third month, one is repaid after its second.
+    loan = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2])
+    month = np.array([1, 2, 3, 4, 1, 2, 3, 1, 2])
+    grade = np.array([0, 1, 1, 0, 2, 2, 3, 1, 1])
+    default = np.where(loan == 1, 3, 0)
+    gone, bad = grading.ENDED, grading.DEFAULTED
+    assert grading.destination(grade, loan, month, default, 1).tolist() == [1, 1, 0, gone, 2, 3, bad, 1, gone]
+    assert grading.destination(grade, loan, month, default, 3).tolist()[0::4] == [0, bad, gone]
+    # A month that is not on record is no later month.
+    gap = grading.destination(np.array([0, 1]), np.array([0, 0]), np.array([1, 3]), np.zeros(2), 1)
+    assert gap.tolist() == [gone, gone]

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 STAGE = "grade"
 
+MONTHLY = "warning"
+"""The stage that renews a score, and with it grades, every month."""
+
+SHORT, LONG = "01_months", "06_months"
+KINDS = ("stayed", "downgraded", "upgraded")
+ENDS = ("default", "repaid")
+
 TERMS = ("interest_rate", "amount", "term_months", "collateral", "guaranteed_share")
 
 
@@ -45,6 +52,7 @@ def blocks(page: Page) -> Iterator[str]:
             for estimand in ("share", "default_rate")
         }
         yield page.text("grade.migration", **named)
+    yield from _by_month(page)
     area = _optional(results, estimator="recorded", specification="all", estimand="auc")
     if area is not None:
         rates = results.where(stage=STAGE, estimator="recorded", estimand="default_rate")
@@ -71,8 +79,77 @@ def blocks(page: Page) -> Iterator[str]:
 
 
 def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[Any, ...]]:
-    """Return the figure of default by grade."""
-    return {"grade": (by_grade,)} if _several(results) else {}
+    """Return the figure of default by grade, and the moves between grades where a score is renewed every month."""
+    found: dict[str, tuple[Any, ...]] = {"grade": (by_grade,)} if _several(results) else {}
+    if len(_matrix(results, SHORT)) and len(_matrix(results, LONG)):
+        found["grade_moves"] = (moves,)
+    return found
+
+
+def _by_month(page: Page) -> Iterator[str]:
+    """Yield how grades by the score that is renewed every month move, where a study follows loans."""
+    rows = page.results.where(stage=MONTHLY, estimator="grade_moves")
+    of = {(row.specification, row.factor, row.estimand): row for row in rows.itertuples()}
+    wanted = {
+        "short": (SHORT, "all", "stayed"),
+        **{kind: (LONG, "all", kind) for kind in KINDS},
+        **{f"{kind}_later": (LONG, kind, "default_afterwards") for kind in KINDS},
+        "defaulted": (LONG, "all", "to[default]"),
+    }
+    found = {name: of.get(key) for name, key in wanted.items()}
+    if any(row is None for row in found.values()):
+        return
+    before = page.results.where(stage=MONTHLY, estimator="downgraded_before_default", factor="months_before[03]")
+    before = {row.estimand: row for row in before[before["estimate"].notna()].itertuples()}
+    steady = page.results.where(stage=MONTHLY, estimator="grade_stability")
+    most = next(steady.loc[[steady["estimate"].idxmax()]].itertuples())
+    quarter = most.factor.removeprefix("quarter[").rstrip("]")
+    months = {"months": _months(LONG), "horizon": page.params.warning.horizon_months}
+    yield page.text(
+        "grade.moves", **found, **months, before=before, most=most, quarter=quarter, stable=page.params.grade.stable
+    )
+    yield page.show_figure("grade_moves", MONTHLY, **months)
+
+
+def _months(specification: str) -> int:
+    return int(specification.partition("_")[0])
+
+
+def _matrix(results: Results, specification: str) -> Any:
+    """Return the shares (from x to, in percent) of moves between grades."""
+    rows = results.where(stage=MONTHLY, estimator="grade_moves", specification=specification)
+    rows = rows[rows["factor"].str.startswith("from[") & rows["estimate"].notna()]
+    start = rows["factor"].str.extract(r"\[(.*)\]")[0].astype(int)
+    end = rows["estimand"].str.extract(r"\[(.*)\]")[0]
+    table = rows.assign(start=start, end=end).pivot(index="start", columns="end", values="estimate")
+    grades = sorted((name for name in table if name.isdigit()), key=int)
+    return table[[*grades, *(name for name in ENDS if name in table)]]
+
+
+def moves(results: Results, words: Words) -> Figure:
+    """Where loans of each grade stand a month and half a year later, as two matrices of percentages."""
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    from pipeline.present import figures
+
+    tables = [_matrix(results, specification) for specification in (SHORT, LONG)]
+    height = 0.27 * max(map(len, tables)) + 1.0
+    figure, panels = plt.subplots(1, 2, figsize=(figures.WIDTH, height), layout="constrained", sharey=True)
+    for axes, table, specification in zip(panels, tables, (SHORT, LONG), strict=True):
+        shown = table.map(lambda share: "" if share == 0 else "<1" if share < 1 else f"{share:.0f}")
+        sns.heatmap(
+            table, annot=shown, fmt="", cmap="Blues", vmin=0, vmax=100, cbar=False, ax=axes, linewidths=0.5,
+            annot_kws={"fontsize": 6.5},
+        )  # fmt: skip
+        names = [name if name.isdigit() else words.label("grade_ends", name) for name in table]
+        axes.set_xticks([place + 0.5 for place in range(len(names))], names, rotation=0)
+        axes.tick_params(axis="y", rotation=0)
+        axes.set_title(words.label("grade_spans", specification), fontsize="medium", loc="left")
+        axes.set_xlabel(words.text("grade.columns.later_grade"))
+        axes.set_ylabel("")
+    panels[0].set_ylabel(words.text("grade.columns.earlier_grade"))
+    return figure
 
 
 def _several(results: Results) -> bool:

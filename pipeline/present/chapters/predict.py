@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
-from pipeline.present.numerals import MISSING, fixed, percent, whole
+from pipeline.present.numerals import MISSING, compact, fixed, percent, whole
 from pipeline.present.report import Page, lower_first
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words, split
@@ -23,6 +23,12 @@ STAGE = "predict"
 MODELS = ("logistic", "scorecard", "tree", "forest", "boosting")
 
 HARD, ALL = "hard", "with_crm"
+
+MEANINGS = ("grade_and_lender", "application", "everything")
+"""What may count as hard information, the narrowest first."""
+
+LONGEST = 22
+"""Letters of a level's name that stand below an axis."""
 
 COLOURS = {"logistic": "#0072B2", "boosting": "#D55E00", "tree": "#009E73"}
 """Models that are drawn, in Okabe & Ito's colours."""
@@ -79,6 +85,11 @@ def blocks(page: Page) -> Iterator[str]:
             results.where(stage=STAGE, specification="other_institutions"), "logistic", HARD, "auc"
         )
         yield page.text("predict.further", parts=parts, hard_elsewhere=hard_elsewhere, **named)
+    yield from _meanings(page, rows)
+    if len(depends := _of(rows, "partial_dependence")):
+        named["best"] = lower_first(words.label("score_models", depends["note"].iloc[0]))
+        yield page.text("predict.dependence", columns=_ranges(depends, words), **named)
+        yield page.show_figure("predict_dependence", STAGE, **named)
     leaves = _of(rows, "tree_node")
     if len(leaves) > 1:
         yield page.show_figure("predict_tree", STAGE, **named)
@@ -96,6 +107,8 @@ def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[An
         found["predict"] = (panels,)
     if len(results.where(stage=STAGE, estimator="tree_node")) > 1:
         found["predict_tree"] = (tree,)
+    if len(results.where(stage=STAGE, estimator="partial_dependence")):
+        found["predict_dependence"] = (dependence,)
     return found
 
 
@@ -165,6 +178,89 @@ def _importance(axes: Any, rows: pd.DataFrame, words: Words) -> None:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(words.text("predict.columns.auc_lost"))
+
+
+def dependence(results: Results, words: Words) -> Figure:
+    """Draw the best tree model's mean prediction by the columns that matter most to it, a panel each."""
+    import matplotlib.pyplot as plt
+
+    from pipeline.present import figures
+
+    rows = results.where(stage=STAGE, estimator="partial_dependence")
+    columns = list(_by_importance(results.where(stage=STAGE)))
+    lines = (len(columns) + 2) // 3
+    figure, panels = plt.subplots(
+        lines, 3, figsize=(figures.WIDTH, 2.2 * lines), layout="constrained", sharey=True, squeeze=False
+    )
+    for axes, column in zip(panels.flat, columns, strict=False):
+        here = rows[rows["factor"] == column]
+        try:
+            x = here["outcome"].astype(float).to_numpy()
+        except ValueError:
+            names = [words.known("levels", level) or level for level in here["outcome"]]
+            axes.plot(range(len(names)), here["estimate"], "o", color=figures.TREATED, markersize=4.5)
+            # Three short names fit side by side, a word a line; more stand upright.
+            few = len(names) <= 3
+            names = [name.replace(" ", "\n") if few else name[:LONGEST] for name in names]
+            axes.set_xticks(range(len(names)), names, rotation=0 if few else 90, fontsize=7)
+            axes.set_xlim(-0.5, len(names) - 0.5)
+        else:
+            order = np.argsort(x)
+            style = {"color": figures.TREATED, "markersize": 3, "linewidth": 1.3}
+            axes.plot(x[order], here["estimate"].to_numpy()[order], "o-", **style)
+            if x.max() >= 10_000:
+                axes.xaxis.set_major_formatter(lambda value, _: compact(value))
+                axes.locator_params(axis="x", nbins=4)
+        axes.set_title(words.known("columns", column) or column, fontsize="medium", loc="left")
+    for axes in list(panels.flat)[len(columns) :]:
+        axes.set_visible(False)
+    for axes in panels[:, 0]:
+        axes.set_ylabel(words.text("predict.columns.predicted"))
+        axes.set_ylim(bottom=0)
+    return figure
+
+
+def _by_importance(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the points of partial dependence by column, the one that matters most first."""
+    depends = _of(rows, "partial_dependence")
+    lost = _of(rows, "term_importance").sort_values("estimate", ascending=False, kind="stable")
+    return {name: depends[depends["factor"] == name] for name in lost["factor"]}
+
+
+def _ranges(depends: pd.DataFrame, words: Words) -> list[tuple[str, float, float]]:
+    """Return the lowest and the highest mean prediction by column, the widest range first."""
+    found = [
+        (words.known("columns", str(name)) or str(name), points["estimate"].min(), points["estimate"].max())
+        for name, points in depends.groupby("factor", sort=True)
+    ]
+    return sorted(found, key=lambda one: one[1] - one[2])
+
+
+def _meanings(page: Page, rows: pd.DataFrame) -> Iterator[str]:
+    """Yield what the design expects beside what comes out at each meaning of hard information."""
+    found = {
+        name: tuple(_optional(rows, "hard_information", name, f"auc_{rung}") for rung in (HARD, ALL))
+        for name in ("design", *MEANINGS)
+    }
+    if any(row is None for pair in found.values() for row in pair):
+        return
+    expected = found.pop("design")
+    met = [
+        page.words.label("hard_information", name)
+        for name, pair in found.items()
+        if all(want.ci_low <= row.estimate <= want.ci_high for row, want in zip(pair, expected, strict=True))
+    ]
+    yield page.text("predict.meanings", expected=expected, met=met, **found)
+    body = [
+        [
+            page.words.label("hard_information", name),
+            *(f"{fixed(row.estimate, 3)} [{fixed(row.ci_low, 3)}, {fixed(row.ci_high, 3)}]" for row in pair),
+        ]
+        for name, pair in found.items()
+    ]
+    names = ("meaning", "auc_hard", "auc_all")
+    table = markdown([page.text(f"predict.columns.{name}") for name in names], body)
+    yield page.show_table("predict_meanings", table, STAGE)
 
 
 def tree(results: Results, words: Words) -> Figure:

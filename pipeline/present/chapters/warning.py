@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STAGE = "warning"
-SIGNALS = ("late_payment", "client_contact", "alert", "lender_contact")
+SIGNALS = ("late_payment", "falling_activity", "client_contact", "alert", "lender_contact")
 AS_LENDER = "capacity[as_lender]"
 """As many alerts as the lender raised itself."""
 ESTIMANDS = ("precision", "false_alarms", "recall", "caught", "caught_early", "median_lead")
@@ -135,7 +135,9 @@ def signals(results: Results, words: Words) -> Figure:
         axes.set_ylim(bottom=0)
     for axes in list(panels.flat)[len(shown) :]:
         axes.set_visible(False)
-    for axes in panels[-1]:
+    # Where the last line is not full, the panel above is the last of its column.
+    for axes in list(panels.flat)[: len(shown)][-panels.shape[1] :]:
+        axes.tick_params(labelbottom=True)
         axes.set_xlabel(words.text("columns.warning_months_to_default"))
     for axes in panels[:, 0]:
         axes.set_ylabel(words.text("columns.warning_percent_of_loans"))
@@ -143,13 +145,12 @@ def signals(results: Results, words: Words) -> Figure:
 
 
 def alerts(results: Results, words: Words) -> str:
-    """Show what alerts catch at each share of loans that can be contacted, and the lender's own alerts."""
+    """Show what alerts catch by capacity, by threshold, by the lender's own judgement and by falling activity."""
     body = []
-    for score, share in _kinds(results):
-        rows = results.where(stage=STAGE, estimator="alerts", specification=score, factor=share)
+    for score, rule in _kinds(results):
+        rows = results.where(stage=STAGE, estimator="alerts", specification=score, factor=rule)
         found = {row.estimand: row for row in rows.itertuples()}
-        own = words.text("columns.warning_lenders_own") if score == "lender" else percent(100 * _share(share))
-        cells = [own if score == "lender" else f"{words.label('warning_scores', score)}, {own}"]
+        cells = [_named(score, rule, words)]
         for name in ESTIMANDS:
             row = found.get(name)
             if row is None or pd.isna(row.estimate):
@@ -192,7 +193,7 @@ def _estimated(results: Results, score: str, when: str) -> Any:
 
 def _costs(results: Results, score: str) -> pd.DataFrame:
     rows = results.where(stage=STAGE, estimator="costs", specification=score, estimand="net_value")
-    rows = rows[rows["estimate"].notna()]
+    rows = rows[rows["estimate"].notna() & rows["factor"].str.startswith("capacity[")]
     return rows.sort_values("factor", key=lambda names: names.map(_share), ignore_index=True)
 
 
@@ -237,6 +238,7 @@ def _of_areas(results: Results, gains: pd.DataFrame) -> dict[str, Any]:
         "on_time": _estimated(results, "gain", "paid_on_time"),
         "on_time_updated": _estimated(results, "updated", "paid_on_time"),
         "records": _estimated(results, "gain_of_records", "all_months"),
+        "account": _estimated(results, "gain_of_account", "paid_on_time"),
         "better": len(better),
         "worse": len(worse),
         "ages": len(ages),
@@ -246,15 +248,29 @@ def _of_areas(results: Results, gains: pd.DataFrame) -> dict[str, Any]:
 
 
 def _share(factor: str) -> float:
-    return float(factor.removeprefix("capacity[").rstrip("]"))
+    return float(factor.partition("[")[2].rstrip("]"))
+
+
+def _named(score: str, rule: str, words: Words) -> str:
+    """Say which alerts a row of the table is about."""
+    if score == "lender":
+        return words.text("columns.warning_lenders_own")
+    if score == "falling_activity":
+        return words.label("warning_signals", score)
+    share = percent(100 * _share(rule))
+    shown = f"{words.text('columns.warning_risk_above')} {share}" if rule.startswith("threshold[") else share
+    return f"{words.label('warning_scores', score)}, {shown}"
 
 
 def _kinds(results: Results) -> list[tuple[str, str]]:
-    """Return the sets of alerts that the table shows: the updated score by capacity, and the lender's own."""
-    rows = results.where(stage=STAGE, estimator="alerts", estimand="precision", specification="updated")
-    shares = sorted((share for share in set(rows["factor"]) if share != AS_LENDER), key=_share)
-    own = results.where(stage=STAGE, estimator="alerts", estimand="precision", specification="lender")
-    return [*(("updated", share) for share in shares), *([("lender", "lenders_alert")] if len(own) else [])]
+    """Return the sets of alerts that the table shows: by the updated score, and those that need no score."""
+    rows = results.where(stage=STAGE, estimator="alerts", estimand="precision")
+    rules = [rule for rule in rows.loc[rows["specification"] == "updated", "factor"] if rule != AS_LENDER]
+    found = [
+        ("updated", rule) for rule in sorted(rules, key=lambda rule: (rule.startswith("threshold["), _share(rule)))
+    ]
+    own = {"lender": "lenders_alert", "falling_activity": "falling_activity"}
+    return [*found, *((score, rule) for score, rule in own.items() if score in set(rows["specification"]))]
 
 
 def _of_alerts(page: Page) -> Iterator[str]:
@@ -272,6 +288,17 @@ def _of_alerts(page: Page) -> Iterator[str]:
     early = find("static", share, "median_lead")
     caught = find("static", share, "caught")
     yield page.text("warning.alerts", share=100 * choice.capacity, **found, static_lead=early, static_caught=caught)
+    if choice.threshold is not None:
+        rule = f"threshold[{choice.threshold:g}]"
+        found = {name: find("updated", rule, name) for name in ("alerted", "precision", "recall", "median_lead")}
+        if not any(row is None for row in found.values()):
+            yield page.text("warning.threshold", risk=100 * choice.threshold, horizon=choice.horizon_months, **found)
+    activity = {
+        name: find("falling_activity", "falling_activity", name) for name in ("precision", "caught", "median_lead")
+    }
+    if not any(row is None for row in activity.values()):
+        prevalence = results.one(stage=STAGE, estimator="prevalence", estimand="all_months")
+        yield page.text("warning.activity", prevalence=prevalence, **activity)
     own = {name: find("lender", "lenders_alert", name) for name in ("alerted", "precision", "caught", "median_lead")}
     marks = find("lender", "lenders_alert", "risk_difference")
     same = find("updated", AS_LENDER, "precision")

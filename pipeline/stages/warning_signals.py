@@ -1,0 +1,168 @@
+"""What the months before a default look like, and the months before a loan, for the stage warning."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.errors import StudyError
+from pipeline.core.params import Study
+from pipeline.core.scope import FEWEST
+from pipeline.stages.warning_book import Row, cluster_of, not_estimated, points
+from pipeline.stats import early_warning
+from pipeline.stats.correlation import holm
+from pipeline.stats.discrimination import compare
+from pipeline.stats.inference import codes
+from pipeline.stats.power import minimum_detectable
+
+SIGNALS = {
+    "late_payment": "delinquent",
+    "falling_activity": "falling_activity",
+    "client_contact": "reactive_contacts",
+    "lender_contact": "proactive_contacts",
+    "alert": "alert",
+}
+"""What is compared in the months before default, by the column that records it: whether there was any in a month."""
+
+BEFORE = 11
+"""Months before default that are looked at."""
+
+FALLEN = 0.8
+"""Share of its usual level below which what comes into a client's account counts as fallen."""
+
+POWER = 0.8
+"""Chance with which the smallest detectable area would be found."""
+
+
+def with_activity(months: pd.DataFrame, repayments: Path) -> pd.DataFrame:
+    """Return loan-months with ``inflow``, the month's inflow to the client's account over its usual level.
+
+    Beside it stands ``falling_activity`` (0/1, empty where nothing is recorded). Both come from the lenders' monthly
+    records of repayment, where these hold the account as well; otherwise the months are returned as they are.
+    """
+    import pyarrow.parquet
+
+    name = "account_inflow_ratio"
+    if not repayments.exists() or name not in pyarrow.parquet.read_schema(repayments).names:
+        return months
+    last = int(months["month_number"].max())
+    recorded = pd.read_parquet(
+        repayments, columns=["loan_id", "month_number", name], filters=[("month_number", "<=", last)]
+    ).drop_duplicates(["loan_id", "month_number"])
+    recorded = recorded.assign(loan_id=recorded["loan_id"].astype(str))
+    found = months.merge(recorded, how="left", on=["loan_id", "month_number"], validate="many_to_one")
+    inflow = found.pop(name)
+    return found.assign(inflow=inflow, falling_activity=(inflow < FALLEN).astype(float).where(inflow.notna()))
+
+
+def before_default(
+    cohort: pd.DataFrame, months: pd.DataFrame, place: np.ndarray, protocol: Study, level: float
+) -> list[Row]:
+    """Return how common each signal is in the months before default, beside loans like them that do not default.
+
+    Compared are loans of the same type of lender, grade and age that were open when the other defaulted.
+    """
+    month = months["month_number"].to_numpy(dtype=np.int64)
+    when = np.zeros(len(cohort), dtype=np.int64)
+    bad = months["default"].to_numpy() == 1
+    when[place[bad]] = month[bad]
+    last = np.zeros(len(cohort), dtype=np.int64)
+    last[place] = month
+    keys = [name for name in ("institution_type", "credit_grade") if name in cohort and cohort[name].notna().any()]
+    kind = (
+        cohort.groupby(keys, observed=True, dropna=False).ngroup().to_numpy()
+        if keys
+        else np.zeros(len(cohort), dtype=int)
+    )
+    cluster = codes(cohort[cluster_of(cohort, protocol)])
+    steps = np.unique(when[when > 1])
+    found: list[Row] = []
+    if len(np.unique(when)) < 2 or int((when > 0).sum()) < FEWEST:
+        return [not_estimated("signals", f"only {int((when > 0).sum())} loans default on record.")]
+    treated = cohort["treated"].to_numpy(dtype=float)
+    for name, column in SIGNALS.items():
+        if column not in months or months[column].isna().all():
+            found.append(not_estimated(name, f"the loan-months have no {column}."))
+            continue
+        values = months[column].to_numpy(dtype=float)
+        table = np.full((len(cohort), int(month.max()) + 1), np.nan)
+        table[place, month] = np.where(np.isnan(values), np.nan, values > 0)
+        for back in range(1, min(BEFORE, int(month.max()) - 1) + 1):
+            loans, ends = [], []
+            for end in steps[steps > back]:
+                open_then = np.flatnonzero(
+                    ((when == end) | ((when == 0) & (last >= end))) & ~np.isnan(table[:, end - back])
+                )
+                loans.append(open_then)
+                ends.append(np.full(len(open_then), end))
+            if not loans:
+                continue
+            loan, end = np.concatenate(loans), np.concatenate(ends)
+            stratum = codes(kind[loan] * (int(month.max()) + 1) + end)
+            case = when[loan] == end
+            row = {"estimator": "before_default", "specification": name, "factor": f"months_before[{back:02d}]"}
+            row |= {"outcome": "default", "unit": "percentage points"}
+            try:
+                one, share, others, number = early_warning.matched_difference(
+                    table[loan, end - back], case, stratum, cluster[loan], level
+                )
+            except StudyError as error:
+                found.append(row | {"estimand": "difference", "note": str(error)})
+                continue
+            # A loan that does not default stands beside several that do, at several ages.
+            every = np.unique(loan)
+            row |= {"n": len(every), "n_clusters": len(np.unique(cluster[every]))}
+            row |= {"n_treated": None if np.isnan(treated).any() else int(treated[every].sum())}
+            note = f"{number} defaults; loans of the same {' and '.join([*keys, 'age'])} beside them"
+            found.append(row | {"estimand": "difference", "note": note} | points(one))
+            defaulting = np.unique(loan[case])
+            counts = {"n": len(defaulting), "n_clusters": len(np.unique(cluster[defaulting]))}
+            if row["n_treated"] is not None:
+                counts["n_treated"] = int(treated[defaulting].sum())
+            more = {"estimand": "defaulting", "estimate": 100 * share, "unit": "percent", **counts}
+            found.append(row | more)
+            found.append(row | {"estimand": "others", "estimate": 100 * others, "unit": "percent"})
+    return found
+
+
+def before_loan(cohort: pd.DataFrame, accounts: pd.DataFrame, level: float) -> Iterator[Row]:
+    """Yield whether falling activity of the account before the loan announces default of the loan.
+
+    Compared are the last months before the loan with as many before them; columns other than keys are the activities.
+    """
+    wide = accounts[accounts["months_before"].between(1, 2 * early_warning.RECENT)]
+    default = cohort.set_index("loan_id")["default"]
+    arms = cohort.set_index("loan_id")["treated"]
+    falls: list[Row] = []
+    for name in [name for name in accounts if name not in ("loan_id", "months_before")]:
+        table = wide.pivot(index="loan_id", columns="months_before", values=name).dropna()
+        table = table[table.index.isin(default.index)]
+        row = {"estimator": "falling_before_loan", "specification": name, "factor": "account_activity"}
+        row |= {"outcome": "default", "unit": "area"}
+        row |= {"n": len(table), "n_clusters": len(table)}
+        if table.shape[1] < 2 * early_warning.RECENT:
+            yield row | {"estimand": "area_under_curve", "note": "too few months before the loan are on record."}
+            continue
+        bad = default.loc[table.index].to_numpy()
+        row["n_treated"] = None if arms.isna().any() else int(arms.loc[table.index].sum())
+        near = table[range(1, early_warning.RECENT + 1)].mean(axis=1).to_numpy()
+        far = table[range(early_warning.RECENT + 1, 2 * early_warning.RECENT + 1)].mean(axis=1).to_numpy()
+        fall = -early_warning.relative_change(near, far)
+        try:
+            found = compare(bad, fall, -near, level)
+        except StudyError as error:
+            yield row | {"estimand": "area_under_curve", "note": str(error)}
+            continue
+        note = f"{int(bad.sum())} defaults; the fall from months 4-6 to months 1-3 before the loan"
+        falls.append(row | found.first._asdict() | {"estimand": "area_under_curve", "note": note})
+        note = f"{int(bad.sum())} defaults; how low it stood in months 1-3 before the loan"
+        yield row | found.second._asdict() | {"estimand": "area_of_level", "note": note}
+        number_bad, number_good = int(bad.sum()), int(len(bad) - bad.sum())
+        # Under no difference, by the variance of the rank-sum statistic.
+        error = np.sqrt((number_bad + number_good + 1) / (12 * number_bad * number_good))
+        least = 0.5 + minimum_detectable(float(error), level, POWER)
+        yield row | {"estimand": "minimum_detectable_area", "estimate": least, "note": f"with power {POWER:g}"}
+    # One family: whichever activity falls, it is the same claim.
+    adjusted = holm([row["p_value"] for row in falls]) if falls else []
+    yield from (row | {"p_adjusted": p_value} for row, p_value in zip(falls, adjusted, strict=True))
