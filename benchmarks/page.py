@@ -54,7 +54,8 @@ def by_scale(rows: Sequence[Measurement], old: dict) -> list[str]:
     if not mine:
         return []
     of = {(row.name, row.size): row for row in mine}
-    names = [name for name in stages.stages_of(stages.SIMULATED) if any((name, scale) in of for scale in scales)]
+    every = stages.stages_of(stages.SIMULATED)
+    names = [name for name in every if any((name, scale) in of for scale in scales)]
     # A stage's fixed costs, start-up and imports, hide its growth: the slope is taken between the two largest scales.
     ends = scales[-2:] if len(scales) > 1 else []
     head = ["stage"]
@@ -83,7 +84,7 @@ def by_scale(rows: Sequence[Measurement], old: dict) -> list[str]:
     for scale in scales:
         found = [of[name, scale] for name in names if (name, scale) in of]
         totals[scale] = (sum(one.seconds for one in found), max(one.peak for one in found))
-        complete[scale] = len(found) == len(names)
+        complete[scale] = len(found) == len(every)
     cells = ["all"]
     for scale in scales:
         cells += [f"{totals[scale][0]:.0f}", *([""] if scale == 1 else []), f"{totals[scale][1]:.2f}", ""]
@@ -209,7 +210,7 @@ def text(rows: Sequence[Measurement]) -> str:
         "",
         f"Measured by `make bench`{when} on {machine.name()}; {machine.versions()}.",
         "",
-        "Medians, with the smallest and the largest time beside them where something was measured more than once. Every "
+        "Medians, with the smallest and the largest time beside them where something was measured more than once. Each "
         "measurement ran in a process of its own; stages of a study as DVC runs them, start-up and imports included. "
         "Peak memory is that of the process and of all that it starts. An exponent of 1 is growth in step with size. "
         "The change is that of the median since the measurement before on this machine; all are kept in "

@@ -17,7 +17,7 @@ Reads the raw tables only, never what is known of the truth. Rules that matter t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Study
 from pipeline.core.schema import Checked, check_cohort, cohort_schema
 from pipeline.studies import market
-from pipeline.studies.preparation import Preparation, SampleFlow, stop_if_too_many
+from pipeline.studies.preparation import Parts, Preparation, SampleFlow, stop_if_too_many
 from pipeline.studies.reference import prepare_months
 from pipeline.studies.reference.prepare_months import month_index
 from pipeline.studies.reference.prepare_records import LOAN_LEAVES, REPEATED, Records, clean, store
@@ -94,6 +94,9 @@ OF_LOAN = (
     "information_sharing",
 )
 """... and of the loan."""
+
+PART = 100_000
+"""Loans whose months are fetched at a time."""
 
 FLAGS = ("month_number", "current_at_start", "delinquent", "default", "delinquent_before", "alert", "treated")
 NUMBERS = (
@@ -264,11 +267,15 @@ def _sentiment(reviews: ir.Table, loans: ir.Table, landmark: int) -> pd.Series:
     return scores.loc[written["review_id"]].groupby(written["loan_id"].to_numpy()).mean()
 
 
-def _period(index: pd.Series) -> pd.Categorical:
+def _month_names(index: pd.Series) -> pd.Series:
     """Return calendar months such as 2004-11 from months since the year 0."""
-    months = sorted(index.dropna().unique().astype(int))
-    names = {month: f"{month // 12}-{month % 12 + 1:02d}" for month in months}
-    return pd.Categorical(index.map(names), list(names.values()))
+    return index.map({month: f"{month // 12}-{month % 12 + 1:02d}" for month in index.dropna().unique().astype(int)})
+
+
+def _period(index: pd.Series) -> pd.Categorical:
+    """Return calendar months such as 2004-11, in order, from months since the year 0."""
+    names = _month_names(index)
+    return pd.Categorical(names, sorted(names.dropna().unique()))
 
 
 def _cohort(loans: pd.DataFrame) -> pd.DataFrame:
@@ -290,11 +297,33 @@ def _cohort(loans: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _panel(months: ir.Table, loans: pd.DataFrame, known: pd.DataFrame, horizon: int) -> pd.DataFrame:
-    """Return one row for each month, up to the horizon, at whose beginning a loan of the cohort was open."""
+def _panel(months: ir.Table, loans: pd.DataFrame, known: pd.DataFrame, horizon: int) -> Iterator[pd.DataFrame]:
+    """Yield one row for each month, up to the horizon, at whose beginning a loan of the cohort was open.
+
+    `PART` loans at a time, in the order of loan and month; levels of categories are those of all parts.
+    """
+    within = months.filter(_.month_number <= horizon).semi_join(ibis.memtable(loans[["loan_id"]]), "loan_id")
+    calendar = within.select("calendar_index").distinct().to_pandas()["calendar_index"]
+    levels = {name: sorted(loans[name].dropna().unique()) for name in ("institution_id", "institution_type")}
+    names = _period(calendar).categories
+    loans = loans.iloc[loans["loan_id"].astype(str).argsort(kind="stable")]
+    for start in range(0, len(loans), PART):
+        yield _months(months, loans.iloc[start : start + PART], known, horizon, names, levels)
+
+
+def _months(
+    months: ir.Table,
+    loans: pd.DataFrame,
+    known: pd.DataFrame,
+    horizon: int,
+    calendar: pd.Index,
+    levels: Mapping[str, list[str]],
+) -> pd.DataFrame:
+    """Return the part of the panel that holds `loans`."""
+    ends = int(loans["loan_id"].min()), int(loans["loan_id"].max())
     unemployment = ibis.memtable(known[["calendar_index", "unemployment"]])
     joined = (
-        prepare_months.history(months, horizon)
+        prepare_months.history(months.filter(_.loan_id.between(*ends)), horizon)
         .inner_join(ibis.memtable(loans[list(OF_LOAN)]), "loan_id")
         .left_join(unemployment, "calendar_index", rname="{name}_market")
         .mutate(loan_id=_.loan_id.cast("string"))
@@ -302,9 +331,8 @@ def _panel(months: ir.Table, loans: pd.DataFrame, known: pd.DataFrame, horizon: 
     columns = [*PANEL, *(name for name in OF_LOAN if name != "loan_id"), "unemployment"]
     panel = joined.select(*columns).order_by("loan_id", "month_number").to_pandas()
     return panel.assign(
-        calendar_month=_period(panel["calendar_index"]),
-        institution_id=pd.Categorical(panel["institution_id"]),
-        institution_type=pd.Categorical(panel["institution_type"]),
+        calendar_month=pd.Categorical(_month_names(panel["calendar_index"]), calendar),
+        **{name: pd.Categorical(panel[name], levels[name]) for name in levels},
         credit_grade=pd.Categorical(panel["credit_grade"], GRADES, ordered=True),
         **{name: panel[name].astype("int8") for name in FLAGS},
         **{name: panel[name].astype("float32") for name in NUMBERS},
@@ -356,7 +384,7 @@ def prepare(tables: Mapping[str, ir.Table], study: Study, checks: Checks) -> Pre
         cohort=check_cohort(cohort[[name for name in schema.columns if name in cohort]], schema),
         flow=flow.table(),
         quarantined=records.dirt,
-        panels={"loan_months": _panel(months, stays, known, horizon)},
+        panels=Parts({"loan_months": partial(_panel, months, stays[[*OF_LOAN]], known, horizon)}),
         further={
             "loan_ends": partial(_loan_ends, tables, stays, landmark),
             "alert_answers": partial(_alert_answers, tables, stays),
