@@ -98,6 +98,12 @@ OF_LOAN = (
 PART = 100_000
 """Loans whose months are fetched at a time."""
 
+CATEGORIES = ("institution_id", "branch_id", "institution_type", "region", "industry", "loan_type")
+"""Columns of the loans that hold one of a few texts, beside the grade."""
+
+LEAVING = ("loan_id", "origination_date", "amount", "industry", "loan_type", "complete", "default", *SERIES)
+"""Columns that say which loans leave."""
+
 FLAGS = ("month_number", "current_at_start", "delinquent", "default", "delinquent_before", "alert", "treated")
 NUMBERS = (
     "proactive_contacts",
@@ -243,6 +249,11 @@ def _loans(tables: Mapping[str, ir.Table], landmark: int, horizon: int) -> ir.Ta
     )
 
 
+def _compact(loans: pd.DataFrame) -> pd.DataFrame:
+    """Return the loans with their few texts as categories, which take a byte or two each."""
+    return loans.astype(dict.fromkeys((*CATEGORIES, "credit_grade"), "category"))
+
+
 def _leaves(loans: pd.DataFrame) -> dict[str, pd.Series]:
     """Return who leaves, by reason, in the order in which the sample flow counts them."""
     return {
@@ -283,9 +294,8 @@ def _cohort(loans: pd.DataFrame) -> pd.DataFrame:
     loans = loans.assign(loan_id=loans["loan_id"].astype(str))
     loans = loans.sort_values("loan_id", kind="stable", ignore_index=True)
     quarter = loans["origination_date"].dt.to_period("Q").astype(str)
-    categories = ("institution_id", "branch_id", "institution_type", "region", "industry", "loan_type")
     return loans.assign(
-        **{name: pd.Categorical(loans[name]) for name in categories},
+        **{name: pd.Categorical(loans[name]).remove_unused_categories() for name in CATEGORIES},
         borrower_id=loans["client_id"].astype(str),
         origination_date=loans["origination_date"].astype("datetime64[ms]"),
         origination_month=_period(loans["origination_index"]),
@@ -324,7 +334,7 @@ def _months(
     unemployment = ibis.memtable(known[["calendar_index", "unemployment"]])
     joined = (
         prepare_months.history(months.filter(_.loan_id.between(*ends)), horizon)
-        .inner_join(ibis.memtable(loans[list(OF_LOAN)]), "loan_id")
+        .inner_join(ibis.memtable(loans.astype(dict.fromkeys((*levels, "credit_grade"), str))), "loan_id")
         .left_join(unemployment, "calendar_index", rname="{name}_market")
         .mutate(loan_id=_.loan_id.cast("string"))
     )
@@ -374,11 +384,13 @@ def prepare(tables: Mapping[str, ir.Table], study: Study, checks: Checks) -> Pre
         (prepare_months.information_sharing(tables["documents"]), "loan_id"),
     ):
         joined = joined.left_join(other, key).drop(f"{key}_right")
-    frame = joined.order_by("loan_id").to_pandas()
+    frame = _compact(joined.order_by("loan_id").to_pandas())
     frame["review_sentiment"] = frame["loan_id"].map(_sentiment(tables["reviews"], loans, landmark)).astype(float)
 
-    flow = _flow(frame, records.dirt)
-    stays = flow.frame
+    flow = _flow(frame[[*LEAVING]], records.dirt)
+    stays = frame.loc[flow.frame.index]
+    del frame
+    logged = stays.loc[stays["contact_log_available"].astype(bool), ["loan_id"]]
     cohort, schema = _cohort(stays), cohort_schema(STUDY_COLUMNS, (), list(SERIES))
     return Preparation(
         cohort=check_cohort(cohort[[name for name in schema.columns if name in cohort]], schema),
@@ -386,8 +398,8 @@ def prepare(tables: Mapping[str, ir.Table], study: Study, checks: Checks) -> Pre
         quarantined=records.dirt,
         panels=Parts({"loan_months": partial(_panel, months, stays[[*OF_LOAN]], known, horizon)}),
         further={
-            "loan_ends": partial(_loan_ends, tables, stays, landmark),
-            "alert_answers": partial(_alert_answers, tables, stays),
+            "loan_ends": partial(_loan_ends, tables, stays[["loan_id", "origination_index"]], landmark),
+            "alert_answers": partial(_alert_answers, tables, logged),
             "market_months": partial(_market_months, tables["macro"]),
         },
     )
@@ -426,14 +438,13 @@ def _market_months(macro: ir.Table) -> pd.DataFrame:
 
 
 def _alert_answers(tables: Mapping[str, ir.Table], loans: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each early warning of a loan of the cohort whose lender keeps a log of contacts.
+    """Return one row for each early warning of `loans`: those of the cohort whose lender keeps a log of contacts.
 
     Columns: ``loan_id``; ``month_number`` of the warning; ``current_at_start``, whether the loan was current when its
     month began; ``answer_days`` to the lender's own next contact; ``arrears_after`` and ``default_after``, in the
     months that follow.
     """
-    logged = loans[loans["contact_log_available"].astype(bool)]
-    start = ibis.memtable(logged[["loan_id"]])
+    start = ibis.memtable(loans)
     found = prepare_months.answers(tables["alerts"].inner_join(start, "loan_id"), tables["contacts"])
     found = prepare_months.after_alerts(found, tables["repayments"])
     return found.mutate(loan_id=_.loan_id.cast("string")).order_by("loan_id", "month_number").to_pandas()
