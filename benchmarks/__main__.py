@@ -7,11 +7,15 @@ interruption loses one, and ``--only`` renews one part of the page.
 """
 
 import argparse
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from benchmarks import history, large, matching, months, page, regression, stages
 from benchmarks.history import Measurement, measurement
 from pipeline.core.errors import StudyError
+
+Job = Callable[[], Iterator[Measurement]]
 
 PARTS = ("stages", "matching", "regression", "large", "months")
 PAIRED = (40_000, 200_000, 1_000_000)
@@ -21,15 +25,14 @@ FEW = 50_000
 """Loans of a regression beside statsmodels."""
 
 
-def of_stages(options: argparse.Namespace) -> Iterator[Measurement]:
-    """Yield what stages take: of every study at its published size, then of the simulated one at larger scales."""
-    wanted = options.study or stages.here()
-    for study in wanted:
-        yield from stages.measure(study, 1.0, options.repeat, options.stages)
-    for scale in sorted(set(options.scales) - {1.0}):
-        if stages.SIMULATED in wanted:
-            # Minutes a stage: once is enough.
-            yield from stages.measure(stages.SIMULATED, scale, 1, options.stages)
+def of_stages(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
+    """Yield, study by study, what measures its stages; the simulated study is measured at every scale."""
+    for study in options.study or stages.here():
+        scales = sorted(set(options.scales)) if study == stages.SIMULATED else [1.0]
+        for scale in scales:
+            # Larger studies take minutes a stage: once is enough.
+            repeat = options.repeat if scale == 1 else 1
+            yield f"{study} at scale {scale:g}", partial(stages.measure, study, scale, repeat, options.stages)
 
 
 def of_matching(options: argparse.Namespace) -> Iterator[Measurement]:
@@ -57,6 +60,20 @@ def of_regression(options: argparse.Namespace) -> Iterator[Measurement]:
                 yield measurement("regression", "regression", name, size, found["times"], found["peak"], by=who)
 
 
+def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
+    """Yield all that is to be measured; when one job fails the others still run."""
+    if "stages" in options.only:
+        yield from of_stages(options)
+    if "matching" in options.only:
+        yield "matching", partial(of_matching, options)
+    if "regression" in options.only:
+        yield "regression", partial(of_regression, options)
+    if "large" in options.only:
+        yield from ((what, partial(large.measured, what, options.loans)) for what in large.ANALYSES)
+    if "months" in options.only:
+        yield "loan-months", partial(months.every, options.months)
+
+
 def main() -> None:
     """Measure, add to the history, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
@@ -68,24 +85,19 @@ def main() -> None:
     parser.add_argument("--loans", type=int, default=large.LOANS, help="loans of the large cohort")
     parser.add_argument("--months", type=int, default=months.ROWS, help="loan-months to prepare")
     options = parser.parse_args()
-    measured = {
-        "stages": lambda: of_stages(options),
-        "matching": lambda: of_matching(options),
-        "regression": lambda: of_regression(options),
-        "large": lambda: large.every(options.loans, 1),
-        "months": lambda: months.every(options.months),
-    }
     failed = []
-    for part in options.only:
+    for name, job in jobs(options):
         try:
-            for found in measured[part]():
+            for found in job():
                 history.add(found)
-                print(f"{found.group}: {found.name} ({found.size:g}, {found.by}): {found.seconds:.2f} s", flush=True)
+                print(f"{found.group}: {found.name} ({found.size:,g}, {found.by}): {found.seconds:.2f} s", flush=True)
         except StudyError as error:
-            failed.append(f"{part}: {error}")
+            failed.append(f"{name} could not be measured: {error}")
             print(failed[-1], flush=True)
     page.write()
-    print(f"{page.PAGE} written." + (f" Not measured: {'; '.join(failed)}" if failed else ""))
+    print(f"{page.PAGE} written.")
+    if failed:
+        sys.exit("\n".join(failed))
 
 
 if __name__ == "__main__":

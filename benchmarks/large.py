@@ -154,16 +154,14 @@ def apart(what: str, number: int) -> tuple[dict, float]:
     return json.loads(spent.output.splitlines()[-1]), spent.peak
 
 
-def every(number: int, repeat: int) -> Iterator[Measurement]:
-    """Yield what each analysis takes."""
-    for what in ANALYSES:
-        runs = [apart(what, number) for _ in range(repeat)]
-        refused = [found["refused"] for found, _ in runs if "refused" in found]
-        if refused:
-            raise StudyError(f"{what} on {number:,} loans: {refused[0]}")
-        yield measurement(
-            "large", "one cohort", what, number, [found["seconds"] for found, _ in runs], max(peak for _, peak in runs)
-        )
+def measured(what: str, number: int, repeat: int = 1) -> Iterator[Measurement]:
+    """Yield what one analysis takes."""
+    runs = [apart(what, number) for _ in range(repeat)]
+    for found, _ in runs:
+        if "refused" in found:
+            raise StudyError(found["refused"])
+    times, peak = [found["seconds"] for found, _ in runs], max(peak for _, peak in runs)
+    yield measurement("large", "one cohort", what, number, times, peak)
 
 
 def main() -> None:
@@ -176,9 +174,10 @@ def main() -> None:
     if options.measure:
         measure(options.measure, options.loans)
         return
-    for found in every(options.loans, options.repeat):
-        add(found)
-        print(f"{found.name}: {found.seconds:.1f} s, {found.peak:.1f} GB", flush=True)
+    for what in ANALYSES:
+        for found in measured(what, options.loans, options.repeat):
+            add(found)
+            print(f"{found.name}: {found.seconds:.1f} s, {found.peak:.1f} GB", flush=True)
 
 
 if __name__ == "__main__":
