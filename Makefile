@@ -64,7 +64,7 @@ verify: $(VENV)/installed  ## run every stage of STUDY again (recovery only with
 	@dvc repro --force --single-item $$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@))
 	@git diff --exit-code -- dvc.lock reports notebooks && echo "Same bytes."
 
-bench: $(VENV)/installed  ## measure all there is and write reports/benchmarks.md (about an hour; SCALES="1": half of it)
+bench: $(VENV)/installed  ## measure all there is and write reports/benchmarks.md (an hour or two; SCALES=1 PARTS=stages is quick)
 	@python -m benchmarks --scales $(SCALES) $(if $(PARTS),--only $(PARTS))
 
 method: $(VENV)/installed  ## try every matching design on made-up loans, and write reports/method

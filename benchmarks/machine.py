@@ -15,7 +15,7 @@ import psutil
 
 PACKAGES = ("numpy", "pandas", "pyarrow", "duckdb", "scikit-learn", "statsmodels", "linearmodels", "pyfixest")
 GIGABYTE = 1024**3
-LOOKS = 0.1
+LOOKS = 0.2
 """Seconds between two looks at a command's memory."""
 
 

@@ -41,6 +41,10 @@ def _spread(found: Measurement) -> str:
     return "" if found.repeats == 1 else f"{found.smallest:.2f}–{found.largest:.2f}"
 
 
+def _peak(found: Measurement) -> str:
+    return "" if np.isnan(found.peak) else f"{found.peak:.2f}"
+
+
 def _change(now: Measurement, old: dict) -> str:
     if now.key not in old:
         return ""
@@ -131,7 +135,7 @@ def beside_peers(rows: Sequence[Measurement], old: dict) -> list[str]:
         for row in sorted(mine, key=lambda row: (row.name, row.size, row.by != "ours", row.by)):
             ratio = "" if row.by == "ours" else f"{row.seconds / ours[row.name, row.size]:.1f}"
             what = f"{row.name}: {row.size:,.0f} loans, {row.by}"
-            body.append([what, _seconds(row), _spread(row), f"{row.peak:.2f}", ratio, _change(row, old)])
+            body.append([what, _seconds(row), _spread(row), _peak(row), ratio, _change(row, old)])
         head = ["what, by", "median (s)", "spread", "peak (GB)", "time, theirs / ours", "change"]
         lines += ["", f"## {title}", *table(head, body)]
         if part == "matching":
