@@ -5,6 +5,9 @@
 STUDY ?= reference
 # Studies worked on at the same time by reproduce-all.
 JOBS ?= 2
+# Sizes at which bench runs the simulated study (100 where the machine allows), and what it measures (all: nothing named).
+SCALES ?= 1 10
+PARTS ?=
 # The Python that builds .venv (3.11 or newer).
 PYTHON ?= python3
 
@@ -73,10 +76,8 @@ verify: $(VENV)/installed  ## run every stage of STUDY again (recovery only with
 	@dvc repro --force --single-item $$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@))
 	@git diff --exit-code -- dvc.lock reports notebooks && echo "Same bytes."
 
-bench: $(VENV)/installed  ## measure stages, matching and regressions, and write reports/*benchmarks.md
-	@python -m benchmarks
-	@python -m benchmarks.matching
-	@python -m benchmarks.regression
+bench: $(VENV)/installed  ## measure all there is and write reports/benchmarks.md (an hour or two; SCALES=1 PARTS=stages is quick)
+	@python -m benchmarks --scales $(SCALES) $(if $(PARTS),--only $(PARTS))
 
 method: $(VENV)/installed  ## try every matching design on made-up loans, and write reports/method
 	@python -m benchmarks.method

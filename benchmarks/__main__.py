@@ -1,121 +1,103 @@
-"""``make bench``: time the stages of every study and its matching, and write reports/benchmarks.md.
+"""``make bench``: measure this repository and write reports/benchmarks.md from all that was measured on this machine.
 
-Stages run as DVC runs them, each in a process of its own, so a time includes start-up and imports. Their outputs are
-written again with the same bytes. ``--study`` chooses a study (default: all that have been run here), ``--repeat`` how
-often each stage is measured.
+Parts: ``stages`` (each stage of each study, the simulated one also at larger scales), ``matching`` and ``regression``
+(beside other packages, those that are installed), ``large`` (ten million loans) and ``months`` (preparation of a
+hundred million loan-months). Each measurement is added to reports/benchmarks_history.csv when it is made, so an
+interruption loses one, and ``--only`` renews one part of the page.
 """
 
 import argparse
-import importlib.metadata
-import os
-import platform
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from functools import partial
 
-from pipeline.core import params, places, store
-from pipeline.stats.design import term_values
-from pipeline.stats.matching import nearest_neighbour, propensity_logit
+from benchmarks import history, large, matching, months, page, regression, stages
+from benchmarks.history import Measurement, measurement
+from pipeline.core.errors import StudyError
 
-NOT_TIMED = ("collect", "intake", "label", "recovery", "synthesis", "evidence")
-"""Stages that wait for a network, or for every study, and the recovery, which has its own clock in the README."""
+Job = Callable[[], Iterator[Measurement]]
 
-TARGET = 60
-"""Seconds that all stages of a study may take one after the other."""
+PARTS = ("stages", "matching", "regression", "large", "months")
+PAIRED = (40_000, 200_000, 1_000_000)
+"""Loans to match beside MatchIt; `benchmarks.matching` does more."""
 
-
-def stages_of(study: str) -> list[str]:
-    """Return the stages that run for a study, in the order of dvc.yaml."""
-    pipeline = params.read(Path("dvc.yaml"))
-    members = {**pipeline["vars"][0], "studies": params.load().studies}
-    each = {name: stage["foreach"][2:-1] for name, stage in pipeline["stages"].items() if "foreach" in stage}
-    return [name for name, over in each.items() if name not in NOT_TIMED and study in members[over]]
+FEW = 50_000
+"""Loans of a regression beside statsmodels."""
 
 
-def seconds(measured: Callable[[], object], repeat: int) -> list[float]:
-    """Return how long each of `repeat` calls takes."""
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        measured()
-        times.append(time.perf_counter() - start)
-    return times
+def of_stages(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
+    """Yield, study by study, what measures its stages; the simulated study is measured at every scale."""
+    for study in options.study or stages.here():
+        scales = sorted(set(options.scales)) if study == stages.SIMULATED else [1.0]
+        for scale in scales:
+            # Larger studies take minutes a stage: once is enough.
+            repeat = options.repeat if scale == 1 else 1
+            yield f"{study} at scale {scale:g}", partial(stages.measure, study, scale, repeat, options.stages)
 
 
-def run_stage(stage: str, study: str) -> None:
-    """Run one stage in a process of its own."""
-    subprocess.run([sys.executable, "-m", "pipeline", stage, "--study", study], check=True, stdout=subprocess.DEVNULL)
+def of_matching(options: argparse.Namespace) -> Iterator[Measurement]:
+    """Yield pairs of this repository's and of MatchIt's making, where R has it."""
+    for size in PAIRED:
+        found = matching.measured_apart("match:keys:closest", size, options.repeat)
+        what = ("matching", "matching", "pairs by three keys, closest first")
+        yield measurement(*what, size, found["times"], found["peak"])
+        peer = matching.matchit(size, "keys", "closest", options.repeat)
+        if peer is not None:
+            yield measurement(*what, size, [peer], float("nan"), by="MatchIt")
 
 
-def matching(study: str, repeat: int) -> dict[str, list[float]]:
-    """Time the propensity score and the matching itself on the study's cohort, in this process."""
-    choices = params.load()
-    protocol = choices.study(study)
-    cohort = store.read_parquet(places.processed(study) / "cohort.parquet")
-    treated = cohort["treated"].to_numpy()
-    covariates = term_values(cohort, protocol.matching.score)
-    logit = propensity_logit(covariates, treated)
-    stratum = cohort.groupby(protocol.matching.exact, observed=True).ngroup().to_numpy()
-    loan_id = cohort["loan_id"].to_numpy()
-    limit = choices.match.caliper and choices.match.caliper * float(logit.std(ddof=1))
-    return {
-        f"propensity score, {len(cohort):,} loans": seconds(lambda: propensity_logit(covariates, treated), repeat),
-        f"matching, {len(cohort):,} loans, order {choices.match.order}": seconds(
-            lambda: nearest_neighbour(treated, logit, stratum, loan_id, caliper=limit, order=choices.match.order),
-            repeat,
-        ),
-    }
+def of_regression(options: argparse.Namespace) -> Iterator[Measurement]:
+    """Yield regressions with effects of lenders and quarters by this repository and by each peer."""
+    for what, name in regression.NAMES.items():
+        peers = regression.PEERS[what]
+        runs = [(who, regression.LOANS) for who in ("ours", *peers) if who != "statsmodels"]
+        if "statsmodels" in peers:
+            # Indicators for every lender take gigabytes and minutes: it gets fewer loans, and so do we.
+            runs += [("ours", FEW), ("statsmodels", FEW)]
+        for who, size in runs:
+            found = regression.measured_apart(who, what, size, 1 if who == "statsmodels" else options.repeat)
+            if found is not None:
+                yield measurement("regression", "regression", name, size, found["times"], found["peak"], by=who)
 
 
-def processor() -> str:
-    """Return the processor's name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(": ")[1] for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration, IndexError):
-        return platform.machine()
-
-
-def of_study(study: str, repeat: int) -> list[str]:
-    """Return the lines of a study: its stages, each in a process of its own, and matching inside one."""
-    stages = {stage: seconds(lambda stage=stage: run_stage(stage, study), repeat) for stage in stages_of(study)}
-    total = sum(statistics.median(times) for times in stages.values())
-    lines = ["", f"## {study}", "", "| stage | median (s) | smallest | largest | share |", "|:--|--:|--:|--:|--:|"]
-    for stage, times in stages.items():
-        median = statistics.median(times)
-        lines.append(f"| {stage} | {median:.2f} | {min(times):.2f} | {max(times):.2f} | {median / total:.0%} |")
-    met = "Met" if total < TARGET else "Not met"
-    lines += [f"| all | {total:.2f} | | | |", "", f"Target for all stages: under {TARGET} s. {met}.", ""]
-    lines += ["| inside a process | median (s) | smallest | largest |", "|:--|--:|--:|--:|"]
-    for what, times in matching(study, 10 * repeat).items():
-        lines.append(f"| {what} | {statistics.median(times):.4f} | {min(times):.4f} | {max(times):.4f} |")
-    return lines
+def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
+    """Yield all that is to be measured; when one job fails the others still run."""
+    if "stages" in options.only:
+        yield from of_stages(options)
+    if "matching" in options.only:
+        yield "matching", partial(of_matching, options)
+    if "regression" in options.only:
+        yield "regression", partial(of_regression, options)
+    if "large" in options.only:
+        yield from ((what, partial(large.measured, what, options.loans)) for what in large.ANALYSES)
+    if "months" in options.only:
+        yield "loan-months", partial(months.every, options.months)
 
 
 def main() -> None:
-    """Measure and write the page."""
+    """Measure, add to the history, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("--study")
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS, help="parts to measure; none: the page only")
+    parser.add_argument("--scales", nargs="+", type=float, default=[1.0, 10.0], help="sizes of the simulated study")
+    parser.add_argument("--study", nargs="+", help="studies whose stages are timed (all whose tables are here)")
+    parser.add_argument("--stages", nargs="+", help="stages to time (all; each needs what earlier ones write)")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--loans", type=int, default=large.LOANS, help="loans of the large cohort")
+    parser.add_argument("--months", type=int, default=months.ROWS, help="loan-months to prepare")
     options = parser.parse_args()
-    known = params.load().studies
-    here = [name for name in known if (places.processed(name) / "cohort.parquet").exists()]
-    packages = ("numpy", "pandas", "scikit-learn", "statsmodels")
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
-    lines = [
-        "# Benchmarks",
-        "",
-        f"Measured by `make bench` on {processor()}, {os.cpu_count()} cores, {platform.system()}, Python "
-        f"{platform.python_version()}, {', '.join(versions)}. Medians, with the smallest and largest time beside them.",
-    ]
-    for study in [options.study] if options.study else here:
-        lines += of_study(study, options.repeat)
-    page = "\n".join(lines)
-    store.write_text(Path("reports/benchmarks.md"), page)
-    print(page)
+    failed = []
+    for name, job in jobs(options):
+        try:
+            for found in job():
+                history.add(found)
+                print(f"{found.group}: {found.name} ({found.size:,g}, {found.by}): {found.seconds:.2f} s", flush=True)
+        except StudyError as error:
+            failed.append(f"{name} could not be measured: {error}")
+            print(failed[-1], flush=True)
+    page.write()
+    print(f"{page.PAGE} written.")
+    if failed:
+        sys.exit("\n".join(failed))
 
 
 if __name__ == "__main__":

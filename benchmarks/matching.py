@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.__main__ import processor
+from benchmarks.machine import processor
 from pipeline.core import store
 
 PAGE = Path("reports/matching_benchmarks.md")

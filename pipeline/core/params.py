@@ -402,14 +402,6 @@ class SpecificationCurve(Section):
     typical: Annotated[float, Field(gt=0, lt=1)]
 
 
-class Parallel(Section):
-    """Where work that falls into pieces is done: by processes of this machine, or by a Dask cluster."""
-
-    backend: Literal["loky", "dask"]
-    address: str | None
-    workers: PositiveInt
-
-
 class Expected(Section):
     """Counts that the sample flow must meet; None leaves one unchecked."""
 
@@ -581,7 +573,6 @@ class Params(Section):
     inference: Inference
     adjust: Adjust
     specification_curve: SpecificationCurve
-    parallel: Parallel
     checks: Checks
     predict: Predict
     grade: Grade

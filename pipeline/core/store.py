@@ -6,7 +6,7 @@ import glob
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,6 +145,33 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
     with atomic(path, len(frame)) as temporary:
         pyarrow.parquet.write_table(table, temporary, compression="zstd")
+
+
+ROW_GROUP = 1024 * 1024
+"""Rows of a parquet row group, which is what `write_parquet` has as well."""
+
+
+def write_parquet_parts(path: Path, parts: Iterable[pd.DataFrame]) -> None:
+    """Write frames of the same columns and types under each other, as `write_parquet` would write them joined.
+
+    Memory holds one part and one row group; the bytes do not depend on where one part ends and the next begins.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    with atomic(path) as temporary:
+        waiting, writer = None, None
+        for part in parts:
+            table = pyarrow.Table.from_pandas(part, waiting.schema if waiting else None, preserve_index=False)
+            writer = writer or pyarrow.parquet.ParquetWriter(temporary, table.schema, compression="zstd")
+            waiting = table if waiting is None else pyarrow.concat_tables([waiting, table])
+            while len(waiting) > ROW_GROUP:
+                writer.write_table(waiting.slice(0, ROW_GROUP).combine_chunks(), row_group_size=ROW_GROUP)
+                waiting = waiting.slice(ROW_GROUP)
+        if writer is None or waiting is None:
+            raise ValueError("there is no part, so there are no columns")
+        writer.write_table(waiting.combine_chunks(), row_group_size=ROW_GROUP)
+        writer.close()
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:

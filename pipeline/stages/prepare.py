@@ -5,6 +5,7 @@ from pipeline.core import places, store
 from pipeline.core.engine import Engine
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
+from pipeline.studies.preparation import Parts
 
 
 def run(study: str, params: Params) -> str:
@@ -23,13 +24,21 @@ def run(study: str, params: Params) -> str:
     store.write_parquet(folder / "cohort.parquet", prepared.cohort)
     store.write_parquet(folder / "flow.parquet", prepared.flow)
     store.write_csv(folder / "quarantine.csv", prepared.quarantined)
-    more = {**prepared.panels, **{name: make() for name, make in prepared.further.items()}}
-    if prepared.robustness is not None:
-        more["robustness"] = prepared.robustness
-    (folder / "more").mkdir(parents=True, exist_ok=True)
-    for name, table in more.items():
-        store.write_parquet(folder / "more" / f"{name}.parquet", table)
-    return (
+    done = (
         f"{len(prepared.cohort):,} loans, {int(prepared.cohort['default'].sum()):,} defaults; "
         f"{len(prepared.quarantined):,} raw rows quarantined"
     )
+    more, panels, further = folder / "more", prepared.panels, prepared.further
+    more.mkdir(parents=True, exist_ok=True)
+    if prepared.robustness is not None:
+        store.write_parquet(more / "robustness.parquet", prepared.robustness)
+    # What is written need not be held while longer tables are made.
+    del prepared
+    for name in panels:
+        if isinstance(panels, Parts):
+            store.write_parquet_parts(more / f"{name}.parquet", panels.parts(name))
+        else:
+            store.write_parquet(more / f"{name}.parquet", panels[name])
+    for name, make in further.items():
+        store.write_parquet(more / f"{name}.parquet", make())
+    return done

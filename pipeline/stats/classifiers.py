@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.errors import StudyError
+
 DECIMALS = 9
 """To which predicted probabilities are rounded: ties must not depend on the last bits."""
 
@@ -15,6 +17,9 @@ PRUNING_FOLDS = 3
 PENALTIES = 5
 DEEPEST = 5
 """Splits from the root to a leaf: what can still be read off a drawing."""
+
+LIMIT = 2_000_000
+"""Most loans from which a tree or a forest learns: both sort every column at every split, on one thread."""
 
 
 def logistic(design: np.ndarray, default: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
@@ -35,6 +40,15 @@ def logistic(design: np.ndarray, default: np.ndarray, weights: np.ndarray | None
 def least_leaf(loans: int, defaults: int) -> int:
     """Return how few loans a leaf may hold: about ten defaults at the average rate, and no more than a tenth of all."""
     return max(5, min(int(np.ceil(10 * loans / max(defaults, 1))), loans // 10))
+
+
+def learnable(loans: int, kind: str) -> None:
+    """Raise a StudyError when there are more loans than a ``tree`` or ``forest`` learns from."""
+    if kind in ("tree", "forest") and loans > LIMIT:
+        raise StudyError(
+            f"a {kind} learns from at most {LIMIT:,} loans, and there are {loans:,}: boosted trees and the logistic "
+            "regression learn from any number; or narrow eligibility."
+        )
 
 
 def pruned_tree(design: np.ndarray, default: np.ndarray, weights: np.ndarray | None, seed: int) -> Any:

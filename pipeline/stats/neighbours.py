@@ -18,6 +18,10 @@ FIRST_LOOK = 16
 """Controls that a treated loan looks at first; each further look takes in four times as many."""
 
 
+LIMIT = 1_000_000
+"""Largest number of treated loans that look for neighbours in a tree: each keeps a list of some kilobyte."""
+
+
 class Caliper(NamedTuple):
     """The members of a pair may differ by at most `width` in `covariate` (loans,)."""
 
@@ -87,7 +91,8 @@ def nearest(
         score: by which ``largest`` and ``smallest`` order the treated loans, when `points` is no score.
 
     Distances are rounded to nine decimals; ties go to the lower identifier, so the order of the rows plays no part.
-    Returns matches sorted by the treated loan's identifier and then by distance. On one score, without replacement
+    Returns matches sorted by the treated loan's identifier and then by distance. Raises StudyError for more than
+    `LIMIT` treated loans. On one score, without replacement
     and further calipers, this is `matching.nearest_neighbour`, which is faster.
 
     Differences to MatchIt (R, 4.7.2): its Mahalanobis distance is the same, but controls at one distance are taken in
@@ -95,6 +100,11 @@ def nearest(
     """
     if points.ndim == 1 and not replacement and not within:
         return nearest_neighbour(treated, points, stratum, identifier, ratio=ratio, caliper=caliper, order=order)
+    if (seeking := int(np.count_nonzero(treated))) > LIMIT:
+        raise StudyError(
+            f"{seeking:,} treated loans look for partners by several measures or for controls that serve again, more "
+            f"than {LIMIT:,}: use match.distance logit without replacement and calipers on covariates, or weights."
+        )
     score = points if score is None and points.ndim == 1 else score
     if score is None and order in ("largest", "smallest") and not replacement:
         raise StudyError(f"match.order {order} needs a propensity score; choose closest or data.")

@@ -35,7 +35,7 @@ def optimal(
     `linear_sum_assignment` (Crouse 2016). Where several assignments are equally good, tiny numbers that depend on the
     identifiers alone decide, so that the answer depends neither on the order of the rows nor on the solver.
 
-    Raises StudyError for a stratum whose table of distances is larger than `LIMIT`.
+    Raises StudyError, before anything is matched, for a stratum whose table of distances is larger than `LIMIT`.
     """
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
@@ -44,15 +44,19 @@ def optimal(
     rank, arm = ranks(identifier), treated.astype(bool)
     chosen_treated, chosen_control = [np.array([], dtype=np.int64)], [np.array([], dtype=np.int64)]
     by_stratum = np.lexsort((rank, stratum))
+    # Looked at before any stratum is matched: the largest may come last.
+    label = np.unique(stratum, return_inverse=True)[1]
+    seeking, offered = np.bincount(label, arm), np.bincount(label, ~arm)
+    if ratio * (seeking * offered).max(initial=0) > LIMIT:
+        largest = (seeking * offered).argmax()
+        raise StudyError(
+            f"optimal matching compares {seeking[largest]:,.0f} treated loans with {offered[largest]:,.0f} controls in "
+            f"one stratum, more than {LIMIT:,} pairs: add exact keys or use match.method nearest."
+        )
     for members in np.split(by_stratum, np.flatnonzero(np.diff(stratum[by_stratum])) + 1):
         seekers, controls = members[arm[members]], members[~arm[members]]
         if not len(seekers) or not len(controls):
             continue
-        if ratio * len(seekers) * len(controls) > LIMIT:
-            raise StudyError(
-                f"optimal matching compares {len(seekers):,} treated loans with {len(controls):,} controls in one "
-                f"stratum, more than {LIMIT:,} pairs: add exact keys or use match.method nearest."
-            )
         distance = np.round(cdist(points[seekers], points[controls]), DISTANCE_DECIMALS)
         allowed = distance <= (np.inf if caliper is None else caliper)
         for values, width in within:

@@ -66,10 +66,11 @@ def _share(log_odds: np.ndarray) -> np.ndarray:
 
 
 def fit(sample: Sample, terms: Sequence[str], kind: Kind, seed: int = 0) -> Fitted:
-    """Fit a model of default on `terms` to all loans of a sample, on one thread."""
+    """Fit a model of default on `terms` to all loans of a sample, on one thread; StudyError for too many loans."""
     from threadpoolctl import threadpool_limits
 
     loans, default, weights = sample
+    classifiers.learnable(len(default), kind)
     if kind == "scorecard":
         return Fitted(kind, None, scorecard.fit(loans, terms, default, weights))
     encoder = learn(loans, terms, weights)

@@ -28,6 +28,9 @@ WEBB = np.sqrt(np.array([1.5, 1.0, 0.5, 0.5, 1.0, 1.5])) * np.array([-1, -1, -1,
 AT_ONCE = 2_000_000
 """Numbers in a block of bootstrap draws, so that memory stays small."""
 
+LIMIT = 250_000_000
+"""Most clusters times draws of the wild bootstrap: their weights take 8 bytes each, two gigabytes together."""
+
 
 class Partialled(NamedTuple):
     """A regression of an outcome on a factor and controls, by what the controls leave. Weights are in all of it."""
@@ -160,6 +163,11 @@ def wild_bootstrap(
     of signs, once each); by default Webb's below `FEW` clusters. The standard error is the clustered one.
     """
     count = int(clusters.max()) + 1
+    if count * draws > LIMIT:
+        raise StudyError(
+            f"the wild bootstrap of {count:,} clusters and {draws:,} draws needs more than {LIMIT:,} weights: so many "
+            "clusters need no bootstrap; use the clustered error, or a coarser cluster column."
+        )
     kind = kind or ("webb" if count < FEW else "rademacher")
     v = _weights(kind, count, draws, seed)
     statistics = _statistics(fit, clusters, v)

@@ -16,6 +16,10 @@ FARTHEST = 12.0
 """Largest logit that boosting may give: its probabilities of 0 and 1 stand for "none was seen", not for certainty."""
 
 
+LIMIT = 5_000_000
+"""Most loans of a boosted score: two hundred trees of them take half an hour on one thread, and each fold as many."""
+
+
 def propensity(
     covariates: pd.DataFrame,
     treated: np.ndarray,
@@ -38,13 +42,19 @@ def propensity(
             2018), which boosting needs: trees know the loans that they were fitted on.
         seed: of the folds and of boosting.
 
-    Raises StudyError when one arm is empty, a covariate is constant or missing, or the covariates separate the arms.
+    Raises StudyError when one arm is empty, a covariate is constant or missing, the covariates separate the arms, or
+    there are more loans than boosting takes (`LIMIT`).
     """
     missing = covariates.columns[covariates.isna().any()]
     if len(missing):
         raise StudyError(f"covariates of the propensity score have missing values: {', '.join(missing)}.")
     if model == "boosting" and folds < 2:
         raise StudyError("a boosted propensity score must be cross-fitted: set match.folds to 2 or more.")
+    if model == "boosting" and len(treated) > LIMIT:
+        raise StudyError(
+            f"a boosted propensity score takes at most {LIMIT:,} loans, and there are {len(treated):,}: set "
+            "match.score to logistic, which takes any number, or narrow eligibility."
+        )
     order = np.argsort(ranks(identifier), kind="stable")
     sorted_covariates, arm = covariates.iloc[order], treated[order]
     if folds < 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -11,6 +11,30 @@ import pandas as pd
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks
 from pipeline.core.schema import Checked
+
+
+class Parts(Mapping[str, pd.DataFrame]):
+    """Tables by name, made when they are asked for: whole, or part by part where they may be too long to hold."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Iterator[pd.DataFrame]]]) -> None:
+        """Take for each name what yields its parts, of the same columns and types, in order."""
+        self._makers = makers
+
+    def parts(self, name: str) -> Iterator[pd.DataFrame]:
+        """Yield the rows of a table part by part."""
+        return self._makers[name]()
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        """Return a whole table."""
+        return pd.concat(self.parts(name), ignore_index=True)
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names."""
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        """Return how many tables there are."""
+        return len(self._makers)
 
 
 class Preparation(NamedTuple):

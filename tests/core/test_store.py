@@ -1,8 +1,10 @@
+import itertools
 import json
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import pytest
 
 from pipeline.core import store
@@ -162,3 +164,32 @@ def test_only_the_columns_asked_for(tmp_path, frame):
 def test_an_absent_parquet_file_says_what_to_run(tmp_path):
     with pytest.raises(StudyError, match=r"a\.parquet does not exist: run the earlier stages first"):
         store.read_parquet(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [1, 2], [2]])
+def test_parts_are_written_as_if_they_were_one_table(tmp_path, frame, cuts):
+    store.write_parquet(tmp_path / "whole.parquet", frame)
+    ends = [0, *cuts, len(frame)]
+    parts = (frame.iloc[start:end] for start, end in itertools.pairwise(ends))
+    store.write_parquet_parts(tmp_path / "parts.parquet", parts)
+    assert (tmp_path / "parts.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+
+
+def test_parts_longer_than_a_row_group_give_the_same_bytes_wherever_they_are_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "ROW_GROUP", 10)
+    frame = pd.DataFrame({"loan_id": [f"L{row}" for row in range(47)], "rate": range(47)})
+    frame["grade"] = pd.Categorical(["A", "B"][row % 2] for row in range(47))
+    written = []
+    for size in (3, 10, 20, 47):
+        parts = (frame.iloc[start : start + size] for start in range(0, 47, size))
+        store.write_parquet_parts(tmp_path / "a.parquet", parts)
+        pd.testing.assert_frame_equal(store.read_parquet(tmp_path / "a.parquet"), frame)
+        written.append((tmp_path / "a.parquet").read_bytes())
+    assert len(set(written)) == 1
+    assert pyarrow.parquet.ParquetFile(tmp_path / "a.parquet").num_row_groups == 5
+
+
+def test_no_part_is_no_table(tmp_path):
+    with pytest.raises(ValueError, match="no part"):
+        store.write_parquet_parts(tmp_path / "a.parquet", iter(()))
+    assert not (tmp_path / "a.parquet").exists()

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
+from ibis import _
 
 from pipeline.core.engine import date, frame, number, store, value
 from pipeline.core.errors import StudyError
@@ -126,14 +127,17 @@ def clean(tables: Mapping[str, ir.Table]) -> Records:
         missing = [column for column in SCHEMAS[name].names if column not in table.columns]
         if missing:
             raise StudyError(f"the raw table {name} lacks the columns {', '.join(missing)}.")
-        copies = _copies(name, table)
+        keys = table.group_by(KEYS[name]).aggregate(copies=table.count())
+        repeated = store(keys.filter(_.copies > 1), name)
+        copies = _copies(name, repeated)
         dirt.append(copies)
         distinct[name] = table
         if len(copies):
-            distinct[name] = store(table.distinct(), name)
-            keys = distinct[name].select(KEYS[name]).distinct()
-            if value(distinct[name].count()) != value(keys.count()):
+            # Few rows are repeated: only these are compared cell by cell, and a long table is never copied.
+            once = store(table.semi_join(repeated, KEYS[name]).distinct(), name)
+            if value(once.count()) != value(repeated.count()):
                 raise StudyError(f"the raw table {name} holds different rows with the same {' and '.join(KEYS[name])}.")
+            distinct[name] = table.anti_join(repeated, KEYS[name]).union(once)
 
     decided = distinct["applications"].select("application_id", "decision_date")
     typed = dict(distinct)
@@ -151,10 +155,9 @@ def _row_id(name: str, table: ir.Table) -> ir.StringValue:
     return ibis.literal("-").join([table[part].cast("string") for part in KEYS[name]])
 
 
-def _copies(name: str, table: ir.Table) -> pd.DataFrame:
-    """Return one row for every surplus copy of a key."""
-    counted = table.group_by(KEYS[name]).aggregate(copies=table.count()).filter(ibis._.copies > 1)
-    found = frame(counted.select(row_id=_row_id(name, counted), surplus=counted.copies - 1))
+def _copies(name: str, repeated: ir.Table) -> pd.DataFrame:
+    """Return one row for every surplus copy of a key; `repeated` holds the keys and how many ``copies`` there are."""
+    found = frame(repeated.select(row_id=_row_id(name, repeated), surplus=repeated.copies - 1))
     row_id = found["row_id"].repeat(found["surplus"]).to_numpy(dtype=object)
     return _found(name, row_id, "", REPEATED, "", "copy_dropped")
 

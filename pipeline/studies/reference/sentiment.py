@@ -38,24 +38,31 @@ def sentiments(texts: Sequence[str], stars: Sequence[float]) -> np.ndarray:
     wording: the fold of a text hangs on its wording alone. Missing throughout when no text carries stars. The
     result hangs on the order of rows only within the solver's tolerance; sort them first.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
     from sklearn.linear_model import Ridge
 
     stars = np.asarray(stars, dtype=float)
-    scored = np.full(len(texts), np.nan)
-    fold = np.array([zlib.crc32(text.encode()) % FOLDS for text in texts])
     rated = ~np.isnan(stars)
     if not rated.any():
-        return scored
+        return np.full(len(texts), np.nan)
+    # Many clients use the same words: each wording is read once and weighs as much as all who used it.
+    wordings, wording = np.unique(np.asarray(texts, dtype=object), return_inverse=True)
+    fold = np.array([zlib.crc32(text.encode()) % FOLDS for text in wordings])
+    counts = CountVectorizer(analyzer="char", ngram_range=(1, LONGEST)).fit_transform(wordings)
     # Weights of sequences are learned from all texts: they hold no stars.
-    features = TfidfVectorizer(analyzer="char", ngram_range=(1, LONGEST), sublinear_tf=True)
-    matrix = features.fit_transform(texts)
+    features = TfidfTransformer(sublinear_tf=True).fit(counts)
+    holding = (counts > 0).T @ np.bincount(wording)
+    features.idf_ = np.log((1 + len(texts)) / (1 + holding)) + 1
+    matrix = features.transform(counts)
+    often = np.bincount(wording[rated], minlength=len(wordings))
+    mean = np.bincount(wording[rated], stars[rated], len(wordings)) / np.maximum(often, 1)
+    scored = np.full(len(wordings), np.nan)
     for part in np.unique(fold):
-        learn, score = rated & (fold != part), fold == part
+        learn, score = (often > 0) & (fold != part), fold == part
         if learn.any():
-            model = Ridge(alpha=PENALTY, solver="sparse_cg", tol=1e-10).fit(matrix[learn], stars[learn])
-            scored[score] = model.predict(matrix[score])
-    return np.round(np.clip((scored - MIDDLE) / HALF_RANGE, -1, 1), DECIMALS)
+            model = Ridge(alpha=PENALTY, solver="sparse_cg", tol=1e-10)
+            scored[score] = model.fit(matrix[learn], mean[learn], often[learn]).predict(matrix[score])
+    return np.round(np.clip((scored - MIDDLE) / HALF_RANGE, -1, 1), DECIMALS)[wording]
 
 
 def agreement(cohort: pd.DataFrame) -> Agreement:

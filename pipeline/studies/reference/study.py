@@ -17,7 +17,7 @@ Reads the raw tables only, never what is known of the truth. Rules that matter t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Study
 from pipeline.core.schema import Checked, check_cohort, cohort_schema
 from pipeline.studies import market
-from pipeline.studies.preparation import Preparation, SampleFlow, stop_if_too_many
+from pipeline.studies.preparation import Parts, Preparation, SampleFlow, stop_if_too_many
 from pipeline.studies.reference import prepare_months
 from pipeline.studies.reference.prepare_months import month_index
 from pipeline.studies.reference.prepare_records import LOAN_LEAVES, REPEATED, Records, clean
@@ -92,6 +92,15 @@ OF_LOAN = (
     "information_sharing",
 )
 """... and of the loan."""
+
+PART = 100_000
+"""Loans whose months are fetched at a time."""
+
+CATEGORIES = ("institution_id", "branch_id", "institution_type", "region", "industry", "loan_type")
+"""Columns of the loans that hold one of a few texts, beside the grade."""
+
+LEAVING = ("loan_id", "origination_date", "amount", "industry", "loan_type", "complete", "default", *SERIES)
+"""Columns that say which loans leave."""
 
 FLAGS = ("month_number", "current_at_start", "delinquent", "default", "delinquent_before", "alert", "treated")
 NUMBERS = (
@@ -237,6 +246,11 @@ def _loans(tables: Mapping[str, ir.Table], landmark: int, horizon: int) -> ir.Ta
     )
 
 
+def _compact(loans: pd.DataFrame) -> pd.DataFrame:
+    """Return the loans with their few texts as categories, which take a byte or two each."""
+    return loans.astype(dict.fromkeys((*CATEGORIES, "credit_grade"), "category"))
+
+
 def _leaves(loans: pd.DataFrame) -> dict[str, pd.Series]:
     """Return who leaves, by reason, in the order in which the sample flow counts them."""
     return {
@@ -261,11 +275,15 @@ def _sentiment(reviews: ir.Table, loans: ir.Table, landmark: int) -> pd.Series:
     return scores.loc[written["review_id"]].groupby(written["loan_id"].to_numpy()).mean()
 
 
-def _period(index: pd.Series) -> pd.Categorical:
+def _month_names(index: pd.Series) -> pd.Series:
     """Return calendar months such as 2004-11 from months since the year 0."""
-    months = sorted(index.dropna().unique().astype(int))
-    names = {month: f"{month // 12}-{month % 12 + 1:02d}" for month in months}
-    return pd.Categorical(index.map(names), list(names.values()))
+    return index.map({month: f"{month // 12}-{month % 12 + 1:02d}" for month in index.dropna().unique().astype(int)})
+
+
+def _period(index: pd.Series) -> pd.Categorical:
+    """Return calendar months such as 2004-11, in order, from months since the year 0."""
+    names = _month_names(index)
+    return pd.Categorical(names, sorted(names.dropna().unique()))
 
 
 def _cohort(loans: pd.DataFrame) -> pd.DataFrame:
@@ -273,9 +291,8 @@ def _cohort(loans: pd.DataFrame) -> pd.DataFrame:
     loans = loans.assign(loan_id=loans["loan_id"].astype(str))
     loans = loans.sort_values("loan_id", kind="stable", ignore_index=True)
     quarter = loans["origination_date"].dt.to_period("Q").astype(str)
-    categories = ("institution_id", "branch_id", "institution_type", "region", "industry", "loan_type")
     return loans.assign(
-        **{name: pd.Categorical(loans[name]) for name in categories},
+        **{name: pd.Categorical(loans[name]).remove_unused_categories() for name in CATEGORIES},
         borrower_id=loans["client_id"].astype(str),
         origination_date=loans["origination_date"].astype("datetime64[ms]"),
         origination_month=_period(loans["origination_index"]),
@@ -287,21 +304,42 @@ def _cohort(loans: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _panel(months: ir.Table, loans: pd.DataFrame, known: pd.DataFrame, horizon: int) -> pd.DataFrame:
-    """Return one row for each month, up to the horizon, at whose beginning a loan of the cohort was open."""
+def _panel(months: ir.Table, loans: pd.DataFrame, known: pd.DataFrame, horizon: int) -> Iterator[pd.DataFrame]:
+    """Yield one row for each month, up to the horizon, at whose beginning a loan of the cohort was open.
+
+    `PART` loans at a time, in the order of loan and month; levels of categories are those of all parts.
+    """
+    within = months.filter(_.month_number <= horizon).semi_join(local(loans[["loan_id"]], months), "loan_id")
+    calendar = frame(within.select("calendar_index").distinct())["calendar_index"]
+    levels = {name: sorted(loans[name].dropna().unique()) for name in ("institution_id", "institution_type")}
+    names = _period(calendar).categories
+    loans = loans.iloc[loans["loan_id"].astype(str).argsort(kind="stable")]
+    for start in range(0, len(loans), PART):
+        yield _months(months, loans.iloc[start : start + PART], known, horizon, names, levels)
+
+
+def _months(
+    months: ir.Table,
+    loans: pd.DataFrame,
+    known: pd.DataFrame,
+    horizon: int,
+    calendar: pd.Index,
+    levels: Mapping[str, list[str]],
+) -> pd.DataFrame:
+    """Return the part of the panel that holds `loans`."""
+    ends = int(loans["loan_id"].min()), int(loans["loan_id"].max())
     unemployment = local(known[["calendar_index", "unemployment"]], months)
     joined = (
-        prepare_months.history(months, horizon)
-        .inner_join(local(loans[list(OF_LOAN)], months), "loan_id")
+        prepare_months.history(months.filter(_.loan_id.between(*ends)), horizon)
+        .inner_join(local(loans.astype(dict.fromkeys((*levels, "credit_grade"), str)), months), "loan_id")
         .left_join(unemployment, "calendar_index", rname="{name}_market")
         .mutate(loan_id=_.loan_id.cast("string"))
     )
     columns = [*PANEL, *(name for name in OF_LOAN if name != "loan_id"), "unemployment"]
     panel = frame(joined.select(*columns).order_by("loan_id", "month_number"))
     return panel.assign(
-        calendar_month=_period(panel["calendar_index"]),
-        institution_id=pd.Categorical(panel["institution_id"]),
-        institution_type=pd.Categorical(panel["institution_type"]),
+        calendar_month=pd.Categorical(_month_names(panel["calendar_index"]), calendar),
+        **{name: pd.Categorical(panel[name], levels[name]) for name in levels},
         credit_grade=pd.Categorical(panel["credit_grade"], GRADES, ordered=True),
         **{name: panel[name].astype("int8") for name in FLAGS},
         **{name: panel[name].astype("float32") for name in NUMBERS},
@@ -343,20 +381,22 @@ def prepare(tables: Mapping[str, ir.Table], study: Study, checks: Checks) -> Pre
         (prepare_months.information_sharing(tables["documents"]), "loan_id"),
     ):
         joined = joined.left_join(other, key).drop(f"{key}_right")
-    rows = frame(joined.order_by("loan_id"))
+    rows = _compact(frame(joined.order_by("loan_id")))
     rows["review_sentiment"] = rows["loan_id"].map(_sentiment(tables["reviews"], loans, landmark)).astype(float)
 
-    flow = _flow(rows, records.dirt)
-    stays = flow.frame
+    flow = _flow(rows[[*LEAVING]], records.dirt)
+    stays = rows.loc[flow.frame.index]
+    del rows
+    logged = stays.loc[stays["contact_log_available"].astype(bool), ["loan_id"]]
     cohort, schema = _cohort(stays), cohort_schema(STUDY_COLUMNS, (), list(SERIES))
     return Preparation(
         cohort=check_cohort(cohort[[name for name in schema.columns if name in cohort]], schema),
         flow=flow.table(),
         quarantined=records.dirt,
-        panels={"loan_months": _panel(months, stays, known, horizon)},
+        panels=Parts({"loan_months": partial(_panel, months, stays[[*OF_LOAN]], known, horizon)}),
         further={
-            "loan_ends": partial(_loan_ends, tables, stays, landmark),
-            "alert_answers": partial(_alert_answers, tables, stays),
+            "loan_ends": partial(_loan_ends, tables, stays[["loan_id", "origination_index"]], landmark),
+            "alert_answers": partial(_alert_answers, tables, logged),
             "market_months": partial(_market_months, tables["macro"]),
         },
     )
@@ -395,14 +435,13 @@ def _market_months(macro: ir.Table) -> pd.DataFrame:
 
 
 def _alert_answers(tables: Mapping[str, ir.Table], loans: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each early warning of a loan of the cohort whose lender keeps a log of contacts.
+    """Return one row for each early warning of `loans`: those of the cohort whose lender keeps a log of contacts.
 
     Columns: ``loan_id``; ``month_number`` of the warning; ``current_at_start``, whether the loan was current when its
     month began; ``answer_days`` to the lender's own next contact; ``arrears_after`` and ``default_after``, in the
     months that follow.
     """
-    logged = loans[loans["contact_log_available"].astype(bool)]
-    start = local(logged[["loan_id"]], tables["alerts"])
+    start = local(loans, tables["alerts"])
     found = prepare_months.answers(tables["alerts"].inner_join(start, "loan_id"), tables["contacts"])
     found = prepare_months.after_alerts(found, tables["repayments"])
     return frame(found.mutate(loan_id=_.loan_id.cast("string")).order_by("loan_id", "month_number"))

@@ -1,0 +1,230 @@
+"""The page reports/benchmarks.md, written from the last measurements of this machine."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import history, large, machine, months, regression, stages
+from benchmarks.history import Measurement
+from pipeline.core import store
+
+PAGE = Path("reports/benchmarks.md")
+TARGET = 60.0
+"""Seconds that all stages of a study may take at its published size."""
+
+AT_TEN = (15 * 60.0, 16.0)
+"""Seconds and gigabytes that the simulated study may take at scale 10, from raw tables to report."""
+
+
+def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
+    """Return the slope of a log value on log size: 1 is growth in step with size."""
+    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
+
+
+def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
+    """Return a Markdown table whose first column is text and whose others are numbers."""
+    lines = ["| " + " | ".join(head) + " |", "|:--|" + "--:|" * (len(head) - 1)]
+    return ["", *lines, *("| " + " | ".join(row) + " |" for row in body)]
+
+
+def met(aim: str, is_met: bool) -> list[str]:
+    """Say whether a target was met."""
+    return ["", f"Target: {aim}. {'Met' if is_met else 'Not met'}."]
+
+
+def _seconds(found: Measurement) -> str:
+    return f"{found.seconds:.2f}" if found.seconds < 100 else f"{found.seconds:.0f}"
+
+
+def _spread(found: Measurement) -> str:
+    return "" if found.repeats == 1 else f"{found.smallest:.2f}–{found.largest:.2f}"
+
+
+def _peak(found: Measurement) -> str:
+    return "" if np.isnan(found.peak) else f"{found.peak:.2f}"
+
+
+def _change(now: Measurement, old: dict) -> str:
+    if now.key not in old:
+        return ""
+    return f"{100 * (now.seconds / old[now.key].seconds - 1):+.0f}%"
+
+
+def by_scale(rows: Sequence[Measurement], old: dict) -> list[str]:
+    """Return the simulated study's stages at every scale, with the exponents of their growth."""
+    mine = [row for row in rows if row.part == "stages" and row.group == stages.SIMULATED]
+    scales = sorted({row.size for row in mine})
+    if not mine:
+        return []
+    of = {(row.name, row.size): row for row in mine}
+    every = stages.stages_of(stages.SIMULATED)
+    names = [name for name in every if any((name, scale) in of for scale in scales)]
+    # A stage's fixed costs, start-up and imports, hide its growth: the slope is taken between the two largest scales.
+    ends = scales[-2:] if len(scales) > 1 else []
+    head = ["stage"]
+    for scale in scales:
+        head += [f"scale {scale:g} (s)", "spread" if scale == 1 else "", "peak (GB)", "change"]
+    head = [cell for cell in head if cell]
+    if ends:
+        head += [f"exponent of time, {ends[0]:g} to {ends[1]:g}", "of memory"]
+    body = []
+    for name in names:
+        cells = [name]
+        for scale in scales:
+            found = of.get((name, scale))
+            if found is None:
+                cells += [""] * (4 if scale == 1 else 3)
+                continue
+            cells += [_seconds(found), *([_spread(found)] if scale == 1 else []), f"{found.peak:.2f}"]
+            cells.append(_change(found, old))
+        if ends:
+            pair = [of.get((name, scale)) for scale in ends]
+            whole = all(pair)
+            cells += [f"{exponent(ends, [one.seconds for one in pair]):.2f}" if whole else ""]
+            cells += [f"{exponent(ends, [one.peak for one in pair]):.2f}" if whole else ""]
+        body.append(cells)
+    totals, complete = {}, {}
+    for scale in scales:
+        found = [of[name, scale] for name in names if (name, scale) in of]
+        totals[scale] = (sum(one.seconds for one in found), max(one.peak for one in found))
+        complete[scale] = len(found) == len(every)
+    cells = ["all"]
+    for scale in scales:
+        cells += [f"{totals[scale][0]:.0f}", *([""] if scale == 1 else []), f"{totals[scale][1]:.2f}", ""]
+    if ends:
+        cells += [f"{exponent(ends, [totals[scale][place] for scale in ends]):.2f}" for place in (0, 1)]
+    lines = ["", f"## {stages.SIMULATED}, by scale", "", "Scale 1 is about 88,000 loans and 1.9 million loan-months."]
+    lines += table(head, [*body, cells])
+    if complete.get(1.0):
+        lines += met(f"all stages at scale 1 in under {TARGET:g} s", totals[1.0][0] < TARGET)
+    if complete.get(10.0):
+        seconds, memory = AT_TEN
+        aim = f"scale 10 from raw tables to report in under {seconds / 60:g} minutes and {memory:g} GB"
+        lines += met(aim, totals[10.0][0] < seconds and totals[10.0][1] < memory)
+    return lines
+
+
+def by_study(rows: Sequence[Measurement], old: dict) -> list[str]:
+    """Return the stages of each other study."""
+    lines = []
+    for study in dict.fromkeys(row.group for row in rows if row.part == "stages"):
+        mine = [row for row in rows if row.part == "stages" and row.group == study]
+        if study == stages.SIMULATED or not mine:
+            continue
+        total = sum(row.seconds for row in mine)
+        body = [
+            [row.name, _seconds(row), _spread(row), f"{row.peak:.2f}", f"{row.seconds / total:.0%}", _change(row, old)]
+            for row in mine
+        ]
+        body.append(["all", f"{total:.0f}", "", f"{max(row.peak for row in mine):.2f}", "", ""])
+        lines += ["", f"## {study}", *table(["stage", "median (s)", "spread", "peak (GB)", "share", "change"], body)]
+        lines += met(f"all stages in under {TARGET:g} s", total < TARGET)
+    return lines
+
+
+def beside_peers(rows: Sequence[Measurement], old: dict) -> list[str]:
+    """Return matching and regressions beside other packages, with ratios and growth."""
+    lines = []
+    for part, title in (("matching", "Matching"), ("regression", "Regressions")):
+        mine = [row for row in rows if row.part == part]
+        if not mine:
+            continue
+        ours = {(row.name, row.size): row.seconds for row in mine if row.by == "ours"}
+        body = []
+        for row in sorted(mine, key=lambda row: (row.name, row.size, row.by != "ours", row.by)):
+            ratio = "" if row.by == "ours" else f"{row.seconds / ours[row.name, row.size]:.1f}"
+            what = f"{row.name}: {row.size:,.0f} loans, {row.by}"
+            body.append([what, _seconds(row), _spread(row), _peak(row), ratio, _change(row, old)])
+        head = ["what, by", "median (s)", "spread", "peak (GB)", "time, theirs / ours", "change"]
+        lines += ["", f"## {title}", *table(head, body)]
+        if part == "matching":
+            sizes = sorted(size for _, size in ours)
+            if len(sizes) > 1:
+                slope = exponent(sizes, [ours[mine[0].name, size] for size in sizes])
+                lines += ["", f"Exponent of growth: {slope:.2f}."]
+            if all(row.by == "ours" for row in mine):
+                lines += ["", "MatchIt is not installed here, so there is no ratio."]
+        for what, (seconds, memory) in regression.TARGETS.items() if part == "regression" else ():
+            found = [
+                row
+                for row in mine
+                if (row.name, row.size, row.by) == (regression.NAMES[what], regression.LOANS, "ours")
+            ]
+            if found:
+                aim = f"{found[0].name} of {regression.LOANS:,} loans in under {seconds:g} s"
+                aim += f" and {memory:g} GB" if memory else ""
+                lines += met(aim, found[0].seconds < seconds and (memory is None or found[0].peak < memory))
+    return lines
+
+
+def of_large(rows: Sequence[Measurement], old: dict) -> list[str]:
+    """Return the analyses of a large cohort, and the preparation of very many loan-months."""
+    lines = []
+    mine = [row for row in rows if row.part == "large"]
+    if mine:
+        body = [
+            [f"{row.name}: {row.size:,.0f} loans", _seconds(row), f"{row.peak:.2f}", _change(row, old)] for row in mine
+        ]
+        lines += ["", "## A large cohort", *table(["what", "seconds", "peak (GB)", "change"], body)]
+        lines += met(f"each in under {large.MEMORY:g} GB", all(row.peak < large.MEMORY for row in mine))
+        refused = ", ".join(large.REFUSED)
+        lines += ["", f"Refused before they begin, with a sentence that says what to do instead: {refused}."]
+    mine = [row for row in rows if row.part == "months"]
+    if mine:
+        body = [
+            [f"{row.name}: {row.size:,.0f} loan-months", _seconds(row), f"{row.peak:.2f}", _change(row, old)]
+            for row in mine
+        ]
+        lines += ["", "## Very many loan-months", *table(["what", "seconds", "peak (GB)", "change"], body)]
+        prepared = [row for row in mine if row.name == months.PREPARED and row.size >= months.ROWS]
+        for row in prepared[-1:]:
+            aim = f"a cohort of {months.ROWS:,} loan-months prepared in under {months.SECONDS / 60:g} minutes "
+            aim += f"within {months.MEMORY:g} GB"
+            lines += met(aim, row.seconds < months.SECONDS and row.peak < months.MEMORY)
+    return lines
+
+
+def slowed(rows: Sequence[Measurement]) -> list[str]:
+    """Return what became slower since the measurement before."""
+    lines = ["", "## Slower than before", ""]
+    pairs = history.slower(rows)
+    if not pairs:
+        return [*lines, f"Nothing is more than {history.SLOWER:.0%} slower than when it was measured before."]
+    body = [
+        [
+            f"{now.group}: {now.name} ({now.size:,.0f}, {now.by})",
+            _seconds(then),
+            _seconds(now),
+            f"{now.seconds / then.seconds - 1:+.0%}",
+            f"{then.date} {then.code}".strip(),
+        ]
+        for then, now in pairs
+    ]
+    return lines + table(["what", "before (s)", "now (s)", "change", "before was"], body)[1:]
+
+
+def text(rows: Sequence[Measurement]) -> str:
+    """Return the page for the measurements of one machine, the oldest first."""
+    last, old = list(history.latest(rows).values()), history.before(rows)
+    dates = sorted({row.date for row in last})
+    when = "" if not dates else f" on {dates[0]}" if len(dates) == 1 else f" from {dates[0]} to {dates[-1]}"
+    lines = [
+        "# Benchmarks",
+        "",
+        f"Measured by `make bench`{when} on {machine.name()}; {machine.versions()}.",
+        "",
+        "Medians, with the smallest and the largest time beside them where something was measured more than once. Each "
+        "measurement ran in a process of its own; stages of a study as DVC runs them, start-up and imports included. "
+        "Peak memory is that of the process and of all that it starts. An exponent of 1 is growth in step with size. "
+        "The change is that of the median since the measurement before on this machine; all are kept in "
+        "[benchmarks_history.csv](benchmarks_history.csv).",
+    ]
+    for part in (by_scale, by_study, beside_peers, of_large):
+        lines += part(last, old)
+    return "\n".join(lines + slowed(rows))
+
+
+def write() -> None:
+    """Write the page."""
+    store.write_text(PAGE, text(history.read()))

@@ -1,0 +1,140 @@
+"""Measurements: what a command takes, the history that is kept, and the page that is written from it."""
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from benchmarks import history, machine, months, page, stages
+from pipeline.core import params
+from pipeline.core.errors import StudyError
+
+
+def row(name="prepare", seconds=10.0, size=1.0, peak=1.0, group="reference", part="stages", by="ours", **more):
+    found = history.measurement(part, group, name, size, [seconds], peak, by)
+    return found._replace(**{"date": "2026-01-01", "code": "abc", **more})
+
+
+@pytest.fixture()
+def file(tmp_path):
+    return tmp_path / "history.csv"
+
+
+def test_a_command_is_timed_and_its_memory_and_that_of_its_children_watched():
+    child = "import time; held = bytearray(200_000_000); time.sleep(1)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}]); print('done')"
+    spent = machine.run([sys.executable, "-c", parent])
+    assert spent.output == "done\n" and not spent.error
+    assert 1 < spent.seconds < 30
+    assert 0.18 < spent.peak < 0.6
+
+
+def test_a_command_that_fails_says_why():
+    spent = machine.run([sys.executable, "-c", "raise SystemExit('no room')"])
+    assert spent.error == "no room"
+
+
+def test_neither_the_machines_name_nor_paths_are_told():
+    told = machine.name() + machine.versions()
+    host = subprocess.run([sys.executable, "-c", "import platform; print(platform.node())"], capture_output=True)
+    assert host.stdout.decode().strip() not in told
+    assert not re.search(r"/(home|root|tmp|usr|work)\b", told)
+
+
+def test_measurements_come_back_as_they_were_written(file):
+    several = history.measurement("large", "one cohort", "pairs, by three keys", 10_000_000, [3.0, 1.0, 2.0], 4.5)
+    for found in (several, row()):
+        history.add(found, file)
+    assert history.read(file) == [several, row()]
+    assert (several.seconds, several.smallest, several.largest, several.repeats) == (2.0, 1.0, 3.0, 3)
+
+
+def test_other_machines_do_not_count(file):
+    history.add(row(machine="another"), file)
+    history.add(row(seconds=20.0), file)
+    assert [found.seconds for found in history.read(file)] == [20.0]
+    assert history.slower(history.read(file)) == []
+
+
+@pytest.mark.parametrize(("now", "grown"), [(13.0, True), (11.9, False), (5.0, False)])
+def test_what_became_slower_by_more_than_a_fifth_is_named(now, grown):
+    rows = [row(seconds=1.0), row(seconds=10.0), row(seconds=now)]
+    assert bool(history.slower(rows)) is grown
+    text = page.text(rows)
+    assert ("| reference: prepare (1, ours) | 10.00 |" in text) is grown
+    assert f"{now / 10 - 1:+.0%}" in text
+
+
+def test_the_same_stage_of_another_study_or_scale_is_another_thing():
+    rows = [row(seconds=1.0), row(seconds=9.0, size=10.0), row(seconds=9.0, group="sba")]
+    assert history.slower(rows) == []
+
+
+def test_the_page_prints_exponents_of_growth():
+    rows = [row(seconds=2.0, peak=0.5), row(seconds=20.0, size=10.0, peak=5.0)]
+    rows += [row("match", seconds=1.0, peak=1.0), row("match", seconds=100.0, size=10.0, peak=1.0)]
+    lines = page.text(rows).splitlines()
+    of = {line.split(" | ")[0].strip("| "): [cell.strip(" |") for cell in line.split(" | ")] for line in lines}
+    assert of["prepare"][-2:] == ["1.00", "1.00"]
+    assert of["match"][-2:] == ["2.00", "0.00"]
+
+
+def test_the_page_says_whether_targets_are_met():
+    names = stages.stages_of("reference")
+    rows = [row(name, seconds=1.0) for name in names] + [row(name, seconds=60.0, size=10.0) for name in names]
+    text = page.text(rows)
+    assert "all stages at scale 1 in under 60 s. Met." in text
+    assert "in under 15 minutes and 16 GB. Not met." in text
+    prepared = row(months.PREPARED, seconds=250.0, size=months.ROWS, peak=7.0, group="loan-months", part="months")
+    assert "within 8 GB. Met." in page.text([prepared])
+    assert "within 8 GB. Not met." in page.text([prepared._replace(peak=9.0)])
+
+
+def test_a_study_cut_short_meets_no_target():
+    assert "at scale 1" not in page.text([row(seconds=1.0)])
+
+
+def test_ratios_to_peers_are_those_of_the_same_size():
+    rows = [row("Logistic regression", 4.0, 1e6, part="regression", group="regression")]
+    rows.append(row("Logistic regression", 10.0, 1e6, part="regression", group="regression", by="pyfixest"))
+    rows.append(row("Logistic regression", 1.0, 5e4, part="regression", group="regression"))
+    rows.append(row("Logistic regression", 7.0, 5e4, part="regression", group="regression", by="statsmodels"))
+    text = page.text(rows)
+    assert re.search(r"1,000,000 loans, pyfixest \| 10\.00 .*\| 2\.5 \|", text)
+    assert re.search(r"50,000 loans, statsmodels \| 7\.00 .*\| 7\.0 \|", text)
+
+
+def test_a_page_of_nothing_is_a_page():
+    assert page.text([]).startswith("# Benchmarks")
+
+
+def test_stages_are_those_of_the_pipeline_but_what_waits_for_others():
+    found = stages.stages_of("reference")
+    assert found[:3] == ["simulate", "prepare", "match"] and "report" in found
+    assert not set(found) & set(stages.NOT_TIMED)
+    assert "simulate" not in stages.stages_of("sba") and "prepare" in stages.stages_of("sba")
+
+
+def test_a_copy_has_the_scale_that_is_asked_for_and_leaves_this_repository_alone():
+    before = params.load().studies["reference"].scale
+    with stages.copy("reference", 2.5) as folder:
+        assert params.load(folder / "params.yaml").studies["reference"].scale == 2.5
+        assert (folder / "data" / "claims.csv").exists()
+    assert not folder.exists()
+    assert params.load().studies["reference"].scale == before
+
+
+def test_a_stage_that_fails_ends_the_study_with_its_complaint():
+    # Nothing was simulated in the copy, so there is nothing to prepare.
+    with pytest.raises(StudyError, match=r"prepare of reference at scale 1 failed: .*does not exist"):
+        list(stages.measure("reference", 1.0, 1, ["prepare"]))
+
+
+def test_small_stages_are_measured_one_by_one():
+    start = time.perf_counter()
+    found = list(stages.measure("reference", 0.02, 1, ["simulate", "prepare"]))
+    assert [one.name for one in found] == ["simulate", "prepare"]
+    assert all(one.size == 0.02 and one.peak > 0.05 for one in found)
+    assert sum(one.seconds for one in found) < time.perf_counter() - start
