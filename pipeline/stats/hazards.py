@@ -40,7 +40,7 @@ def hazard_logit(
     # Centred columns keep the first steps small.
     x = x - x.mean(axis=0)
     own, b = np.log(share / (1 - share)), np.zeros(x.shape[1])
-    step = np.full(x.shape[1], np.inf)
+    step, heavy = np.full(x.shape[1], np.inf), np.empty_like(x)
     for _ in range(50):
         linear = own[group] + x @ b
         if not np.abs(linear).max() < CERTAIN:
@@ -48,9 +48,10 @@ def hazard_logit(
         p = 1 / (1 + np.exp(-linear))
         weight = p * (1 - p)
         rest = y - p
-        weights, weighted = np.bincount(group, weight), group_sums(weight[:, None] * x, group)
+        np.multiply(weight[:, None], x, out=heavy)
+        weights, weighted = np.bincount(group, weight), group_sums(heavy, group)
         score_own = np.bincount(group, rest)
-        inner = x.T @ (weight[:, None] * x) - weighted.T @ (weighted / weights[:, None])
+        inner = x.T @ heavy - weighted.T @ (weighted / weights[:, None])
         try:
             step = np.linalg.solve(inner, x.T @ rest - weighted.T @ (score_own / weights))
         except np.linalg.LinAlgError:

@@ -126,7 +126,7 @@ def month_regression(
     rows = rows[np.argsort(group[rows], kind="stable")]
     y, weight, group = y[rows], weight[rows], codes(group[rows])
 
-    x = np.column_stack([design[name].to_numpy(dtype=float)[rows] for name in design])
+    x = np.ascontiguousarray(design.to_numpy(dtype=float))[rows]
     x -= x.mean(axis=0)
     length = np.sqrt(np.einsum("ij,ij->j", x, x) / len(x))
     means = group_sums(x, group) / np.bincount(group)[:, None]

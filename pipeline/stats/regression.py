@@ -11,6 +11,9 @@ import pandas as pd
 from pipeline.core.errors import StudyError
 from pipeline.stats.sampling import prior_ratio
 
+SOUND = 1e10
+"""Condition of cross products up to which least squares are solved from them."""
+
 
 class Effect(NamedTuple):
     """One coefficient, or a function of it, with interval and two-sided p-value (normal distribution)."""
@@ -45,14 +48,27 @@ def linear_probability(
     labels the loans. Errors are cluster-robust with the correction G/(G-1) x (n-1)/(n-k) (Cameron & Miller 2015,
     equation 12). With sampling `weights` (loans,) the coefficient is the population's (weighted least squares).
     """
-    import statsmodels.api as sm
+    from pipeline.stats.inference import correction, effect
 
-    y, x = outcome.to_numpy(dtype=float), design.to_numpy()
-    model = sm.OLS(y, x) if weights is None else sm.WLS(y, x, weights=weights.to_numpy(dtype=float))
-    fit = model.fit(cov_type="cluster", cov_kwds={"groups": _clusters(clusters), "use_correction": True})
-    place = _place(design, factor)
-    low, high = fit.conf_int(alpha=1 - level)[place]
-    return Effect(fit.params[place], fit.bse[place], low, high, fit.pvalues[place])
+    y, x = outcome.to_numpy(dtype=float), design.to_numpy(dtype=float)
+    direction = np.eye(x.shape[1])[_place(design, factor)]
+    if weights is not None:
+        root = np.sqrt(weights.to_numpy(dtype=float))
+        y, x = y * root, x * root[:, None]
+    products = x.T @ x
+    length = np.sqrt(np.diag(products))
+    if np.linalg.cond(products / np.outer(length, length)) > SOUND:
+        x, triangle = np.linalg.qr(x)
+        products, direction = x.T @ x, np.linalg.solve(triangle.T, direction)
+    scores = np.column_stack([x.T @ y, direction])
+    found = np.linalg.solve(products, scores)
+    # A second pass takes out what rounding left.
+    fitted, influence = (x @ found).T
+    found += np.linalg.solve(products, np.column_stack([x.T @ (y - fitted), direction - x.T @ influence]))
+    fitted, influence = (x @ found).T
+    sums = np.bincount(_clusters(clusters), influence * (y - fitted))
+    variance = correction(len(sums), len(y), x.shape[1]) * (sums**2).sum()
+    return effect(influence @ y, np.sqrt(variance), level)
 
 
 def _place(design: pd.DataFrame, factor: str) -> int:
@@ -93,12 +109,17 @@ def logit(
     from statsmodels.tools.sm_exceptions import PerfectSeparationError, PerfectSeparationWarning
 
     x, y, place = design.to_numpy(), outcome.to_numpy(dtype=float), _place(design, factor)
+    # From the share of defaults, not from a half, some steps nearer to the maximum.
+    share = y.mean()
+    start = np.where(design.columns == "intercept", np.log(share / (1 - share)), 0.0) if 0 < share < 1 else None
     with warnings.catch_warnings():
         # On the way to no maximum the likelihood overflows; the sentence below says what happened.
         warnings.simplefilter("ignore", category=PerfectSeparationWarning)
         warnings.simplefilter("ignore", category=RuntimeWarning)
         try:
-            fit = sm.Logit(y, x).fit(
+            # Designs have full rank: that need not be found out again.
+            fit = sm.Logit(y, x, check_rank=False).fit(
+                start_params=start,
                 method="newton",
                 maxiter=50,
                 disp=False,

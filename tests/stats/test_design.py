@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import StudyError
+from pipeline.stats.design import _decomposed as decomposed
 from pipeline.stats.design import column_of, design_matrix, independent, term_values
 
 
@@ -128,3 +129,22 @@ def test_many_loans_and_months_that_determine_a_series():
     columns = [np.ones(3000), *(month == level for level in range(1, 20)), np.sin(month), np.cos(month)]
     matrix = np.column_stack([*columns, rng.normal(size=(3000, 5))]).astype(float)
     assert independent(matrix).tolist() == [True] * 20 + [False] * 2 + [True] * 5
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(2, 9),
+    st.sampled_from([0.0, 1e-12, 1e-10, 1e-7, 1e-5, 1e-3]),
+    st.booleans(),
+)
+def test_cross_products_keep_the_columns_that_a_decomposition_keeps(seed, columns, noise, twice):
+    rng = np.random.default_rng(seed)
+    matrix = np.column_stack([np.ones(60), rng.normal(size=(60, columns)) * 10.0 ** rng.integers(-4, 5, columns)])
+    unit = matrix / np.linalg.norm(matrix, axis=0)
+    place = rng.integers(1, columns + 1)
+    near = unit[:, :place].sum(axis=1) + noise * rng.normal(size=60) / np.sqrt(60)
+    matrix = np.insert(matrix, place, near, axis=1)
+    if twice:
+        matrix = np.column_stack([matrix, matrix[:, -1] - matrix[:, 0]])
+    assert (independent(matrix) == decomposed(matrix, 1e-8)).all()

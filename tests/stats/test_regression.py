@@ -69,6 +69,32 @@ def test_linear_probability_is_that_with_months_absorbed(loans, design):
     assert found.std_error == pytest.approx(fit.std_errors["treated"], rel=1e-8)
 
 
+@pytest.mark.parametrize("noise", [1e-3, 1e-6])
+def test_linear_probability_of_nearly_collinear_controls(loans, design, noise):
+    rng = np.random.default_rng(4)
+    near = design.drop(columns="score").assign(
+        twin=design["messages"] + noise * rng.normal(size=LOANS), amount=1e6 + loans["score"]
+    )
+    peer = near.assign(twin=(near["twin"] - near["messages"]) / noise, amount=loans["score"])
+    fit = sm.OLS(loans["default"], peer).fit(
+        cov_type="cluster", cov_kwds={"groups": loans["state"], "use_correction": True}
+    )
+    found = effect(linear_probability, loans, near, "treated")
+    assert found.estimate == pytest.approx(fit.params["treated"], rel=1e-7)
+    assert found.std_error == pytest.approx(fit.bse["treated"], rel=1e-7)
+
+
+def test_weighted_linear_probability_is_that_of_statsmodels(loans, design):
+    weights = loans["messages"] + 0.5
+    fit = sm.WLS(loans["default"], design, weights=weights).fit(
+        cov_type="cluster", cov_kwds={"groups": loans["state"], "use_correction": True}
+    )
+    found = linear_probability(loans["default"], design, "treated", loans["state"], 0.95, weights)
+    assert found.estimate == pytest.approx(fit.params["treated"], rel=1e-10)
+    assert found.std_error == pytest.approx(fit.bse["treated"], rel=1e-10)
+    assert found.p_value == pytest.approx(fit.pvalues["treated"], rel=1e-9)
+
+
 def test_the_clustered_error_by_its_formula(loans, design):
     x, y = design.to_numpy(), loans["default"].to_numpy()
     bread = np.linalg.inv(x.T @ x)
