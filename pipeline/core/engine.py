@@ -67,9 +67,7 @@ def _spark(address: str | None, memory: str) -> Any:
     try:
         from pyspark.sql import SparkSession
     except ImportError as error:
-        raise StudyError(
-            "engine: spark needs more packages: `make .venv/spark` installs them."
-        ) from error
+        raise StudyError("engine: spark needs more packages: `make .venv/spark` installs them.") from error
     settings = {
         # What Spark would take from the machine, or from a file on it.
         "spark.sql.session.timeZone": "UTC",
