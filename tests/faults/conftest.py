@@ -28,6 +28,8 @@ def make(home, stages):
         fcntl.flock(lock, fcntl.LOCK_EX)
         folder, mirror, record = home / "undisturbed", home / "mirror", home / "record.json"
         if not record.exists():
+            # Another worker may have failed to make it.
+            shutil.rmtree(folder, ignore_errors=True)
             driver.small_copy(folder, mirror)
             around = driver.surroundings(mirror)
             seconds = {str(stage): driver.must_run(folder, stage, around) for stage in stages}

@@ -63,7 +63,7 @@ def make_small(choices):
     """Choose what makes stages quick: here no number is looked at but to compare it with itself."""
     reference = choices["studies"]["reference"]
     reference["scale"] = 0.05
-    reference["recovery"]["scenarios"] = ["base"]
+    reference["recovery"]["scenarios"] = ["base", "null"]
     choices["adjust"] |= {"repetitions": 1, "permutations": 20}
     choices["missing"]["imputations"] = 2
 
