@@ -12,7 +12,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce reproduce-all test test-long test-end-to-end verify bench method audit lint lab lock clean
+.PHONY: help reproduce reproduce-all test test-end-to-end test-long verify bench method audit lint lab lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,14 +51,14 @@ reproduce-all: $(VENV)/installed  ## run the stages of all studies that are out 
 	[ $$status -ne 0 ] || dvc repro --keep-going || status=$$?; \
 	for file in reports/*/findings.txt; do echo; echo "$$file"; head -n 1 "$$file"; done; exit $$status
 
-test: $(VENV)/installed  ## run the tests (about three minutes)
+test: $(VENV)/installed  ## run the tests (some minutes)
 	@python -m pytest -n auto -m "not end_to_end and not long"
-
-test-long: $(VENV)/installed  ## run the tests that take long: ten thousand generated inputs
-	@python -m pytest -n auto -m long
 
 test-end-to-end: $(VENV)/installed  ## run the whole pipeline on a small made-up sample in a temporary folder
 	@python -m pytest -n auto --dist loadfile -m end_to_end
+
+test-long: $(VENV)/installed  ## run the tests that take long, such as ten thousand generated inputs
+	@python -m pytest -n auto -m long
 
 verify: $(VENV)/installed  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
 	@dvc repro --force --single-item $$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@))

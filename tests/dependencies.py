@@ -11,7 +11,8 @@ SPDX = {
     "MIT": "MIT", "MIT License": "MIT", "Expat license": "MIT", "Apache Software License": "Apache-2.0",
     "Apache 2.0": "Apache-2.0", "Apache License 2.0": "Apache-2.0", "Apache License, Version 2.0": "Apache-2.0",
     "Apache-2": "Apache-2.0", "BSD": "BSD", "BSD License": "BSD", "BSD 3-Clause": "BSD-3-Clause",
-    "3-Clause BSD License": "BSD-3-Clause", "BSD 3-Clause License": "BSD-3-Clause", "Python Software Foundation License": "PSF-2.0",
+    "3-Clause BSD License": "BSD-3-Clause", "BSD 3-Clause License": "BSD-3-Clause",
+    "Python Software Foundation License": "PSF-2.0",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0", "ISC License (ISCL)": "ISC",
     "The Unlicense (Unlicense)": "Unlicense",
 }  # fmt: skip
