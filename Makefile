@@ -15,7 +15,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce reproduce-all doctor test test-end-to-end test-long compare verify bench method lint lab lock clean
+.PHONY: help reproduce reproduce-all doctor test test-end-to-end test-long compare verify bench method audit lint lab lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ bench: $(VENV)/installed  ## measure all there is and write reports/benchmarks.m
 
 method: $(VENV)/installed  ## try every matching design on made-up loans, and write reports/method
 	@python -m benchmarks.method
+
+audit: $(VENV)/installed  ## list the packages with their licences in docs/dependencies.md
+	@python -m tests.dependencies
 
 lint: $(VENV)/installed  ## check style
 	@ruff check . && ruff format --check .

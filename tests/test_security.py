@@ -107,6 +107,8 @@ def test_cells_that_a_spreadsheet_would_compute_are_made_text():
     assert found.tolist() == [f"'{cell}" for cell in FORMULAS]
     kept = pd.Series([*NO_FORMULAS, None])
     assert store.no_formula(kept).fillna("-").tolist() == kept.fillna("-").tolist()
+    levels = store.no_formula(pd.Series(["=A", "B", "=A"], dtype="category"))
+    assert levels.tolist() == ["'=A", "B", "'=A"] and levels.dtype == "category"
     numbers = pd.Series([-1.5, float("nan")])
     assert store.no_formula(numbers) is numbers
 
@@ -140,6 +142,21 @@ def test_what_is_said_is_one_line_that_steers_no_terminal():
         1,
     )
     assert told(MemoryError())[1] == 1
+
+
+def test_a_defect_of_the_program_is_one_line_unless_asked_for(monkeypatch, capsys):
+    from pipeline.__main__ import main
+    from pipeline.stages import explain
+
+    def broken(options):
+        raise KeyError("treated")
+
+    monkeypatch.setattr(explain, "run", broken)
+    assert main(["explain", "E09"]) == 3
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "KeyError: 'treated'" in said and "--debug" in said
+    with pytest.raises(KeyError):
+        main(["explain", "E09", "--debug"])
 
 
 PERSONAL = re.compile(r".*(name|street|address|city|zip|phone|e?_?mail|emp_title|member_id|url|birth|passport|ssn).*")

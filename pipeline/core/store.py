@@ -128,6 +128,9 @@ def no_formula(column: pd.Series) -> pd.Series:
     """
     import pandas as pd
 
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        levels = no_formula(pd.Series(column.cat.categories))
+        return column.cat.rename_categories(levels.tolist())
     if not pd.api.types.is_string_dtype(column) and column.dtype != object:
         return column
     text = column.astype("string")

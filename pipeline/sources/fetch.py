@@ -34,7 +34,12 @@ class _TryAgain(Exception):
 def mirror_from_environment() -> Path | None:
     """Return the folder named by the variable CRM_DATA_MIRROR, or None if it is unset or empty."""
     value = os.environ.get(MIRROR_VARIABLE, "").strip()
-    return Path(value).expanduser() if value else None
+    try:
+        return Path(value).expanduser() if value else None
+    except RuntimeError as error:
+        raise StudyError(
+            f"{MIRROR_VARIABLE} is {value}, and there is no such user: write the path without ~."
+        ) from error
 
 
 def fetch(

@@ -246,8 +246,8 @@ def _write(out: Path, scored: pd.DataFrame) -> None:
     import pyarrow
     import pyarrow.csv
 
-    plain = {name: column.astype("string") if column.dtype == "category" else column for name, column in scored.items()}
-    plain = {name: store.no_formula(column) for name, column in plain.items()}
+    plain = {name: store.no_formula(column) for name, column in scored.items()}
+    plain = {name: column.astype("string") if column.dtype == "category" else column for name, column in plain.items()}
     with store.atomic(out) as temporary:
         pyarrow.csv.write_csv(
             pyarrow.Table.from_pandas(pd.DataFrame(plain), preserve_index=False),

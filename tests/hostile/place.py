@@ -58,10 +58,12 @@ def write(path, content):
 
 
 def picture(folder):
-    """Return every file of a folder with its bytes, and every folder."""
+    """Return every file of a folder with its bytes, and every folder; not what the program keeps on its own runs."""
+    there = {path.relative_to(folder): path for path in sorted(folder.rglob("*"))}
     return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-        for path in sorted(folder.rglob("*"))
+        str(name): path.read_bytes() if path.is_file() else None
+        for name, path in there.items()
+        if not {".cache", "log"} & set(name.parts)
     }
 
 

@@ -350,6 +350,11 @@ def test_what_a_table_may_look_like_changes_nothing(place, name):
     pd.testing.assert_frame_equal(scored(place, SAME[name](plain))[columns], scored(place, plain)[columns])
 
 
+def test_text_that_a_spreadsheet_would_compute_is_written_as_text(place):
+    found = scored(place, text(with_cell("loan_id", "=1+1", 5, with_cell("loan_id", "@SUM(A1)", 6))))
+    assert found["loan_id"][3:5].tolist() == ["'=1+1", "'@SUM(A1)"] and found["loan_id"][0] == loans()["loan_id"][0]
+
+
 def test_huge_numbers_are_scored_and_said_to_lie_outside(place):
     frame = with_cell("amount", "1e300", 5, with_cell("age", "-1e300", 6, with_cell("income", "5e-324", 7)))
     found = scored(place, text(frame))
