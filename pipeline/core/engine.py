@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 PATIENCE = 5.0
 """Seconds in which a cluster must answer."""
 
+MOMENT = pyarrow.timestamp("us")
+"""How exactly times are kept."""
+
 MEGABYTES = {"MB": 1, "GB": 1000, "TB": 1000**2}
 
 
@@ -47,10 +50,8 @@ class Engine(NamedTuple):
         """Return the parquet files ``<name>.parquet`` of a folder as tables, read where and when they are needed."""
         backend = self.connect()
         paths = {name: (Path(folder) / f"{name}.parquet").resolve() for name in names}
-        # The scheme keeps a cluster whose files are elsewhere by default from looking there.
-        where = Path.as_uri if self.name == "spark" else str
         with _clearly():
-            return {name: backend.read_parquet(where(path), table_name=name) for name, path in paths.items()}
+            return {name: backend.read_parquet(path, table_name=name) for name, path in paths.items()}
 
 
 def _duckdb(memory: str, settings: dict[str, Any]) -> Any:
@@ -162,7 +163,12 @@ def frame(table: ir.Table) -> pd.DataFrame:
     backend = table.get_backend()
     with _clearly():
         rows = backend.raw_sql(backend.compile(table)).toArrow() if backend.name == "pyspark" else table.to_pyarrow()
-    return rows.cast(table.schema().to_pyarrow()).to_pandas(date_as_object=False, self_destruct=True)
+    # An engine's own precision of times shows in the schema of what it read.
+    types = {
+        field.name: MOMENT if pyarrow.types.is_timestamp(field.type) else field.type
+        for field in table.schema().to_pyarrow()
+    }
+    return rows.cast(pyarrow.schema(types)).to_pandas(date_as_object=False, self_destruct=True)
 
 
 def value(scalar: ir.Scalar) -> Any:

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core import params, places
+from pipeline.core import parallel, params, places
 from pipeline.core.errors import StudyError
 from pipeline.stages import recovery
+from tests.core.test_parallel import cluster
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
 SCALE = 0.05
@@ -51,6 +52,16 @@ def test_replications_differ_and_do_not_depend_on_the_other_scenarios(worlds, wr
     mean = (first + second)[("linear_probability", "default")] / 2
     row = [line for line in written[0].decode().splitlines() if ",linear_probability,null,,default,estimate," in line]
     assert float(row[0].split(",")[7]) == pytest.approx(mean, rel=1e-6)
+
+
+def test_a_cluster_computes_the_same_worlds(worlds, tmp_path, monkeypatch):
+    # A machine that runs many tests at once is slow to start processes.
+    monkeypatch.setattr(parallel, "PATIENCE", 120)
+    choices = chosen(1, scenarios=["null"])
+    with cluster(tmp_path, workers=1) as (address, _):
+        settings = params.Parallel(backend="dask", address=address, workers=1)
+        found = recovery.replicate("reference", choices.model_copy(update={"parallel": settings}))
+    pd.testing.assert_frame_equal(found, pd.concat(worlds, ignore_index=True), check_exact=True)
 
 
 def test_the_truth_of_the_null_world_is_zero_for_the_programme_alone(worlds):
