@@ -69,10 +69,10 @@ class Paper(Book):
         """Say how many specifications of each study point which way, where there is a specification curve."""
         told = []
         for study in self._studies:
-            rows = self._found[study].where(stage="curve", estimator="count", specification="all")
+            rows = self._found[study].where(stage="curve", estimator="specification_count", specification="all")
             counts = {row.estimand: int(row.estimate) for row in rows.itertuples() if row.estimate == row.estimate}
             if counts:
-                told.append(self._fill(self._own["curves"]["study"], name=self.word("studies", study), counts=counts))
+                told.append(self._fill(self._own["curves"]["study"], name=self.word("studies", study), found=counts))
         return " ".join([self._own["curves"]["lead"], *told]) if told else ""
 
     def paper(self, path: str) -> str:

@@ -99,7 +99,7 @@ def run(study: str, params: Params) -> str:
     protocol = allowed.protocol
     if not allowed.arms:
         note = "there are not two arms of loans to compare."
-        rows = [{"estimator": "count", "specification": "all", "factor": "treated", "note": note}]
+        rows = [{"estimator": "specification_count", "specification": "all", "factor": "treated", "note": note}]
         results.write(places.results(study, "curve"), results.table(study, "curve", rows))
         return note
     folder = Path(".cache/curve") / study
@@ -621,7 +621,12 @@ def _summary(found: list[Specified], rows: list[Row], job: Job, params: Params) 
         }
         common = {"specification": part, "factor": "treated", "outcome": "any"}
         for name, count in counts.items():
-            yield common | {"estimator": "count", "estimand": name, "estimate": int(count), "unit": "specifications"}
+            yield common | {
+                "estimator": "specification_count",
+                "estimand": name,
+                "estimate": int(count),
+                "unit": "specifications",
+            }
         ends = {"ci_low": np.quantile(estimates, 0.05), "ci_high": np.quantile(estimates, 0.95)}
         note = "from the 5% to the 95% quantile of the specifications"
         yield (
