@@ -686,13 +686,14 @@ def _joint(found: list[Specified], common: Row, job: Job, critical: float) -> It
 
 
 def _checked(rows: list[Row], params: Params) -> Iterator[Row]:
-    """Yield whether the curve is of one mind with the headline, and whether the headline is a typical part of it."""
+    """Yield whether the curve agrees on a sign, and whether the headline is a typical part of it."""
     own = next((row for row in rows if row["note"].startswith("headline") and row.get("estimate") is not None), None)
     if own is None:
         return
     estimates = np.array([row["estimate"] for row in rows if row.get("estimate") is not None])
     common = {name: own.get(name) for name in ("factor", "outcome", "n", "n_treated", "n_clusters")}
-    same = float((np.sign(estimates) == np.sign(own["estimate"])).mean())
+    lower = float((estimates < 0).mean())
+    same = max(lower, 1 - lower)
     alike, typical = params.specification_curve.alike, params.specification_curve.typical
     yield results.assumption("curve_of_one_mind", same, alike, passed=same >= alike, **common)
     # Middle of the ranks that the headline shares.
