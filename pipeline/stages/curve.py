@@ -398,7 +398,9 @@ def _specified(row: Row, found: list[tuple[np.ndarray, np.ndarray]], level: floa
 
 
 def _in_points(found: Any) -> Row:
-    return {name: float(value if name == "p_value" else 100 * value) for name, value in found._asdict().items()}
+    """Return an effect in percentage points, rounded as it is written: what is counted are signs that readers see."""
+    rounded = {name: results.cleared(float(100 * value)) for name, value in found._asdict().items()}
+    return rounded | {"p_value": float(found.p_value)}
 
 
 def _matched(batch: Batch, loans: _Loans) -> Iterator[Specified]:
@@ -611,12 +613,13 @@ def _summary(found: list[Specified], rows: list[Row], job: Job, params: Params) 
         if not chosen:
             continue
         estimates, p = (np.array([row[name] for _, row in chosen]) for name in ("estimate", "p_value"))
-        lower, clear = estimates < 0, p < alpha
+        lower, higher, clear = estimates < 0, estimates > 0, p < alpha
         counts = {
             "specifications": len(estimates),
             "lower": lower.sum(),
+            "higher": higher.sum(),
             "significant_lower": (lower & clear).sum(),
-            "significant_higher": (~lower & clear).sum(),
+            "significant_higher": (higher & clear).sum(),
             "unlike": sum("unlike" in row["note"] for _, row in chosen),
         }
         common = {"specification": part, "factor": "treated", "outcome": "any"}
@@ -692,8 +695,7 @@ def _checked(rows: list[Row], params: Params) -> Iterator[Row]:
         return
     estimates = np.array([row["estimate"] for row in rows if row.get("estimate") is not None])
     common = {name: own.get(name) for name in ("factor", "outcome", "n", "n_treated", "n_clusters")}
-    lower = float((estimates < 0).mean())
-    same = max(lower, 1 - lower)
+    same = max(float((estimates < 0).mean()), float((estimates > 0).mean()))
     alike, typical = params.specification_curve.alike, params.specification_curve.typical
     yield results.assumption("curve_of_one_mind", same, alike, passed=same >= alike, **common)
     # Middle of the ranks that the headline shares.

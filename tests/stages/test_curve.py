@@ -125,6 +125,7 @@ def test_the_grid_is_whole_and_counted(rows):
     }
     assert counted["specifications"] == len(known)
     assert counted["lower"] == (known["estimate"] < 0).sum()
+    assert counted["higher"] == (known["estimate"] > 0).sum()
     assert counted["significant_higher"] == (known["ci_low"] > 0).sum()
     permuted = rows.one(estimator="joint_inference", specification="all", estimand="permuted").estimate
     assert permuted == (~known["specification"].str.contains("model=logit")).sum()
