@@ -53,11 +53,22 @@ class Paper(Book):
                 limits=self._own["limits"],
                 simulated=self._simulated[0],
                 answers=self._of_index()["answers"],
+                curves=self._curves(),
                 **self._of_methods(),
                 **self._of_advice(),
             )
         )
         return re.sub(r"\n{3,}", "\n\n", page)
+
+    def _curves(self) -> str:
+        """Say how many specifications of each study point which way, where there is a specification curve."""
+        told = []
+        for study in self._studies:
+            rows = self._found[study].where(stage="curve", estimator="specification_count", specification="all")
+            counts = {row.estimand: int(row.estimate) for row in rows.itertuples() if row.estimate == row.estimate}
+            if counts:
+                told.append(self._fill(self._own["curves"]["study"], name=self.word("studies", study), found=counts))
+        return " ".join([self._own["curves"]["lead"], *told]) if told else ""
 
     def paper(self, path: str) -> str:
         """Return a text of the paper's own words, its numbers filled in."""

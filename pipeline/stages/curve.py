@@ -99,7 +99,7 @@ def run(study: str, params: Params) -> str:
     protocol = allowed.protocol
     if not allowed.arms:
         note = "there are not two arms of loans to compare."
-        rows = [{"estimator": "count", "specification": "all", "factor": "treated", "note": note}]
+        rows = [{"estimator": "specification_count", "specification": "all", "factor": "treated", "note": note}]
         results.write(places.results(study, "curve"), results.table(study, "curve", rows))
         return note
     folder = Path(".cache/curve") / study
@@ -398,7 +398,9 @@ def _specified(row: Row, found: list[tuple[np.ndarray, np.ndarray]], level: floa
 
 
 def _in_points(found: Any) -> Row:
-    return {name: float(value if name == "p_value" else 100 * value) for name, value in found._asdict().items()}
+    """Return an effect in percentage points, rounded as it is written: what is counted are signs that readers see."""
+    rounded = {name: results.cleared(float(100 * value)) for name, value in found._asdict().items()}
+    return rounded | {"p_value": float(found.p_value)}
 
 
 def _matched(batch: Batch, loans: _Loans) -> Iterator[Specified]:
@@ -611,17 +613,23 @@ def _summary(found: list[Specified], rows: list[Row], job: Job, params: Params) 
         if not chosen:
             continue
         estimates, p = (np.array([row[name] for _, row in chosen]) for name in ("estimate", "p_value"))
-        lower, clear = estimates < 0, p < alpha
+        lower, higher, clear = estimates < 0, estimates > 0, p < alpha
         counts = {
             "specifications": len(estimates),
             "lower": lower.sum(),
+            "higher": higher.sum(),
             "significant_lower": (lower & clear).sum(),
-            "significant_higher": (~lower & clear).sum(),
+            "significant_higher": (higher & clear).sum(),
             "unlike": sum("unlike" in row["note"] for _, row in chosen),
         }
         common = {"specification": part, "factor": "treated", "outcome": "any"}
         for name, count in counts.items():
-            yield common | {"estimator": "count", "estimand": name, "estimate": int(count), "unit": "specifications"}
+            yield common | {
+                "estimator": "specification_count",
+                "estimand": name,
+                "estimate": int(count),
+                "unit": "specifications",
+            }
         ends = {"ci_low": np.quantile(estimates, 0.05), "ci_high": np.quantile(estimates, 0.95)}
         note = "from the 5% to the 95% quantile of the specifications"
         yield (
@@ -681,13 +689,13 @@ def _joint(found: list[Specified], common: Row, job: Job, critical: float) -> It
 
 
 def _checked(rows: list[Row], params: Params) -> Iterator[Row]:
-    """Yield whether the curve is of one mind with the headline, and whether the headline is a typical part of it."""
+    """Yield whether the curve agrees on a sign, and whether the headline is a typical part of it."""
     own = next((row for row in rows if row["note"].startswith("headline") and row.get("estimate") is not None), None)
     if own is None:
         return
     estimates = np.array([row["estimate"] for row in rows if row.get("estimate") is not None])
     common = {name: own.get(name) for name in ("factor", "outcome", "n", "n_treated", "n_clusters")}
-    same = float((np.sign(estimates) == np.sign(own["estimate"])).mean())
+    same = max(float((estimates < 0).mean()), float((estimates > 0).mean()))
     alike, typical = params.specification_curve.alike, params.specification_curve.typical
     yield results.assumption("curve_of_one_mind", same, alike, passed=same >= alike, **common)
     # Middle of the ranks that the headline shares.

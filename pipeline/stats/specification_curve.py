@@ -120,7 +120,8 @@ def joint(effects: np.ndarray, errors: np.ndarray, critical: float) -> Joint:
     stouffer = z.sum(axis=0) / np.sqrt(len(z))
 
     def tested(values: np.ndarray) -> Statistic:
-        # A permutation that equals the real data must count whatever the last bits say.
+        # A permutation that equals the real data must count whatever the last bits say, also those of nought.
+        values = np.round(values, 12)
         as_far = np.abs(values[1:]) >= abs(values[0]) * (1 - 1e-9)
         return Statistic(float(values[0]), float((1 + as_far.sum()) / len(values)))
 

@@ -61,6 +61,7 @@ LENDING = "studies.lendingclub"
         (f"{LENDING}.cluster", "clusters"),
         (f"{LENDING}.matching.score", "scores"),
         (f"{LENDING}.expected.ended", "endet"),
+        ("specification_curve.calipers", "caliper"),
     ],
 )
 def test_an_unknown_name_offers_the_nearest_and_the_right_one_is_missing(tmp_path, right, wrong):
@@ -122,6 +123,11 @@ def test_a_missing_parameter_is_named(tmp_path, name):
         (f"{LENDING}.release_lag_months.unemployment", "two"),
         (f"{LENDING}.release_lag_months.unemployment", -1),
         (f"{LENDING}.vintages", 2009),
+        ("specification_curve.permutations", 5),
+        ("specification_curve.calipers", [0.2, 0.1]),
+        ("specification_curve.alike", 1.5),
+        (f"{LENDING}.alternatives.samples.common_support.score_within", 0.7),
+        ("parallel.workers", 0),
     ],
 )
 def test_a_wrong_value_is_named_once_with_what_was_found(tmp_path, name, value):
@@ -324,3 +330,17 @@ def test_a_dask_cluster_has_an_address(tmp_path, address):
 @pytest.mark.parametrize("address", [None, "spark://192.0.2.1:7077", "spark://spark.example.org:7077"])
 def test_spark_has_an_address_or_runs_here(tmp_path, address):
     assert load(changed(tmp_path, {"engine": "spark", "engine_address": address})).engine_address == address
+
+
+@pytest.mark.parametrize(
+    ("alternatives", "message"),
+    [
+        ({"samples": {"one": {"were": []}}}, "alternatives.samples.one.were is not a parameter"),
+        ({"samples": {"one": {}}}, "a sample names wider, window, where or score_within"),
+        ({"treatments": {"one": {"column": "income", "levels": ["A"], "at_least": 1.0}}}, "limits or levels, not both"),
+        ({"outcomes": {"protocol": {"column": "default"}}}, "protocol is the name of the study's own choice"),
+        ({"exact": {"one": ["credit_grade", "credit_grade"]}}, "each name may stand there once"),
+    ],
+)
+def test_alternatives_of_the_curve_are_checked(tmp_path, alternatives, message):
+    assert message in error(tmp_path, {f"{LENDING}.alternatives": alternatives})

@@ -119,9 +119,13 @@ def test_the_grid_is_whole_and_counted(rows):
     # keys and caliper alone; four sets of controls and two forms.
     assert len(found) == 8 * (2 * 2 * 2 * 2 + 2 * 2) + 8 * 4 * 2
     known = found[found["estimate"].notna()]
-    counted = {row.estimand: row.estimate for row in rows.where(estimator="count", specification="all").itertuples()}
+    counted = {
+        row.estimand: row.estimate
+        for row in rows.where(estimator="specification_count", specification="all").itertuples()
+    }
     assert counted["specifications"] == len(known)
     assert counted["lower"] == (known["estimate"] < 0).sum()
+    assert counted["higher"] == (known["estimate"] > 0).sum()
     assert counted["significant_higher"] == (known["ci_low"] > 0).sum()
     permuted = rows.one(estimator="joint_inference", specification="all", estimand="permuted").estimate
     assert permuted == (~known["specification"].str.contains("model=logit")).sum()

@@ -88,7 +88,11 @@ def _of(results: Results, estimator: str, part: str) -> Iterator[Any]:
 
 def _counts(results: Results, part: str) -> dict[str, int]:
     """Return how many specifications there are and which way they point; empty where there are none."""
-    return {row.estimand: int(row.estimate) for row in _of(results, "count", part) if not np.isnan(row.estimate)}
+    return {
+        row.estimand: int(row.estimate)
+        for row in _of(results, "specification_count", part)
+        if not np.isnan(row.estimate)
+    }
 
 
 def specifications(results: Results) -> pd.DataFrame:
