@@ -327,7 +327,9 @@ class Book:
                 "text": self._claim_text(claim),
                 "overall": self._overall(claim),
                 "cells": [
-                    self._cell(claim, study) | {"reason": self._reason(claim, study, "none")} for study in self._studies
+                    self._cell(claim, study)
+                    | {answer: self._reason(claim, study, answer) for answer in ("none", "rough")}
+                    for study in self._studies
                 ],
             }
             for claim in self._claims

@@ -159,3 +159,22 @@ def test_small_samples_give_notes_not_errors(folder, tmp_path, monkeypatch):
     panel = panel[panel["loan_id"].isin(kept)].drop(columns=["proactive_contacts", "reactive_contacts"])
     found = few(folder, tmp_path, monkeypatch, change, panel.reset_index(drop=True))
     assert (found.where(specification="not_estimated")["note"] != "").all()
+
+
+def test_clients_of_a_lender_are_more_satisfied_after_adoption(rows):
+    """Enrolled clients gain .4 by the programme and .28 by its contacts, and somewhat over half are enrolled."""
+    for specification in ("answers", "weighted"):
+        row = rows.one(estimator="satisfaction_after_adoption", specification=specification)
+        assert row.ci_low > 0 and row.ci_low < 0.5 * (SETTINGS.satisfaction_enrolled + 0.28) + 0.1 and row.ci_high > 0.3
+
+
+def test_each_of_three_rates_is_set_against_the_others_a_quarter_before(rows):
+    found = rows.where(estimator="feedback")
+    names = {"default", "loyalty", "lending"}
+    assert set(zip(found["factor"], found["outcome"], strict=True)) == {(a, b) for a in names for b in names if a != b}
+
+
+def test_arrears_of_older_clients_are_asked_about(rows):
+    row = rows.one(estimator="arrears_end_in_default", factor="relationship_length")
+    treated = rows.one(estimator="arrears_end_in_default", factor="treated")
+    assert row.n == treated.n and row.ci_low < row.ci_high

@@ -67,6 +67,11 @@ def blocks(page: Page) -> Iterator[str]:
         rows = results.where(stage=STAGE, estimator="loyalty")
         found = {f"{row.outcome}_{row.specification}": row for row in rows.itertuples()}
         yield page.text("mechanism.loyalty", records=records, found=found)
+    after = _row(results, "satisfaction_after_adoption", "weighted", "mean_difference")
+    rows = results.where(stage=STAGE, estimator="feedback")
+    ring = {f"{row.factor}_{row.outcome}": row for row in rows[rows["estimate"].notna()].itertuples()}
+    if after is not None or ring:
+        yield page.text("mechanism.lenders", after=after, ring=ring)
     body = first_stages(results, words)
     if body:
         yield page.text("mechanism.first_stages")

@@ -7,6 +7,7 @@ from pipeline.core.params import Checks, load
 from pipeline.present.words import Words
 from pipeline.stats.design import design_matrix
 from pipeline.stats.firth import firth_logit
+from pipeline.studies.berka import effects as effects_module
 from pipeline.studies.berka import study
 from pipeline.studies.berka.effects import effects
 from tests.studies.berka.sample import PARAMS, protocol, raw_tables
@@ -69,3 +70,14 @@ def test_every_label_that_the_rows_need_is_there(rows):
 def test_every_row_says_how_many_loans_it_rests_on(rows):
     assert rows.frame["n"].notna().all()
     assert pd.api.types.is_numeric_dtype(rows.frame["n"])
+
+
+def test_what_the_account_adds_is_the_difference_of_two_areas(rows):
+    areas = {row.specification: row.estimate for row in rows.where(estimator="account_before_loan").itertuples()}
+    assert areas["gain"] == pytest.approx(areas["application_and_account"] - areas["application"])
+
+
+def test_too_few_defaults_to_judge_by_are_said_in_a_row(cohort):
+    changed = cohort.assign(default=(cohort["loan_id"] == cohort["loan_id"].min()).astype(int))
+    note = effects_module._account(changed, protocol(), load(PARAMS))
+    assert "fewer than two" in next(note)["note"]

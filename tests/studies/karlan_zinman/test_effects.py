@@ -103,3 +103,9 @@ def test_every_label_that_the_rows_need_is_there(found):
 def test_the_rows_are_the_same_twice(found, quick):
     _, rows = found
     pd.testing.assert_frame_equal(rows_of(5, -0.1)[1].frame, rows.frame)
+
+
+def test_the_whole_record_is_set_against_its_latest_part(found):
+    rows = {row.specification: row for row in found.where(estimator="record").itertuples()}
+    assert rows["gain"].estimate == pytest.approx(rows["whole_record"].estimate - rows["latest_part"].estimate)
+    assert rows["gain"].ci_low < rows["gain"].estimate < rows["gain"].ci_high

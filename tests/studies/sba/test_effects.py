@@ -94,3 +94,21 @@ def test_losses_are_means_of_failed_loans(everything):
     assert found.one(estimator="losses", specification="mean", outcome="loss_given_default").estimate == pytest.approx(
         100 * lost.mean()
     )
+
+
+def test_lenders_near_their_clients_are_compared_between_banks(everything):
+    prepared, found = everything
+    row = found.one(estimator="lenders", specification="between_banks")
+    loans = prepared.panels["loans"]
+    sizes = loans["institution_id"].value_counts()
+    assert row.n == sizes[sizes >= 10].sum() and row.n_clusters == (sizes >= 10).sum()
+
+
+def test_a_score_that_stays_as_it_was_loses_nothing_where_nothing_changes(everything):
+    _, found = everything
+    for span in ("recession", "before_recession"):
+        row = found.one(estimator="renewal", specification=span)
+        assert row.ci_low < 0 < row.ci_high or abs(row.estimate) < 0.005
+        for kind in ("frozen", "renewed"):
+            area = found.one(estimator="renewal", specification=f"{span}_{kind}", estimand="area_under_curve")
+            assert 0 < area.estimate < 1 and area.n == row.n
