@@ -86,7 +86,8 @@ def blocks(page: Page) -> Iterator[str]:
         )
         yield page.text("predict.further", parts=parts, hard_elsewhere=hard_elsewhere, **named)
     yield from _meanings(page, rows)
-    if len(depends := _of(rows, "partial_dependence")):
+    depends = results.where(stage=STAGE, estimator="partial_dependence")
+    if len(depends):
         named["best"] = lower_first(words.label("score_models", depends["note"].iloc[0]))
         yield page.text("predict.dependence", columns=_ranges(depends, words), **named)
         yield page.show_figure("predict_dependence", STAGE, **named)
