@@ -108,7 +108,8 @@ def test_the_best_trees_go_by_what_matters(work):
     found = found.assign(value=found["outcome"].astype(float)).sort_values("value")
     assert found["estimate"].iloc[-1] > found["estimate"].iloc[0] + 5
     lost = rows("predict", estimator="term_importance").set_index("factor")["estimate"]
-    assert lost.max() == lost["amount"] and set(found["note"]) <= set(predict.TREES)
+    assert set(lost.nlargest(2).index) == {"amount", "relationship_length"}
+    assert set(found["note"]) <= set(predict.TREES)
 
 
 def test_the_narrower_hard_information_is_the_less_it_tells(work, monkeypatch):
