@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.core import params, places, results, store
-from pipeline.stages import grade, predict
-from pipeline.stats import classifiers, saved_score
+from pipeline.stages import grade, predict, predict_moments
+from pipeline.stats import classifiers, prediction, saved_score
 
 ROOT = Path(__file__).parents[2]
 STUDY = "berka"
@@ -101,6 +101,32 @@ def test_a_relationship_that_matters_raises_the_area(work):
     assert set(steps["factor"]) == {"relationship", "with_crm"}
     assert steps.loc[steps["factor"] == "relationship", "ci_low"].item() > 0
     assert (rows("predict", estimator="logistic")["n_clusters"].dropna() > 0).all()
+
+
+def test_the_best_trees_go_by_what_matters(work):
+    found = rows("predict", estimator="partial_dependence", factor="amount")
+    found = found.assign(value=found["outcome"].astype(float)).sort_values("value")
+    assert found["estimate"].iloc[-1] > found["estimate"].iloc[0] + 5
+    lost = rows("predict", estimator="term_importance").set_index("factor")["estimate"]
+    assert set(lost.nlargest(2).index) == {"amount", "relationship_length"}
+    assert set(found["note"]) <= set(predict.TREES)
+
+
+def test_the_narrower_hard_information_is_the_less_it_tells(work, monkeypatch):
+    monkeypatch.setattr(predict, "HARD_INFORMATION", {"narrow": ("credit_grade",), "elsewhere": ("no_column",)})
+    choices = params.load()
+    frame = cohort().sort_values(["origination_date", "loan_id"], ignore_index=True)
+    moment = next(predict_moments.moments(frame, choices.study(STUDY), choices, 1))
+    found = {
+        ("logistic", rung): prediction.predict(moment.sample, moment.split, moment.rungs[rung], "logistic").share
+        for rung in predict.EXPECTED
+    }
+    area = {(row["factor"], row["estimand"]): row["estimate"] for row in predict._definitions(moment, found)}
+    assert {name for name, _ in area} == {"design", "narrow", "everything"}
+    assert area["design", "auc_hard"] == predict.EXPECTED["hard"]
+    assert area["narrow", "auc_hard"] < area["everything", "auc_hard"] < area["everything", "auc_with_crm"]
+    gains = {name: area[name, "auc_with_crm"] - area[name, "auc_hard"] for name in ("narrow", "everything")}
+    assert all(gain > 0 for gain in gains.values())
 
 
 def test_a_factor_without_a_date_never_enters(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
-from pipeline.present.numerals import MISSING, compact, fixed, percent, whole
+from pipeline.present.numerals import MISSING, fixed, percent, whole
 from pipeline.present.report import Page, lower_first
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words, split
@@ -28,7 +29,7 @@ MEANINGS = ("grade_and_lender", "application", "everything")
 """What may count as hard information, the narrowest first."""
 
 LONGEST = 22
-"""Letters of a level's name that stand below an axis."""
+"""Letters of a level's name that stand below an axis; a panel's title has hardly more in a line."""
 
 COLOURS = {"logistic": "#0072B2", "boosting": "#D55E00", "tree": "#009E73"}
 """Models that are drawn, in Okabe & Ito's colours."""
@@ -86,7 +87,8 @@ def blocks(page: Page) -> Iterator[str]:
         )
         yield page.text("predict.further", parts=parts, hard_elsewhere=hard_elsewhere, **named)
     yield from _meanings(page, rows)
-    if len(depends := _of(rows, "partial_dependence")):
+    depends = results.where(stage=STAGE, estimator="partial_dependence")
+    if len(depends):
         named["best"] = lower_first(words.label("score_models", depends["note"].iloc[0]))
         yield page.text("predict.dependence", columns=_ranges(depends, words), **named)
         yield page.show_figure("predict_dependence", STAGE, **named)
@@ -209,9 +211,12 @@ def dependence(results: Results, words: Words) -> Figure:
             style = {"color": figures.TREATED, "markersize": 3, "linewidth": 1.3}
             axes.plot(x[order], here["estimate"].to_numpy()[order], "o-", **style)
             if x.max() >= 10_000:
-                axes.xaxis.set_major_formatter(lambda value, _: compact(value))
+                axes.xaxis.set_major_formatter(lambda value, _: whole(value))
                 axes.locator_params(axis="x", nbins=4)
-        axes.set_title(words.known("columns", column) or column, fontsize="medium", loc="left")
+            if len(x) <= 2:
+                axes.set_xticks(x)
+        label = textwrap.fill(words.known("columns", column) or column, LONGEST + 4)
+        axes.set_title(label, fontsize="medium", loc="left")
     for axes in list(panels.flat)[len(columns) :]:
         axes.set_visible(False)
     for axes in panels[:, 0]:
