@@ -21,7 +21,7 @@ from pipeline.core.errors import StudyError
 NOT_TIMED = ("collect", "intake", "label", "recovery", "synthesis", "evidence")
 """Stages that wait for a network, or for every study, and the recovery, which simulates its own worlds."""
 
-COPIED = ("params.yaml", "dvc.yaml", "pyproject.toml", "pipeline", "notebooks", "reports")
+COPIED = ("params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock", "pipeline", "notebooks", "docs", "reports")
 CLAIMS = ("claims.csv", "claim_rows.csv", "dictionaries")
 SIMULATED = "reference"
 

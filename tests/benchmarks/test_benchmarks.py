@@ -4,12 +4,15 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from benchmarks import history, machine, months, page, stages
 from pipeline.core import params
 from pipeline.core.errors import StudyError
+
+DERIVED = ("data/interim", "data/processed", "data/raw", "data/truth")
 
 
 def row(name="prepare", seconds=10.0, size=1.0, peak=1.0, group="reference", part="stages", by="ours", **more):
@@ -138,3 +141,11 @@ def test_small_stages_are_measured_one_by_one():
     assert [one.name for one in found] == ["simulate", "prepare"]
     assert all(one.size == 0.02 and one.peak > 0.05 for one in found)
     assert sum(one.seconds for one in found) < time.perf_counter() - start
+
+
+def test_a_copy_holds_whatever_a_stage_reads():
+    read = params.read(Path("dvc.yaml"))["stages"].values()
+    deps = {dep for stage in read for dep in stage.get("do", stage)["deps"] if "${" not in dep}
+    with stages.copy("reference") as folder:
+        missing = [dep for dep in deps if not (folder / dep).exists() and not dep.startswith(DERIVED)]
+    assert missing == []
