@@ -61,8 +61,9 @@ verify: $(VENV)/installed  ## run every stage of STUDY again (recovery only with
 	@dvc repro --force --single-item $$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@))
 	@git diff --exit-code -- dvc.lock reports notebooks && echo "Same bytes."
 
-bench: $(VENV)/installed  ## measure stages, matching and regressions, and write reports/*benchmarks.md
+bench: $(VENV)/installed  ## measure stages, analyses, matching and regressions, and write reports/*benchmarks.md
 	@python -m benchmarks
+	@python -m benchmarks.analyses
 	@python -m benchmarks.matching
 	@python -m benchmarks.regression
 
