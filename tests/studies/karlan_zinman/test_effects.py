@@ -106,6 +106,6 @@ def test_the_rows_are_the_same_twice(found, quick):
 
 
 def test_the_whole_record_is_set_against_its_latest_part(found):
-    rows = {row.specification: row for row in found.where(estimator="record").itertuples()}
+    rows = {row.specification: row for row in found[1].where(estimator="record").itertuples()}
     assert rows["gain"].estimate == pytest.approx(rows["whole_record"].estimate - rows["latest_part"].estimate)
     assert rows["gain"].ci_low < rows["gain"].estimate < rows["gain"].ci_high
