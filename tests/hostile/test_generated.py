@@ -131,7 +131,8 @@ def spoilt_choices(pick):
         part = part[step]
     name = path[-1]
     way = pick(draw.sampled_from(["replace", "remove", "misspell", "add"]))
-    if way == "misspell" and not isinstance(name, str):
+    # What is added beside sections or studies has no place that the drawn path names.
+    if (way == "misspell" and not isinstance(name, str)) or (way == "add" and path[:-1] in ((), ("studies",))):
         way = "replace"
     if way == "replace":
         part[name] = pick(WORDS)
