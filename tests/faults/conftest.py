@@ -67,13 +67,21 @@ def disk(tmp_path_factory):
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-@pytest.fixture(scope="session")
+def again(state, folder):
+    """Return a copy of an undisturbed folder: the one that is there, unless a test that failed left it other."""
+    if not folder.exists() or driver.files(folder) != state.files:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(state.folder, folder, symlinks=True)
+    return folder
+
+
+@pytest.fixture
 def disturbed(disk, everything):
-    """A copy on the small disk; every test leaves it as it was."""
-    return shutil.copytree(everything.folder, disk / "all", symlinks=True)
+    """A copy on the small disk."""
+    return again(everything, disk / "all")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def disturbed_beginning(disk, beginning):
     """The same for the first stages."""
-    return shutil.copytree(beginning.folder, disk / "beginning", symlinks=True)
+    return again(beginning, disk / "beginning")
