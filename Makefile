@@ -78,6 +78,7 @@ verify: $(VENV)/installed  ## run every stage of STUDY again (recovery only with
 
 bench: $(VENV)/installed  ## measure all there is and write reports/benchmarks.md (an hour or two; SCALES=1 PARTS=stages is quick)
 	@python -m benchmarks --scales $(SCALES) $(if $(PARTS),--only $(PARTS))
+	@$(if $(PARTS),:,python -m benchmarks.analyses)
 
 method: $(VENV)/installed  ## try every matching design on made-up loans, and write reports/method
 	@python -m benchmarks.method

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.__main__ import processor
+from benchmarks.machine import processor
 from pipeline.core import params, store
 
 PAGE = Path("reports/analyses_benchmarks.md")
