@@ -22,7 +22,7 @@ NOT_TIMED = ("collect", "intake", "label", "recovery", "synthesis", "evidence")
 """Stages that wait for a network, or for every study, and the recovery, which simulates its own worlds."""
 
 COPIED = ("params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock", "pipeline", "notebooks", "docs", "reports")
-CLAIMS = ("claims.csv", "claim_rows.csv", "dictionaries")
+CLAIMS = ("claims.csv", "claim_rows.csv", "claim_limits.csv", "dictionaries")
 SIMULATED = "reference"
 
 

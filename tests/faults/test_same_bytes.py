@@ -64,7 +64,7 @@ def in_surroundings(name, state, stages, folder):
     copy = all_removed(state, folder, stages)
     one_core = name.startswith("one core")
     if one_core:
-        edit(copy / "params.yaml", lambda choices: choices["studies"]["reference"]["recovery"].update(workers=1))
+        edit(copy / "params.yaml", lambda choices: choices["parallel"].update(workers=1))
     before = ("taskset", "-c", str(min(os.sched_getaffinity(0)))) if one_core and shutil.which("taskset") else ()
     run_all(copy, state, stages, around, before=before)
 

@@ -102,7 +102,23 @@ def test_a_cohort_meets_its_schema_or_is_refused_by_column(inputs):
 # Parameters.
 
 CHOICES = params.read(ROOT / "params.yaml")
-FREE = ("studies", "own", "eligibility", "release_lag_months", "doses", "moderators", "moderated", "calipers", "cuts")
+FREE = (
+    "studies",
+    "own",
+    "eligibility",
+    "release_lag_months",
+    "doses",
+    "moderators",
+    "moderated",
+    "calipers",
+    "cuts",
+    "alternatives",
+    "samples",
+    "outcomes",
+    "treatments",
+    "exact",
+    "where",
+)
 """Sections whose names the file chooses itself."""
 
 

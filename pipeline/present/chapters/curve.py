@@ -63,6 +63,13 @@ def blocks(page: Page) -> Iterator[str]:
         alike="curve_of_one_mind" in checks and checks["curve_of_one_mind"].note.startswith("passed"),
     )
     yield page.show_figure("curve", STAGE)
+    # Where a simulation knows it: what all specifications agree on need not be so.
+    known = results.where(
+        stage="recovery", estimator="raw_difference", specification=str(page.scope.protocol.scenario), estimand="truth"
+    )
+    for truth in known["estimate"]:
+        within = float(np.mean((rows["ci_low"] <= truth) & (truth <= rows["ci_high"])))
+        yield page.text("curve.truth", truth=truth, within=within)
     if joint:
         drawn = joint["median"].note.endswith("lottery")
         yield page.text(
