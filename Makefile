@@ -15,7 +15,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce reproduce-all doctor test test-end-to-end test-long compare verify bench method audit lint lab lock clean
+.PHONY: help reproduce reproduce-all doctor test test-end-to-end test-long test-spark compare verify bench method audit lint lab lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ test: $(VENV)/installed  ## run the tests (some minutes)
 
 test-end-to-end: $(VENV)/installed  ## run the whole pipeline on a small made-up sample in a temporary folder
 	@python -m pytest -n auto --dist loadfile -m end_to_end
+
+test-spark: $(VENV)/spark  ## compare the tables that Spark and DuckDB prepare (needs Java)
+	@python -m pytest -n auto -rs tests/core/test_engine.py tests/studies/test_engines.py
 
 # Versions that compare lays side by side: commits, branches, tags, experiments, or the files as they are now.
 A ?= HEAD

@@ -84,6 +84,8 @@ def surroundings(mirror, **changed):
     """Return the environment in which stages run; a value None leaves a variable out."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     inherited |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "CRM_DATA_MIRROR": str(mirror)}
+    # A package that looks for Spark is warned by it of versions, where it is installed.
+    inherited["PYTHONWARNINGS"] = "ignore::FutureWarning"
     return {name: value for name, value in (inherited | changed).items() if value is not None}
 
 
