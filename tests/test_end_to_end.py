@@ -32,8 +32,10 @@ def run(folder, *command, fails=False, **environment):
         capture_output=True,
         text=True,
     )
-    assert (done.returncode != 0) == fails, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    # What was asked for comes last, behind progress and warnings.
+    said = done.stderr + done.stdout
+    assert (done.returncode != 0) == fails, said
+    return said
 
 
 def commands(page):

@@ -250,6 +250,12 @@ def section(draft: Draft) -> str:
             [],
         ),
         (
+            "Outcomes, treatments, samples and exact keys that could as well have been chosen: the specification curve "
+            "tries them.",
+            "alternatives",
+            {},
+        ),
+        (
             "Counts that the sample flow must meet (blank: not checked): fill them in once they are right.",
             "expected",
             {"ended": None, "ended_defaults": None, "cohort": None},
