@@ -204,16 +204,3 @@ def test_a_stage_without_its_input_says_what_to_do(reproduced, tmp_path):
         tmp_path, sys.executable, "-m", "pipeline", "match", "--study", "lendingclub", fails=True, PYTHONPATH=folder
     )
     assert "cohort.parquet does not exist" in said and "Traceback" not in said
-
-
-def test_the_simulated_study_needs_nothing_from_outside(reproduced):
-    folder, _ = reproduced
-    said = run(folder, "make", "reproduce", CRM_DATA_MIRROR="", https_proxy="http://127.0.0.1:9")
-    assert (folder / "reports/reference/findings.txt").read_text() in said
-    commit(folder)
-    assert "Same bytes." in run(folder, "make", "verify", "RECOVERY=yes")
-    # Analyses go on without the truth: only the stages that simulate may know it.
-    shutil.rmtree(folder / "data" / "truth")
-    for stage in ("prepare", "match", "describe", "correlate", "regress", "effects"):
-        run(folder, sys.executable, "-m", "pipeline", stage, "--study", "reference")
-    commit(folder)
