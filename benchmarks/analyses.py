@@ -28,11 +28,11 @@ from pipeline.core import params, store
 PAGE = Path("reports/analyses_benchmarks.md")
 
 STAGES = (
-    "regress",
-    "effects",
-    "time",
     "adjust",
+    "time",
+    "effects",
     "robustness",
+    "regress",
     "heterogeneity",
     "missing",
     "correlate",

@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.core.errors import StudyError
 from pipeline.stats.design import independent
 from pipeline.stats.inference import cluster_codes, codes, correction, effect
+from pipeline.stats.products import weighted_products
 from pipeline.stats.regression import Effect, LogitEffects
 from pipeline.stats.sampling import prior_ratio
 
@@ -109,7 +110,7 @@ def absorbed_linear(
     kept = _varying(both[:, :-1], design, factors)
     x, y = both[:, :-1][:, kept], both[:, -1]
     names = list(design.columns[kept])
-    bread = np.linalg.inv(x.T @ (x if weights is None else w[:, None] * x))
+    bread = np.linalg.inv(x.T @ x if weights is None else weighted_products(x, w))
     slopes = bread @ (x.T @ (w * y))
     rest = w * (y - x @ slopes)
     scores = np.column_stack([np.bincount(cluster, column * rest) for column in x.T])
@@ -193,10 +194,9 @@ def grouped_logit(
         both[:, -1] = (y - p) / density
         left = within(both, groupings, density)
         inside = left[:, :-1]
-        weighted = inside * density[:, None]
-        information = weighted.T @ inside
+        information = weighted_products(inside, density)
         try:
-            step = np.linalg.solve(information, weighted.T @ left[:, -1])
+            step = np.linalg.solve(information, inside.T @ (density * left[:, -1]))
         except np.linalg.LinAlgError as error:
             raise StudyError(f"the logistic regression{_on(name)} has no maximum: something separates it.") from error
         move = both[:, -1] - left[:, -1] + inside @ step

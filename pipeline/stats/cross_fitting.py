@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
+from pipeline.stats.products import weighted_products
 
 Learner = Literal["logistic", "boosting"]
 
@@ -124,8 +125,7 @@ def penalised_logit(
     value = likelihood(slopes, index)
     for _ in range(100):
         p = 1 / (1 + np.exp(-index))
-        density = (w * p * (1 - p)).astype(np.float32)
-        curvature = ((short * density[:, None]).T @ short).astype(float)
+        curvature = weighted_products(short, w * p * (1 - p)).astype(float)
         curvature[np.diag_indices_from(curvature)] += ridge
         step = np.linalg.solve(curvature, z.T @ (w * (y - p)) - ridge * slopes)
         # Where a rare category starts on the wrong side, a full step would jump from one end to the other for ever.

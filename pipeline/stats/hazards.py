@@ -7,6 +7,7 @@ import pandas as pd
 
 from pipeline.core.errors import StudyError
 from pipeline.stats.inference import cluster_codes, codes, correction, effect, group_sums
+from pipeline.stats.products import grouped_products
 from pipeline.stats.regression import Effect
 
 CERTAIN = 30.0
@@ -40,7 +41,7 @@ def hazard_logit(
     # Centred columns keep the first steps small.
     x = x - x.mean(axis=0)
     own, b = np.log(share / (1 - share)), np.zeros(x.shape[1])
-    step, heavy = np.full(x.shape[1], np.inf), np.empty_like(x)
+    step = np.full(x.shape[1], np.inf)
     for _ in range(50):
         linear = own[group] + x @ b
         if not np.abs(linear).max() < CERTAIN:
@@ -48,10 +49,9 @@ def hazard_logit(
         p = 1 / (1 + np.exp(-linear))
         weight = p * (1 - p)
         rest = y - p
-        np.multiply(weight[:, None], x, out=heavy)
-        weights, weighted = np.bincount(group, weight), group_sums(heavy, group)
-        score_own = np.bincount(group, rest)
-        inner = x.T @ heavy - weighted.T @ (weighted / weights[:, None])
+        products, weighted = grouped_products(x, weight, group)
+        weights, score_own = np.bincount(group, weight), np.bincount(group, rest)
+        inner = products - weighted.T @ (weighted / weights[:, None])
         try:
             step = np.linalg.solve(inner, x.T @ rest - weighted.T @ (score_own / weights))
         except np.linalg.LinAlgError:

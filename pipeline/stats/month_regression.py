@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.core.errors import StudyError
 from pipeline.stats.inference import cluster_codes, codes, effect, group_sums
+from pipeline.stats.products import grouped_products
 from pipeline.stats.regression import Effect
 
 CERTAIN = 30.0
@@ -154,7 +155,6 @@ def month_regression(
             start = month_regression(y[few], pd.DataFrame(x[few]), group[few], family, weight[few])
             b[list(start.names)] = start.slopes
             own = own - np.bincount(group, weight * (x @ b)) / total
-    heavy = np.empty_like(x)
     for _ in range(40):
         linear = own[group] + x @ b
         if not np.abs(linear).max() < CERTAIN and family != "linear":
@@ -168,10 +168,9 @@ def month_regression(
         else:
             fitted, density = linear, weight
         rest = weight * (y - fitted)
-        np.multiply(density[:, None], x, out=heavy)
-        sums, weighted = np.bincount(group, density), group_sums(heavy, group)
-        score = np.bincount(group, rest)
-        information = x.T @ heavy - weighted.T @ (weighted / sums[:, None])
+        products, weighted = grouped_products(x, density, group)
+        sums, score = np.bincount(group, density), np.bincount(group, rest)
+        information = products - weighted.T @ (weighted / sums[:, None])
         try:
             step = np.linalg.solve(information, x.T @ rest - weighted.T @ (score / sums))
         except np.linalg.LinAlgError:
