@@ -231,6 +231,7 @@ def rates(results: Results, words: Words, groups: list[str]) -> Figure:
         )
         axes.axvline(average, color=QUIET, linestyle="--", linewidth=1)
         axes.set_yticks(places, [words.level(split(name)[1]) for name in rows["factor"]])
+        axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.set_title(words.label("columns", group), loc="left")
         axes.grid(visible=False, axis="y")
     for axes in panels.flat[len(groups) :]:
@@ -289,7 +290,8 @@ def overlap(results: Results, words: Words) -> Figure:
         axes.set_xlabel(words.label("columns", "propensity_score"))
     panels[0].set_ylabel(words.in_percent(words.text("columns.share")))
     panels[0].set_ylim(bottom=0)
-    panels[0].legend(loc="upper left")
+    # Beside the panels: scores may lie anywhere in them.
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return figure
 
 
