@@ -187,7 +187,7 @@ def by_grade(results: Results, words: Words) -> Figure:
     axes.set_xlabel(words.text("grade.columns.grade"))
     axes.set_ylabel(words.text("grade.columns.rate"))
     axes.grid(visible=False, axis="x")
-    axes.legend(loc="upper left")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return figure
 
 
