@@ -53,7 +53,9 @@ def with_activity(months: pd.DataFrame, repayments: Path) -> pd.DataFrame:
     # Loans are looked up once each, not month by month; of a month recorded twice the first record counts.
     loans, number = np.unique(recorded["loan_id"], return_inverse=True)
     table = np.full((len(loans) + 1, last + 1), np.nan)
-    table[number[::-1], recorded["month_number"].to_numpy()[::-1]] = recorded[name].to_numpy(dtype=float)[::-1]
+    cell = number * (last + 1) + recorded["month_number"].to_numpy()
+    cells, first = np.unique(cell, return_index=True)
+    table.flat[cells] = recorded[name].to_numpy(dtype=float)[first]
     of_months, known = pd.factorize(months["loan_id"])
     row = pd.Index(loans.astype(str)).get_indexer(known)
     # The last row is that of loans without a record.
