@@ -18,7 +18,7 @@ from pipeline.stats import difference_in_differences as did
 from pipeline.stats.design import design_matrix, term_values
 from pipeline.stats.hazards import hazard_logit
 from pipeline.stats.inference import scaled
-from pipeline.stats.instruments import Instrumented, two_sample, two_stage
+from pipeline.stats.instruments import Instrumented, inside, two_sample, two_stage
 from pipeline.stats.matching import nearest_neighbour, propensity_logit
 from pipeline.stats.regression import Effect, linear_probability, logit
 
@@ -402,8 +402,13 @@ def _answered(cohort: pd.DataFrame) -> pd.DataFrame:
 
 def _satisfaction(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
     loans = _answered(cohort)
-    design = design_matrix(loans, ["satisfaction", *SATISFACTION_CONTROLS, "treated", "institution_id"]).matrix
-    found = linear_probability(loans[AFTER], design, "satisfaction", loans["institution_id"], level)
+    found = inside(
+        loans[AFTER].to_numpy(),
+        loans["satisfaction"].to_numpy(),
+        groups=loans["institution_id"],
+        controls=_plain(loans, [*SATISFACTION_CONTROLS, "treated"]),
+        level=level,
+    )
     yield _row(
         "satisfaction_with_controls",
         "complete_cases",
