@@ -101,10 +101,10 @@ def test_anderson_rubin_by_inversion(loans, level):
     """Every effect inside the interval is one that the test of the instrument in y - b d does not reject."""
     low, high = estimate(loans, level=level).anderson_rubin
     bound = norm.ppf(0.5 + level / 2)
-    for b, inside in ((low - 1e-4, False), (low + 1e-4, True), (high - 1e-4, True), (high + 1e-4, False)):
+    for b, holds in ((low - 1e-4, False), (low + 1e-4, True), (high - 1e-4, True), (high + 1e-4, False)):
         shifted = loans.assign(outcome=loans["outcome"] - b * loans["takes"])
         reduced = estimate(shifted).reduced_form
-        assert (abs(reduced.estimate / reduced.std_error) <= bound) == inside
+        assert (abs(reduced.estimate / reduced.std_error) <= bound) == holds
     grid = np.linspace(low - 1, high + 1, 41)
     kept = []
     for b in grid:
