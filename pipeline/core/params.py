@@ -195,6 +195,7 @@ class Predict(Section):
     """How scores of default are learnt and judged; params.yaml says what each choice does."""
 
     train_share: Share
+    most_loans: Annotated[int, Field(ge=1_000)]
     fewest_defaults: PositiveInt
     spans: Annotated[int, Field(ge=3)]
     capacity: Share
