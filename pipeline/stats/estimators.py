@@ -389,7 +389,7 @@ def _lottery(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
 
 def _plain(loans: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
     """Design matrix without its intercept, which group effects contain."""
-    return design_matrix(loans, terms).matrix.drop(columns="intercept")
+    return design_matrix(loans, terms).matrix.iloc[:, 1:]
 
 
 SATISFACTION_CONTROLS = tuple(term for term in CONTROLS if term != "institution_type")
@@ -498,10 +498,12 @@ def _contacts_then_arrears(loan_months: pd.DataFrame, level: float) -> Iterator[
     """
     months = _months(loan_months)
     clean = _with_contacts_before(months[(months["current_at_start"] == 1) & (months["delinquent_before"] == 0)])
-    design = _plain(clean, ["log_contacts", *MONTH_CONTROLS, "treated"])
-    found, counts = _hazard(clean, "delinquent", design.drop(columns="treated"), level, within="institution_type")
+    del months
+    found, counts = _hazard(
+        clean, "delinquent", _plain(clean, ["log_contacts", *MONTH_CONTROLS]), level, within="institution_type"
+    )
     yield _row("lagged_contacts", "controls", "log_contacts", "delinquent", LOG_ODDS, found, **counts)
-    found, counts = _hazard(clean, "delinquent", design, level)
+    found, counts = _hazard(clean, "delinquent", _plain(clean, ["log_contacts", *MONTH_CONTROLS, "treated"]), level)
     yield _row("lagged_contacts_given_enrolment", "controls", "log_contacts", "delinquent", LOG_ODDS, found, **counts)
 
 
