@@ -71,6 +71,8 @@ def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
         yield "regression", partial(of_regression, options)
     if "large" in options.only:
         yield from ((what, partial(large.measured, what, options.loans)) for what in large.ANALYSES)
+        if options.loans >= large.LOANS:
+            yield from ((what, partial(large.refused, what, options.loans)) for what in large.REFUSED)
     if "months" in options.only:
         yield "loan-months", partial(months.every, options.months)
 

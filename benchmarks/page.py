@@ -193,8 +193,10 @@ def of_large(rows: Sequence[Measurement], old: dict) -> list[str]:
         ]
         lines += ["", "## A large cohort", *table(["what", "seconds", "peak (GB)", "change"], body)]
         lines += met(f"each in under {large.MEMORY:g} GB", all(row.peak < large.MEMORY for row in mine))
-        refused = ", ".join(large.REFUSED)
-        lines += ["", f"Refused before they begin, with a sentence that says what to do instead: {refused}."]
+    turned_down = [f"{row.name} ({row.seconds:.1f} s)" for row in rows if row.part == "refused"]
+    if turned_down:
+        lines += ["", "Refused, with a sentence that names the limit and what to do instead, after so many seconds: "]
+        lines[-1] += f"{', '.join(turned_down)}."
     mine = [row for row in rows if row.part == "months"]
     if mine:
         body = [

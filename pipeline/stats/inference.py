@@ -20,6 +20,9 @@ def codes(labels: Sequence | pd.Series | np.ndarray) -> np.ndarray:
         number = np.full(len(held.categories) + 1, -1, dtype=np.int64)
         number[used] = pd.factorize(np.asarray(held.categories[used]), sort=True)[0]
         return number[held.codes]
+    if isinstance(labels, pd.Series) and isinstance(labels.dtype, pd.StringDtype):
+        # As it lies in memory: a Python object for each row would take seconds and gigabytes of millions.
+        return pd.factorize(labels, sort=True)[0]
     return pd.factorize(np.asarray(labels), sort=True)[0]
 
 

@@ -15,6 +15,14 @@ def test_categories_are_numbered_as_their_labels(categories):
     assert codes(held).dtype == codes(labels).dtype
 
 
+@pytest.mark.parametrize("labels", [["b", "é", "a", "Z", "b", ""], ["10", "9", "1", None, "9"]])
+def test_text_is_numbered_as_it_sorts_however_it_is_held(labels):
+    held = pd.Series(labels, dtype="str")
+    assert codes(held).tolist() == codes(np.array(labels, dtype=object)).tolist()
+    order = {label: place for place, label in enumerate(sorted({one for one in labels if one is not None}))}
+    assert codes(held).tolist() == [order.get(label, -1) for label in labels]
+
+
 def test_a_missing_category_has_no_number():
     labels = pd.Series(["b", None, "a"])
     assert codes(labels.astype("category")).tolist() == codes(labels).tolist() == [1, -1, 0]
