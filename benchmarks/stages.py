@@ -33,6 +33,9 @@ SIMULATED = "reference"
 AT_A_TIME = 2
 """Stages that run side by side, as far as what they read allows."""
 
+LARGE = ("effects", "time", "warning")
+"""Stages that hold all loan-months: one of them at a time, so that two do not need the memory of both."""
+
 LONG = ("curve", "predict", "effects", "adjust", "time", "robustness")
 """Stages that begin as soon as they can: who begins a long one last waits for it alone."""
 
@@ -97,7 +100,9 @@ def needed(study: str) -> dict[str, set[str]]:
 def together(
     run: Callable[[str], Spent], needs: Mapping[str, Collection[str]], at_a_time: int
 ) -> Iterator[tuple[str, Spent | str]]:
-    """Run stages, `at_a_time` at most and those of `LONG` first, each when what it `needs` has been done.
+    """Run stages, `at_a_time` at most, those of `LONG` first, each when what it `needs` has been done.
+
+    Of those that are `LARGE` one runs at a time.
 
     Yield each stage as it ends with what it took, or why there is no telling: it failed, or what it needs did. Stages
     that are needed and not among `needs` count as done before.
@@ -111,10 +116,11 @@ def together(
                 failed.add(stage)
                 yield stage, f"needs {' and '.join(sorted(failed.intersection(needs[stage])))}"
             not_done = {*waiting, *running.values(), *failed}
-            ready = [stage for stage in waiting if not not_done.intersection(needs[stage])]
-            for stage in ready[: at_a_time - len(running)]:
-                waiting.remove(stage)
-                running[pool.submit(run, stage)] = stage
+            for stage in [one for one in waiting if not not_done.intersection(needs[one])]:
+                crowded = stage in LARGE and not set(LARGE).isdisjoint(running.values())
+                if len(running) < at_a_time and not crowded:
+                    waiting.remove(stage)
+                    running[pool.submit(run, stage)] = stage
             for ended in wait(running, return_when=FIRST_COMPLETED).done:
                 stage, spent = running.pop(ended), ended.result()
                 if spent.error:

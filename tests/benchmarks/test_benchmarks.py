@@ -180,6 +180,20 @@ def test_stages_run_side_by_side_but_never_before_what_they_need():
     assert most == 2 and done.index("curve") < done.index("grade")
 
 
+def test_stages_that_hold_all_loan_months_never_run_side_by_side():
+    under_way = set()
+
+    def run(stage):
+        assert len(under_way & set(stages.LARGE)) == 0 or stage not in stages.LARGE
+        under_way.add(stage)
+        time.sleep(0.05)
+        under_way.discard(stage)
+        return spent()
+
+    found = dict(stages.together(run, dict.fromkeys([*stages.LARGE, "grade"], ()), 3))
+    assert found == dict.fromkeys([*stages.LARGE, "grade"], spent())
+
+
 def test_what_a_stage_needs_is_what_dvc_says():
     needs = stages.needed("reference")
     assert needs["simulate"] == set() and needs["prepare"] == {"simulate"}
