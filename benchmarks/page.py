@@ -97,9 +97,9 @@ def by_scale(rows: Sequence[Measurement], old: dict) -> list[str]:
         body.append(cells)
     lines = ["", f"## {stages.SIMULATED}, by scale", "", "Scale 1 is about 88,000 loans and 1.9 million loan-months. "]
     lines[-1] += (
-        "Stages ran side by side where what they read and hold allows it, so the whole takes less than its stages together, and "
-        "one stage more time than it would alone: growth is that of processor time. DVC runs the stages of one study "
-        "one after the other."
+        "Stages ran side by side where what they read and hold allows it, so the whole takes less than its stages "
+        "together, and one stage more time than it would alone: growth is that of processor time. DVC runs the stages "
+        "of one study one after the other."
     )
     lines += table(head, body)
     for scale in scales:
