@@ -2,8 +2,8 @@
 
 Parts: ``stages`` (each stage of each study, the simulated one also at larger scales), ``matching`` and ``regression``
 (beside other packages, those that are installed), ``large`` (ten million loans) and ``months`` (preparation of a
-hundred million loan-months). Each measurement is added to reports/benchmarks_history.csv when it is made, so an
-interruption loses one, and ``--only`` renews one part of the page.
+hundred million loan-months). Each measurement is added to reports/benchmarks_history.csv, and the page written, when it
+is made, so an interruption loses what was under way and no more, and ``--only`` renews one part of the page.
 """
 
 import argparse
@@ -32,7 +32,8 @@ def of_stages(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
         for scale in scales:
             # Larger studies take minutes a stage: once is enough.
             repeat = options.repeat if scale == 1 else 1
-            yield f"{study} at scale {scale:g}", partial(stages.measure, study, scale, repeat, options.stages)
+            job = partial(stages.measure, study, scale, repeat, options.stages, options.at_a_time)
+            yield f"{study} at scale {scale:g}", job
 
 
 def of_matching(options: argparse.Namespace) -> Iterator[Measurement]:
@@ -70,6 +71,8 @@ def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
         yield "regression", partial(of_regression, options)
     if "large" in options.only:
         yield from ((what, partial(large.measured, what, options.loans)) for what in large.ANALYSES)
+        if options.loans >= large.LOANS:
+            yield from ((what, partial(large.refused, what, options.loans)) for what in large.REFUSED)
     if "months" in options.only:
         yield "loan-months", partial(months.every, options.months)
 
@@ -81,6 +84,7 @@ def main() -> None:
     parser.add_argument("--scales", nargs="+", type=float, default=[1.0, 10.0], help="sizes of the simulated study")
     parser.add_argument("--study", nargs="+", help="studies whose stages are timed (all whose tables are here)")
     parser.add_argument("--stages", nargs="+", help="stages to time (all; each needs what earlier ones write)")
+    parser.add_argument("--at-a-time", type=int, default=stages.AT_A_TIME, help="stages that run side by side")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--loans", type=int, default=large.LOANS, help="loans of the large cohort")
     parser.add_argument("--months", type=int, default=months.ROWS, help="loan-months to prepare")
@@ -90,7 +94,9 @@ def main() -> None:
         try:
             for found in job():
                 history.add(found)
-                print(f"{found.group}: {found.name} ({found.size:,g}, {found.by}): {found.seconds:.2f} s", flush=True)
+                page.write()
+                said = f"{found.seconds:.2f} s, {found.peak:.2f} GB"
+                print(f"{found.group}: {found.name} ({found.size:,g}, {found.by}): {said}", flush=True)
         except StudyError as error:
             failed.append(f"{name} could not be measured: {error}")
             print(failed[-1], flush=True)

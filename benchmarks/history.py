@@ -40,6 +40,8 @@ class Measurement(NamedTuple):
     largest: float
     peak: float
     """Gigabytes at the peak."""
+    processor: float = 0.0
+    """Seconds of processor time, the median; nought where only the clock was read."""
     date: str = ""
     code: str = ""
     machine: str = ""
@@ -51,9 +53,16 @@ class Measurement(NamedTuple):
 
 
 def measurement(
-    part: str, group: str, name: str, size: float, times: Sequence[float], peak: float, by: str = "ours"
+    part: str,
+    group: str,
+    name: str,
+    size: float,
+    times: Sequence[float],
+    peak: float,
+    by: str = "ours",
+    processor: Sequence[float] = (),
 ) -> Measurement:
-    """Return the median and the spread of `times`."""
+    """Return the median and the spread of `times`, and the median of `processor` times."""
     middle = round(statistics.median(times), 4)
     ends = round(min(times), 4), round(max(times), 4)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
@@ -67,6 +76,7 @@ def measurement(
         middle,
         *ends,
         round(peak, 3),
+        round(statistics.median(processor), 4) if processor else 0.0,
         today,
         machine.code(),
         machine.name(),
@@ -86,7 +96,8 @@ def read(path: Path = FILE, of: str | None = None) -> list[Measurement]:
     if not path.exists():
         return []
     of = machine.name() if of is None else of
-    kinds = {"size": float, "repeats": int, "seconds": float, "smallest": float, "largest": float, "peak": float}
+    kinds = {"size": float, "repeats": int, "seconds": float, "smallest": float, "largest": float}
+    kinds |= {"peak": float, "processor": float}
     with path.open(newline="") as file:
         rows = [
             Measurement(**{name: kinds.get(name, str)(cell) for name, cell in row.items()})

@@ -164,6 +164,15 @@ def measured(what: str, number: int, repeat: int = 1) -> Iterator[Measurement]:
     yield measurement("large", "one cohort", what, number, times, peak)
 
 
+def refused(what: str, number: int) -> Iterator[Measurement]:
+    """Yield how soon an analysis of too many loans is refused; raise a StudyError when it is not."""
+    found, peak = apart(what, number)
+    if "refused" not in found:
+        raise StudyError(f"{what} was done on {number:,} loans: nothing said that these are too many.")
+    print(f"{what}: {found['refused']}", flush=True)
+    yield measurement("refused", "one cohort", what, number, [found["seconds"]], peak)
+
+
 def main() -> None:
     """Measure every analysis, add the measurements to the history and print them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large", description=__doc__.splitlines()[0])

@@ -5,9 +5,11 @@ import importlib.util
 import os
 import platform
 import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +25,9 @@ class Spent(NamedTuple):
     """What a command took."""
 
     seconds: float
+    processor: float
+    """Seconds of processor time, of the process and of those that it waited for: other work on the machine hardly
+    moves it."""
     peak: float
     """Gigabytes that it and its workers held at most; what they share counts for each."""
     output: str
@@ -71,35 +76,49 @@ def code() -> str:
 
 def run(command: Sequence[str], folder: Path | None = None, environment: Mapping[str, str] | None = None) -> Spent:
     """Run a command and watch the memory of its process and of all that it starts."""
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    peaks, ended = [0.0], threading.Event()
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as error:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=error)
+        with watched(process.pid) as peak:
+            # Unlike `wait`, this tells what the process took.
+            _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        error.seek(0)
+        said, complaint = output.read(), error.read().strip().splitlines()
+    failed = (complaint[-1:] or [f"exit code {process.returncode}"]) if process.returncode else [""]
+    return Spent(seconds, used.ru_utime + used.ru_stime, peak[0], said, failed[0])
+
+
+@contextmanager
+def watched(process: int, *, itself: bool = True) -> Iterator[list[float]]:
+    """Watch a process and all that it starts; the one number in the list is what they held at most, in gigabytes.
+
+    Without `itself` only what it starts counts.
+    """
+    peak, ended = [0.0], threading.Event()
 
     def watch() -> None:
         while not ended.is_set():
-            peaks.append(_held(process.pid))
+            peak[0] = max(peak[0], _held(process, itself))
             ended.wait(LOOKS)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        output, error = process.communicate()
+        yield peak
     finally:
         ended.set()
         watcher.join()
-    seconds = time.perf_counter() - start
-    failed = error.strip().splitlines()[-1:] or [f"exit code {process.returncode}"] if process.returncode else [""]
-    return Spent(seconds, max(peaks), output, failed[0])
 
 
-def _held(process: int) -> float:
-    """Return the gigabytes that a process and its descendants hold now."""
+def _held(process: int, itself: bool) -> float:
+    """Return the gigabytes that the descendants of a process hold now, and it `itself`."""
     total = 0
     try:
         one = psutil.Process(process)
-        family = [one, *one.children(recursive=True)]
+        family = [*([one] if itself else []), *one.children(recursive=True)]
     except psutil.Error:
         return 0.0
     for one in family:

@@ -64,45 +64,69 @@ def by_scale(rows: Sequence[Measurement], old: dict) -> list[str]:
     ends = scales[-2:] if len(scales) > 1 else []
     head = ["stage"]
     for scale in scales:
-        head += [f"scale {scale:g} (s)", "spread" if scale == 1 else "", "peak (GB)", "change"]
+        head += [f"scale {scale:g} (s)", "spread" if scale == 1 else "", "processor (s)", "peak (GB)", "change"]
     head = [cell for cell in head if cell]
     if ends:
-        head += [f"exponent of time, {ends[0]:g} to {ends[1]:g}", "of memory"]
+        head += [f"exponent of processor time, {ends[0]:g} to {ends[1]:g}", "of memory"]
     body = []
     for name in names:
         cells = [name]
         for scale in scales:
             found = of.get((name, scale))
             if found is None:
-                cells += [""] * (4 if scale == 1 else 3)
+                cells += [""] * (5 if scale == 1 else 4)
                 continue
-            cells += [_seconds(found), *([_spread(found)] if scale == 1 else []), f"{found.peak:.2f}"]
-            cells.append(_change(found, old))
+            cells += [_seconds(found), *([_spread(found)] if scale == 1 else []), f"{found.processor:.2f}"]
+            cells += [f"{found.peak:.2f}", _change(found, old)]
         if ends:
-            pair = [of.get((name, scale)) for scale in ends]
-            whole = all(pair)
-            cells += [f"{exponent(ends, [one.seconds for one in pair]):.2f}" if whole else ""]
-            cells += [f"{exponent(ends, [one.peak for one in pair]):.2f}" if whole else ""]
+            cells += growth(ends, [of.get((name, scale)) for scale in ends])
         body.append(cells)
-    totals, complete = {}, {}
+    wholes = {row.size: row for row in rows if row.part == "whole" and row.group == stages.SIMULATED}
+    for name in dict.fromkeys(row.name for row in wholes.values()):
+        cells = [name]
+        for scale in scales:
+            whole = wholes.get(scale)
+            if whole is None or whole.name != name:
+                cells += [""] * (5 if scale == 1 else 4)
+                continue
+            cells += [_seconds(whole), *([_spread(whole)] if scale == 1 else []), f"{whole.processor:.0f}"]
+            cells += [f"{whole.peak:.2f}", _change(whole, old)]
+        if ends:
+            pair = [wholes.get(scale) for scale in ends]
+            cells += growth(ends, pair if all(one and one.name == name for one in pair) else [None])
+        body.append(cells)
+    lines = ["", f"## {stages.SIMULATED}, by scale", "", "Scale 1 is about 88,000 loans and 1.9 million loan-months. "]
+    lines[-1] += (
+        "Stages ran side by side where what they read and hold allows it, so the whole takes less than its stages "
+        "together, and one stage more time than it would alone: growth is that of processor time. DVC runs the stages "
+        "of one study one after the other."
+    )
+    lines += table(head, body)
     for scale in scales:
-        found = [of[name, scale] for name in names if (name, scale) in of]
-        totals[scale] = (sum(one.seconds for one in found), max(one.peak for one in found))
-        complete[scale] = len(found) == len(every)
-    cells = ["all"]
-    for scale in scales:
-        cells += [f"{totals[scale][0]:.0f}", *([""] if scale == 1 else []), f"{totals[scale][1]:.2f}", ""]
-    if ends:
-        cells += [f"{exponent(ends, [totals[scale][place] for scale in ends]):.2f}" for place in (0, 1)]
-    lines = ["", f"## {stages.SIMULATED}, by scale", "", "Scale 1 is about 88,000 loans and 1.9 million loan-months."]
-    lines += table(head, [*body, cells])
-    if complete.get(1.0):
-        lines += met(f"all stages at scale 1 in under {TARGET:g} s", totals[1.0][0] < TARGET)
-    if complete.get(10.0):
+        if missing := [name for name in every if (name, scale) not in of]:
+            lines += ["", f"Not measured at scale {scale:g}: {', '.join(missing)}."]
+    if 1.0 in wholes:
+        lines += met(f"all stages at scale 1 in under {TARGET:g} s", wholes[1.0].seconds < TARGET)
+    if 10.0 in scales:
         seconds, memory = AT_TEN
         aim = f"scale 10 from raw tables to report in under {seconds / 60:g} minutes and {memory:g} GB"
-        lines += met(aim, totals[10.0][0] < seconds and totals[10.0][1] < memory)
+        whole = wholes.get(10.0)
+        if whole is None:
+            lines += ["", f"Target: {aim}. Not known: no run of all stages has come to its end."]
+        else:
+            lines += met(
+                f"{aim}; it took {whole.seconds / 60:.1f} minutes and {whole.peak:.1f} GB",
+                whole.seconds < seconds and whole.peak < memory,
+            )
     return lines
+
+
+def growth(sizes: Sequence[float], pair: Sequence[Measurement | None]) -> list[str]:
+    """Return the exponents of processor time and of memory, or two empty cells where one of `pair` is missing."""
+    both = [one for one in pair if one is not None and one.processor > 0]
+    if len(both) < len(sizes):
+        return ["", ""]
+    return [f"{exponent(sizes, [getattr(one, what) for one in both]):.2f}" for what in ("processor", "peak")]
 
 
 def by_study(rows: Sequence[Measurement], old: dict) -> list[str]:
@@ -112,14 +136,15 @@ def by_study(rows: Sequence[Measurement], old: dict) -> list[str]:
         mine = [row for row in rows if row.part == "stages" and row.group == study]
         if study == stages.SIMULATED or not mine:
             continue
-        total = sum(row.seconds for row in mine)
+        whole = [row for row in rows if row.part == "whole" and row.group == study]
         body = [
-            [row.name, _seconds(row), _spread(row), f"{row.peak:.2f}", f"{row.seconds / total:.0%}", _change(row, old)]
-            for row in mine
+            [row.name, _seconds(row), _spread(row), f"{row.processor:.2f}", f"{row.peak:.2f}", _change(row, old)]
+            for row in [*mine, *whole]
         ]
-        body.append(["all", f"{total:.0f}", "", f"{max(row.peak for row in mine):.2f}", "", ""])
-        lines += ["", f"## {study}", *table(["stage", "median (s)", "spread", "peak (GB)", "share", "change"], body)]
-        lines += met(f"all stages in under {TARGET:g} s", total < TARGET)
+        head = ["stage", "median (s)", "spread", "processor (s)", "peak (GB)", "change"]
+        lines += ["", f"## {study}", *table(head, body)]
+        for row in whole[-1:]:
+            lines += met(f"all stages in under {TARGET:g} s", row.seconds < TARGET)
     return lines
 
 
@@ -168,8 +193,10 @@ def of_large(rows: Sequence[Measurement], old: dict) -> list[str]:
         ]
         lines += ["", "## A large cohort", *table(["what", "seconds", "peak (GB)", "change"], body)]
         lines += met(f"each in under {large.MEMORY:g} GB", all(row.peak < large.MEMORY for row in mine))
-        refused = ", ".join(large.REFUSED)
-        lines += ["", f"Refused before they begin, with a sentence that says what to do instead: {refused}."]
+    turned_down = [f"{row.name} ({row.seconds:.1f} s)" for row in rows if row.part == "refused"]
+    if turned_down:
+        lines += ["", "Refused, with a sentence that names the limit and what to do instead, after so many seconds: "]
+        lines[-1] += f"{', '.join(turned_down)}."
     mine = [row for row in rows if row.part == "months"]
     if mine:
         body = [

@@ -1,7 +1,9 @@
-"""Time and memory of the stages of a study, each run as DVC runs it, at one or several sizes.
+"""Time and memory of the stages of a study, each a process as with DVC, at one or several sizes.
 
-Stages run in a copy of the repository in a temporary folder, so that nothing here is touched; a time includes start-up
-and imports. Larger studies are simulated: `studies.reference.scale` multiplies lenders, and so loans.
+Stages run side by side, two at a time unless asked otherwise, in a copy of the repository in a temporary folder, so
+that nothing here is touched; a time includes start-up and imports. DVC runs the stages of one study one after the
+other, which takes about as long as their processor times together. Larger studies are simulated:
+`studies.reference.scale` multiplies lenders, and so loans.
 """
 
 import os
@@ -9,12 +11,15 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.history import Measurement, measurement
+from benchmarks.machine import Spent
 from pipeline.core import params, places
 from pipeline.core.errors import StudyError
 
@@ -24,6 +29,15 @@ NOT_TIMED = ("collect", "intake", "label", "recovery", "synthesis", "evidence")
 COPIED = ("params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock", "pipeline", "notebooks", "docs", "reports")
 CLAIMS = ("claims.csv", "claim_rows.csv", "claim_limits.csv", "dictionaries")
 SIMULATED = "reference"
+
+AT_A_TIME = 2
+"""Stages that run side by side, as far as what they read allows."""
+
+LARGE = ("effects", "time", "warning")
+"""Stages that hold all loan-months: one of them at a time, so that two do not need the memory of both."""
+
+LONG = ("curve", "predict", "effects", "adjust", "time", "robustness")
+"""Stages that begin as soon as they can: who begins a long one last waits for it alone."""
 
 
 def stages_of(study: str) -> list[str]:
@@ -64,22 +78,93 @@ def copy(study: str, scale: float = 1.0) -> Iterator[Path]:
         yield folder
 
 
-def measure(study: str, scale: float, repeat: int, wanted: list[str] | None = None) -> Iterator[Measurement]:
-    """Yield what each stage of a study takes; `wanted` names stages, None all.
+def needed(study: str) -> dict[str, set[str]]:
+    """Return for each stage of a study the other ones whose files it reads, as dvc.yaml names them."""
+    pipeline = params.read(Path("dvc.yaml"))["stages"]
+    names = stages_of(study)
 
-    A stage that fails, for want of memory say, is reported as an error and ends the study: later ones would read what
-    it did not write.
+    def paths(stage: str, *kinds: str) -> list[Path]:
+        listed = [one for kind in kinds for one in pipeline[stage]["do"].get(kind, [])]
+        return [Path(next(iter(one)) if isinstance(one, dict) else one) for one in listed]
+
+    def reads(stage: str, other: str) -> bool:
+        return any(
+            read.is_relative_to(written) or written.is_relative_to(read)
+            for read in paths(stage, "deps")
+            for written in paths(other, "outs", "metrics")
+        )
+
+    return {stage: {other for other in names if other != stage and reads(stage, other)} for stage in names}
+
+
+def together(
+    run: Callable[[str], Spent], needs: Mapping[str, Collection[str]], at_a_time: int
+) -> Iterator[tuple[str, Spent | str]]:
+    """Run stages, `at_a_time` at most, those of `LONG` first, each when what it `needs` has been done.
+
+    Of those that are `LARGE` one runs at a time.
+
+    Yield each stage as it ends with what it took, or why there is no telling: it failed, or what it needs did. Stages
+    that are needed and not among `needs` count as done before.
     """
-    command = [sys.executable, "-m", "pipeline"]
+    waiting, failed = sorted(needs, key=lambda stage: stage not in LONG), set[str]()
+    running: dict[Future[Spent], str] = {}
+    with ThreadPoolExecutor(at_a_time) as pool:
+        while waiting or running:
+            for stage in [one for one in waiting if failed.intersection(needs[one])]:
+                waiting.remove(stage)
+                failed.add(stage)
+                yield stage, f"needs {' and '.join(sorted(failed.intersection(needs[stage])))}"
+            not_done = {*waiting, *running.values(), *failed}
+            for stage in [one for one in waiting if not not_done.intersection(needs[one])]:
+                crowded = stage in LARGE and not set(LARGE).isdisjoint(running.values())
+                if len(running) < at_a_time and not crowded:
+                    waiting.remove(stage)
+                    running[pool.submit(run, stage)] = stage
+            for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                stage, spent = running.pop(ended), ended.result()
+                if spent.error:
+                    failed.add(stage)
+                yield stage, spent.error or spent
+
+
+def measure(
+    study: str, scale: float, repeat: int, wanted: list[str] | None = None, at_a_time: int = AT_A_TIME
+) -> Iterator[Measurement]:
+    """Yield what each stage of a study takes, as it ends, and at last what all take together.
+
+    `wanted` names stages, None all; `at_a_time` run side by side. Where a stage fails, for want of memory say, those
+    that do not need it still run; in the end the failures are raised as one error.
+    """
+    needs = {stage: of for stage, of in needed(study).items() if wanted is None or stage in wanted}
+    runs: dict[str, list[Spent]] = {stage: [] for stage in needs}
+    wholes: list[tuple[float, float]] = []
     with copy(study, scale) as folder:
         environment = os.environ | {"PYTHONPATH": str(folder)}
-        for stage in stages_of(study):
-            if wanted is not None and stage not in wanted:
-                continue
-            runs = []
-            for _ in range(repeat):
-                runs.append(machine.run([*command, stage, "--study", study], folder, environment))
-                if runs[-1].error:
-                    raise StudyError(f"{stage} of {study} at scale {scale:g} failed: {runs[-1].error}")
-            times, peak = [one.seconds for one in runs], max(one.peak for one in runs)
-            yield measurement("stages", study, stage, scale, times, peak)
+
+        def run(stage: str) -> Spent:
+            return machine.run([sys.executable, "-m", "pipeline", stage, "--study", study], folder, environment)
+
+        for _ in range(repeat):
+            failures, start = [], time.perf_counter()
+            with machine.watched(os.getpid(), itself=False) as peak:
+                for stage, spent in together(run, needs, at_a_time):
+                    if isinstance(spent, str):
+                        failures.append(f"{stage} ({spent})")
+                        continue
+                    runs[stage].append(spent)
+                    if len(runs[stage]) == repeat:
+                        yield _of(study, stage, scale, runs[stage])
+            if failures:
+                raise StudyError(f"{study} at scale {scale:g}: {'; '.join(failures)}")
+            wholes.append((time.perf_counter() - start, peak[0]))
+    if wanted is None:
+        seconds, most = [one for one, _ in wholes], max(held for _, held in wholes)
+        processor = [sum(several[place].processor for several in runs.values()) for place in range(repeat)]
+        name = f"all stages, {at_a_time} at a time"
+        yield measurement("whole", study, name, scale, seconds, most, processor=processor)
+
+
+def _of(study: str, stage: str, scale: float, runs: list[Spent]) -> Measurement:
+    times, processor = [one.seconds for one in runs], [one.processor for one in runs]
+    return measurement("stages", study, stage, scale, times, max(one.peak for one in runs), processor=processor)

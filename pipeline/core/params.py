@@ -195,6 +195,7 @@ class Predict(Section):
     """How scores of default are learnt and judged; params.yaml says what each choice does."""
 
     train_share: Share
+    most_loans: Annotated[int, Field(ge=1_000)]
     fewest_defaults: PositiveInt
     spans: Annotated[int, Field(ge=3)]
     capacity: Share
@@ -385,6 +386,7 @@ class Alternatives(Section):
 class SpecificationCurve(Section):
     """Choices that are crossed in the specification curve; params.yaml says why each is defensible."""
 
+    most_loans: Annotated[int, Field(ge=1_000)]
     permutations: Annotated[int, Field(ge=19)]
     scores: Annotated[list[Literal["logistic", "boosting"]], Field(min_length=1), AfterValidator(_once)]
     folds: Annotated[int, Field(ge=2)]

@@ -61,6 +61,18 @@ def assumption(name: str, value: float, threshold: float, *, passed: bool, **mor
     } | more
 
 
+def drawn_by_lot(kept: int, of: int, **more: Any) -> list[dict[str, Any]]:
+    """Return the row that says an analysis took `kept` loans `of` all, drawn by lot; none where it took all.
+
+    It is a failed assumption, that every loan takes part, so the report says it with the others. `more` are further
+    columns; ``factor`` is the part of the analysis that it is about.
+    """
+    if kept >= of:
+        return []
+    said = more | {"n": kept, "unit": "share", "note": f"failed; {kept:,} of {of:,} loans, drawn by lot"}
+    return [assumption("every_loan", kept / of, 1.0, passed=False, **said)]
+
+
 def table(study: str, stage: str, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Bring an analysis's rows into the one form: all columns, rounded, sorted by key.
 

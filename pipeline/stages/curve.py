@@ -32,6 +32,7 @@ from pipeline.stats.matched_effects import weighted_logit
 from pipeline.stats.matching import Matches
 from pipeline.stats.randomisation import Studentised, deal
 from pipeline.stats.regression import logit
+from pipeline.stats.samples import by_lot
 from pipeline.stats.scores import propensity
 from pipeline.stats.specification_curve import ManyOutcomes, exchanges, joint
 from pipeline.stats.weighting import probability
@@ -107,7 +108,9 @@ def run(study: str, params: Params) -> str:
     for other in folder.glob("*"):
         if other != kept:
             shutil.rmtree(other, ignore_errors=True)
-    loans = _loans(study, protocol, cohort, params)
+    every = _loans(study, protocol, cohort, params)
+    seed = zlib.crc32(f"{params.seed} {study} curve".encode())
+    loans = by_lot(every, params.specification_curve.most_loans, seed).reset_index(drop=True)
     drawn = set(LOTS) <= set(cohort)
     permuted = "dealt" if drawn else "exchanged"
     grid = _with_own(params.specification_curve, params.match)
@@ -119,7 +122,7 @@ def run(study: str, params: Params) -> str:
         params.match.folds,
         params.match.caliper or grid.calipers[-1],
         params.inference.level,
-        zlib.crc32(f"{params.seed} {study} curve".encode()),
+        seed,
         permuted,
     )
     store.write_parquet(kept / "loans.parquet", loans)
@@ -133,7 +136,7 @@ def run(study: str, params: Params) -> str:
         pass
     found = [one for batch in batches for one in _read(kept / f"{batch.name}.npz")]
     rows = [one.row | {"note": _note(one.row, params, protocol)} for one in found]
-    rows = [*rows, *_summary(found, rows, job, params)]
+    rows = [*rows, *_summary(found, rows, job, params), *results.drawn_by_lot(len(loans), len(every))]
     results.write(places.results(study, "curve"), results.table(study, "curve", rows))
     shutil.rmtree(kept)
     return f"{len(found):,} specifications"

@@ -86,8 +86,9 @@ def run(study: str, params: Params) -> str:
 
 def _judge(moment: Moment) -> Iterator[Row]:
     """Yield every number on the scores at a moment."""
+    most = moment.params.predict.most_loans
     judged = {
-        (kind, rung): prediction.predict(moment.sample, moment.split, terms, kind, moment.seed)
+        (kind, rung): prediction.predict(moment.sample, moment.split, terms, kind, moment.seed, most)
         for rung, terms in moment.rungs.items()
         for kind in _kinds(moment, rung)
     }
@@ -106,12 +107,16 @@ def _judge(moment: Moment) -> Iterator[Row]:
         yield from predict_judged.curves(moment, {"logistic": found["logistic", HARD]}, HARD)
     fold = moment.split.folds[-1]
     train, test = moment.sample.part(fold.train), moment.sample.part(fold.test)
+    sorting = {"factor": ", ".join(prediction.SORTING), "outcome": moment.outcome}
+    yield from results.drawn_by_lot(min(most, len(train.loans)), len(train.loans), **sorting)
     if enough(test.default):
+        asked = prediction.by_lot(test, most, moment.seed)
+        yield from results.drawn_by_lot(len(asked.loans), len(test.loans), factor="importance", outcome=moment.outcome)
         for place, kind in enumerate(IMPORTANCE):
             fitted = judged[kind, last].fitted
-            lost = prediction.importance(fitted, test, moment.blocks, REPEATS, [moment.seed, place])
+            lost = prediction.importance(fitted, asked, moment.blocks, REPEATS, [moment.seed, place])
             for block, (mean, spread) in lost.items():
-                more = {"estimate": mean, "std_error": spread, "unit": "area", "loans": test.loans}
+                more = {"estimate": mean, "std_error": spread, "unit": "area", "loans": asked.loans}
                 note = f"mean and standard deviation of {REPEATS} draws"
                 yield moment.row(f"importance_{kind}", block, "auc_lost", note=note, **more)
         yield from _dependence(moment, {kind: judged[kind, last].fitted for kind in TREES}, found, last, test)

@@ -284,7 +284,7 @@ class Months:
 
     @cached_property
     def controls(self) -> pd.DataFrame:
-        """What the lenders' files say of the loan, and its age."""
+        """What the lenders' files say of the loan, and its age, in no more bytes than it needs."""
         protocol, panel = self.protocol, self.panel
         named = [*protocol.matching.score, *protocol.controls.loan, *protocol.controls.borrower]
         parts = {}
@@ -293,12 +293,15 @@ class Months:
             if name not in panel or panel[name].isna().any():
                 continue
             if str(panel[name].dtype) in ("category", "str", "object"):
-                for level in sorted(panel[name].astype(str).unique())[1:]:
-                    parts[f"{name}[{level}]"] = (panel[name].astype(str) == level).to_numpy(dtype=float)
+                number, labels = pd.factorize(panel[name])
+                levels = labels.astype(str)
+                for level in sorted(levels)[1:]:
+                    parts[f"{name}[{level}]"] = (number == levels.get_loc(level)).astype(np.int8)
             else:
-                value = panel[name].to_numpy(dtype=float)
-                parts[term] = np.log(value) if term != name and (value > 0).all() else value
-        parts["month_number"] = self.month.astype(float)
+                value = panel[name].to_numpy()
+                logarithm = term != name and (value > 0).all()
+                parts[term] = np.log(value.astype(float)) if logarithm else value
+        parts["month_number"] = self.month.astype(np.int16)
         parts["log(month_number)"] = np.log(self.month)
         return pd.DataFrame(parts)
 
@@ -325,11 +328,14 @@ class Months:
         """Fit a regression on the months that stay, with the controls and an effect of each lender in each year."""
         groups = self.lender_year if groups is None else groups
         rows = np.flatnonzero(stays)
-        design = self.controls.iloc[rows].drop(columns=list(without))
-        for place, (name, values) in enumerate(columns.items()):
-            design.insert(place, name, values[rows])
+        every = columns | {name: self.controls[name].to_numpy() for name in self.controls if name not in without}
+        # Filled once, row by row as the regression wants it: of so many months each copy counts.
+        design = np.empty((len(rows), len(every)))
+        for place, values in enumerate(every.values()):
+            design[:, place] = values[rows]
         own = None if weights is None else weights[rows]
-        found = month_regression(outcome[rows], design, groups[rows], family, own)
+        frame = pd.DataFrame(design, columns=list(every), copy=False)
+        found = month_regression(outcome[rows], frame, groups[rows], family, own)
         # Rows by their place among all months, so that clusters of all months go with them.
         return found._replace(rows=rows[found.rows])
 
@@ -557,7 +563,7 @@ def _market(months: Months) -> Iterator[Row]:
     moderators = {PROACTIVE: months.recent}
     for name in ("relationship_length", "small_firm"):
         if name in months.controls:
-            moderators[name] = months.controls[name].to_numpy()
+            moderators[name] = months.controls[name].to_numpy(dtype=float)
     columns = {**series, "treated": months.treated, PROACTIVE: months.recent}
     columns |= {f"{name} x growth": growth * (values - values[stays].mean()) for name, values in moderators.items()}
     fit = months.fit(months.arrears, columns, stays, groups=months.lender)

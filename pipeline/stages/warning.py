@@ -48,7 +48,9 @@ def _followed(study: str, cohort: pd.DataFrame, path: Path, protocol: Study, par
     if missing:
         return [not_estimated("loan_months", f"the loan-months have no {', '.join(missing)}.")]
     months = warning_signals.with_activity(months, places.interim(study) / "repayments.parquet")
-    place = pd.Index(cohort["loan_id"]).get_indexer(months["loan_id"])
+    # A loan is looked up once, not month by month; from here on its number stands for it.
+    of_months, known = pd.factorize(months.pop("loan_id"))
+    place = pd.Index(cohort["loan_id"]).get_indexer(known)[of_months]
     order = np.lexsort((months["month_number"], place))
     order = order[place[order] >= 0]
     months, place = months.iloc[order].reset_index(drop=True), place[order]

@@ -19,11 +19,10 @@ OWN = {"lender": "alert", "falling_activity": "falling_activity"}
 def raised(book: Book, choice: EarlyWarning) -> dict[tuple[str, str], np.ndarray]:
     """Return which loan-months are alerted, by score and rule: every capacity, and the threshold where there is one."""
     shares = sorted({*choice.capacities, choice.capacity})
-    found = {
-        (score, f"capacity[{share:g}]"): early_warning.riskiest(book.scores[score], book.period, book.loan, share)
-        for score in book.scores
-        for share in shares
-    }
+    found = {}
+    for score, values in book.scores.items():
+        standing = early_warning.Standing.of(values, book.period, book.loan)
+        found |= {(score, f"capacity[{share:g}]"): standing.within(share) for share in shares}
     if choice.threshold is not None:
         limit = np.log(choice.threshold / (1 - choice.threshold))
         found |= {(score, f"threshold[{choice.threshold:g}]"): values > limit for score, values in book.scores.items()}

@@ -56,8 +56,8 @@ class Book(NamedTuple):
             "outcome": "default_ahead",
             "estimand": estimand,
             "n": int(taken.sum()),
-            "n_treated": int(self.months.loc[taken, "treated"].sum()) if "treated" in self.months else None,
-            "n_clusters": len(np.unique(self.cluster[taken])),
+            "n_treated": int(self.months["treated"][taken].sum()) if "treated" in self.months else None,
+            "n_clusters": np.count_nonzero(np.bincount(self.cluster[taken])),
         } | more
 
     def row_of_loans(self, estimator: str, specification: str, estimand: str, loans: np.ndarray, **more: Any) -> Row:
@@ -77,7 +77,7 @@ def fit(
     loan and no month is in both.
     """
     month = months["month_number"].to_numpy(dtype=np.int64)
-    calendar = _calendar(months["calendar_month"].astype(str))
+    calendar = _calendar(months["calendar_month"])
     found = early_warning.ahead(place, month, months["default"].to_numpy(), choice.horizon_months)
     first = np.full(len(cohort), np.iinfo(np.int64).max)
     np.minimum.at(first, place, calendar - month + 1)
@@ -104,7 +104,11 @@ def fit(
             continue
         matrix = known[kept].to_numpy()
         renewed[score] = np.full(len(months), np.nan)
-        renewed[score][wanted] = early_warning.fitted_log_odds(matrix[train], found.event[train], matrix[wanted])
+        taught, asked = matrix[train], matrix[wanted]
+        # Of so many months each copy counts.
+        del matrix
+        renewed[score][wanted] = early_warning.fitted_log_odds(taught, found.event[train], asked)
+        del taught, asked
 
     rows = np.flatnonzero(later)
     clusters = codes(cohort[cluster_of(cohort, protocol)])[place]
@@ -128,11 +132,11 @@ def fit(
 
 def _calendar(names: pd.Series) -> np.ndarray:
     """Return months such as 2009-10 as numbers that follow each other."""
-    known = names.unique()
-    if not pd.Series(known).str.fullmatch(r"\d{4}-\d\d").all():
+    place, known = pd.factorize(names, use_na_sentinel=False)
+    known = pd.Series(known).astype(str)
+    if not known.str.fullmatch(r"\d{4}-\d\d").all():
         raise StudyError("calendar months must read like 2009-10.")
-    number = {name: 12 * int(name[:4]) + int(name[5:]) for name in known}
-    return names.map(number).to_numpy(dtype=np.int64)
+    return np.array([12 * int(name[:4]) + int(name[5:]) for name in known])[place]
 
 
 def cluster_of(cohort: pd.DataFrame, protocol: Study) -> str:

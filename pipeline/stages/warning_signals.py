@@ -49,11 +49,18 @@ def with_activity(months: pd.DataFrame, repayments: Path) -> pd.DataFrame:
     last = int(months["month_number"].max())
     recorded = pd.read_parquet(
         repayments, columns=["loan_id", "month_number", name], filters=[("month_number", "<=", last)]
-    ).drop_duplicates(["loan_id", "month_number"])
-    recorded = recorded.assign(loan_id=recorded["loan_id"].astype(str))
-    found = months.merge(recorded, how="left", on=["loan_id", "month_number"], validate="many_to_one")
-    inflow = found.pop(name)
-    return found.assign(inflow=inflow, falling_activity=(inflow < FALLEN).astype(float).where(inflow.notna()))
+    )
+    # Loans are looked up once each, not month by month; of a month recorded twice the first record counts.
+    loans, number = np.unique(recorded["loan_id"], return_inverse=True)
+    table = np.full((len(loans) + 1, last + 1), np.nan)
+    cell = number * (last + 1) + recorded["month_number"].to_numpy()
+    cells, first = np.unique(cell, return_index=True)
+    table.flat[cells] = recorded[name].to_numpy(dtype=float)[first]
+    of_months, known = pd.factorize(months["loan_id"])
+    row = pd.Index(loans.astype(str)).get_indexer(known)
+    # The last row is that of loans without a record.
+    inflow = pd.Series(table[row[of_months], months["month_number"]], months.index)
+    return months.assign(inflow=inflow, falling_activity=(inflow < FALLEN).astype(float).where(inflow.notna()))
 
 
 def before_default(
@@ -99,7 +106,7 @@ def before_default(
             if not loans:
                 continue
             loan, end = np.concatenate(loans), np.concatenate(ends)
-            stratum = codes(kind[loan] * (int(month.max()) + 1) + end)
+            stratum = kind[loan] * (int(month.max()) + 1) + end
             case = when[loan] == end
             row = {"estimator": "before_default", "specification": name, "factor": f"months_before[{back:02d}]"}
             row |= {"outcome": "default", "unit": "percentage points"}
@@ -111,8 +118,8 @@ def before_default(
                 found.append(row | {"estimand": "difference", "note": str(error)})
                 continue
             # A loan that does not default stands beside several that do, at several ages.
-            every = np.unique(loan)
-            row |= {"n": len(every), "n_clusters": len(np.unique(cluster[every]))}
+            every = np.flatnonzero(np.bincount(loan))
+            row |= {"n": len(every), "n_clusters": np.count_nonzero(np.bincount(cluster[every]))}
             row |= {"n_treated": None if np.isnan(treated).any() else int(treated[every].sum())}
             note = f"{number} defaults; loans of the same {' and '.join([*keys, 'age'])} beside them"
             found.append(row | {"estimand": "difference", "note": note} | points(one))

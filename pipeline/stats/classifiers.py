@@ -47,7 +47,7 @@ def learnable(loans: int, kind: str) -> None:
     if kind in ("tree", "forest") and loans > LIMIT:
         raise StudyError(
             f"a {kind} learns from at most {LIMIT:,} loans, and there are {loans:,}: boosted trees and the logistic "
-            "regression learn from any number; or narrow eligibility."
+            "regression learn from any number; or lower predict.most_loans."
         )
 
 

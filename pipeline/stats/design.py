@@ -62,17 +62,24 @@ def design_matrix(frame: pd.DataFrame, terms: Sequence[str]) -> Design:
     own and is dropped by name, so the order of `terms` says which one stays. Raises StudyError as `term_values`.
     """
     values = term_values(frame, terms)
-    numeric = values.select_dtypes("number").astype(float)
-    parts = [pd.Series(1.0, frame.index, name="intercept")]
+    numeric = set(values.select_dtypes("number"))
+    levels = {term: pd.Categorical(values[term]) for term in terms if term not in numeric}
+    names = ["intercept"]
     for term in terms:
-        if term in numeric:
-            parts.append(numeric[term])
-        else:
-            indicators = pd.get_dummies(values[term], dtype=float).iloc[:, 1:]
-            parts.append(indicators.rename(columns=lambda level, term=term: f"{term}[{level}]"))
-    matrix = pd.concat(parts, axis=1)
-    kept = independent(matrix.to_numpy())
-    return Design(matrix.loc[:, kept], list(matrix.columns[~kept]))
+        names += [f"{term}[{level}]" for level in levels[term].categories[1:]] if term in levels else [term]
+    # Filled column by column, in the order in which it lies in memory: of very many loans each copy counts.
+    matrix = np.empty((len(names), len(frame)))
+    matrix[0], place = 1.0, 1
+    for term in terms:
+        if term not in levels:
+            matrix[place], place = values[term], place + 1
+            continue
+        for level in range(1, len(levels[term].categories)):
+            np.equal(levels[term].codes, level, out=matrix[place], casting="unsafe")
+            place += 1
+    kept = independent(matrix.T)
+    held, every = matrix if kept.all() else matrix[kept], pd.Index(names)
+    return Design(pd.DataFrame(held.T, frame.index, every[kept], copy=False), list(every[~kept]))
 
 
 PLAIN = 1e-4

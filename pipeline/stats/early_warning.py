@@ -22,6 +22,9 @@ RECENT = 3
 DIGITS = 6
 """Digits of a score's log odds that are compared: what differs by less is a tie."""
 
+AT_ONCE = 2_000_000
+"""Rows that are predicted at a time: bounds the memory."""
+
 SMALLEST = 1e-15
 """Stands for an error of nought, which a share of all or of none has."""
 
@@ -132,8 +135,15 @@ def fitted_log_odds(
     centre, scale = np.average(design, axis=0, weights=weights), design.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-8, max_iter=100)
-    model.fit((design - centre) / scale, event, sample_weight=weights)
-    return np.round(model.decision_function((wanted - centre) / scale), DIGITS)
+    standard = design - centre
+    standard /= scale
+    model.fit(standard, event, sample_weight=weights)
+    del standard
+    found = np.empty(len(wanted))
+    for start in range(0, len(wanted), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        found[part] = model.decision_function((wanted[part] - centre) / scale)
+    return np.round(found, DIGITS)
 
 
 class Areas(NamedTuple):
@@ -238,13 +248,30 @@ def riskiest(score: np.ndarray, period: np.ndarray, loan: np.ndarray, capacity: 
     In each `period` (numbers) the highest scores are taken, no more than the share allows; ties go to the lower `loan`
     number.
     """
-    order = np.lexsort((loan, -np.round(score, DIGITS), period))
-    sizes = np.bincount(period)
-    start = np.cumsum(sizes) - sizes
-    place = np.arange(len(order)) - start[period[order]]
-    alerted = np.zeros(len(score), dtype=bool)
-    alerted[order] = place < np.floor(capacity * sizes + 1e-9)[period[order]]
-    return alerted
+    return Standing.of(score, period, loan).within(capacity)
+
+
+class Standing(NamedTuple):
+    """Where each row stands among those of its period: sorted once, for any number of capacities."""
+
+    place: np.ndarray
+    """From 0, the highest score (rows,)."""
+    size: np.ndarray
+    """How many rows its period has (rows,)."""
+
+    @classmethod
+    def of(cls, score: np.ndarray, period: np.ndarray, loan: np.ndarray) -> Standing:
+        """Return the standing of each row by `score`; ties go to the lower `loan` number."""
+        order = np.lexsort((loan, -np.round(score, DIGITS), period))
+        sizes = np.bincount(period)
+        start = np.cumsum(sizes) - sizes
+        place = np.empty(len(score), dtype=np.int64)
+        place[order] = np.arange(len(order)) - start[period[order]]
+        return cls(place, sizes[period])
+
+    def within(self, capacity: float) -> np.ndarray:
+        """Return which rows (boolean) are among the share `capacity` of their period that stands highest."""
+        return self.place < np.floor(capacity * self.size + 1e-9)
 
 
 class Lead(NamedTuple):

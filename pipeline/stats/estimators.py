@@ -18,7 +18,7 @@ from pipeline.stats import difference_in_differences as did
 from pipeline.stats.design import design_matrix, term_values
 from pipeline.stats.hazards import hazard_logit
 from pipeline.stats.inference import scaled
-from pipeline.stats.instruments import Instrumented, two_sample, two_stage
+from pipeline.stats.instruments import Instrumented, inside, two_sample, two_stage
 from pipeline.stats.matching import nearest_neighbour, propensity_logit
 from pipeline.stats.regression import Effect, linear_probability, logit
 
@@ -389,7 +389,7 @@ def _lottery(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
 
 def _plain(loans: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
     """Design matrix without its intercept, which group effects contain."""
-    return design_matrix(loans, terms).matrix.drop(columns="intercept")
+    return design_matrix(loans, terms).matrix.iloc[:, 1:]
 
 
 SATISFACTION_CONTROLS = tuple(term for term in CONTROLS if term != "institution_type")
@@ -402,8 +402,13 @@ def _answered(cohort: pd.DataFrame) -> pd.DataFrame:
 
 def _satisfaction(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
     loans = _answered(cohort)
-    design = design_matrix(loans, ["satisfaction", *SATISFACTION_CONTROLS, "treated", "institution_id"]).matrix
-    found = linear_probability(loans[AFTER], design, "satisfaction", loans["institution_id"], level)
+    found = inside(
+        loans[AFTER].to_numpy(),
+        loans["satisfaction"].to_numpy(),
+        groups=loans["institution_id"],
+        controls=_plain(loans, [*SATISFACTION_CONTROLS, "treated"]),
+        level=level,
+    )
     yield _row(
         "satisfaction_with_controls",
         "complete_cases",
@@ -493,10 +498,12 @@ def _contacts_then_arrears(loan_months: pd.DataFrame, level: float) -> Iterator[
     """
     months = _months(loan_months)
     clean = _with_contacts_before(months[(months["current_at_start"] == 1) & (months["delinquent_before"] == 0)])
-    design = _plain(clean, ["log_contacts", *MONTH_CONTROLS, "treated"])
-    found, counts = _hazard(clean, "delinquent", design.drop(columns="treated"), level, within="institution_type")
+    del months
+    found, counts = _hazard(
+        clean, "delinquent", _plain(clean, ["log_contacts", *MONTH_CONTROLS]), level, within="institution_type"
+    )
     yield _row("lagged_contacts", "controls", "log_contacts", "delinquent", LOG_ODDS, found, **counts)
-    found, counts = _hazard(clean, "delinquent", design, level)
+    found, counts = _hazard(clean, "delinquent", _plain(clean, ["log_contacts", *MONTH_CONTROLS, "treated"]), level)
     yield _row("lagged_contacts_given_enrolment", "controls", "log_contacts", "delinquent", LOG_ODDS, found, **counts)
 
 

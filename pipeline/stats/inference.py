@@ -12,7 +12,17 @@ from pipeline.stats.regression import Effect
 
 
 def codes(labels: Sequence | pd.Series | np.ndarray) -> np.ndarray:
-    """Return a number for each label, from 0, in the sorted order of distinct labels."""
+    """Return a number for each label, from 0, in the sorted order of distinct labels; -1 where there is none."""
+    if isinstance(getattr(labels, "dtype", None), pd.CategoricalDtype):
+        # The few categories are sorted, not the labels of every row.
+        held = pd.Categorical(labels)
+        used = np.flatnonzero(np.bincount(held.codes[held.codes >= 0], minlength=len(held.categories)))
+        number = np.full(len(held.categories) + 1, -1, dtype=np.int64)
+        number[used] = pd.factorize(np.asarray(held.categories[used]), sort=True)[0]
+        return number[held.codes]
+    if isinstance(labels, pd.Series) and isinstance(labels.dtype, pd.StringDtype):
+        # As it lies in memory: a Python object for each row would take seconds and gigabytes of millions.
+        return pd.factorize(labels, sort=True)[0]
     return pd.factorize(np.asarray(labels), sort=True)[0]
 
 

@@ -44,6 +44,25 @@ def residuals(values: np.ndarray, groups: np.ndarray, controls: np.ndarray) -> n
     return values - controls @ np.linalg.lstsq(controls, values, rcond=None)[0]
 
 
+def inside(
+    outcome: np.ndarray, factor: np.ndarray, *, groups: pd.Series, controls: pd.DataFrame, level: float
+) -> Effect:
+    """Return the coefficient of `factor` by least squares with group effects and controls, errors clustered by group.
+
+    As `regression.linear_probability` gives it with an indicator for each group, without these columns: their number
+    grows with the study. `controls` as in `two_stage`. Raises StudyError when nothing is left of the factor.
+    """
+    numbers = codes(groups)
+    y, x = residuals(np.column_stack([outcome, factor]).astype(float), numbers, controls.to_numpy(dtype=float)).T
+    information = float(x @ x)
+    if information <= 1e-12 * len(x):
+        raise StudyError("the factor does not vary inside groups, or the controls determine it.")
+    slope = float(x @ y) / information
+    sums = group_sums(x * (y - slope * x), numbers)
+    variance = correction(len(sums), len(y), len(sums) + controls.shape[1] + 1) * float(sums @ sums)
+    return effect(slope, np.sqrt(variance) / information, level)
+
+
 def two_stage(
     outcome: np.ndarray,
     treatment: np.ndarray,

@@ -18,6 +18,9 @@ from pipeline.stats.splits import Split
 Kind = Literal["logistic", "scorecard", "tree", "forest", "boosting"]
 KINDS: tuple[Kind, ...] = ("logistic", "scorecard", "tree", "forest", "boosting")
 
+SORTING: tuple[Kind, ...] = ("tree", "forest")
+"""Models whose learning sorts every column at every split."""
+
 MOSTLY_UNSEEN = 0.5
 """Share of test loans at levels that no training loan has, from which a category says nothing of later loans."""
 
@@ -93,9 +96,22 @@ class Judged(NamedTuple):
     """The model of the last fold, which has learnt from most loans."""
 
 
-def predict(sample: Sample, split: Split, terms: Sequence[str], kind: Kind, seed: int = 0) -> Judged:
-    """Fit a model on each fold's training loans and return what it says of its test loans."""
-    found = [fit(sample.part(fold.train), terms, kind, seed) for fold in split.folds]
+def by_lot(sample: Sample, most: int, seed: int) -> Sample:
+    """Return `most` loans of a sample, each as likely as any other, in their order; all where there are no more."""
+    if len(sample.loans) <= most:
+        return sample
+    return sample.part(np.sort(np.random.default_rng([seed, most]).choice(len(sample.loans), most, replace=False)))
+
+
+def predict(
+    sample: Sample, split: Split, terms: Sequence[str], kind: Kind, seed: int = 0, most: int | None = None
+) -> Judged:
+    """Fit a model on each fold's training loans and return what it says of its test loans.
+
+    Of more training loans than `most`, a ``tree`` and a ``forest`` learn from so many, drawn by lot.
+    """
+    most = len(sample.loans) if most is None or kind not in SORTING else most
+    found = [fit(by_lot(sample.part(fold.train), most, seed), terms, kind, seed) for fold in split.folds]
     shares = [one.probability(sample.loans[fold.test]) for one, fold in zip(found, split.folds, strict=True)]
     return Judged(np.concatenate(shares), found[-1])
 

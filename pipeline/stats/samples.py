@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
@@ -34,6 +35,16 @@ def sample_for(cohort: pd.DataFrame, factor: str, after_origination: Collection[
     if loans.empty:
         raise StudyError(f"no loan of the cohort has a value of '{factor}'.")
     return loans
+
+
+def by_lot(loans: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+    """Return `most` of the loans, each as likely as any other and none twice, in the order in which they stand.
+
+    All of them where there are no more. For what costs too much on every loan of a very large study.
+    """
+    if len(loans) <= most:
+        return loans
+    return loans.iloc[np.sort(np.random.default_rng([seed, most]).choice(len(loans), most, replace=False))]
 
 
 def number_treated(loans: pd.DataFrame) -> int | None:

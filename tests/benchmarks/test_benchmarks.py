@@ -16,7 +16,7 @@ DERIVED = ("data/interim", "data/processed", "data/raw", "data/truth")
 
 
 def row(name="prepare", seconds=10.0, size=1.0, peak=1.0, group="reference", part="stages", by="ours", **more):
-    found = history.measurement(part, group, name, size, [seconds], peak, by)
+    found = history.measurement(part, group, name, size, [seconds], peak, by, [seconds])
     return found._replace(**{"date": "2026-01-01", "code": "abc", **more})
 
 
@@ -47,7 +47,8 @@ def test_neither_the_machines_name_nor_paths_are_told():
 
 
 def test_measurements_come_back_as_they_were_written(file):
-    several = history.measurement("large", "one cohort", "pairs, by three keys", 10_000_000, [3.0, 1.0, 2.0], 4.5)
+    what = ("large", "one cohort", "pairs, by three keys", 10_000_000)
+    several = history.measurement(*what, [3.0, 1.0, 2.0], 4.5, processor=[1.0, 2.5])
     for found in (several, row()):
         history.add(found, file)
     assert history.read(file) == [several, row()]
@@ -86,17 +87,25 @@ def test_the_page_prints_exponents_of_growth():
 
 def test_the_page_says_whether_targets_are_met():
     names = stages.stages_of("reference")
-    rows = [row(name, seconds=1.0) for name in names] + [row(name, seconds=60.0, size=10.0) for name in names]
-    text = page.text(rows)
+    rows = [row(name, seconds=1.0, size=size) for name in names for size in (1.0, 10.0)]
+    assert "Target: scale 10 from raw tables to report in under 15 minutes and 16 GB. Not known" in page.text(rows)
+
+    def whole(seconds, size, peak=5.0):
+        return row("all stages, 2 at a time", seconds, size, peak, part="whole")
+
+    text = page.text([*rows, whole(40.0, 1.0), whole(1200.0, 10.0)])
     assert "all stages at scale 1 in under 60 s. Met." in text
-    assert "in under 15 minutes and 16 GB. Not met." in text
+    assert "in under 15 minutes and 16 GB; it took 20.0 minutes and 5.0 GB. Not met." in text
+    assert "it took 10.0 minutes and 5.0 GB. Met." in page.text([*rows, whole(600.0, 10.0)])
+    assert "it took 10.0 minutes and 17.0 GB. Not met." in page.text([*rows, whole(600.0, 10.0, 17.0)])
+    assert "Not measured at scale 10: report." in page.text([one for one in rows if one.key[2:5:2] != ("report", 10.0)])
     prepared = row(months.PREPARED, seconds=250.0, size=months.ROWS, peak=7.0, group="loan-months", part="months")
     assert "within 8 GB. Met." in page.text([prepared])
     assert "within 8 GB. Not met." in page.text([prepared._replace(peak=9.0)])
 
 
 def test_a_study_cut_short_meets_no_target():
-    assert "at scale 1" not in page.text([row(seconds=1.0)])
+    assert "at scale 1 in" not in page.text([row(seconds=1.0)])
 
 
 def test_ratios_to_peers_are_those_of_the_same_size():
@@ -129,10 +138,67 @@ def test_a_copy_has_the_scale_that_is_asked_for_and_leaves_this_repository_alone
     assert params.load().studies["reference"].scale == before
 
 
-def test_a_stage_that_fails_ends_the_study_with_its_complaint():
+def test_a_stage_that_fails_is_named_with_its_complaint():
     # Nothing was simulated in the copy, so there is nothing to prepare.
-    with pytest.raises(StudyError, match=r"prepare of reference at scale 1 failed: .*does not exist"):
+    with pytest.raises(StudyError, match=r"reference at scale 1: prepare \(.*does not exist"):
         list(stages.measure("reference", 1.0, 1, ["prepare"]))
+
+
+def spent(error=""):
+    return machine.Spent(1.0, 1.0, 0.1, "", error)
+
+
+def test_stages_that_do_not_need_the_one_that_failed_still_run():
+    needs = {"first": [], "second": ["first"], "third": ["first"], "last": ["second", "third"], "end": ["last"]}
+    ran = []
+
+    def run(stage):
+        ran.append(stage)
+        return spent("no memory" if stage == "second" else "")
+
+    found = dict(stages.together(run, needs, 2))
+    assert ran[0] == "first" and sorted(ran) == ["first", "second", "third"]
+    assert (found["second"], found["third"]) == ("no memory", spent())
+    assert (found["last"], found["end"]) == ("needs second", "needs last")
+
+
+def test_stages_run_side_by_side_but_never_before_what_they_need():
+    needs = {"prepare": [], "describe": ["prepare"], "curve": ["prepare"], "grade": ["prepare"], "report": ["curve"]}
+    under_way, most, done = set(), 0, []
+
+    def run(stage):
+        nonlocal most
+        assert set(needs[stage]) <= set(done)
+        under_way.add(stage)
+        most = max(most, len(under_way))
+        time.sleep(0.05)
+        under_way.discard(stage)
+        done.append(stage)
+        return spent()
+
+    assert sorted(stage for stage, _ in stages.together(run, needs, 2)) == sorted(needs)
+    assert most == 2 and done.index("curve") < done.index("grade")
+
+
+def test_stages_that_hold_all_loan_months_never_run_side_by_side():
+    under_way = set()
+
+    def run(stage):
+        assert len(under_way & set(stages.LARGE)) == 0 or stage not in stages.LARGE
+        under_way.add(stage)
+        time.sleep(0.05)
+        under_way.discard(stage)
+        return spent()
+
+    found = dict(stages.together(run, dict.fromkeys([*stages.LARGE, "grade"], ()), 3))
+    assert found == dict.fromkeys([*stages.LARGE, "grade"], spent())
+
+
+def test_what_a_stage_needs_is_what_dvc_says():
+    needs = stages.needed("reference")
+    assert needs["simulate"] == set() and needs["prepare"] == {"simulate"}
+    assert "match" in needs["regress"] and "predict" in needs["grade"]
+    assert {"curve", "regress", "describe", "predict", "warning"} <= needs["report"]
 
 
 def test_small_stages_are_measured_one_by_one():

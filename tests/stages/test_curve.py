@@ -231,3 +231,21 @@ def test_categories_of_a_wider_sample_stay_categories(folder, cohort, in_turn):
     text = "controls=loan; model=linear; sample={}; treatment=protocol"
     sizes = [rows.one(specification=text.format(name)).n for name in ("protocol", "wider")]
     assert sizes == [len(cohort), len(cohort) + 50]
+
+
+def test_of_more_loans_than_the_limit_some_are_drawn_by_lot_and_the_page_says_it(cohort, folder, in_turn):
+    def with_most(loans, seed=20021001):
+        return choices_with(FEW, most_loans=loans).model_copy(update={"seed": seed})
+
+    whole = written(cohort, with_most(len(cohort)))
+    assert b"every_loan" not in whole and written(cohort, with_most(10 * len(cohort))) == whole
+    few = written(cohort, with_most(1_000))
+    assert written(cohort, with_most(1_000)) == few != written(cohort, with_most(1_000, seed=5))
+    store.write_text(places.results(STUDY, "curve"), few.decode())
+    found = results.read(places.results(STUDY, "curve"))
+    row = found.one(estimator="assumption", specification="every_loan")
+    assert (row.n, row.estimate) == (1_000, pytest.approx(1_000 / len(cohort), rel=1e-7))
+    own = found.where(estimator="regression")
+    assert own["n"].max() == 1_000
+    said = Words("en", STUDY).text("assumptions.every_loan")
+    assert "drawn by lot" in said

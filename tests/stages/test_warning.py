@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.core import places, results, store
 from pipeline.core.params import load
-from pipeline.stages import warning, warning_alerts, warning_book
+from pipeline.stages import warning, warning_alerts, warning_book, warning_signals
 from tests.sample import PARAMS
 
 LOANS, LENGTH = 3000, 12
@@ -219,3 +219,19 @@ def test_moves_between_grades_add_up(rows, loans):
     assert np.allclose(every.groupby("specification")["estimate"].sum(), 100)
     later = found[found["estimand"] == "default_afterwards"].set_index("factor")["estimate"]
     assert later["downgraded"] > later["upgraded"]
+
+
+def test_a_months_inflow_is_the_first_on_record_and_missing_without_one(tmp_path):
+    recorded = pd.DataFrame(
+        {
+            "loan_id": [7, 7, 7, 12, 7],
+            "month_number": [1, 2, 1, 1, 9],
+            "account_inflow_ratio": [0.5, np.nan, 0.9, 1.1, 0.3],
+        }
+    )
+    recorded.to_parquet(tmp_path / "repayments.parquet")
+    months = pd.DataFrame({"loan_id": ["12", "7", "7", "8", "12"], "month_number": [1, 1, 2, 1, 2]})
+    found = warning_signals.with_activity(months, tmp_path / "repayments.parquet")
+    nothing = np.nan
+    np.testing.assert_array_equal(found["inflow"], [1.1, 0.5, nothing, nothing, nothing])
+    np.testing.assert_array_equal(found["falling_activity"], [0.0, 1.0, nothing, nothing, nothing])

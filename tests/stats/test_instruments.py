@@ -5,7 +5,8 @@ from linearmodels.iv import IV2SLS
 from scipy.stats import norm
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.instruments import _solve, two_sample, two_stage
+from pipeline.stats.instruments import _solve, inside, two_sample, two_stage
+from pipeline.stats.regression import linear_probability
 
 ROWS, LENDERS = 3_000, 12
 
@@ -100,10 +101,10 @@ def test_anderson_rubin_by_inversion(loans, level):
     """Every effect inside the interval is one that the test of the instrument in y - b d does not reject."""
     low, high = estimate(loans, level=level).anderson_rubin
     bound = norm.ppf(0.5 + level / 2)
-    for b, inside in ((low - 1e-4, False), (low + 1e-4, True), (high - 1e-4, True), (high + 1e-4, False)):
+    for b, holds in ((low - 1e-4, False), (low + 1e-4, True), (high - 1e-4, True), (high + 1e-4, False)):
         shifted = loans.assign(outcome=loans["outcome"] - b * loans["takes"])
         reduced = estimate(shifted).reduced_form
-        assert (abs(reduced.estimate / reduced.std_error) <= bound) == inside
+        assert (abs(reduced.estimate / reduced.std_error) <= bound) == holds
     grid = np.linspace(low - 1, high + 1, 41)
     kept = []
     for b in grid:
@@ -132,3 +133,18 @@ def test_two_samples_that_are_one_give_two_stage(loans):
 def test_an_instrument_that_does_not_vary_is_an_error(loans):
     with pytest.raises(StudyError, match="instrument"):
         estimate(loans.assign(lot=loans["lender"]))
+
+
+def test_inside_groups_is_the_regression_with_an_indicator_for_each():
+    rng = np.random.default_rng(4)
+    group = pd.Series(rng.integers(0, 12, 900)).map("lender {}".format)
+    controls = pd.DataFrame(rng.normal(size=(900, 2)), columns=["a", "b"])
+    factor = rng.normal(size=900) + 0.3 * controls["a"].to_numpy() + group.str[-1].astype(int).to_numpy() / 5
+    outcome = (rng.random(900) < 0.3 + 0.05 * np.tanh(factor)).astype(float)
+    found = inside(outcome, factor, groups=group, controls=controls, level=0.9)
+    dummies = pd.get_dummies(group, dtype=float).iloc[:, 1:]
+    design = pd.concat([controls.assign(intercept=1.0, factor=factor), dummies], axis=1)
+    plain = linear_probability(pd.Series(outcome), design, "factor", group, 0.9)
+    assert found == pytest.approx(plain, rel=1e-9)
+    with pytest.raises(StudyError, match="vary inside"):
+        inside(outcome, group.str[-1].astype(float).to_numpy(), groups=group, controls=controls, level=0.9)

@@ -168,3 +168,23 @@ def test_odds_ratios_have_the_errors_of_statsmodels(sample):
         # The penalty of one prior loan moves them a little.
         assert found[name].estimate == pytest.approx(np.exp(theirs.params[name]), rel=0.005)
         assert found[name].std_error == pytest.approx(theirs.bse[name] * np.sqrt(30 / 29), rel=0.01)
+
+
+def test_of_more_loans_than_the_most_a_tree_learns_from_some_drawn_by_lot_and_a_regression_from_all(sample):
+    split = splits.by_time(sample.loans["origination_date"], None, 0.7)
+    teach, terms = int(split.folds[0].train.sum()), ["debt", "relationship_length", "kind"]
+
+    def learnt(kind, most, seed=3):
+        return prediction.predict(sample, split, terms, kind, seed, most)
+
+    def number(judged):
+        return prediction.nodes(judged.fitted)[0].loans
+
+    assert number(learnt("tree", None)) == number(learnt("tree", teach)) == teach
+    assert number(learnt("tree", 200)) == 200
+    np.testing.assert_array_equal(learnt("tree", 200).share, learnt("tree", 200).share)
+    assert not np.array_equal(learnt("forest", 200).share, learnt("forest", None).share)
+    np.testing.assert_array_equal(learnt("logistic", 200).share, learnt("logistic", None).share)
+    few = prediction.by_lot(sample, 200, 3)
+    assert len(few.loans) == len(few.default) == 200 and few.loans.index.is_monotonic_increasing
+    assert not few.loans.index.equals(prediction.by_lot(sample, 200, 4).loans.index)
