@@ -78,6 +78,12 @@ def _once(names: list[str]) -> list[str]:
     return names
 
 
+def _with_base(scenarios: list[str]) -> list[str]:
+    if "base" not in scenarios:
+        raise ValueError("base must be among them: there the methods are compared with an effect that is not zero")
+    return scenarios
+
+
 def _rising(edges: list[float]) -> list[float]:
     if edges != sorted(set(edges)):
         raise ValueError("the numbers must rise")
@@ -415,7 +421,7 @@ class Recovery(Section):
 
     replications: int = Field(ge=2)
     scale: PositiveFloat
-    scenarios: list[Scenario] = Field(min_length=1)
+    scenarios: Annotated[list[Scenario], AfterValidator(_once), AfterValidator(_with_base)]
 
 
 Moderator = Literal["levels", "thirds"] | Annotated[list[float], Field(min_length=1), AfterValidator(_rising)] | Window
