@@ -49,5 +49,5 @@ def run(study: str, params: Params) -> str:
             rows += len(table)
     if absent:
         # All that could not be had in one message: whoever brings files by hand brings them once.
-        raise StudyError("\n".join(absent))
+        raise StudyError("\n".join(dict.fromkeys(absent)))
     return f"{rows:,} rows from {len(protocol.sources)} sources"

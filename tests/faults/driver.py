@@ -167,9 +167,9 @@ def written(folder, stage):
     return [entry["file"] for entry in json.loads((folder / stage.log).read_text())["written"]]
 
 
-def remove_written(folder, stage):
-    """Remove what a stage wrote, as DVC does before it runs one."""
-    for name in written(folder, stage):
+def remove_written(folder, stage, undisturbed):
+    """Remove what a stage writes in an undisturbed run, as DVC does before it runs one."""
+    for name in written(undisturbed, stage):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -53,7 +53,7 @@ def all_removed(state, folder, stages):
     """Return a copy of an undisturbed folder without anything that its stages wrote."""
     shutil.copytree(state.folder, folder, symlinks=True)
     for stage in stages:
-        driver.remove_written(folder, stage)
+        driver.remove_written(folder, stage, state.folder)
     shutil.rmtree(folder / "data/truth")
     return folder
 
@@ -76,15 +76,16 @@ def run_all(folder, state, stages, around, **more):
     driver.assert_same(folder, state.files)
 
 
-def in_surroundings(name, state, stages, folder, clock):
-    around = driver.surroundings(state.mirror, LD_PRELOAD=clock and str(clock), **SURROUNDINGS[name])
+def in_surroundings(name, state, stages, folder, clock, python=sys.executable):
+    path = f"{Path(python).parent}:{os.environ['PATH']}"
+    around = driver.surroundings(state.mirror, PATH=path, LD_PRELOAD=clock and str(clock), **SURROUNDINGS[name])
     around |= with_locale(around.get("LC_ALL"), folder.parent / "locales")
     copy = all_removed(state, folder, stages)
     one_core = name.startswith("one core")
     if one_core:
         edit(copy / "params.yaml", lambda choices: choices["parallel"].update(workers=1))
     before = ("taskset", "-c", str(min(os.sched_getaffinity(0)))) if one_core and shutil.which("taskset") else ()
-    run_all(copy, state, stages, around, before=before)
+    run_all(copy, state, stages, around, before=before, python=str(python))
 
 
 @pytest.fixture(scope="session")
@@ -109,12 +110,6 @@ def test_the_clock_is_moved(clock):
     )
     assert abs(float(moved[0]) - float(plain[0]) - YEARS) < HOUR
     assert int(moved[1]) - int(plain[1]) in (19, 20)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", SURROUNDINGS)
-def test_all_stages_in_other_surroundings(name, everything, clock, tmp_path):
-    in_surroundings(name, everything, driver.every_stage(), tmp_path / "copy", clock)
 
 
 @pytest.mark.parametrize("name", [name for name in SURROUNDINGS if "one core" in name or "set back" in name])
@@ -148,12 +143,15 @@ def with_packages(python, folder):
     return folder / "bin/python"
 
 
+def all_runs():
+    """Yield surroundings with a version of Python, None for this one: each of both at least once."""
+    versions = [None, *other_pythons()]
+    for place in range(max(len(SURROUNDINGS), len(versions))):
+        yield list(SURROUNDINGS)[place % len(SURROUNDINGS)], versions[place % len(versions)]
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("version", other_pythons() or [None])
-def test_all_stages_by_another_python(version, everything, tmp_path):
-    if version is None:
-        pytest.skip(f"no other Python here: name some in {OTHER_PYTHONS}")
-    python = with_packages(other_pythons()[version], tmp_path / "environment")
-    stages = driver.every_stage()
-    around = driver.surroundings(everything.mirror, PATH=f"{Path(python).parent}:{os.environ['PATH']}")
-    run_all(all_removed(everything, tmp_path / "copy", stages), everything, stages, around, python=str(python))
+@pytest.mark.parametrize(("name", "version"), all_runs())
+def test_all_stages_in_other_surroundings(name, version, everything, clock, tmp_path):
+    python = with_packages(other_pythons()[version], tmp_path / "environment") if version else sys.executable
+    in_surroundings(name, everything, driver.every_stage(), tmp_path / "copy", clock, python)
