@@ -122,15 +122,20 @@ class Ended(NamedTuple):
 def end(process, after=None, by=signal.SIGKILL):
     """Wait until a process ends; after so many seconds end it by a signal."""
     began = time.monotonic()
-    try:
-        out, err = process.communicate(timeout=after)
-    except subprocess.TimeoutExpired:
-        process.send_signal(by)
-        process.wait()
-        end_group(process)
-        out, err = process.communicate()
-    end_group(process)
-    return Ended(process.returncode, out + err, time.monotonic() - began)
+    while True:
+        try:
+            out, err = process.communicate(timeout=0.1)
+        except subprocess.TimeoutExpired:
+            if process.poll() is None and (after is None or time.monotonic() - began < after):
+                continue
+            if process.poll() is None:
+                process.send_signal(by)
+                process.wait()
+            # Its workers may outlive it by minutes, and hold what it says open.
+            end_group(process)
+        else:
+            end_group(process)
+            return Ended(process.returncode, out + err, time.monotonic() - began)
 
 
 def end_group(process):
