@@ -76,7 +76,9 @@ test-long: $(VENV)/installed  ## generate ten thousand inputs, let faults strike
 	@python -m pytest -n auto -m long
 
 verify: $(VENV)/installed  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
-	@dvc repro --force --single-item $$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@))
+	@stages=$$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@)); \
+	[ -n "$$stages" ] || { echo "There is no study '$(STUDY)': params.yaml names them under studies." >&2; exit 1; }; \
+	dvc repro --force --single-item $$stages
 	@git diff --exit-code -- dvc.lock reports notebooks && echo "Same bytes."
 
 bench: $(VENV)/installed  ## measure all there is and write reports/benchmarks.md (an hour or two; SCALES=1 PARTS=stages is quick)

@@ -147,6 +147,7 @@ def test_another_folder_time_zone_and_language_give_the_same_bytes(reproduced, m
 def test_verify_passes_and_notices_a_changed_byte(reproduced, mirror):
     folder, _ = reproduced
     assert "Same bytes." in run(folder, "make", "verify", "STUDY=lendingclub", CRM_DATA_MIRROR=str(mirror))
+    assert "There is no study 'lendingclup'" in run(folder, "make", "verify", "STUDY=lendingclup", fails=True)
     metrics = folder / "reports/lendingclub/metrics.json"
     kept = metrics.read_text()
     metrics.write_text(kept.replace("1", "2", 1))

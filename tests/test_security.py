@@ -8,12 +8,16 @@ import pandas as pd
 import pypandoc
 import pytest
 
-from pipeline.core import store
+from pipeline import studies
+from pipeline.core import params, store
 from pipeline.core.errors import LONGEST, StudyError, told
+from pipeline.core.schema import cohort_schema
 from pipeline.present import words
 from pipeline.sources import dictionary
+from pipeline.studies.berka.study import RAW as BANK
 from pipeline.studies.karlan_zinman.study import RAW as LOTTERY
 from pipeline.studies.lendingclub.study import RAW as PLATFORM
+from pipeline.studies.own.roles import roles
 from pipeline.studies.own.study import readable
 from pipeline.studies.sba.study import RAW as BANKS
 
@@ -173,9 +177,29 @@ def test_a_defect_of_the_program_is_one_line_unless_asked_for(monkeypatch, capsy
 PERSONAL = re.compile(r".*(name|street|address|city|zip|phone|e?_?mail|emp_title|member_id|url|birth|passport|ssn).*")
 
 
-@pytest.mark.parametrize("rules", [PLATFORM, BANKS, LOTTERY], ids=["lendingclub", "sba", "karlan_zinman"])
-def test_what_would_tell_who_a_borrower_is_is_not_read(rules):
-    assert [name for name in rules.columns if PERSONAL.fullmatch(name.lower())] == []
+# Of these studies the source names columns; the others' lenders are simulated, or a reader gives columns their roles.
+READ = {"lendingclub": PLATFORM, "sba": BANKS, "karlan_zinman": LOTTERY, "berka": BANK}
+DROPPED = {"berka": ["birth_date"]}
+"""What is read for the age it gives, and dropped when the cohort is prepared."""
+
+
+@pytest.mark.parametrize("name", READ)
+def test_what_would_tell_who_a_borrower_is_is_not_read(name):
+    found = [column for column in READ[name].columns if PERSONAL.fullmatch(column.lower())]
+    assert found == DROPPED.get(name, [])
+
+
+@pytest.mark.parametrize("name", sorted({study.module for study in params.load(ROOT / "params.yaml").studies.values()}))
+def test_no_cohort_may_tell_who_a_borrower_is(name):
+    """Cohorts hold declared columns and no others: what a source says beyond them is dropped when it is prepared."""
+    module = studies.module(name)
+    schema = cohort_schema(module.STUDY_COLUMNS, module.FACTORS, [])
+    assert schema.strict is True
+    assert [column for column in schema.columns if PERSONAL.fullmatch(column) or column in ("desc", "title")] == []
+
+
+def test_no_role_asks_a_reader_for_what_would_tell():
+    assert [name for name in roles() if PERSONAL.fullmatch(name)] == []
 
 
 COHORTS = sorted((ROOT / "data/processed").glob("*/cohort.parquet"))

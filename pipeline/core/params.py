@@ -78,6 +78,12 @@ def _once(names: list[str]) -> list[str]:
     return names
 
 
+def _with_base(scenarios: list[str]) -> list[str]:
+    if "base" not in scenarios:
+        raise ValueError("base must be among them: there the methods are compared with an effect that is not zero")
+    return scenarios
+
+
 def _rising(edges: list[float]) -> list[float]:
     if edges != sorted(set(edges)):
         raise ValueError("the numbers must rise")
@@ -92,7 +98,11 @@ Factor = Annotated[str, AfterValidator(_factor)]
 Term = Annotated[str, AfterValidator(_term)]
 TermOrLevel = Annotated[str, AfterValidator(_level)]
 """A term, or one level of a category, such as ``loan_type[car]``."""
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+NAME, SIZE = r"^[a-z][a-z0-9_]*$", r"^[1-9][0-9]{0,5}(MB|GB|TB)$"
+FORMS = {NAME: "must be small letters, digits and underscores", SIZE: "must be a size such as 500MB or 4GB"}
+"""What is said of text that has not the form it should have."""
+
+Name = Annotated[str, Field(pattern=NAME)]
 Month = Annotated[str, AfterValidator(_month)]
 Scenario = Literal["base", "benign", "null"]
 HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])"
@@ -417,7 +427,7 @@ class Recovery(Section):
 
     replications: int = Field(ge=2)
     scale: PositiveFloat
-    scenarios: list[Scenario] = Field(min_length=1)
+    scenarios: Annotated[list[Scenario], AfterValidator(_once), AfterValidator(_with_base)]
 
 
 Moderator = Literal["levels", "thirds"] | Annotated[list[float], Field(min_length=1), AfterValidator(_rising)] | Window
@@ -448,7 +458,7 @@ class Study(Section):
     them. `alternatives` are choices that could as well have been made.
     """
 
-    module: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    module: Name
     outcome: Literal["default", "arrears"] = "default"
     design: Literal["randomised", "quasi_experimental", "matched_observational", "simulated"]
     institution_type: Literal["commercial_bank", "consumer_finance", "p2p", "sme_lender", "several", "other"]
@@ -570,7 +580,7 @@ class Params(Section):
     parallel: Parallel
     engine: Literal["duckdb", "spark"]
     engine_address: Annotated[str, AfterValidator(_spark)] | None
-    engine_memory: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(MB|GB|TB)$")]
+    engine_memory: Annotated[str, Field(pattern=SIZE)]
     match: Match
     inference: Inference
     adjust: Adjust
@@ -596,7 +606,7 @@ class Params(Section):
     def study(self, name: str) -> Study:
         """Return one study's protocol; an unknown name is a StudyError that lists the nearest ones."""
         if name not in self.studies:
-            raise StudyError(f"params.yaml has no study '{name}'{nearest(name, self.studies)}.")
+            raise StudyError(f"params.yaml has no study '{name}'{nearest(name, self.studies)}")
         return self.studies[name]
 
 
@@ -633,7 +643,7 @@ def sentence(error: Any, model: type[BaseModel], where: str = "") -> str:
         return f"{path} is missing"
     if error["type"] == "invalid_key":
         return f"{path}: a name must be text, such as '{steps[-1]}' in quotation marks"
-    message = error["msg"].removeprefix("Value error, ")
+    message = FORMS.get(error.get("ctx", {}).get("pattern")) or error["msg"].removeprefix("Value error, ")
     found = "" if isinstance(error["input"], dict) else f" (found {reprlib.repr(error['input'])})"
     return f"{path}: {message[0].lower()}{message[1:]}{found}"
 

@@ -7,6 +7,9 @@ from pathlib import Path
 RAW = Path("data/raw")
 """Files as their producers published them, verified by checksum, one folder a source."""
 
+NO_STUDY = ("evidence", "log", "method", "notebooks", "synthesis")
+"""Folders under reports that belong to no single study, so that none can have such a name."""
+
 LOCKS = Path(".cache/locks")
 """One file for every stage and study that ran: while it runs, its process holds a lock on the file."""
 

@@ -107,25 +107,31 @@ def write(path: Path, frame: pd.DataFrame) -> None:
 
 
 def read(*paths: Path) -> Results:
-    """Read the results tables of one or more stages."""
+    """Read the results tables of one or more stages; StudyError where one is not there, or no longer whole."""
     import pandas as pd
 
     frames = []
+    kinds = dict.fromkeys((*KEY, "unit", "note"), str) | dict.fromkeys(NUMBERS, float) | dict.fromkeys(COUNTS, "Int64")
     for path in paths:
-        if not Path(path).exists():
+        if not Path(path).is_file():
             raise StudyError(f"{path} does not exist: run the stage that writes it (make reproduce STUDY=...).")
-        kinds = (
-            dict.fromkeys((*KEY, "unit", "note"), str) | dict.fromkeys(NUMBERS, float) | dict.fromkeys(COUNTS, "Int64")
-        )
-        text = Path(path).read_text(encoding="utf-8")
-        frames.append(
-            pd.read_csv(
-                io.StringIO(text),
+        try:
+            frame = pd.read_csv(
+                io.StringIO(Path(path).read_text(encoding="utf-8")),
                 dtype=kinds,
                 keep_default_na=False,
                 na_values={c: [""] for c in (*NUMBERS, *COUNTS)},
             )
-        )
+            whole = list(frame) == list(COLUMNS) and frame["stage"].nunique() <= 1
+        except ValueError:
+            whole = False
+        if not whole:
+            raise StudyError(
+                f"{path} is no table of results: remove it and run the stage that writes it (make reproduce STUDY=...)."
+            )
+        frames.append(frame)
+    if not frames:
+        raise StudyError("there are no results to read: run the earlier stages first (make reproduce STUDY=...).")
     return Results(pd.concat(frames, ignore_index=True))
 
 

@@ -178,11 +178,16 @@ def write_parquet_parts(path: Path, parts: Iterable[pd.DataFrame]) -> None:
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a parquet file that an earlier stage wrote."""
+    """Read a parquet file that an earlier stage wrote; StudyError where it is not there, or no longer whole."""
     import pandas as pd
+    import pyarrow as pa
 
-    if not Path(path).exists():
+    if not Path(path).is_file():
         raise StudyError(f"{path} does not exist: run the earlier stages first (make reproduce STUDY=...).")
-    frame = pd.read_parquet(path, columns=columns)
+    try:
+        frame = pd.read_parquet(path, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        what = type(error).__name__
+        raise StudyError(f"{path} is damaged ({what}): remove it and run make reproduce STUDY=... again.") from error
     journal.note("read", path, len(frame))
     return frame

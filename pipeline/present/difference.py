@@ -48,11 +48,26 @@ def told(before: Version, after: Version) -> Iterator[str]:
 
 
 def flat(tree: dict[str, Any], stem: str = "") -> dict[str, Any]:
-    """Return the leaves of nested mappings under dotted names."""
+    """Return the leaves of nested sections under dotted names; an entry of a list of sections goes by its name."""
     leaves: dict[str, Any] = {}
     for name, value in tree.items():
-        leaves |= flat(value, f"{stem}{name}.") if isinstance(value, dict) else {f"{stem}{name}": value}
+        inner = _entries(value) if isinstance(value, list) else value
+        leaves |= flat(inner, f"{stem}{name}.") if isinstance(inner, dict) else {f"{stem}{name}": value}
     return leaves
+
+
+def _entries(values: list[Any]) -> dict[str, Any] | None:
+    """Return a list of sections as one section, by the name or column of each, else by place; None for other lists."""
+    if not values or not all(isinstance(value, dict) for value in values):
+        return None
+    for key in ("name", "column"):
+        names = [str(value.get(key)) for value in values]
+        if all(key in value for value in values) and len(set(names)) == len(names):
+            return {
+                name: {inner: one for inner, one in value.items() if inner != key} or value
+                for name, value in zip(names, values, strict=True)
+            }
+    return {str(place): value for place, value in enumerate(values, 1)}
 
 
 def _names(before: dict[Any, Any], after: dict[Any, Any]) -> list[Any]:

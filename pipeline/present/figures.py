@@ -385,7 +385,10 @@ def _multiples(results: Results) -> pd.DataFrame:
 
 
 def recovery(results: Results, words: Words) -> Figure:
-    """Estimate as a multiple of the truth by method (left), and how often each sees an effect that is not there."""
+    """Estimate as a multiple of the truth by method, and beside it how often each sees an effect that is not there.
+
+    Without worlds of no effect among the recovery rows there is nothing beside it.
+    """
     verdicts = results.where(stage="recovery", specification="all_scenarios")
     verdict = {(row.estimator, row.outcome): row.estimand.removeprefix("verdict_") for row in verdicts.itertuples()}
     found = _multiples(results)
@@ -393,13 +396,21 @@ def recovery(results: Results, words: Words) -> Figure:
     null = results.where(stage="recovery", specification="null")
     null = null.pivot(index=["estimator", "outcome"], columns="estimand", values="estimate")
     # Contacts and satisfaction keep their own effects where the programme has none: seeing them is no false alarm.
-    false_alarms = (100 * null.loc[null["truth"] == 0, "rejection"]).to_dict()
+    false_alarms = {} if null.empty else (100 * null.loc[null["truth"] == 0, "rejection"]).to_dict()
     names = [(row.estimator, row.outcome) for row in found.itertuples()]
     colours = {"recovers": TREATED, "right_sign": "#009E73"}
     low, high = -1.0, 5.0
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(WIDTH, 0.3 * len(names) + 1.1), layout="constrained", sharey=True, width_ratios=[2.2, 1]
+    widths = [2.2, 1] if false_alarms else [1]
+    figure, panels = plt.subplots(
+        1,
+        len(widths),
+        figsize=(WIDTH, 0.3 * len(names) + 1.1),
+        layout="constrained",
+        sharey=True,
+        width_ratios=widths,
+        squeeze=False,
     )
+    left = panels[0, 0]
     for place, (name, row) in enumerate(zip(names, found.itertuples(), strict=True)):
         colour = colours.get(verdict.get(name), CONTROL)
         shown = min(max(row.multiple, low), high)
@@ -412,16 +423,18 @@ def recovery(results: Results, words: Words) -> Figure:
             inward = (7, 0) if marker == "<" else (-7, 0)
             side = "left" if marker == "<" else "right"
             left.annotate(text, (shown, place), inward, textcoords="offset points", va="center", ha=side, fontsize=8)
-        right.plot(false_alarms.get(name, np.nan), place, "o", color=colour, markersize=5.5)
+        for right in panels[0, 1:]:
+            right.plot(false_alarms.get(name, np.nan), place, "o", color=colour, markersize=5.5)
     left.axvline(1, color="black", linewidth=1)
     left.axvline(0, color=QUIET, linestyle=":", linewidth=1)
     left.set_xlim(low - 0.15, high + 0.15)
     left.set_yticks(range(len(names)), [words.label("estimators", estimator) for estimator, _ in names])
     left.set_xlabel(words.text("columns.multiple"))
-    right.axvline(5, color="black", linewidth=1)
-    right.set_xlim(-4, 104)
-    right.set_xlabel(words.text("columns.false_alarms"))
-    for axes in (left, right):
+    for right in panels[0, 1:]:
+        right.axvline(5, color="black", linewidth=1)
+        right.set_xlim(-4, 104)
+        right.set_xlabel(words.text("columns.false_alarms"))
+    for axes in panels.flat:
         axes.grid(visible=False, axis="y")
     return figure
 

@@ -229,7 +229,8 @@ class Page:
         """Return a list (or the parts of a section) of texts, their numbers filled in."""
         parts = self._words.text(key)
         templates = parts.values() if isinstance(parts, dict) else parts
-        return [filled(template, **self._context) for template in templates]
+        said = (filled(template, **self._context) for template in templates)
+        return [text for text in said if text]
 
     def findings(self) -> str:
         """Return the headline results as plain text: first what becomes of the claim, then one line each."""
@@ -506,6 +507,7 @@ class Page:
             multiple = row(estimator, "base", "estimate")["estimate"] / row(estimator, "base", "truth")["estimate"]
             return filled(words.text("times"), number=fixed(multiple, 1))
 
+        tried = set(results.where(stage="recovery", estimand="truth")["specification"])
         targets = results.where(stage="recovery", estimand="target")
         leads = results.one(stage="effects", estimator="event_study", specification="leads_jointly_zero")
         return {
@@ -517,8 +519,11 @@ class Page:
             "number_of_targets": len(targets),
             "number_of_targets_met": int(targets["note"].str.startswith("met").sum()),
             "leads_p": p_value(leads.p_value),
+            "tried": tried,
             "scenario": words.label("scenarios", str(self._protocol.scenario)),
-            "true_here": truth("raw_difference", str(self._protocol.scenario)),
+            "true_here": truth("raw_difference", scenario)
+            if (scenario := str(self._protocol.scenario)) in tried
+            else "",
             "landmark": self._protocol.landmark,
             "horizon": self._protocol.horizon_months,
         }

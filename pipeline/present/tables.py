@@ -229,6 +229,9 @@ def effects(results: Results, words: Words, estimators: list[str]) -> str:
     rows = rows.iloc[rows["estimator"].map(estimators.index).argsort(kind="stable")]
     for row in rows.itertuples():
         label = row_label(row, words)
+        if row.specification == "not_estimated":
+            body.append([label, words.text("not_estimated"), *[MISSING] * 4])
+            continue
         body.append(
             [
                 label,

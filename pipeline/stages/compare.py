@@ -88,6 +88,11 @@ def _git(*arguments: str) -> bytes:
 
 def _commit(name: str) -> str:
     """Return the commit that a name means: git's own names first, then DVC's experiments."""
+    try:
+        _git("rev-parse", "--git-dir")
+    except subprocess.CalledProcessError as error:
+        why = error.stderr.decode("utf-8", "replace").strip()
+        raise StudyError(f"git finds no versions here ({why}): compare them in a clone of the repository.") from error
     experiments = {}
     for line in _git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").decode().splitlines():
         commit, reference = line.split(" ", 1)

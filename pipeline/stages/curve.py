@@ -211,7 +211,7 @@ def _loans(study: str, protocol: Study, cohort: pd.DataFrame, params: Params) ->
 def _column(frame: pd.DataFrame, name: str, where: str) -> pd.Series:
     if name not in frame:
         raise StudyError(
-            f"alternatives.{where} in params.yaml names {name}, which the cohort does not have{nearest(name, frame)}."
+            f"alternatives.{where} in params.yaml names {name}, which the cohort does not have{nearest(name, frame)}"
         )
     return frame[name]
 
@@ -226,7 +226,7 @@ def _holds(frame: pd.DataFrame, condition: Condition, where: str) -> pd.Series:
             if level not in known:
                 raise StudyError(
                     f"alternatives.{where} in params.yaml names level {level} of {condition.column}, which no loan has"
-                    f"{nearest(level, sorted(known))}."
+                    f"{nearest(level, sorted(known))}"
                 )
         return met & values.astype(str).isin(condition.levels)
     limits = (condition.at_least, condition.above, condition.at_most)

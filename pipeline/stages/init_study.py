@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from pipeline import studies
-from pipeline.core import params, store
+from pipeline.core import params, places, store
 from pipeline.core.errors import StudyError
 
 
@@ -34,6 +34,10 @@ def run(options: argparse.Namespace) -> str:
         raise StudyError(
             f"'{name}' cannot be a study's name: use small letters, digits and underscores, such as my_loans."
         )
+    if name in places.NO_STUDY:
+        raise StudyError(f"'{name}' cannot be a study's name: reports/{name} holds other pages; choose another.")
+    if options.treated and options.treated == options.default:
+        raise StudyError(f"--default and --treated both name '{options.default}': name two columns, or leave one out.")
     choices, pipeline = Path("params.yaml"), Path("dvc.yaml")
     if name in params.load(choices).studies or (Path(studies.__file__).parent / name).exists():
         raise StudyError(

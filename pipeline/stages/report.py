@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.core import journal, places, results, store
+from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
 from pipeline.core.scope import Scope
 from pipeline.present import figures
@@ -39,6 +40,8 @@ def run(study: str, params: Params) -> str:
     tables = places.reports(study) / "results"
     rows = results.read(*sorted(tables.glob("*.csv")))
     journal.note("read", tables, len(rows.frame))
+    if rows.where(stage="describe").empty:
+        raise StudyError(f"{tables} holds no rows of the stage describe: run make reproduce STUDY={study}.")
     allowed = scope_of(rows, params.study(study))
     protocol = allowed.protocol
     folder = places.reports(study)

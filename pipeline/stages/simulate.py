@@ -3,6 +3,7 @@
 import shutil
 
 from pipeline.core import places
+from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
 from pipeline.studies.reference.generator import generate
 from pipeline.studies.reference.settings import Settings
@@ -11,6 +12,8 @@ from pipeline.studies.reference.settings import Settings
 def run(study: str, params: Params) -> str:
     """Write the raw tables as lenders' systems would, and the truth apart from them."""
     protocol = params.study(study)
+    if not protocol.simulated:
+        raise StudyError(f"studies.{study} in params.yaml has no scenario: only studies that have one are simulated.")
     tables, truth = places.interim(study), places.truth(study)
     generate(Settings(scenario=protocol.scenario, scale=protocol.scale), params.seed, tables)
     shutil.rmtree(truth, ignore_errors=True)

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,10 @@ from typing import NamedTuple
 import pytest
 
 from tests.faults import driver
+
+# What a shell starts in the background ignores Ctrl-C, and so would every stage that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Undisturbed(NamedTuple):

@@ -14,6 +14,7 @@ from tests.test_end_to_end import edit
 HOUR = 3600
 YEARS = 20 * 365 * 24 * HOUR
 
+# The clock is moved together with the rest, since running all stages takes minutes.
 SURROUNDINGS = {
     "one core, plain C": {
         "TZ": "Asia/Shanghai",
@@ -22,9 +23,26 @@ SURROUNDINGS = {
         "PYTHONCOERCECLOCALE": "0",
         "PYTHONHASHSEED": "0",
     },
-    "Turkish": {"TZ": "America/St_Johns", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "1"},
-    "Chinese": {"TZ": "UTC", "LC_ALL": "zh_CN.UTF-8", "PYTHONHASHSEED": "random"},
-    "no language, any hash": {"TZ": None, "LC_ALL": None, "LANG": None, "PYTHONHASHSEED": "4294967295"},
+    "Turkish, twenty years behind": {
+        "TZ": "America/St_Johns",
+        "LC_ALL": "tr_TR.UTF-8",
+        "PYTHONHASHSEED": "1",
+        "CLOCK_OFFSET": str(-YEARS),
+    },
+    "Chinese, twenty years ahead": {
+        "TZ": "UTC",
+        "LC_ALL": "zh_CN.UTF-8",
+        "PYTHONHASHSEED": "random",
+        "CLOCK_OFFSET": str(YEARS),
+    },
+    "no language, any hash, the clock set back while it runs": {
+        "TZ": None,
+        "LC_ALL": None,
+        "LANG": None,
+        "PYTHONHASHSEED": "4294967295",
+        "CLOCK_OFFSET": str(HOUR),
+        "CLOCK_TURN": "200",
+    },
 }
 
 OTHER_PYTHONS = "CRM_OTHER_PYTHON"
@@ -35,7 +53,7 @@ def all_removed(state, folder, stages):
     """Return a copy of an undisturbed folder without anything that its stages wrote."""
     shutil.copytree(state.folder, folder, symlinks=True)
     for stage in stages:
-        driver.remove_written(folder, stage)
+        driver.remove_written(folder, stage, state.folder)
     shutil.rmtree(folder / "data/truth")
     return folder
 
@@ -58,47 +76,33 @@ def run_all(folder, state, stages, around, **more):
     driver.assert_same(folder, state.files)
 
 
-def in_surroundings(name, state, stages, folder):
-    around = driver.surroundings(state.mirror, **SURROUNDINGS[name])
+def in_surroundings(name, state, stages, folder, clock, python=sys.executable):
+    path = f"{Path(python).parent}:{os.environ['PATH']}"
+    around = driver.surroundings(state.mirror, PATH=path, LD_PRELOAD=clock and str(clock), **SURROUNDINGS[name])
     around |= with_locale(around.get("LC_ALL"), folder.parent / "locales")
     copy = all_removed(state, folder, stages)
     one_core = name.startswith("one core")
     if one_core:
         edit(copy / "params.yaml", lambda choices: choices["parallel"].update(workers=1))
     before = ("taskset", "-c", str(min(os.sched_getaffinity(0)))) if one_core and shutil.which("taskset") else ()
-    run_all(copy, state, stages, around, before=before)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", SURROUNDINGS)
-def test_all_stages_in_other_surroundings(name, everything, tmp_path):
-    in_surroundings(name, everything, driver.every_stage(), tmp_path / "copy")
-
-
-def test_the_first_stages_in_other_surroundings(beginning, tmp_path):
-    in_surroundings("one core, plain C", beginning, driver.BEGINNING, tmp_path / "copy")
+    run_all(copy, state, stages, around, before=before, python=str(python))
 
 
 @pytest.fixture(scope="session")
 def clock(tmp_path_factory):
-    """A library that moves the clock of whatever loads it."""
+    """A library that moves the clock of whatever loads it; None where it cannot be made."""
     if not sys.platform.startswith("linux") or shutil.which("cc") is None:
-        pytest.skip("the clock is moved by a small library, for which there is no C compiler here, or no Linux")
+        return None
     library = tmp_path_factory.mktemp("clock") / "clock.so"
     source = driver.HOOKS / "clock.c"
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
     return library
 
 
-MOVES = {
-    "twenty years behind": {"CLOCK_OFFSET": str(-YEARS)},
-    "twenty years ahead": {"CLOCK_OFFSET": str(YEARS)},
-    "set back while it runs": {"CLOCK_OFFSET": str(HOUR), "CLOCK_TURN": "200"},
-}
-
-
 def test_the_clock_is_moved(clock):
     """What the tests below rely on."""
+    if clock is None:
+        pytest.skip("the clock is moved by a small library, for which there is no C compiler here, or no Linux")
     read = [sys.executable, "-c", "import time, datetime; print(time.time(), datetime.datetime.now().year)"]
     plain, moved = (
         subprocess.run(read, env=os.environ | extra, capture_output=True, text=True, check=True).stdout.split()
@@ -108,12 +112,9 @@ def test_the_clock_is_moved(clock):
     assert int(moved[1]) - int(plain[1]) in (19, 20)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("move", MOVES)
-def test_all_stages_by_a_wrong_clock(move, clock, everything, tmp_path):
-    stages = driver.every_stage()
-    around = driver.surroundings(everything.mirror, LD_PRELOAD=str(clock), **MOVES[move])
-    run_all(all_removed(everything, tmp_path / "copy", stages), everything, stages, around)
+@pytest.mark.parametrize("name", [name for name in SURROUNDINGS if "one core" in name or "set back" in name])
+def test_the_first_stages_in_other_surroundings(name, beginning, clock, tmp_path):
+    in_surroundings(name, beginning, driver.BEGINNING, tmp_path / "copy", clock)
 
 
 def other_pythons():
@@ -142,12 +143,15 @@ def with_packages(python, folder):
     return folder / "bin/python"
 
 
+def all_runs():
+    """Yield surroundings with a version of Python, None for this one: each of both at least once."""
+    versions = [None, *other_pythons()]
+    for place in range(max(len(SURROUNDINGS), len(versions))):
+        yield list(SURROUNDINGS)[place % len(SURROUNDINGS)], versions[place % len(versions)]
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("version", other_pythons() or [None])
-def test_all_stages_by_another_python(version, everything, tmp_path):
-    if version is None:
-        pytest.skip(f"no other Python here: name some in {OTHER_PYTHONS}")
-    python = with_packages(other_pythons()[version], tmp_path / "environment")
-    stages = driver.every_stage()
-    around = driver.surroundings(everything.mirror, PATH=f"{Path(python).parent}:{os.environ['PATH']}")
-    run_all(all_removed(everything, tmp_path / "copy", stages), everything, stages, around, python=str(python))
+@pytest.mark.parametrize(("name", "version"), all_runs())
+def test_all_stages_in_other_surroundings(name, version, everything, clock, tmp_path):
+    python = with_packages(other_pythons()[version], tmp_path / "environment") if version else sys.executable
+    in_surroundings(name, everything, driver.every_stage(), tmp_path / "copy", clock, python)

@@ -334,6 +334,7 @@ NO_COHORT = {
     "no_series": (lambda frame: frame.drop(columns="unemployment"), "column unemployment is missing"),
     "no_columns": (lambda frame: frame[[]], "column amount is missing"),
     "a_column_more": (put("zip_code", "60601"), "column zip_code is not declared"),
+    "a_column_named_like_a_package": (put("dask", 1), "column dask is not declared"),
     "a_number_twice": (put_in("loan_id", "L0"), "loan_id"),
     "a_number_missing": (put_in("loan_id", None), "loan_id"),
     "numbers_as_numbers": (put("loan_id", range(6)), "loan_id"),

@@ -70,6 +70,34 @@ def test_a_verdict_that_turned_is_named():
     assert lines[-2:] == ["Verdicts", "  E01, lenders: supported became not supported"]
 
 
+def chosen(name, relations):
+    return Version(name, {"studies": {"lenders": {"relations": relations}}, "inference": {"level": 0.95}})
+
+
+def test_of_a_list_of_relations_only_what_changed_is_told():
+    grade = {"name": "by_grade", "outcome": "default", "controls": []}
+    debt = {"name": "by_debt", "outcome": "default", "controls": ["credit_grade"]}
+    lines = said(chosen("one", [grade, debt]), chosen("two", [grade, debt | {"controls": ["credit_grade", "age"]}]))
+    assert lines[2:4] == [
+        "Parameters",
+        "  studies.lenders.relations.by_debt.controls: credit_grade became credit_grade, age",
+    ]
+    assert len(lines) == 5
+    lines = said(chosen("one", [grade, debt]), chosen("two", [debt]))
+    assert lines[3:5] == [
+        "  studies.lenders.relations.by_grade.outcome: default is gone",
+        "  studies.lenders.relations.by_grade.controls: none is gone",
+    ]
+
+
+def test_entries_without_a_name_of_their_own_go_by_column_or_place():
+    recent = {"column": "month", "at_least": 3}
+    assert flat({"where": [recent, {"column": "age"}]}) == {"where.month.at_least": 3, "where.age.column": "age"}
+    twice = flat({"where": [recent, {"column": "month", "at_most": 9}]})
+    assert twice["where.1.at_least"] == 3 and twice["where.2.at_most"] == 9
+    assert flat({"mixed": [{"name": "a"}, 1], "none": []}) == {"mixed": [{"name": "a"}, 1], "none": []}
+
+
 leaves = st.one_of(st.none(), st.booleans(), st.integers(), st.lists(st.integers(), max_size=2))
 trees = st.recursive(
     leaves, lambda inner: st.dictionaries(st.text("abc", min_size=1, max_size=2), inner, max_size=3), max_leaves=8

@@ -63,6 +63,13 @@ class Own(Section):
         taken = {"origination_month", "origination_quarter", "origination_year", "institution_type", "all", "pair"}
         if twice := sorted({name for name in names if names.count(name) > 1} | taken & set(names)):
             raise ValueError(f"'{twice[0]}' already means something else: call the column otherwise")
+        for kind, *lists in (("outcome", "default", "repaid", "left_out"), ("treatment", "treated", "untreated")):
+            values = [value for name in lists for value in set(getattr(self, f"{name}_when"))]
+            if both := sorted({value for value in values if values.count(value) > 1}):
+                raise ValueError(f"'{both[0]}' of the {kind} stands in two of the lists {'_when, '.join(lists)}_when")
+        outcome = self.columns["default"]
+        if also := [role for role, column in self.mapped().items() if column == outcome and role != "default"]:
+            raise ValueError(f"column '{outcome}' is the outcome and cannot be {also[0]} too: name another, or none")
         return self
 
     def mapped(self) -> dict[str, str]:
@@ -77,6 +84,12 @@ class Eligibility(Section):
     first_month: Month | None = None
     last_month: Month | None = None
 
+    @model_validator(mode="after")
+    def _the_first_comes_first(self) -> Eligibility:
+        if self.first_month and self.last_month and self.first_month > self.last_month:
+            raise ValueError(f"first_month {self.first_month} lies after last_month {self.last_month}")
+        return self
+
 
 def checked(kind: type[Section], content: dict[str, Any] | None, where: str) -> Any:
     """Return a section of choices; what is wrong with it is one StudyError that says where it stands."""
@@ -89,5 +102,9 @@ def checked(kind: type[Section], content: dict[str, Any] | None, where: str) -> 
 
 def choices(study: Study, where: str) -> None:
     """Check the study's own choices; `where` names its section of params.yaml."""
-    checked(Own, study.own, f"{where}.own")
+    own = checked(Own, study.own, f"{where}.own")
+    if study.treatment and own.columns.get("treated"):
+        raise StudyError(
+            f"params.yaml, {where}: own.columns.treated and treatment both say who is treated: leave one of them blank."
+        )
     checked(Eligibility, study.eligibility, f"{where}.eligibility")

@@ -188,6 +188,28 @@ def test_arms_that_nothing_makes_alike(workplace):
     assert "Nothing is matched: " in report()
 
 
+def test_markup_in_names_cells_and_labels_reaches_every_page_as_text(workplace):
+    script, picture = "<script>alert(1)</script>", "<img src=x onerror=alert(2)>"
+    made = frame(800)
+    made["grade"] = made["grade"].map(lambda grade: f"{grade} {script}")
+    # With a Chinese character a figure keeps its letters as text.
+    made["purpose"] = np.where(made["id"] % 2 == 0, f"车 {script}", picture)
+    assert set_up(made.rename(columns={"income": f"income {picture}", "contacts": f"contacts {script}"})) == 0
+    labels = Path("data/dictionaries/mine.csv")
+    table = pd.read_csv(labels, dtype=str, keep_default_na=False)
+    table["label"] = table["label"].where(table["column"] != "amount", f"{picture}{{{{ 7 * 7 }}}}")
+    table.to_csv(labels, index=False)
+    edit("mine", own__borrower__income=f"income {picture}")
+    run(*ANALYSES)
+    report()
+    pages = [path for path in places.reports("mine").rglob("*") if path.suffix in (".html", ".svg", ".md")]
+    assert len(pages) > 10
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        assert "<script>alert" not in text and "<img src=x" not in text, path
+    assert "alert(1)" in (places.reports("mine") / "report.html").read_text(encoding="utf-8")
+
+
 def test_stray_cells_are_quarantined_and_many_of_them_stop_the_study(workplace, capsys):
     made = frame(400).astype({"amount": object})
     made.loc[7, "amount"] = "see file"
