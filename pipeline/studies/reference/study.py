@@ -202,15 +202,16 @@ def _loans(tables: Mapping[str, ir.Table], landmark: int, horizon: int) -> ir.Ta
     )
     branches = tables["branches"].select("branch_id", "region", "service_audit_score")
     institutions = tables["institutions"].drop("founded_year")
-    outcomes = prepare_months.outcomes(tables["repayments"], landmark, horizon)
+    outcomes = store(prepare_months.outcomes(tables["repayments"], landmark, horizon), "outcomes")
     loans = tables["loans"]
     for other, key in (
-        (applications, "application_id"),
         (branches, "branch_id"),
         (institutions, "institution_id"),
         (outcomes, "loan_id"),
     ):
         loans = loans.left_join(other, key).drop(f"{key}_right")
+    # One step after the other: an engine of little memory cannot hold millions of outcomes and of applications at once.
+    loans = store(loans, "loans").left_join(applications, "application_id").drop("application_id_right")
     return loans.select(
         "loan_id",
         "client_id",
@@ -310,12 +311,14 @@ def _panel(months: ir.Table, loans: pd.DataFrame, known: pd.DataFrame, horizon: 
     `PART` loans at a time, in the order of loan and month; levels of categories are those of all parts.
     """
     within = months.filter(_.month_number <= horizon).semi_join(local(loans[["loan_id"]], months), "loan_id")
-    calendar = frame(within.select("calendar_index").distinct())["calendar_index"]
-    levels = {name: sorted(loans[name].dropna().unique()) for name in ("institution_id", "institution_type")}
-    names = _period(calendar).categories
+    calendar = frame(within.select("calendar_index").distinct())["calendar_index"].sort_values(ignore_index=True)
     loans = loans.iloc[loans["loan_id"].astype(str).argsort(kind="stable")]
+    levels = {name: sorted(loans[name].dropna().unique()) for name in ("institution_id", "institution_type")}
+    levels["credit_grade"] = list(GRADES)
+    # To the engine and back go numbers of levels, which stand in every month, not their names.
+    numbered = loans.assign(**{name: pd.Categorical(loans[name], of).codes for name, of in levels.items()})
     for start in range(0, len(loans), PART):
-        yield _months(months, loans.iloc[start : start + PART], known, horizon, names, levels)
+        yield _months(months, numbered.iloc[start : start + PART], known, horizon, calendar, levels)
 
 
 def _months(
@@ -323,24 +326,28 @@ def _months(
     loans: pd.DataFrame,
     known: pd.DataFrame,
     horizon: int,
-    calendar: pd.Index,
+    calendar: pd.Series,
     levels: Mapping[str, list[str]],
 ) -> pd.DataFrame:
-    """Return the part of the panel that holds `loans`."""
+    """Return the part of the panel that holds `loans`, which name `levels` by their numbers; `calendar` rises."""
     ends = int(loans["loan_id"].min()), int(loans["loan_id"].max())
     unemployment = local(known[["calendar_index", "unemployment"]], months)
     joined = (
         prepare_months.history(months.filter(_.loan_id.between(*ends)), horizon)
-        .inner_join(local(loans.astype(dict.fromkeys((*levels, "credit_grade"), str)), months), "loan_id")
+        .inner_join(local(loans, months), "loan_id")
         .left_join(unemployment, "calendar_index", rname="{name}_market")
         .mutate(loan_id=_.loan_id.cast("string"))
     )
     columns = [*PANEL, *(name for name in OF_LOAN if name != "loan_id"), "unemployment"]
     panel = frame(joined.select(*columns).order_by("loan_id", "month_number"))
     return panel.assign(
-        calendar_month=pd.Categorical(_month_names(panel["calendar_index"]), calendar),
-        **{name: pd.Categorical(panel[name], levels[name]) for name in levels},
-        credit_grade=pd.Categorical(panel["credit_grade"], GRADES, ordered=True),
+        calendar_month=pd.Categorical.from_codes(
+            calendar.searchsorted(panel["calendar_index"]), list(_month_names(calendar))
+        ),
+        **{
+            name: pd.Categorical.from_codes(panel[name], of, ordered=name == "credit_grade")
+            for name, of in levels.items()
+        },
         **{name: panel[name].astype("int8") for name in FLAGS},
         **{name: panel[name].astype("float32") for name in NUMBERS},
     ).drop(columns="calendar_index")
