@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -593,27 +596,41 @@ def to_html(
     """
     import pypandoc
 
-    return pypandoc.convert_text(
-        page,
-        "html5",
-        format=form,
-        extra_args=[
-            "--standalone",
-            f"--variable=home:{HOMES.get(words.language, '../index.html')}",
-            f"--variable=home-title:{home(words.language)}",
-            *(["--embed-resources"] if form == "ipynb" else [f"--lua-filter={TEMPLATES / 'figures.lua'}"]),
-            "--toc",
-            "--toc-depth=2",
-            "--wrap=none",
-            "--columns=1000",
-            f"--template={TEMPLATES / 'report.html'}",
-            f"--resource-path={resources}",
-            f"--metadata=pagetitle:{title}",
-            f"--metadata=lang:{TAGS[words.language]}",
-            f"--variable=toc-title:{words.text('headings.contents')}",
-            *(f"--variable={name}:{value}" for name, value in _switch(other).items()),
-        ],
-    )
+    variables = {
+        "home": HOMES.get(words.language, "../index.html"),
+        "home-title": home(words.language),
+        "toc-title": words.text("headings.contents"),
+    }
+    with _defaults(title, words, variables | _switch(other)) as told:
+        return pypandoc.convert_text(
+            page,
+            "html5",
+            format=form,
+            extra_args=[
+                "--standalone",
+                *(["--embed-resources"] if form == "ipynb" else [f"--lua-filter={TEMPLATES / 'figures.lua'}"]),
+                "--toc",
+                "--toc-depth=2",
+                "--wrap=none",
+                "--columns=1000",
+                f"--template={TEMPLATES / 'report.html'}",
+                f"--resource-path={resources}",
+                f"--defaults={told}",
+            ],
+        )
+
+
+@contextmanager
+def _defaults(title: str, words: Words, variables: dict[str, Any]) -> Iterator[Path]:
+    """Yield a file that tells pandoc the title, language and variables of a page, and is gone afterwards.
+
+    As arguments they could not be told where the system's language knows no Chinese. JSON is YAML, too, in ASCII.
+    """
+    metadata = {"pagetitle": title, "lang": TAGS[words.language]}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "page.yaml"
+        path.write_text(json.dumps({"metadata": metadata, "variables": variables}), encoding="ascii")
+        yield path
 
 
 def untranslated(words: Words) -> str:
@@ -637,22 +654,21 @@ def to_pdf(page: str, title: str, words: Words, resources: Path, more: Sequence[
     import pypandoc
     import typst
 
-    source = pypandoc.convert_text(
-        page,
-        "typst",
-        format=PANDOC,
-        extra_args=[
-            "--standalone",
-            "--wrap=none",
-            "--columns=1000",
-            f"--template={TEMPLATES / 'report.typ'}",
-            f"--metadata=pagetitle:{title}",
-            f"--metadata=lang:{TAGS[words.language]}",
-            f"--variable=text-lang:{words.language}",
-            *(f"--variable=wide-font:{name}" for name in (PRINT_FONTS if WIDE.search(page) else ())),
-            *more,
-        ],
-    )
+    variables = {"text-lang": words.language, "wide-font": PRINT_FONTS if WIDE.search(page) else []}
+    with _defaults(title, words, variables) as told:
+        source = pypandoc.convert_text(
+            page,
+            "typst",
+            format=PANDOC,
+            extra_args=[
+                "--standalone",
+                "--wrap=none",
+                "--columns=1000",
+                f"--template={TEMPLATES / 'report.typ'}",
+                f"--defaults={told}",
+                *more,
+            ],
+        )
     # Typst's own fonts have no Chinese, Japanese or Korean characters.
     own_fonts_do = WIDE.search(page) is None
     return typst.compile(source.encode(), root=str(resources), ignore_system_fonts=own_fonts_do, timestamp=0)

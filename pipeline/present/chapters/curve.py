@@ -152,7 +152,7 @@ def curve(results: Results, words: Words) -> Figure:
     colours = {"neither": "#9A9A9A", "lower": figures.TREATED, "higher": figures.CONTROL}
     lines = [(name, _levels(rows, name)) for name in DIMENSIONS]
     lines = [(name, levels) for name, levels in lines if len(levels) > 1]
-    height = 0.145 * sum(len(levels) + 1.35 for _, levels in lines)
+    height = 0.145 * (sum(len(levels) for _, levels in lines) + 1.35 * len(lines))
     figure, (above, below) = plt.subplots(
         2,
         1,
