@@ -43,39 +43,61 @@ def composition_weights(after: np.ndarray, covariates: pd.DataFrame, lender: np.
     changing[fit.rows] = True
     there = np.unique(number[fit.rows])
     moved = dict(zip(there, fit.influence(number), strict=True))
+    late = changing & (np.asarray(after) == 1)
+    # Laid out once: the weights are asked for without each lender in turn.
+    values, own = values[late], number[late]
+    size = np.maximum(np.bincount(own), 1)
 
     def weights(without: int | None = None) -> np.ndarray:
         slopes = fit.slopes - moved.get(without, 0.0)
+        of_late = np.exp(-(values @ slopes))
         found = np.ones(len(after))
-        late = changing & (np.asarray(after) == 1)
-        found[late] = np.exp(-(values[late] @ slopes))
-        mean = np.bincount(number[late], found[late]) / np.maximum(np.bincount(number[late]), 1)
-        found[late] /= mean[number[late]]
+        found[late] = of_late / (np.bincount(own, of_late) / size)[own]
         return found
 
     return weights(), weights
 
 
-def _log_rate(
-    outcome: np.ndarray, columns: np.ndarray, lender: np.ndarray, period: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Return the slopes of `columns` (loans x columns, 0/1) in a Poisson regression on cells of lender and period."""
-    lenders, periods = codes(lender), codes(period)
-    key = lenders * (periods.max() + 1) + periods
-    for column in columns.T:
-        key = key * 2 + column.astype(int)
-    _, first, place = np.unique(key, return_index=True, return_inverse=True)
-    exposure, events = np.bincount(place, weights), np.bincount(place, weights * outcome)
-    names = [f"factor_{at}" for at in range(columns.shape[1])]
-    design = pd.DataFrame(columns[first], columns=names)
-    of_period = pd.get_dummies(periods[first], dtype=float).iloc[:, 1:].add_prefix("period_")
-    fit = month_regression(
-        events / exposure, pd.concat([design, of_period], axis=1), lenders[first], "poisson", exposure
-    )
-    missing = [name for name in names if name not in fit.names]
-    if missing:
-        raise StudyError("no lender changes during the months observed: its loans before and after cannot be compared.")
-    return fit.slopes[[fit.names.index(name) for name in names]]
+class Cells(NamedTuple):
+    """Loans laid together by lender, period and columns: once, though each lender is left out in turn."""
+
+    place: np.ndarray
+    """Cell of each loan (loans,)."""
+    lender: np.ndarray
+    """Lender's number of each cell (cells,)."""
+    period: np.ndarray
+    """Period's number of each cell (cells,)."""
+    columns: np.ndarray
+    """What is the same for all loans of a cell (cells x columns, 0/1)."""
+
+    @classmethod
+    def of(cls, columns: np.ndarray, lender: np.ndarray, period: np.ndarray) -> Cells:
+        """Return the cells of loans with `columns` (loans x columns, 0/1), numbers of lenders, and periods."""
+        periods = codes(period)
+        key = lender * (periods.max() + 1) + periods
+        for column in columns.T:
+            key = key * 2 + column.astype(int)
+        _, first, place = np.unique(key, return_index=True, return_inverse=True)
+        return cls(place, lender[first], periods[first], columns[first])
+
+    def log_rate(self, outcome: np.ndarray, weights: np.ndarray, stays: np.ndarray) -> np.ndarray:
+        """Return the slopes of the columns in a Poisson regression on the cells of loans that stay (boolean)."""
+        at = self.place[stays]
+        count = np.bincount(at, minlength=len(self.lender))
+        kept = count > 0
+        exposure = np.bincount(at, weights, len(count))[kept]
+        events = np.bincount(at, weights * outcome[stays], len(count))[kept]
+        names = [f"factor_{place}" for place in range(self.columns.shape[1])]
+        design = pd.DataFrame(self.columns[kept], columns=names)
+        of_period = pd.get_dummies(codes(self.period[kept]), dtype=float).iloc[:, 1:].add_prefix("period_")
+        fit = month_regression(
+            events / exposure, pd.concat([design, of_period], axis=1), codes(self.lender[kept]), "poisson", exposure
+        )
+        if any(name not in fit.names for name in names):
+            raise StudyError(
+                "no lender changes during the months observed: its loans before and after cannot be compared."
+            )
+        return fit.slopes[[fit.names.index(name) for name in names]]
 
 
 def _jackknife(estimate: Callable[[int | None], np.ndarray], lenders: int, level: float) -> list[Effect]:
@@ -107,14 +129,13 @@ def by_composition(
     """
     number = codes(lender)
     weights, without = composition_weights(adopted, covariates, number)
-    columns = np.asarray(adopted, dtype=float)[:, None]
+    cells = Cells.of(np.asarray(adopted, dtype=float)[:, None], number, period)
 
     def estimate(left_out: int | None) -> np.ndarray:
         stays = number != (-1 if left_out is None else left_out)
         own = (weights if left_out is None else without(left_out))[stays]
-        arguments = outcome[stays], columns[stays], number[stays], period[stays]
-        total = _log_rate(*arguments, np.ones(stays.sum()))[0]
-        return _parts(total, total - _log_rate(*arguments, own)[0])
+        total = cells.log_rate(outcome, np.ones(stays.sum()), stays)[0]
+        return _parts(total, total - cells.log_rate(outcome, own, stays)[0])
 
     late = weights[np.asarray(adopted) == 1]
     effective = float(late.sum() ** 2 / (late**2).sum() / len(late))
@@ -163,17 +184,14 @@ def by_lot(
     adopted = np.asarray(adopted) == 1
     known = ~adopted | ~np.isnan(drawn)
     won, lost = adopted & (drawn == 1), adopted & (drawn == 0)
-    columns = np.column_stack([won, lost]).astype(float)
+    parted = Cells.of(np.column_stack([won, lost]).astype(float), number, period)
+    together = Cells.of((adopted & known).astype(float)[:, None], number, period)
 
     def estimate(left_out: int | None) -> np.ndarray:
         stays = known & (number != (-1 if left_out is None else left_out))
-        arguments = outcome[stays], number[stays], period[stays], np.ones(stays.sum())
-
-        def slopes(of: np.ndarray) -> np.ndarray:
-            return _log_rate(arguments[0], of[stays], *arguments[1:])
-
-        winners, losers = slopes(columns)
-        total = slopes((adopted & known).astype(float)[:, None])[0]
+        every = np.ones(stays.sum())
+        winners, losers = parted.log_rate(outcome, every, stays)
+        total = together.log_rate(outcome, every, stays)[0]
         high, low = enrolled[won & stays].mean(), enrolled[lost & stays].mean()
         if high - low < 1e-6:
             raise StudyError("winning the lot enrols nobody: the programme and screening cannot be told apart.")
