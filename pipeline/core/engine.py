@@ -155,6 +155,27 @@ def store(table: ir.Table, name: str) -> ir.Table:
         return backend.create_table(name, table, temp=True)
 
 
+def store_parts(parts: Iterable[ir.Table], name: str) -> ir.Table:
+    """Compute expressions of the same columns one after the other, and return their rows as one stored table.
+
+    DuckDB holds what one part needs at a time, besides the rows; Spark sees to that by itself. Without a part there are
+    no columns: ValueError.
+    """
+    parts = iter(parts)
+    try:
+        stored = store(next(parts), name)
+    except StopIteration:
+        raise ValueError("there is no part to store") from None
+    backend = stored.get_backend()
+    if backend.name == "pyspark":
+        return ibis.union(stored, *(store(part, name) for part in parts))
+    for part in parts:
+        with _clearly():
+            place = stored.op().namespace
+            backend.insert(stored.op().name, part, database=(place.catalog, place.database))
+    return stored
+
+
 def frame(table: ir.Table) -> pd.DataFrame:
     """Compute an expression: its rows in the order that it asks for, its columns in the types of its schema.
 

@@ -80,19 +80,26 @@ class Cells(NamedTuple):
         _, first, place = np.unique(key, return_index=True, return_inverse=True)
         return cls(place, lender[first], periods[first], columns[first])
 
-    def log_rate(self, outcome: np.ndarray, weights: np.ndarray, stays: np.ndarray) -> np.ndarray:
-        """Return the slopes of the columns in a Poisson regression on the cells of loans that stay (boolean)."""
-        at = self.place[stays]
-        count = np.bincount(at, minlength=len(self.lender))
-        kept = count > 0
-        exposure = np.bincount(at, weights, len(count))[kept]
-        events = np.bincount(at, weights * outcome[stays], len(count))[kept]
+    def sums(self, weights: np.ndarray) -> np.ndarray:
+        """Return the sums of each cell (cells,) of what stands beside each loan (loans,)."""
+        return np.bincount(self.place, weights, len(self.lender))
+
+    def log_rate(self, events: np.ndarray, exposure: np.ndarray, left_out: int | None = None) -> np.ndarray:
+        """Return the slopes of the columns in a Poisson regression with effects of lender and period.
+
+        `events` and `exposure` (cells,) are sums over the loans of each cell. Cells without exposure count for nothing,
+        nor do those of the lender `left_out`.
+        """
+        kept = exposure > 0
+        if left_out is not None:
+            kept &= self.lender != left_out
         names = [f"factor_{place}" for place in range(self.columns.shape[1])]
-        design = pd.DataFrame(self.columns[kept], columns=names)
-        of_period = pd.get_dummies(codes(self.period[kept]), dtype=float).iloc[:, 1:].add_prefix("period_")
-        fit = month_regression(
-            events / exposure, pd.concat([design, of_period], axis=1), codes(self.lender[kept]), "poisson", exposure
-        )
+        period = codes(self.period[kept])
+        of_period = period[:, None] == np.arange(1, period.max() + 1)
+        design = pd.DataFrame(np.hstack([self.columns[kept], of_period]), dtype=float)
+        design.columns = [*names, *(f"period_{number}" for number in range(1, period.max() + 1))]
+        rate = events[kept] / exposure[kept]
+        fit = month_regression(rate, design, codes(self.lender[kept]), "poisson", exposure[kept])
         if any(name not in fit.names for name in names):
             raise StudyError(
                 "no lender changes during the months observed: its loans before and after cannot be compared."
@@ -131,11 +138,13 @@ def by_composition(
     weights, without = composition_weights(adopted, covariates, number)
     cells = Cells.of(np.asarray(adopted, dtype=float)[:, None], number, period)
 
+    # No two lenders share a cell: what one of them leaves out is gone with its cells.
+    loans, events = cells.sums(np.ones(len(number))), cells.sums(outcome)
+
     def estimate(left_out: int | None) -> np.ndarray:
-        stays = number != (-1 if left_out is None else left_out)
-        own = (weights if left_out is None else without(left_out))[stays]
-        total = cells.log_rate(outcome, np.ones(stays.sum()), stays)[0]
-        return _parts(total, total - cells.log_rate(outcome, own, stays)[0])
+        own = weights if left_out is None else without(left_out)
+        total = cells.log_rate(events, loans, left_out)[0]
+        return _parts(total, total - cells.log_rate(cells.sums(own * outcome), cells.sums(own), left_out)[0])
 
     late = weights[np.asarray(adopted) == 1]
     effective = float(late.sum() ** 2 / (late**2).sum() / len(late))
@@ -187,12 +196,14 @@ def by_lot(
     parted = Cells.of(np.column_stack([won, lost]).astype(float), number, period)
     together = Cells.of((adopted & known).astype(float)[:, None], number, period)
 
+    # No two lenders share a cell: what one of them leaves out is gone with its cells.
+    sums = [(cells, cells.sums(known * outcome), cells.sums(known)) for cells in (parted, together)]
+    arms = [(np.bincount(number, arm * enrolled), np.bincount(number, arm)) for arm in (won & known, lost & known)]
+
     def estimate(left_out: int | None) -> np.ndarray:
-        stays = known & (number != (-1 if left_out is None else left_out))
-        every = np.ones(stays.sum())
-        winners, losers = parted.log_rate(outcome, every, stays)
-        total = together.log_rate(outcome, every, stays)[0]
-        high, low = enrolled[won & stays].mean(), enrolled[lost & stays].mean()
+        (winners, losers), (total,) = (cells.log_rate(events, loans, left_out) for cells, events, loans in sums)
+        others = np.arange(number.max() + 1) != (-1 if left_out is None else left_out)
+        high, low = (found[others].sum() / loans[others].sum() for found, loans in arms)
         if high - low < 1e-6:
             raise StudyError("winning the lot enrols nobody: the programme and screening cannot be told apart.")
         return _parts(total, losers - low * (winners - losers) / (high - low))

@@ -55,6 +55,14 @@ def test_a_text_stands_for_the_same_number_and_date_in_every_engine(backend):
     assert found["date"][0] == pd.Timestamp("2004-11-30")
 
 
+def test_parts_lie_under_each_other(backend):
+    table = engine.put(backend, pd.DataFrame({"key": [1, 2, 3]}), "keys")
+    stored = engine.store_parts((table.filter(table.key == key).mutate(twice=2 * table.key) for key in (3, 1)), "parts")
+    pd.testing.assert_frame_equal(frame(stored.order_by("key")), pd.DataFrame({"key": [1, 3], "twice": [2, 6]}))
+    with pytest.raises(ValueError, match="no part"):
+        engine.store_parts([], "parts")
+
+
 def test_rows_come_in_the_order_and_types_of_the_expression(backend):
     rows = pd.DataFrame(
         {"key": [3, 1, 2], "number": [np.nan, 1.5, 2.0], "flag": [True, False, True], "word": list("abc")}

@@ -62,13 +62,22 @@ def outcomes(repayments: ir.Table, landmark: int, horizon: int) -> ir.Table:
     )
 
 
-def loan_months(loans: ir.Table, repayments: ir.Table, contacts: ir.Table, alerts: ir.Table, last: int) -> ir.Table:
-    """Return one row for each open loan and month up to `last`.
+def loan_months(
+    loans: ir.Table, repayments: ir.Table, contacts: ir.Table, alerts: ir.Table, landmark: int, horizon: int
+) -> ir.Table:
+    """Return one row for each open loan and month up to the horizon, or the landmark where that is later.
 
     `loans` has ``loan_id, origination_index, contact_log_available``. Columns: ``loan_id, month_number,
-    calendar_index`` (as `month_index`), ``state, inflow``; contacts by kind, ``proactive_contacts`` and
-    ``reactive_contacts`` (empty where the institution keeps no log), and ``alert``. Contacts and alerts count by
-    their date, in months in which the loan was open.
+    calendar_index`` (as `month_index`); ``delinquent`` and ``default``, the month's state; ``current_at_start`` and
+    ``delinquent_before``, the states of earlier months; contacts by kind, ``proactive_contacts`` and
+    ``reactive_contacts`` (empty where the institution keeps no log), and ``alert``; ``proactive_before``, the mean
+    number of the lender's own contacts over up to three earlier months (empty in month 1, which has none);
+    ``stress``, whether a spell of it arrives. Contacts and alerts count by their date, in months in which the loan was
+    open. Types are as narrow as what they hold: these are the rows that there are most of.
+
+    Stress arrives in the first of two months in a row below the usual inflow that follow an ordinary one: a single low
+    month is as likely an ordinary one with a late salary. A spell that is under way at origination has not arrived
+    since; both months lie within the horizon.
     """
     start = loans.select("loan_id", "origination_index", "contact_log_available")
     reactive = _.reason.isin(REACTIVE)
@@ -85,71 +94,52 @@ def loan_months(loans: ir.Table, repayments: ir.Table, contacts: ir.Table, alert
         .distinct()
     )
     month = ["loan_id", "month_number"]
+    by_loan = ibis.window(group_by="loan_id", order_by="month_number")
+    recent = ibis.window(group_by="loan_id", order_by="month_number", preceding=(RECENT_MONTHS, 1))
 
     def count(name: str) -> ir.Value:
-        return _.contact_log_available.ifelse(_[name].fill_null(0), ibis.null("int64"))
+        return _.contact_log_available.ifelse(_[name].fill_null(0), ibis.null("int64")).cast("int32")
 
     return (
-        repayments.filter(_.month_number <= last)
-        .select("loan_id", "month_number", "state", inflow="account_inflow_ratio")
+        repayments.filter(_.month_number <= max(landmark, horizon))
         .inner_join(start, "loan_id")
         .left_join(contacted, month, rname="{name}_contact")
         .left_join(alerted, month, rname="{name}_alert")
         .select(
             *month,
-            "state",
-            "inflow",
-            calendar_index=_.origination_index + _.month_number,
+            calendar_index=(_.origination_index + _.month_number).cast("int32"),
+            current=_.state == "current",
+            delinquent=_.state == "delinquent",
+            default=_.state == "default",
+            low=(_.account_inflow_ratio < STRESSED_INFLOW) & (_.month_number <= horizon),
             proactive_contacts=count("proactive"),
             reactive_contacts=count("reactive"),
             alert=_.alerted.notnull(),
         )
+        .mutate(
+            current_at_start=_.current.lag().over(by_loan).fill_null(True),
+            delinquent_before=_.delinquent.any().over(recent).fill_null(False),
+            proactive_before=(_.proactive_contacts.sum().over(recent) / _.proactive_contacts.count().over(recent)).cast(
+                "float32"
+            ),
+            stress=(_.low & ~_.low.lag().over(by_loan) & _.low.lead().over(by_loan)).fill_null(False),
+        )
+        .drop("current", "low")
     )
 
 
-def exposure(months: ir.Table, landmark: int, horizon: int) -> ir.Table:
+def exposure(months: ir.Table, landmark: int) -> ir.Table:
     """Return one row a loan: what happened in its months up to the landmark, and whether stress arrived.
 
-    Contacts are means per open month. Stress arrives in the first of two months in a row below the usual inflow
-    that follow an ordinary one: a single low month is as likely an ordinary one with a late salary. A spell that
-    is under way at origination has not arrived since; both months lie within the horizon.
+    Contacts are means per open month.
     """
-    within = months.filter(_.month_number <= horizon)
-    by_loan = ibis.window(group_by="loan_id", order_by="month_number")
-    low = _.inflow < STRESSED_INFLOW
-    stress = (
-        within.mutate(low=low)
-        .mutate(before=_.low.lag().over(by_loan), after=_.low.lead().over(by_loan))
-        .group_by("loan_id")
-        .aggregate(stress_within_horizon=(_.low & ~_.before & _.after).any().fill_null(False))
-    )
-    exposed = (
-        months.filter(_.month_number <= landmark)
-        .group_by("loan_id")
-        .aggregate(
-            communication_frequency=_.proactive_contacts.sum() / _.count(),
-            communication_frequency_client=_.reactive_contacts.sum() / _.count(),
-            early_warning=_.alert.any(),
-        )
-    )
-    return exposed.left_join(stress, "loan_id").drop("loan_id_right")
-
-
-def history(months: ir.Table, horizon: int) -> ir.Table:
-    """Return the loan-months of the horizon with what went before each of them.
-
-    ``current_at_start`` and ``delinquent_before`` look at the states of earlier months, ``proactive_before`` is
-    the mean number of the lender's own contacts over up to three earlier months: empty in month 1, which has none.
-    """
-    by_loan = ibis.window(group_by="loan_id", order_by="month_number")
-    recent = ibis.window(group_by="loan_id", order_by="month_number", preceding=(RECENT_MONTHS, 1))
-    delinquent = _.state == "delinquent"
-    return months.filter(_.month_number <= horizon).mutate(
-        current_at_start=(_.state.lag().over(by_loan) == "current").fill_null(True),
-        delinquent=delinquent,
-        default=_.state == "default",
-        proactive_before=_.proactive_contacts.sum().over(recent) / _.proactive_contacts.count().over(recent),
-        delinquent_before=delinquent.any().over(recent).fill_null(False),
+    early = _.month_number <= landmark
+    open_months = _.count(where=early).nullif(0)
+    return months.group_by("loan_id").aggregate(
+        communication_frequency=_.proactive_contacts.sum(where=early) / open_months,
+        communication_frequency_client=_.reactive_contacts.sum(where=early) / open_months,
+        early_warning=_.alert.any(where=early),
+        stress_within_horizon=_.stress.any(),
     )
 
 

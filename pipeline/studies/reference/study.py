@@ -28,7 +28,7 @@ import pandera.pandas as pa
 import pyarrow
 from ibis import _
 
-from pipeline.core.engine import Engine, frame, local, put, store, value
+from pipeline.core.engine import Engine, frame, local, put, store, store_parts, value
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Study
 from pipeline.core.schema import Checked, check_cohort, cohort_schema
@@ -305,6 +305,16 @@ def _cohort(loans: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _loan_months(loans: ir.Table, tables: Mapping[str, ir.Table], landmark: int, horizon: int) -> Iterator[ir.Table]:
+    """Yield the loan-months of `PART` loans at a time, in the order of their identifiers."""
+    identifiers = frame(loans.select("loan_id"))["loan_id"].sort_values(ignore_index=True)
+    for start in range(0, len(identifiers), PART):
+        part = identifiers.iloc[start : start + PART]
+        within = _.loan_id.between(int(part.iloc[0]), int(part.iloc[-1]))
+        records = (tables[name].filter(within) for name in ("repayments", "contacts", "alerts"))
+        yield prepare_months.loan_months(loans.filter(within), *records, landmark, horizon)
+
+
 def _panel(months: ir.Table, loans: pd.DataFrame, known: pd.DataFrame, horizon: int) -> Iterator[pd.DataFrame]:
     """Yield one row for each month, up to the horizon, at whose beginning a loan of the cohort was open.
 
@@ -333,7 +343,7 @@ def _months(
     ends = int(loans["loan_id"].min()), int(loans["loan_id"].max())
     unemployment = local(known[["calendar_index", "unemployment"]], months)
     joined = (
-        prepare_months.history(months.filter(_.loan_id.between(*ends)), horizon)
+        months.filter(_.loan_id.between(*ends), _.month_number <= horizon)
         .inner_join(local(loans, months), "loan_id")
         .left_join(unemployment, "calendar_index", rname="{name}_market")
         .mutate(loan_id=_.loan_id.cast("string"))
@@ -372,18 +382,15 @@ def prepare(tables: Mapping[str, ir.Table], study: Study, checks: Checks) -> Pre
         )
 
     loans = store(_loans(tables, landmark, horizon), "loans")
+    if value(loans.count()) == 0:
+        raise StudyError("the raw table loans holds no loan.")
     first, last = frame(loans.aggregate([loans.origination_index.min(), loans.origination_index.max()])).iloc[0]
     known = _market(tables["macro"], study.release_lag_months, int(first), int(last) + horizon)
-    months = store(
-        prepare_months.loan_months(
-            loans, tables["repayments"], tables["contacts"], tables["alerts"], landmark + horizon
-        ),
-        "months",
-    )
+    months = store_parts(_loan_months(loans, tables, landmark, horizon), "months")
     joined = loans
     for other, key in (
         (local(known.rename(columns={"calendar_index": "origination_index"}), loans), "origination_index"),
-        (prepare_months.exposure(months, landmark, horizon), "loan_id"),
+        (prepare_months.exposure(months, landmark), "loan_id"),
         (prepare_months.satisfaction(tables["surveys"], loans, landmark), "loan_id"),
         (prepare_months.information_sharing(tables["documents"]), "loan_id"),
     ):

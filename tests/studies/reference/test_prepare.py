@@ -160,6 +160,8 @@ def test_mistakes_are_named(tiny, tmp_path):
         prepare(tiny, factors=["loyalty"])
     with pytest.raises(StudyError, match="recorded for 24 months, fewer than"):
         prepare(tiny, horizon_months=24)
+    with pytest.raises(StudyError, match="table loans holds no loan"):
+        prepare(changed(tiny, loans=tiny["loans"].iloc[:0]))
 
 
 # The same cohort from the same records
@@ -187,6 +189,13 @@ def test_the_preparation_imports_nothing_of_the_truth():
 def test_the_order_of_raw_rows_does_not_matter(frames, prepared):
     shuffled = {name: frame.sample(frac=1, random_state=3) for name, frame in frames.items()}
     same(prepare(shuffled), prepared)
+
+
+def test_how_many_loans_are_taken_at_a_time_does_not_matter(tiny, tiny_prepared, monkeypatch):
+    monkeypatch.setattr(study, "PART", 100)
+    parts = prepare(tiny)
+    assert len([*parts.panels.parts("loan_months")]) > 2
+    same(parts, tiny_prepared)
 
 
 def test_what_is_not_recorded_is_missing(tiny, tiny_prepared):
