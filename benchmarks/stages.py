@@ -30,11 +30,16 @@ COPIED = ("params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock", "pip
 CLAIMS = ("claims.csv", "claim_rows.csv", "claim_limits.csv", "dictionaries")
 SIMULATED = "reference"
 
+TO_REPORT = "from raw tables to report"
+
 AT_A_TIME = 2
 """Stages that run side by side, as far as what they read allows."""
 
 LARGE = ("effects", "time", "warning")
 """Stages that hold all loan-months: one of them at a time, so that two do not need the memory of both."""
+
+LAST = ("notebook",)
+"""Stages that no other waits for and the report does without: they begin when nothing else can."""
 
 LONG = ("curve", "predict", "effects", "adjust", "time", "robustness")
 """Stages that begin as soon as they can: who begins a long one last waits for it alone."""
@@ -100,14 +105,14 @@ def needed(study: str) -> dict[str, set[str]]:
 def together(
     run: Callable[[str], Spent], needs: Mapping[str, Collection[str]], at_a_time: int
 ) -> Iterator[tuple[str, Spent | str]]:
-    """Run stages, `at_a_time` at most, those of `LONG` first, each when what it `needs` has been done.
+    """Run stages, `at_a_time` at most, each when what it `needs` has been done: those of `LONG` first, `LAST` last.
 
     Of those that are `LARGE` one runs at a time.
 
     Yield each stage as it ends with what it took, or why there is no telling: it failed, or what it needs did. Stages
     that are needed and not among `needs` count as done before.
     """
-    waiting, failed = sorted(needs, key=lambda stage: stage not in LONG), set[str]()
+    waiting, failed = sorted(needs, key=lambda stage: (stage in LAST, stage not in LONG)), set[str]()
     running: dict[Future[Spent], str] = {}
     with ThreadPoolExecutor(at_a_time) as pool:
         while waiting or running:
@@ -133,12 +138,14 @@ def measure(
 ) -> Iterator[Measurement]:
     """Yield what each stage of a study takes, as it ends, and at last what all take together.
 
+    Also how long it is from the raw tables, which of a simulated study are there when `simulate` ends, to the report.
     `wanted` names stages, None all; `at_a_time` run side by side. Where a stage fails, for want of memory say, those
     that do not need it still run; in the end the failures are raised as one error.
     """
     needs = {stage: of for stage, of in needed(study).items() if wanted is None or stage in wanted}
     runs: dict[str, list[Spent]] = {stage: [] for stage in needs}
     wholes: list[tuple[float, float]] = []
+    to_report: list[float] = []
     with copy(study, scale) as folder:
         environment = os.environ | {"PYTHONPATH": str(folder)}
 
@@ -147,22 +154,27 @@ def measure(
 
         for _ in range(repeat):
             failures, start = [], time.perf_counter()
+            ended = {"simulate": start}
             with machine.watched(os.getpid(), itself=False) as peak:
                 for stage, spent in together(run, needs, at_a_time):
                     if isinstance(spent, str):
                         failures.append(f"{stage} ({spent})")
                         continue
+                    ended[stage] = time.perf_counter()
                     runs[stage].append(spent)
                     if len(runs[stage]) == repeat:
                         yield _of(study, stage, scale, runs[stage])
             if failures:
                 raise StudyError(f"{study} at scale {scale:g}: {'; '.join(failures)}")
             wholes.append((time.perf_counter() - start, peak[0]))
+            if "report" in ended:
+                to_report.append(ended["report"] - ended["simulate"])
     if wanted is None:
         seconds, most = [one for one, _ in wholes], max(held for _, held in wholes)
         processor = [sum(several[place].processor for several in runs.values()) for place in range(repeat)]
         name = f"all stages, {at_a_time} at a time"
         yield measurement("whole", study, name, scale, seconds, most, processor=processor)
+        yield measurement("to_report", study, TO_REPORT, scale, to_report, most)
 
 
 def _of(study: str, stage: str, scale: float, runs: list[Spent]) -> Measurement:

@@ -151,7 +151,7 @@ def all_runs():
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("name", "version"), all_runs())
+@pytest.mark.parametrize(("name", "version"), list(all_runs()))
 def test_all_stages_in_other_surroundings(name, version, everything, clock, tmp_path):
     python = with_packages(other_pythons()[version], tmp_path / "environment") if version else sys.executable
     in_surroundings(name, everything, driver.every_stage(), tmp_path / "copy", clock, python)
