@@ -1,6 +1,13 @@
 """Preparation by DuckDB, with much or little memory, and by Spark: the same tables, cell by cell."""
 
+import os
 import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -56,6 +63,55 @@ def test_spark_prepares_what_duckdb_prepares(raw, by_duckdb, name):
     if shutil.which("java") is None:
         pytest.skip("Spark needs Java")
     same(prepared(raw, name, Engine("spark")), by_duckdb[name])
+
+
+@pytest.fixture()
+def cluster(tmp_path):
+    """Address of a Spark cluster: a master and a worker, processes of their own on this machine."""
+    pyspark = pytest.importorskip("pyspark", reason="Spark is not installed: make .venv/spark")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    home = str(Path(pyspark.__file__).parent)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"spark://127.0.0.1:{port}"
+    # Two hundred parts of a join are for more workers than one.
+    (tmp_path / "spark-defaults.conf").write_text("spark.sql.shuffle.partitions 2\n")
+    around = os.environ | {"SPARK_HOME": home, "SPARK_CONF_DIR": str(tmp_path), "PYSPARK_PYTHON": sys.executable}
+    place = ["--host", "127.0.0.1", "--webui-port", "0"]
+    worker = ["worker.Worker", *place, "--cores", "1", "--memory", "1G", "--work-dir", str(tmp_path / "work"), address]
+    with ExitStack() as stack, (tmp_path / "log").open("w") as log:
+        for name, *options in (["master.Master", *place, "--port", str(port)], worker):
+            command = [f"{home}/bin/spark-class", f"org.apache.spark.deploy.{name}", *options]
+            stack.callback(subprocess.Popen(command, env=around, stdout=log, stderr=log).kill)
+            for _ in range(60):
+                with socket.socket() as asked:
+                    if asked.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(1)
+        yield address, around
+
+
+PREPARE = """
+import sys
+from pathlib import Path
+from pipeline.core import store
+from pipeline.core.engine import Engine
+from tests.studies.test_engines import prepared
+raw, address, found = sys.argv[1:]
+for name, table in prepared(Path(raw), "reference", Engine("spark", address)).items():
+    store.write_parquet(Path(found) / f"{name}.parquet", table)
+"""
+
+
+@pytest.mark.long
+def test_a_spark_cluster_prepares_what_duckdb_prepares(raw, by_duckdb, cluster, tmp_path):
+    address, around = cluster
+    # A process has one Spark session, and that of the tests beside is on no cluster.
+    subprocess.run([sys.executable, "-c", PREPARE, str(raw), address, str(tmp_path)], env=around, check=True)
+    names = list(by_duckdb["reference"])
+    same({name: store.read_parquet(tmp_path / f"{name}.parquet") for name in names}, by_duckdb["reference"])
 
 
 def test_a_tenth_of_the_memory_prepares_the_same(raw, by_duckdb):
