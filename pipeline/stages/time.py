@@ -327,17 +327,8 @@ class Months:
     ) -> Fitted:
         """Fit a regression on the months that stay, with the controls and an effect of each lender in each year."""
         groups = self.lender_year if groups is None else groups
-        rows = np.flatnonzero(stays)
         every = columns | {name: self.controls[name].to_numpy() for name in self.controls if name not in without}
-        # Filled once, row by row as the regression wants it: of so many months each copy counts.
-        design = np.empty((len(rows), len(every)))
-        for place, values in enumerate(every.values()):
-            design[:, place] = values[rows]
-        own = None if weights is None else weights[rows]
-        frame = pd.DataFrame(design, columns=list(every), copy=False)
-        found = month_regression(outcome[rows], frame, groups[rows], family, own)
-        # Rows by their place among all months, so that clusters of all months go with them.
-        return found._replace(rows=rows[found.rows])
+        return month_regression(outcome, pd.DataFrame(every, copy=False), groups, family, weights, stays)
 
     def row(self, estimator: str, specification: str, factor: str, outcome: str, estimand: str, **more: Any) -> Row:
         """Return a row; the months that stay say how many rows, treated ones and clusters it rests on."""
