@@ -203,21 +203,23 @@ def separate_slopes(
     groups: np.ndarray,
     clusters: np.ndarray,
     level: float,
+    stays: np.ndarray | None = None,
 ) -> dict[str, Effect]:
     """Return the slope of each column in a linear regression of its own, given controls and an effect of each group.
 
     By the theorem of Frisch, Waugh and Lovell controls and groups are taken out of all columns and of the outcome once.
-    `columns` and `controls` (rows x columns), `groups` and `clusters` label the rows. Errors as in `Fitted.effects`;
-    columns of which nothing is left are absent from the result.
+    `columns` and `controls` (rows x columns), `groups` and `clusters` label the rows, `stays` (rows,) says which are
+    taken. Errors as in `Fitted.effects`; columns of which nothing is left are absent from the result.
     """
-    group, cluster = codes(groups), cluster_codes(clusters)
+    rows = slice(None) if stays is None else np.flatnonzero(stays)
+    group, cluster = codes(np.asarray(groups)[rows]), cluster_codes(np.asarray(clusters)[rows])
     size = np.bincount(group)
 
     def inside(columns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return what groups leave of columns, one after the other, and the length each had before."""
         left, before = np.empty((len(columns), len(group))), np.empty(len(columns))
         for place, (values, column) in enumerate(zip(left, columns, strict=True)):
-            np.copyto(values, column)
+            np.copyto(values, column[rows])
             before[place] = np.linalg.norm(values)
             values -= (np.bincount(group, values) / size)[group]
         return left, before
