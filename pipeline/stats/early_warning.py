@@ -25,6 +25,9 @@ DIGITS = 6
 AT_ONCE = 2_000_000
 """Rows that are predicted at a time: bounds the memory."""
 
+MANY = 1_000_000
+"""Rows from which a tenth of them is fitted first."""
+
 SMALLEST = 1e-15
 """Stands for an error of nought, which a share of all or of none has."""
 
@@ -134,9 +137,12 @@ def fitted_log_odds(
         raise StudyError("no score can be fitted where nobody defaults, or everybody does.")
     centre, scale = np.average(design, axis=0, weights=weights), design.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
-    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-8, max_iter=100)
+    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-8, max_iter=100, warm_start=True)
     standard = design - centre
     standard /= scale
+    if len(event) > MANY and len(np.unique(event[::10])) == 2:
+        # A tenth of the rows says nearly where the maximum lies, and saves the steps of all rows that lead there.
+        model.fit(standard[::10], event[::10], sample_weight=None if weights is None else weights[::10])
     model.fit(standard, event, sample_weight=weights)
     del standard
     found = np.empty(len(wanted))
