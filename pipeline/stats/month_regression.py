@@ -180,7 +180,7 @@ def month_regression(
         raise StudyError("the regression on months has no maximum: some column separates the events perfectly.")
     # In the columns' own units again, in place of the columns.
     for values, share_of, scale in zip(x, shares.T, spread, strict=True):
-        values -= share_of[group]
+        values -= np.repeat(share_of, size)
         values *= scale
     bread = np.linalg.inv(information)
     return Fitted(
