@@ -54,11 +54,11 @@ def with_activity(months: pd.DataFrame, repayments: Path) -> pd.DataFrame:
         repayments, columns=["loan_id", "month_number", name], filters=[("month_number", "<=", last)]
     )
     # Loans are looked up once each, not month by month; of a month recorded twice the first record counts.
-    loans, number = np.unique(recorded["loan_id"], return_inverse=True)
+    number, loans = pd.factorize(recorded["loan_id"])
     table = np.full((len(loans) + 1, last + 1), np.nan)
-    cell = number * (last + 1) + recorded["month_number"].to_numpy()
-    cells, first = np.unique(cell, return_index=True)
-    table.flat[cells] = recorded[name].to_numpy(dtype=float)[first]
+    # Written from the end, so that the first record is the last that is written.
+    backwards = slice(None, None, -1)
+    table[number[backwards], recorded["month_number"].to_numpy()[backwards]] = recorded[name].to_numpy(float)[backwards]
     of_months, known = pd.factorize(months["loan_id"])
     row = pd.Index(loans.astype(str)).get_indexer(known)
     # The last row is that of loans without a record.
