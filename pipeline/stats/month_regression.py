@@ -131,24 +131,26 @@ def month_regression(
     # One column after the other, in the order of the groups: of so many months each copy counts.
     x = np.empty((design.shape[1], len(rows)))
     size, first = np.bincount(group), np.flatnonzero(np.diff(group, prepend=-1))
-    spread = np.empty(len(x))
-    for place, values in enumerate(x):
+    names, spread = [], []
+    for place, name in enumerate(design):
+        values = x[len(names)]
         np.copyto(values, design.iloc[:, place].to_numpy()[rows])
         values -= values.mean()
         length = np.sqrt(values @ values / len(values))
         means = np.add.reduceat(values, first) / size
-        spread[place] = np.sqrt(max(length**2 - size @ means**2 / len(values), 0))
-        if spread[place] < 1e-3 * length:
+        own_spread = np.sqrt(max(length**2 - size @ means**2 / len(values), 0))
+        if own_spread < 1e-3 * length:
             # A difference of large numbers says too little about a small one.
-            spread[place] = np.sqrt(((values - means[group]) ** 2).mean())
-        # Columns of one size: the steps are then well behaved.
-        spread[place] = spread[place] if spread[place] > 1e-8 * length else 0.0
-        values /= spread[place] or 1.0
-    varies = spread > 0
-    names = tuple(np.array(list(design), dtype=object)[varies])
+            own_spread = np.sqrt(((values - means[group]) ** 2).mean())
+        # The next column takes the place of one that does not vary.
+        if own_spread > 1e-8 * length:
+            # Columns of one size: the steps are then well behaved.
+            values /= own_spread
+            names.append(name)
+            spread.append(own_spread)
     if not names:
         raise StudyError("no column varies inside groups: there is nothing to explain events by.")
-    x, spread = x if varies.all() else x[varies], spread[varies]
+    x, spread = x[: len(names)], np.array(spread)
 
     total = np.bincount(group, weight)
     mean = np.bincount(group, weight * y) / total
@@ -184,7 +186,7 @@ def month_regression(
         values *= scale
     bread = np.linalg.inv(information)
     return Fitted(
-        names,
+        tuple(names),
         (b + step) / spread,
         bread / np.outer(spread, spread),
         x.T,
@@ -225,7 +227,8 @@ def separate_slopes(
         return left, before
 
     z, whole = inside([controls[name].to_numpy() for name in controls])
-    z = z[np.linalg.norm(z, axis=1) > 1e-8 * np.maximum(whole, 1)]
+    varies = np.linalg.norm(z, axis=1) > 1e-8 * np.maximum(whole, 1)
+    z = z if varies.all() else z[varies]
     both, _ = inside([*(columns[name].to_numpy() for name in columns), outcome])
     before = np.linalg.norm(both, axis=1)
     both -= np.linalg.lstsq(z @ z.T, z @ both.T, rcond=None)[0].T @ z
