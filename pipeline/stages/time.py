@@ -234,22 +234,29 @@ class Months:
     ) -> None:
         """Take the panel sorted by loan and month, the loans it follows and the market by calendar month."""
         self.panel, self.level, self.protocol = panel, level, protocol
-        self.loan, self.month = codes(panel["loan_id"]), panel["month_number"].to_numpy(dtype=int)
+        # A loan is looked up once, not month by month; from here on its number stands for it.
+        self.loan, known = pd.factorize(panel.pop("loan_id"))
+        place = pd.Index(cohort["loan_id"]).get_indexer(known)
+
+        def of_loans(values: np.ndarray) -> np.ndarray:
+            if (place < 0).any():
+                raise StudyError(f"{int((place < 0).sum())} loans have months and are not in the cohort.")
+            return values[place]
+
+        self.month = panel["month_number"].to_numpy(dtype=int)
         missing = [name for name in (protocol.cluster, "institution_id") if name not in panel]
         for name in dict.fromkeys(missing):
             if name in cohort:
-                panel[name] = cohort.set_index("loan_id")[name].loc[panel["loan_id"]].to_numpy()
+                panel[name] = of_loans(cohort[name].to_numpy())[self.loan]
         self.cluster = codes(panel[protocol.cluster])
         self.lender = codes(panel["institution_id"]) if "institution_id" in panel else np.zeros(len(panel), dtype=int)
         self.market = None
         if market is not None:
-            place = market.set_index("calendar_month").index.get_indexer(
+            row = market.set_index("calendar_month").index.get_indexer(
                 panel["calendar_month"].cat.categories.astype(str)
             )
             series = (
-                market.drop(columns="calendar_month")
-                .iloc[place]
-                .to_numpy(dtype=float)[panel["calendar_month"].cat.codes]
+                market.drop(columns="calendar_month").iloc[row].to_numpy(dtype=float)[panel["calendar_month"].cat.codes]
             )
             self.market = dict(zip(market.columns.drop("calendar_month"), series.T, strict=True))
         year = codes(panel["calendar_month"].astype("category").cat.rename_categories(str).str[:4])
@@ -257,9 +264,7 @@ class Months:
         self.treated = panel["treated"].to_numpy(dtype=float)
         self.repaid = np.zeros(len(panel))
         if followed is not None and "repaid" in followed.ways:
-            ended = dict(zip(cohort["loan_id"], np.where(followed.way == 2, followed.months, 0), strict=True))
-            first = np.unique(self.loan, return_index=True)[1]
-            last = np.array([ended[name] for name in panel["loan_id"].to_numpy()[first]])
+            last = of_loans(np.where(followed.way == 2, followed.months, 0))
             self.repaid = (self.month == last[self.loan]).astype(float)
 
     @property
@@ -327,17 +332,8 @@ class Months:
     ) -> Fitted:
         """Fit a regression on the months that stay, with the controls and an effect of each lender in each year."""
         groups = self.lender_year if groups is None else groups
-        rows = np.flatnonzero(stays)
         every = columns | {name: self.controls[name].to_numpy() for name in self.controls if name not in without}
-        # Filled once, row by row as the regression wants it: of so many months each copy counts.
-        design = np.empty((len(rows), len(every)))
-        for place, values in enumerate(every.values()):
-            design[:, place] = values[rows]
-        own = None if weights is None else weights[rows]
-        frame = pd.DataFrame(design, columns=list(every), copy=False)
-        found = month_regression(outcome[rows], frame, groups[rows], family, own)
-        # Rows by their place among all months, so that clusters of all months go with them.
-        return found._replace(rows=rows[found.rows])
+        return month_regression(outcome, pd.DataFrame(every, copy=False), groups, family, weights, stays)
 
     def row(self, estimator: str, specification: str, factor: str, outcome: str, estimand: str, **more: Any) -> Row:
         """Return a row; the months that stay say how many rows, treated ones and clusters it rests on."""
@@ -411,7 +407,7 @@ def _contacts(months: Months) -> Iterator[Row]:
     columns = {
         f"{kind}_{when}": months.lagged(kind, back) for kind in (PROACTIVE, REACTIVE) for when, back in ways.items()
     }
-    frame = pd.DataFrame(columns)
+    frame = pd.DataFrame(columns, copy=False)
     controls = months.controls.assign(treated=months.treated)
     # A loan that ends has no next month: only contacts after it are asked of the others alone.
     after = [name for name in columns if name.endswith("_after_1")]
@@ -419,14 +415,8 @@ def _contacts(months: Months) -> Iterator[Row]:
     for specification, of in (("all_months", logged), ("clean_history", logged & months.clean)):
         for ahead, part in parts.items():
             stays = of & part.notna().all(axis=1).to_numpy()
-            rows = np.flatnonzero(stays)
             slopes = separate_slopes(
-                months.arrears[rows],
-                part.iloc[rows],
-                controls.iloc[rows],
-                months.lender_year[rows],
-                months.cluster[rows],
-                months.level,
+                months.arrears, part, controls, months.lender_year, months.cluster, months.level, stays
             )
             note = "of one unit of ln(1 + contacts), each month and kind in a regression of its own"
             note += "; of loans that are there a month later" if ahead else ""

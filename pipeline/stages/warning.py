@@ -19,6 +19,17 @@ from pipeline.stats.absorbed import absorbed_linear
 MONTHS = ("loan_id", "month_number", "calendar_month", "current_at_start", "delinquent", "default")
 """Columns that loan-months need; contacts, alerts, the account and the market are used where they are there."""
 
+WHERE_THERE = (
+    "proactive_contacts",
+    "reactive_contacts",
+    "alert",
+    "inflow",
+    "falling_activity",
+    "unemployment",
+    "treated",
+)
+"""Columns that are used where the loan-months have them."""
+
 SLOPE, RATIO = (0.8, 1.25), 1.25
 """Slopes of calibration, and factor between defaults and those expected, within which a score counts as calibrated."""
 
@@ -43,7 +54,10 @@ def run(study: str, params: Params) -> str:
 
 def _followed(study: str, cohort: pd.DataFrame, path: Path, protocol: Study, params: Params) -> list[Row]:
     """Return every row on loans that are followed month by month."""
-    months = store.read_parquet(path)
+    import pyarrow.parquet
+
+    there = [name for name in pyarrow.parquet.read_schema(path).names if name in (*MONTHS, *WHERE_THERE)]
+    months = store.read_parquet(path, there)
     missing = [name for name in MONTHS if name not in months]
     if missing:
         return [not_estimated("loan_months", f"the loan-months have no {', '.join(missing)}.")]
@@ -51,9 +65,12 @@ def _followed(study: str, cohort: pd.DataFrame, path: Path, protocol: Study, par
     # A loan is looked up once, not month by month; from here on its number stands for it.
     of_months, known = pd.factorize(months.pop("loan_id"))
     place = pd.Index(cohort["loan_id"]).get_indexer(known)[of_months]
-    order = np.lexsort((months["month_number"], place))
-    order = order[place[order] >= 0]
-    months, place = months.iloc[order].reset_index(drop=True), place[order]
+    number = months["month_number"].to_numpy(dtype=np.int64)
+    # Preparation has put them in order, as a rule: of so many months each copy counts.
+    if (np.diff(place * (int(number.max(initial=0)) + 1) + number, prepend=-1) <= 0).any():
+        order = np.lexsort((number, place))
+        order = order[place[order] >= 0]
+        months, place = months.iloc[order].reset_index(drop=True), place[order]
     if months.empty:
         return [not_estimated("loan_months", "no loan-month belongs to a loan of the cohort.")]
     level, rng = params.inference.level, [zlib.crc32(f"{params.seed} {study} warning".encode())]

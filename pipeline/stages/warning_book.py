@@ -1,6 +1,8 @@
 """Loan-months with what is known of them, what comes, and scores of the risk ahead, for the stage warning."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +27,8 @@ ACTIVITY = ("inflow",)
 Row = dict[str, Any]
 
 
-class Book(NamedTuple):
+@dataclass(frozen=True)
+class Book:
     """Loan-months with what is known of them, what comes, and both scores; only loans granted after the fitting."""
 
     months: pd.DataFrame
@@ -49,23 +52,24 @@ class Book(NamedTuple):
         self, estimator: str, specification: str, estimand: str, stays: np.ndarray | None = None, **more: Any
     ) -> Row:
         """Return a row with the numbers of its loan-months."""
-        taken = self.judged if stays is None else stays
-        return {
-            "estimator": estimator,
-            "specification": specification,
-            "outcome": "default_ahead",
-            "estimand": estimand,
-            "n": int(taken.sum()),
-            "n_treated": int(self.months["treated"][taken].sum()) if "treated" in self.months else None,
-            "n_clusters": np.count_nonzero(np.bincount(self.cluster[taken])),
-        } | more
+        named = {"estimator": estimator, "specification": specification}
+        named |= {"outcome": "default_ahead", "estimand": estimand}
+        return named | (self._of_judged if stays is None else self._counts(stays)) | more
+
+    @cached_property
+    def _of_judged(self) -> Row:
+        return self._counts(self.judged)
+
+    def _counts(self, rows: np.ndarray) -> Row:
+        """Return the numbers of loan-months; `rows` are a mask or places."""
+        clusters = self.cluster[rows]
+        treated = int(self.months["treated"].to_numpy()[rows].sum()) if "treated" in self.months else None
+        return {"n": len(clusters), "n_treated": treated, "n_clusters": np.count_nonzero(np.bincount(clusters))}
 
     def row_of_loans(self, estimator: str, specification: str, estimand: str, loans: np.ndarray, **more: Any) -> Row:
         """Return a row that counts `loans` (their numbers), not their months."""
         first = np.flatnonzero(np.diff(self.loan, prepend=-1))
-        stays = np.zeros(len(self.loan), dtype=bool)
-        stays[first[np.isin(self.loan[first], loans)]] = True
-        return self.row(estimator, specification, estimand, stays, **more)
+        return self.row(estimator, specification, estimand, first[np.isin(self.loan[first], loans)], **more)
 
 
 def fit(

@@ -28,6 +28,9 @@ SIGNALS = {
 BEFORE = 11
 """Months before default that are looked at."""
 
+UNKNOWN = 2
+"""Stands for a signal of which nothing is recorded, beside 0 and 1."""
+
 FALLEN = 0.8
 """Share of its usual level below which what comes into a client's account counts as fallen."""
 
@@ -51,11 +54,11 @@ def with_activity(months: pd.DataFrame, repayments: Path) -> pd.DataFrame:
         repayments, columns=["loan_id", "month_number", name], filters=[("month_number", "<=", last)]
     )
     # Loans are looked up once each, not month by month; of a month recorded twice the first record counts.
-    loans, number = np.unique(recorded["loan_id"], return_inverse=True)
+    number, loans = pd.factorize(recorded["loan_id"])
     table = np.full((len(loans) + 1, last + 1), np.nan)
-    cell = number * (last + 1) + recorded["month_number"].to_numpy()
-    cells, first = np.unique(cell, return_index=True)
-    table.flat[cells] = recorded[name].to_numpy(dtype=float)[first]
+    # Written from the end, so that the first record is the last that is written.
+    backwards = slice(None, None, -1)
+    table[number[backwards], recorded["month_number"].to_numpy()[backwards]] = recorded[name].to_numpy(float)[backwards]
     of_months, known = pd.factorize(months["loan_id"])
     row = pd.Index(loans.astype(str)).get_indexer(known)
     # The last row is that of loans without a record.
@@ -88,47 +91,56 @@ def before_default(
     if len(np.unique(when)) < 2 or int((when > 0).sum()) < FEWEST:
         return [not_estimated("signals", f"only {int((when > 0).sum())} loans default on record.")]
     treated = cohort["treated"].to_numpy(dtype=float)
+    # Loans of one kind and cluster are counted together: by case or not, and by whether they have the signal.
+    alike, cell = np.unique(kind * (int(cluster.max()) + 1) + cluster, return_inverse=True)
+    kind_of, cluster_of_cell = np.divmod(alike, int(cluster.max()) + 1)
+    open_at = {end: np.flatnonzero((when == end) | ((when == 0) & (last >= end))) for end in steps}
+    counted_as = {end: 3 * (2 * cell[loans] + (when[loans] == end)) for end, loans in open_at.items()}
+    longest = int(month.max())
     for name, column in SIGNALS.items():
         if column not in months or months[column].isna().all():
             found.append(not_estimated(name, f"the loan-months have no {column}."))
             continue
         values = months[column].to_numpy(dtype=float)
-        table = np.full((len(cohort), int(month.max()) + 1), np.nan)
-        table[place, month] = np.where(np.isnan(values), np.nan, values > 0)
-        for back in range(1, min(BEFORE, int(month.max()) - 1) + 1):
-            loans, ends = [], []
-            for end in steps[steps > back]:
-                open_then = np.flatnonzero(
-                    ((when == end) | ((when == 0) & (last >= end))) & ~np.isnan(table[:, end - back])
-                )
-                loans.append(open_then)
-                ends.append(np.full(len(open_then), end))
-            if not loans:
+        # 0, 1, or 2 where nothing is recorded; the loans of a month lie side by side.
+        table = np.full((longest + 1, len(cohort)), UNKNOWN, dtype=np.int8)
+        table[month, place] = np.where(np.isnan(values), UNKNOWN, values > 0)
+        for back in range(1, min(BEFORE, longest - 1) + 1):
+            ends = steps[steps > back]
+            if not len(ends):
                 continue
-            loan, end = np.concatenate(loans), np.concatenate(ends)
-            stratum = kind[loan] * (int(month.max()) + 1) + end
-            case = when[loan] == end
+            counts = np.empty((len(ends), len(alike), 2, 3), dtype=np.int64)
+            seen = np.zeros(len(cohort), dtype=bool)
+            for number, end in enumerate(ends):
+                had = table[end - back, open_at[end]]
+                counts[number] = np.bincount(counted_as[end] + had, minlength=6 * len(alike)).reshape(-1, 2, 3)
+                seen[open_at[end][had != UNKNOWN]] = True
+            number, row_of, case, value = np.nonzero(counts[..., :UNKNOWN])
             row = {"estimator": "before_default", "specification": name, "factor": f"months_before[{back:02d}]"}
             row |= {"outcome": "default", "unit": "percentage points"}
             try:
-                one, share, others, number = early_warning.matched_difference(
-                    table[loan, end - back], case, stratum, cluster[loan], level
+                one, share, others, cases = early_warning.matched_difference(
+                    value.astype(float),
+                    case,
+                    kind_of[row_of] * (longest + 1) + ends[number],
+                    cluster_of_cell[row_of],
+                    level,
+                    counts[number, row_of, case, value],
                 )
             except StudyError as error:
                 found.append(row | {"estimand": "difference", "note": str(error)})
                 continue
+
+            def counted(loans: np.ndarray) -> Row:
+                of = {"n": int(loans.sum()), "n_clusters": np.count_nonzero(np.bincount(cluster[loans]))}
+                return of | {"n_treated": None if np.isnan(treated).any() else int(treated[loans].sum())}
+
             # A loan that does not default stands beside several that do, at several ages.
-            every = np.flatnonzero(np.bincount(loan))
-            row |= {"n": len(every), "n_clusters": np.count_nonzero(np.bincount(cluster[every]))}
-            row |= {"n_treated": None if np.isnan(treated).any() else int(treated[every].sum())}
-            note = f"{number} defaults; loans of the same {' and '.join([*keys, 'age'])} beside them"
+            row |= counted(seen)
+            note = f"{cases} defaults; loans of the same {' and '.join([*keys, 'age'])} beside them"
             found.append(row | {"estimand": "difference", "note": note} | points(one))
-            defaulting = np.unique(loan[case])
-            counts = {"n": len(defaulting), "n_clusters": len(np.unique(cluster[defaulting]))}
-            if row["n_treated"] is not None:
-                counts["n_treated"] = int(treated[defaulting].sum())
-            more = {"estimand": "defaulting", "estimate": 100 * share, "unit": "percent", **counts}
-            found.append(row | more)
+            more = {"estimand": "defaulting", "estimate": 100 * share, "unit": "percent"}
+            found.append(row | more | counted(seen & (when > 0)))
             found.append(row | {"estimand": "others", "estimate": 100 * others, "unit": "percent"})
     return found
 

@@ -92,24 +92,31 @@ def fit_poisson(events: np.ndarray, exposure: np.ndarray, design: np.ndarray) ->
 
     Raises StudyError when there is no maximum: the design is singular or separates events from their absence.
     """
+    from scipy.sparse import csr_array
+
+    # Nearly all of a design of indicators is nought: cross products of what is not take no time.
+    columns = csr_array(design)
+
+    def information(mean: np.ndarray) -> np.ndarray:
+        return (columns.T @ columns.multiply(mean[:, None]).tocsr()).toarray()
+
     # Begins at the mean that iteratively reweighted least squares begins at, which no data can send astray.
     mean = (events + exposure * events.sum() / exposure.sum()) / 2
     linear = np.log(mean / exposure)
     b = np.zeros(design.shape[1])
     for step in range(60):
         working = linear + (events - mean) / mean
-        information = design.T @ (mean[:, None] * design)
         try:
-            new = np.linalg.solve(information, design.T @ (mean * working))
+            new = np.linalg.solve(information(mean), columns.T @ (mean * working))
         except np.linalg.LinAlgError:
             break
         change, b = np.abs(new - b).max(), new
-        linear = design @ b
+        linear = columns @ b
         if not np.isfinite(linear).all() or np.abs(linear).max() > 50:
             break
         mean = exposure * np.exp(linear)
         if step and change < 1e-9:
-            return PoissonFit(b, mean, np.linalg.inv(design.T @ (mean[:, None] * design)))
+            return PoissonFit(b, mean, np.linalg.inv(information(mean)))
     raise StudyError("the Poisson regression has no maximum: some column of the design separates events perfectly.")
 
 
@@ -277,6 +284,8 @@ def permuted_adoption(cohort: pd.DataFrame, outcome: str, permutations: int, see
     exchangeable within types, else a check of how unusual the estimate is among arbitrary dates. `cohort` as in
     `cells`, with ``institution_type``.
     """
+    from scipy.sparse import csr_array
+
     months = cohort.assign(month=month_numbers(cohort["origination_month"]).astype(int), events=cohort[outcome])
     months["institution_id"] = months["institution_id"].astype(str)
     months["origination_quarter"] = months["origination_quarter"].astype(str)
@@ -298,8 +307,9 @@ def permuted_adoption(cohort: pd.DataFrame, outcome: str, permutations: int, see
     fit = fit_poisson(events, table["loans"].to_numpy(dtype=float), design)
     lender = codes(table["institution_id"])
     adopted = (table["month"].to_numpy()[:, None] >= dates.T[lender]).astype(float)
-    projection = fit.inverse_information @ (design.T @ (fit.mean[:, None] * adopted))
-    scores = group_sums((adopted - design @ projection) * (events - fit.mean)[:, None], lender)
+    columns = csr_array(design)
+    projection = fit.inverse_information @ (columns.T @ (fit.mean[:, None] * adopted))
+    scores = group_sums((adopted - columns @ projection) * (events - fit.mean)[:, None], lender)
     with np.errstate(invalid="ignore", divide="ignore"):
         statistics = np.nan_to_num(scores.sum(axis=0) / np.sqrt((scores**2).sum(axis=0)))
     # Rounded, so that what is equal counts as equal on every machine.

@@ -25,6 +25,9 @@ DIGITS = 6
 AT_ONCE = 2_000_000
 """Rows that are predicted at a time: bounds the memory."""
 
+MANY = 1_000_000
+"""Rows from which a tenth of them is fitted first."""
+
 SMALLEST = 1e-15
 """Stands for an error of nought, which a share of all or of none has."""
 
@@ -134,9 +137,12 @@ def fitted_log_odds(
         raise StudyError("no score can be fitted where nobody defaults, or everybody does.")
     centre, scale = np.average(design, axis=0, weights=weights), design.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
-    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-8, max_iter=100)
+    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-8, max_iter=100, warm_start=True)
     standard = design - centre
     standard /= scale
+    if len(event) > MANY and len(np.unique(event[::10])) == 2:
+        # A tenth of the rows says nearly where the maximum lies, and saves the steps of all rows that lead there.
+        model.fit(standard[::10], event[::10], sample_weight=None if weights is None else weights[::10])
     model.fit(standard, event, sample_weight=weights)
     del standard
     found = np.empty(len(wanted))
@@ -156,10 +162,25 @@ class Areas(NamedTuple):
 
 def _clustered_error(influence: np.ndarray, clusters: np.ndarray) -> float:
     sums = np.bincount(clusters, influence)
-    sums = sums[np.bincount(clusters) > 0]
+    if not sums.all():
+        sums = sums[np.bincount(clusters) > 0]
     if len(sums) < 2:
         raise StudyError("errors need at least two clusters.")
     return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()))
+
+
+def _beaten(score: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    """Return how many rows of the other kind each row's score exceeds (rows,), ties counted half; from one sort."""
+    order = np.argsort(score)
+    ranked, bad_ranked = score[order], bad[order]
+    first = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    size = np.diff(np.append(first, len(score)))
+    bad_here = np.add.reduceat(bad_ranked, first, dtype=np.int64)
+    good_here = size - bad_here
+    bad_below, good_below = (np.cumsum(here) - here / 2 for here in (bad_here, good_here))
+    found = np.empty(len(score))
+    found[order] = np.where(bad_ranked, np.repeat(good_below, size), np.repeat(bad_below, size))
+    return found
 
 
 def clustered_areas(
@@ -171,17 +192,14 @@ def clustered_areas(
     every row a cluster of its own it is DeLong's error but for small-sample corrections. Normal intervals; the p-value
     of an area is against one half. Raises StudyError with fewer than two events, two others, or two clusters.
     """
-    from scipy.stats import rankdata
-
     bad = event.astype(bool)
     number_bad, number_good = int(bad.sum()), int((~bad).sum())
     if min(number_bad, number_good) < 2:
         raise StudyError("an area needs at least two loans that default and two that do not.")
     areas, influences = [], []
     for score in (first, second):
-        every = rankdata(score)
-        of_bad = (every[bad] - rankdata(score[bad])) / number_good
-        of_good = 1 - (every[~bad] - rankdata(score[~bad])) / number_bad
+        beaten = _beaten(score, bad)
+        of_bad, of_good = beaten[bad] / number_good, 1 - beaten[~bad] / number_bad
         area = float(of_bad.mean())
         influence = np.empty(len(event))
         influence[bad] = (of_bad - area) / number_bad
@@ -325,28 +343,36 @@ def median_by_clusters(values: np.ndarray, clusters: np.ndarray, level: float, d
 
 
 def matched_difference(
-    values: np.ndarray, case: np.ndarray, stratum: np.ndarray, clusters: np.ndarray, level: float
+    values: np.ndarray,
+    case: np.ndarray,
+    stratum: np.ndarray,
+    clusters: np.ndarray,
+    level: float,
+    times: np.ndarray | None = None,
 ) -> tuple[Effect, float, float, int]:
     """Compare cases with others of the same stratum: difference, the cases' mean, the others', and how many cases.
 
     Others are weighted to the cases' strata (exact matching, the effect on cases); strata with one kind only are left
-    out. `values`, `case` (0/1), `stratum` and `clusters` (numbers) are (rows,). The error adds each row's influence by
-    cluster. Raises StudyError where no stratum holds both, or all values are alike.
+    out. `values`, `case` (0/1), `stratum` and `clusters` (numbers) are (rows,), and so is `times`: how often each row
+    stands there, once if not given. The error adds each row's influence by cluster. Raises StudyError where no
+    stratum holds both, or all values are alike.
     """
     case = case.astype(bool)
+    times = np.ones(len(values)) if times is None else times
     if len(values) == 0 or values.min() == values.max():
         raise StudyError("nobody differs from anybody here.")
     strata = int(stratum.max(initial=0)) + 1
-    cases = np.bincount(stratum[case], minlength=strata)
-    others = np.bincount(stratum[~case], minlength=strata)
+    cases = np.bincount(stratum[case], times[case], strata)
+    others = np.bincount(stratum[~case], times[~case], strata)
     both = (cases > 0) & (others > 0)
     if not both.any():
         raise StudyError("no stratum holds both kinds.")
     kept = both[stratum]
-    values, case, stratum, clusters = values[kept], case[kept], stratum[kept], clusters[kept]
+    values, case, stratum = values[kept], case[kept], stratum[kept]
+    clusters, times = clusters[kept], times[kept]
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean_cases = np.bincount(stratum[case], values[case], strata) / cases
-        mean_others = np.bincount(stratum[~case], values[~case], strata) / others
+        mean_cases = np.bincount(stratum[case], times[case] * values[case], strata) / cases
+        mean_others = np.bincount(stratum[~case], times[~case] * values[~case], strata) / others
     number = int(cases[both].sum())
     weight = np.where(both, cases, 0) / number
     of_cases = float((weight[both] * mean_cases[both]).sum())
@@ -357,7 +383,7 @@ def matched_difference(
     influence[case] = (values[case] - mean_others[stratum[case]] - difference) / number
     out = stratum[~case]
     influence[~case] = -weight[out] * (values[~case] - mean_others[out]) / others[out]
-    error = max(_clustered_error(influence, clusters), SMALLEST)
+    error = max(_clustered_error(times * influence, clusters), SMALLEST)
     return effect(difference, error, level), of_cases, of_others, number
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from pipeline.core.errors import StudyError
 from pipeline.stats import difference_in_differences as did
-from pipeline.stats.design import design_matrix, term_values
+from pipeline.stats.design import column_of, design_matrix, term_values
 from pipeline.stats.hazards import hazard_logit
 from pipeline.stats.inference import scaled
 from pipeline.stats.instruments import Instrumented, inside, two_sample, two_stage
@@ -474,9 +474,18 @@ def _over_control(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
     )
 
 
-def _months(loan_months: pd.DataFrame) -> pd.DataFrame:
-    """Loan-months with a contact log and a full window of earlier months, with calendar time."""
-    kept = loan_months[(loan_months["month_number"] > WINDOW) & loan_months["proactive_before"].notna()]
+def _months(loan_months: pd.DataFrame, *columns: str, clean: bool = False) -> pd.DataFrame:
+    """Loan-months with a contact log and a full window of earlier months, with calendar time and `columns`.
+
+    `clean` ones are those of loans that were current throughout the window.
+    """
+    stays = (loan_months["month_number"] > WINDOW) & loan_months["proactive_before"].notna()
+    if clean:
+        stays &= (loan_months["current_at_start"] == 1) & (loan_months["delinquent_before"] == 0)
+    # Of so many months each column counts.
+    needed = [column_of(term) for term in MONTH_CONTROLS if column_of(term) in loan_months]
+    needed += ["institution_id", "institution_type", "calendar_month", *columns]
+    kept = loan_months.loc[stays.to_numpy(), [*dict.fromkeys(needed)]]
     quarter = (did.month_numbers(kept["calendar_month"]) // 3).astype(int)
     return kept.assign(calendar_quarter=quarter.astype("category"))
 
@@ -496,9 +505,7 @@ def _contacts_then_arrears(loan_months: pd.DataFrame, level: float) -> Iterator[
     together with other help, and better lenders run it, so contacts alone are told apart only among loans of the same
     lender and enrolment.
     """
-    months = _months(loan_months)
-    clean = _with_contacts_before(months[(months["current_at_start"] == 1) & (months["delinquent_before"] == 0)])
-    del months
+    clean = _with_contacts_before(_months(loan_months, "delinquent", "treated", "proactive_before", clean=True))
     found, counts = _hazard(
         clean, "delinquent", _plain(clean, ["log_contacts", *MONTH_CONTROLS]), level, within="institution_type"
     )
@@ -508,7 +515,7 @@ def _contacts_then_arrears(loan_months: pd.DataFrame, level: float) -> Iterator[
 
 
 def _contacts_then_default(loan_months: pd.DataFrame, level: float) -> Iterator[Row]:
-    months = _with_contacts_before(_months(loan_months))
+    months = _with_contacts_before(_months(loan_months, "default", "proactive_before"))
     design = _plain(months, ["log_contacts", *MONTH_CONTROLS])
     found, counts = _hazard(months, "default", design, level, within="institution_type")
     yield _row("lagged_contacts", "controls", "log_contacts", "default", LOG_ODDS, found, **counts)
@@ -519,7 +526,7 @@ def _with_contacts_before(months: pd.DataFrame) -> pd.DataFrame:
 
 
 def _same_period_contacts(loan_months: pd.DataFrame, level: float) -> Iterator[Row]:
-    months = _months(loan_months)
+    months = _months(loan_months, "default", "proactive_contacts", "reactive_contacts")
     contacts = np.log1p((months["proactive_contacts"] + months["reactive_contacts"]).astype(float))
     design = _plain(months.assign(log_contacts=contacts), ["log_contacts", *MONTH_CONTROLS])
     found, counts = _hazard(months, "default", design, level)

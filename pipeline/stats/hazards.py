@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.inference import cluster_codes, codes, correction, effect, group_sums
-from pipeline.stats.products import grouped_products
+from pipeline.stats.inference import cluster_codes, codes, correction, effect
+from pipeline.stats.month_regression import month_regression
+from pipeline.stats.products import newton_sums
 from pipeline.stats.regression import Effect
 
 CERTAIN = 30.0
 """Fitted log odds beyond this mean that the likelihood has no maximum: coefficients run off to infinity."""
+
+MANY = 1_000_000
+"""Rows from which a tenth of them is fitted first."""
 
 
 def hazard_logit(
@@ -27,47 +33,56 @@ def hazard_logit(
     nothing else, say nothing about b and are left out. Errors are clustered by `clusters`, corrected by
     G/(G-1) x (n-1)/(n-k), with t(G-1) intervals. Raises StudyError when there is no maximum.
     """
-    y, x, group = np.asarray(event, dtype=float), design.to_numpy(dtype=float), codes(groups)
+    y, group = np.asarray(event, dtype=float), codes(groups)
     share = np.bincount(group, y) / np.bincount(group)
-    kept = ((share > 0) & (share < 1))[group]
-    if not kept.any():
+    rows = np.flatnonzero(((share > 0) & (share < 1))[group])
+    if not len(rows):
         raise StudyError(f"no events among the months at risk: the hazard of {factor} cannot be estimated.")
-    rows = np.flatnonzero(kept)
     rows = rows[np.argsort(group[rows], kind="stable")]
-    y, x, group = y[rows], x[rows], codes(group[rows])
+    y, group = y[rows], codes(group[rows])
     clusters = cluster_codes(np.asarray(clusters)[rows])
 
-    share = np.bincount(group, y) / np.bincount(group)
-    # Centred columns keep the first steps small.
-    x = x - x.mean(axis=0)
-    own, b = np.log(share / (1 - share)), np.zeros(x.shape[1])
-    step = np.full(x.shape[1], np.inf)
+    # One column after the other, in the order of the groups: of so many months each copy counts.
+    x = np.empty((design.shape[1], len(rows)))
+    for place, values in enumerate(x):
+        np.copyto(values, design.iloc[:, place].to_numpy()[rows])
+        # Centred columns keep the first steps small.
+        values -= values.mean()
+    share, ones = np.bincount(group, y) / np.bincount(group), np.ones(len(y))
+    own, b = np.log(share / (1 - share)), np.zeros(len(x))
+    if len(y) > MANY:
+        # A tenth of the rows says nearly where the maximum lies, and saves the steps of all rows that lead there.
+        with contextlib.suppress(StudyError):
+            few = slice(None, None, 10)
+            start = month_regression(y[few], pd.DataFrame(x[:, few].T), group[few])
+            b[list(start.names)] = start.slopes
+            own = own - np.bincount(group, b @ x) / np.bincount(group)
+    step = np.full(len(x), np.inf)
     for _ in range(50):
-        linear = own[group] + x @ b
-        if not np.abs(linear).max() < CERTAIN:
+        sums = newton_sums(x, y, ones, group, own, b, "logit", CERTAIN)
+        if sums is None:
             break
-        p = 1 / (1 + np.exp(-linear))
-        weight = p * (1 - p)
-        rest = y - p
-        products, weighted = grouped_products(x, weight, group)
-        weights, score_own = np.bincount(group, weight), np.bincount(group, rest)
-        inner = products - weighted.T @ (weighted / weights[:, None])
+        weights, score_own = np.bincount(group, sums.density), np.bincount(group, sums.rest)
+        means = sums.by_group / weights[:, None]
+        inner = sums.products - sums.by_group.T @ means
         try:
-            step = np.linalg.solve(inner, x.T @ rest - weighted.T @ (score_own / weights))
+            step = np.linalg.solve(inner, sums.score - sums.by_group.T @ (score_own / weights))
         except np.linalg.LinAlgError:
             break
         b = b + step
-        own = own + (score_own - weighted @ step) / weights
+        own = own + (score_own - sums.by_group @ step) / weights
         # Steps shrink quadratically: the one after this would be of the order of its square.
         if np.abs(step).max() < 1e-7:
             break
-    if not np.abs(step).max() < 1e-7:
+    if sums is None or not np.abs(step).max() < 1e-7:
         raise StudyError(f"the hazard of {factor} has no maximum: a control separates the events perfectly.")
     # What the groups leave of each column, in the weights of the last step: scores orthogonal to the group effects.
     bread = np.linalg.inv(inner)
-    scores = group_sums((x - (weighted / weights[:, None])[group]) * rest[:, None], clusters)
-    number = len(scores)
-    factor_of = correction(number, len(y), x.shape[1] + len(weights))
+    scores = [
+        np.bincount(clusters, (values - mean[group]) * sums.rest) for values, mean in zip(x, means.T, strict=True)
+    ]
+    number = len(scores[0])
+    factor_of = correction(number, len(y), len(x) + len(weights))
     place = design.columns.get_loc(factor)
-    variance = factor_of * ((scores @ bread[place]) ** 2).sum()
+    variance = factor_of * ((bread[place] @ scores) ** 2).sum()
     return effect(b[place], variance**0.5, level, number - 1)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.inference import cluster_codes, codes, effect, group_sums
-from pipeline.stats.products import grouped_products
+from pipeline.stats.inference import cluster_codes, codes, effect
+from pipeline.stats.products import newton_sums
 from pipeline.stats.regression import Effect
 
 CERTAIN = 30.0
@@ -106,95 +106,95 @@ def month_regression(
     groups: np.ndarray,
     family: Family = "logit",
     weights: np.ndarray | None = None,
+    stays: np.ndarray | None = None,
 ) -> Fitted:
     """Fit a regression of `outcome` (rows,) on `design` (rows x columns, no intercept) and an effect for each group.
 
     ``logit``: Pr(event in month t | at risk) = logistic(group + design @ b), the discrete-time hazard (Allison 1982);
     ``poisson``: a count's mean is exp(group + design @ b); ``linear``: least squares. Newton's method, group effects
     solved for inside each step, so that hundreds of them cost nothing. `weights` (rows,) multiply each row's
-    likelihood. Groups without an event (or with events alone, of a logistic regression) say nothing and are left out,
-    and so are columns that do not vary inside groups. Raises StudyError when nothing is left or there is no maximum.
+    likelihood, `stays` (rows,) says which rows are taken at all. Groups without an event (or with events alone, of a
+    logistic regression) say nothing and are left out, and so are columns that do not vary inside groups. Raises
+    StudyError when nothing is left or there is no maximum.
     """
-    y = np.asarray(outcome, dtype=float)
-    weight = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=float)
-    group = codes(groups)
+    rows = np.arange(len(design)) if stays is None else np.flatnonzero(stays)
+    y, group = np.asarray(outcome)[rows].astype(float), codes(np.asarray(groups)[rows])
     share = np.bincount(group, y) / np.bincount(group)
     says = {"logit": (share > 0) & (share < 1), "poisson": share > 0, "linear": np.ones(len(share), dtype=bool)}
-    kept = says[family]
-    rows = np.flatnonzero(kept[group])
-    if not len(rows):
+    kept = np.flatnonzero(says[family][group])
+    if not len(kept):
         raise StudyError("no events among the months at risk: there is nothing to explain.")
-    rows = rows[np.argsort(group[rows], kind="stable")]
-    y, weight, group = y[rows], weight[rows], codes(group[rows])
+    kept = kept[np.argsort(group[kept], kind="stable")]
+    rows, y, group = rows[kept], y[kept], codes(group[kept])
+    weight = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=float)[rows]
 
-    x = np.ascontiguousarray(design.to_numpy(dtype=float))[rows]
-    x -= x.mean(axis=0)
-    length = np.sqrt(np.einsum("ij,ij->j", x, x) / len(x))
-    means = group_sums(x, group) / np.bincount(group)[:, None]
-    spread = np.sqrt(np.maximum(length**2 - np.bincount(group) @ means**2 / len(x), 0))
-    for place in np.flatnonzero(spread < 1e-3 * length):
-        # A difference of large numbers says too little about a small one.
-        spread[place] = np.sqrt(((x[:, place] - means[group, place]) ** 2).mean())
-    varies = spread > 1e-8 * length
-    names = tuple(np.array(list(design), dtype=object)[varies])
+    # One column after the other, in the order of the groups: of so many months each copy counts.
+    x = np.empty((design.shape[1], len(rows)))
+    size, first = np.bincount(group), np.flatnonzero(np.diff(group, prepend=-1))
+    names, spread = [], []
+    for place, name in enumerate(design):
+        values = x[len(names)]
+        np.copyto(values, design.iloc[:, place].to_numpy()[rows])
+        values -= values.mean()
+        length = np.sqrt(values @ values / len(values))
+        means = np.add.reduceat(values, first) / size
+        own_spread = np.sqrt(max(length**2 - size @ means**2 / len(values), 0))
+        if own_spread < 1e-3 * length:
+            # A difference of large numbers says too little about a small one.
+            own_spread = np.sqrt(((values - means[group]) ** 2).mean())
+        # The next column takes the place of one that does not vary.
+        if own_spread > 1e-8 * length:
+            # Columns of one size: the steps are then well behaved.
+            values /= own_spread
+            names.append(name)
+            spread.append(own_spread)
     if not names:
         raise StudyError("no column varies inside groups: there is nothing to explain events by.")
-    # Columns of one size: the steps are then well behaved.
-    spread = spread[varies]
-    x = x if varies.all() else x[:, varies]
-    x /= spread
+    x, spread = x[: len(names)], np.array(spread)
 
     total = np.bincount(group, weight)
     mean = np.bincount(group, weight * y) / total
     own = {"logit": log_odds, "poisson": np.log, "linear": np.array}[family](mean)
-    b, step = np.zeros(x.shape[1]), np.full(x.shape[1], np.inf)
+    b, step = np.zeros(len(x)), np.full(len(x), np.inf)
     if len(y) > MANY and family != "linear":
         # A tenth of the rows says nearly where the maximum lies, and saves the steps of all rows that lead there.
         with contextlib.suppress(StudyError):
-            few = np.arange(0, len(y), 10)
-            start = month_regression(y[few], pd.DataFrame(x[few]), group[few], family, weight[few])
+            few = slice(None, None, 10)
+            start = month_regression(y[few], pd.DataFrame(x[:, few].T), group[few], family, weight[few])
             b[list(start.names)] = start.slopes
-            own = own - np.bincount(group, weight * (x @ b)) / total
+            own = own - np.bincount(group, weight * (b @ x)) / total
     for _ in range(40):
-        linear = own[group] + x @ b
-        if not np.abs(linear).max() < CERTAIN and family != "linear":
+        sums = newton_sums(x, y, weight, group, own, b, family, CERTAIN)
+        if sums is None:
             break
-        if family == "logit":
-            fitted = 1 / (1 + np.exp(-linear))
-            density = weight * fitted * (1 - fitted)
-        elif family == "poisson":
-            fitted = np.exp(linear)
-            density = weight * fitted
-        else:
-            fitted, density = linear, weight
-        rest = weight * (y - fitted)
-        products, weighted = grouped_products(x, density, group)
-        sums, score = np.bincount(group, density), np.bincount(group, rest)
-        information = products - weighted.T @ (weighted / sums[:, None])
+        below, score = np.bincount(group, sums.density), np.bincount(group, sums.rest)
+        shares = sums.by_group / below[:, None]
+        information = sums.products - sums.by_group.T @ shares
         try:
-            step = np.linalg.solve(information, x.T @ rest - weighted.T @ (score / sums))
+            step = np.linalg.solve(information, sums.score - sums.by_group.T @ (score / below))
         except np.linalg.LinAlgError:
             break
         # Steps shrink quadratically: the one after this would be of the order of its square.
         if np.abs(step).max() < 1e-6:
             break
-        b, own = b + step, own + (score - weighted @ step) / sums
-    if not np.abs(step).max() < 1e-6:
+        b, own = b + step, own + (score - sums.by_group @ step) / below
+    if sums is None or not np.abs(step).max() < 1e-6:
         raise StudyError("the regression on months has no maximum: some column separates the events perfectly.")
     # In the columns' own units again, in place of the columns.
-    x -= (weighted / sums[:, None])[group]
-    x *= spread
+    for values, share_of, scale in zip(x, shares.T, spread, strict=True):
+        values -= np.repeat(share_of, size)
+        values *= scale
     bread = np.linalg.inv(information)
     return Fitted(
-        names,
+        tuple(names),
         (b + step) / spread,
         bread / np.outer(spread, spread),
-        x,
-        density,
-        rest,
+        x.T,
+        sums.density,
+        sums.rest,
         group,
         rows,
-        fitted,
+        sums.fitted,
     )
 
 
@@ -205,29 +205,36 @@ def separate_slopes(
     groups: np.ndarray,
     clusters: np.ndarray,
     level: float,
+    stays: np.ndarray | None = None,
 ) -> dict[str, Effect]:
     """Return the slope of each column in a linear regression of its own, given controls and an effect of each group.
 
     By the theorem of Frisch, Waugh and Lovell controls and groups are taken out of all columns and of the outcome once.
-    `columns` and `controls` (rows x columns), `groups` and `clusters` label the rows. Errors as in `Fitted.effects`;
-    columns of which nothing is left are absent from the result.
+    `columns` and `controls` (rows x columns), `groups` and `clusters` label the rows, `stays` (rows,) says which are
+    taken. Errors as in `Fitted.effects`; columns of which nothing is left are absent from the result.
     """
-    group, cluster = codes(groups), cluster_codes(clusters)
+    rows = slice(None) if stays is None else np.flatnonzero(stays)
+    group, cluster = codes(np.asarray(groups)[rows]), cluster_codes(np.asarray(clusters)[rows])
     size = np.bincount(group)
 
-    def inside(frame: pd.DataFrame) -> np.ndarray:
-        values = frame.to_numpy(dtype=float)
-        means = np.column_stack([np.bincount(group, column) for column in values.T]) / size[:, None]
-        return values - means[group]
+    def inside(columns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return what groups leave of columns, one after the other, and the length each had before."""
+        left, before = np.empty((len(columns), len(group))), np.empty(len(columns))
+        for place, (values, column) in enumerate(zip(left, columns, strict=True)):
+            np.copyto(values, column[rows])
+            before[place] = np.linalg.norm(values)
+            values -= (np.bincount(group, values) / size)[group]
+        return left, before
 
-    z = inside(controls)
-    z = z[:, np.linalg.norm(z, axis=0) > 1e-8 * np.maximum(np.linalg.norm(controls.to_numpy(dtype=float), axis=0), 1)]
-    both = inside(columns.assign(**{"": outcome}))
-    before = np.linalg.norm(both, axis=0)
-    both = both - z @ np.linalg.lstsq(z.T @ z, z.T @ both, rcond=None)[0]
-    y, count, found = both[:, -1], int(cluster.max()) + 1, {}
+    z, whole = inside([controls[name].to_numpy() for name in controls])
+    varies = np.linalg.norm(z, axis=1) > 1e-8 * np.maximum(whole, 1)
+    z = z if varies.all() else z[varies]
+    both, _ = inside([*(columns[name].to_numpy() for name in columns), outcome])
+    before = np.linalg.norm(both, axis=1)
+    both -= np.linalg.lstsq(z @ z.T, z @ both.T, rcond=None)[0].T @ z
+    y, count, found = both[-1], int(cluster.max()) + 1, {}
     for place, name in enumerate(columns):
-        x = both[:, place]
+        x = both[place]
         information = float(x @ x)
         if information <= 1e-12 * max(before[place] ** 2, 1e-300) or before[place] < 1e-9:
             continue

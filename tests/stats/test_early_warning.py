@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import StudyError
+from pipeline.stats import early_warning
 from pipeline.stats.discrimination import compare
 from pipeline.stats.early_warning import (
     ahead,
@@ -245,3 +246,29 @@ def test_a_planted_signal_is_found_with_its_lead():
     # Late in month 5 is known at the beginning of month 6, three whole months before month 9.
     assert len(lead.loan) == len(lead.defaulted) == 20
     assert np.median(lead.months) == 3
+
+
+def test_starting_from_a_tenth_ends_where_starting_from_nought_does(monkeypatch):
+    rng = np.random.default_rng(4)
+    design = rng.normal(size=(4000, 3))
+    event = (rng.random(4000) < 1 / (1 + np.exp(2 - design[:, 0]))).astype(int)
+    before = fitted_log_odds(design, event, design)
+    monkeypatch.setattr(early_warning, "MANY", 1000)
+    assert fitted_log_odds(design, event, design) == pytest.approx(before, abs=1e-5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=40))
+def test_each_row_beats_the_rows_of_the_other_kind_below_it(rows):
+    score, bad = np.array([float(one) for one, _ in rows]), np.array([kind for _, kind in rows])
+    above = (score[:, None] > score) + (score[:, None] == score) / 2
+    assert early_warning._beaten(score, bad).tolist() == (above * (bad[:, None] != bad)).sum(axis=1).tolist()
+
+
+def test_a_row_that_stands_there_several_times_counts_as_often():
+    rng = np.random.default_rng(6)
+    parts = rng.integers(0, 2, 60).astype(float), rng.integers(0, 2, 60), rng.integers(0, 3, 60), rng.integers(0, 9, 60)
+    times = rng.integers(1, 4, 60)
+    once = matched_difference(*parts, LEVEL, times)
+    repeated = matched_difference(*(np.repeat(part, times) for part in parts), LEVEL)
+    assert once[0] == pytest.approx(repeated[0])
+    assert once[1:] == pytest.approx(repeated[1:])

@@ -4,6 +4,7 @@ import pytest
 import statsmodels.api as sm
 
 from pipeline.core.errors import StudyError
+from pipeline.stats import hazards
 from pipeline.stats.hazards import hazard_logit
 
 ROWS, LENDERS = 6_000, 10
@@ -63,3 +64,12 @@ def test_no_maximum_and_no_events_are_errors(months):
         hazard_logit(separating["event"], separating[COLUMNS], "contacts", months["lender"], months["lender"], 0.95)
     with pytest.raises(StudyError, match="no events"):
         hazard_logit(months["event"] * 0, months[COLUMNS], "contacts", months["lender"], months["lender"], 0.95)
+
+
+def test_starting_from_a_tenth_ends_where_starting_from_nought_does(months, monkeypatch):
+    def found():
+        return hazard_logit(months["event"], months[COLUMNS], "contacts", months["lender"], months["lender"], 0.95)
+
+    before = found()
+    monkeypatch.setattr(hazards, "MANY", 1000)
+    assert found() == pytest.approx(before, rel=1e-6)
