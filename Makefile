@@ -58,7 +58,7 @@ doctor: $(VENV)/installed  ## check Python, packages, parameters, data, disk and
 	@python -m pipeline doctor
 
 test: $(VENV)/installed  ## run the tests (some minutes)
-	@python -m pytest -n auto -m "not end_to_end and not long"
+	@python -m pytest -n auto --dist loadfile -m "not end_to_end and not long"
 
 test-end-to-end: $(VENV)/installed  ## run the whole pipeline on a small made-up sample in a temporary folder
 	@python -m pytest -n auto --dist loadfile -m end_to_end

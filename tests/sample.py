@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from rdata.missing import R_FLOAT_NA
 
+from pipeline.core import cohorts
 from pipeline.core.params import Study, load
 from pipeline.studies.lendingclub.study import OUTSIDE_POLICY, READ
 from pipeline.studies.market import STATES
@@ -34,6 +35,14 @@ def protocol(**changes: object) -> Study:
     study = load(PARAMS).study("lendingclub")
     unchecked = study.expected.model_copy(update=dict.fromkeys(type(study.expected).model_fields))
     return study.model_copy(update={"expected": unchecked, **changes})
+
+
+def completed(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return a made-up cohort with every column that a study's cohort has, those it lacks without a value."""
+    study = load(PARAMS).study(name)
+    columns = [*cohorts.ALWAYS, *(cohorts.AT_LANDMARK if study.landmark else ())]
+    columns += [column for _, column in cohorts.named(study)]
+    return frame.assign(**{column: np.nan for column in columns if column not in frame})
 
 
 def raw_loans(loans: int, seed: int) -> pd.DataFrame:

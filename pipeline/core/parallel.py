@@ -55,10 +55,17 @@ def _here(function: Callable[[Any], Any], items: Sequence[Any], settings: Parall
     from joblib import Parallel as Processes
     from joblib import delayed, parallel_config
 
+    here = Path.cwd()
     with parallel_config(backend="loky", inner_max_num_threads=1):
         processes = Processes(n_jobs=settings.workers, return_as="generator")
-        results = processes(delayed(function)(item) for item in items)
+        results = processes(delayed(_in_folder)(here, function, item) for item in items)
     yield from results
+
+
+def _in_folder(folder: Path, function: Callable[[Any], Any], item: Any) -> Any:
+    """Compute one item in the folder at work: joblib lends processes of an earlier call, which may stand elsewhere."""
+    os.chdir(folder)
+    return function(item)
 
 
 def _on_cluster(function: Callable[[Any], Any], items: Sequence[Any], settings: Parallel) -> Iterator[Any]:

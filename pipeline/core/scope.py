@@ -97,7 +97,7 @@ def scope(protocol: Study, cohort: pd.DataFrame) -> Scope:
     Left out are columns without any value, factors and matching covariates with a single one, and logarithms of what is
     not above zero (the column itself stays). In a reader's own study also factors measured for too few defaults,
     controls with gaps, too few clusters, and blocks of controls with more columns than there are loans of the rarer
-    outcome. A column that the cohort does not have at all is no concern here: the stages say so.
+    outcome. A column that the cohort does not have at all is no concern here: `cohorts.read` refuses it.
     """
     found: list[LeftOut] = []
 

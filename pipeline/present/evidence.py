@@ -288,7 +288,12 @@ class Book:
     def _reason(self, claim: Claim, study: str, answer: str) -> str | None:
         """Return why a study answers a claim only so (`answer`), in this language; None where it does not."""
         limit = self._limits.get((claim.id, study))
-        return getattr(limit, f"reason_{self._language}") if limit and limit.answer == answer else None
+        if limit and limit.answer == answer:
+            return getattr(limit, f"reason_{self._language}")
+        # A row was to decide it, and the loans were too few for its analysis.
+        row = self._rows[claim.id, study]
+        tried = row.verdict == "not_testable" and isinstance(row.stage, str)
+        return self.word("not_estimated") if answer == "none" and tried else None
 
     def _unanswered(self, claim: Claim) -> list[dict[str, str]]:
         """Return the studies that a claim is asked of and that cannot answer it, with the reason."""

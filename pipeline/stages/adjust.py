@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import cohorts, places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Adjust, Params, Study
 from pipeline.core.scope import column_in, scope
@@ -17,7 +17,7 @@ from pipeline.stats.balance import balance
 from pipeline.stats.comparison import PAIRS
 from pipeline.stats.correlation import holm
 from pipeline.stats.cross_fitting import Logistic, Nuisances, cross_fit, deal_folds, features, hashes
-from pipeline.stats.design import design_matrix, require
+from pipeline.stats.design import design_matrix
 from pipeline.stats.inference import cluster_codes, codes
 from pipeline.stats.matched_effects import weighting_effect
 from pipeline.stats.randomisation import Studentised, deal
@@ -87,8 +87,7 @@ class Loans(NamedTuple):
 def run(study: str, params: Params) -> str:
     """Write the rows on adjustment and its checks."""
     protocol = params.study(study)
-    cohort = store.read_parquet(places.processed(study) / "cohort.parquet")
-    require(cohort, [protocol.cluster, *protocol.placebo], "cluster, placebo")
+    cohort = cohorts.read(study, protocol)
     allowed = scope(protocol, cohort)
     if not allowed.arms:
         note = "there are not two arms of loans to compare."
@@ -262,7 +261,8 @@ def _e_value(loans: Loans, ratios: dict[str, Effect]) -> Iterator[Row]:
 
 def _placebo(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
     """Yield the headline regression on what treatment cannot have changed, none of these columns among its controls."""
-    asked = loans.protocol.placebo
+    protocol = loans.protocol
+    asked = protocol.placebo
     left = design[[name for name in design if column_in(name.split("[")[0]) not in asked]]
     found: dict[str, Row] = {}
     for name in asked:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import cohorts, places, results, store
 from pipeline.core.params import Params
 from pipeline.stats.cases import nearest_of_each_fate, on_and_off, studentised
 
@@ -46,7 +46,9 @@ def run(study: str, params: Params) -> str:
         rows.append({"estimator": "selection", "note": "loans of real clients are not shown one by one"})
     else:
         folder = places.processed(study)
-        cohort = store.read_parquet(folder / "cohort.parquet").sort_values("loan_id", ignore_index=True)
+        cohort = cohorts.read(study, protocol, ["institution_id", "adoption_month"]).sort_values(
+            "loan_id", ignore_index=True
+        )
         months = store.read_parquet(folder / "more" / "loan_months.parquet")
         pairs = store.read_parquet(places.matched(study) / "pairs.parquet")
         scores = store.read_parquet(places.matched(study) / "scores.parquet")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import cohorts, places, results
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params, Relation, Study
 from pipeline.core.scope import scope
@@ -47,7 +47,7 @@ Row = dict[str, Any]
 def run(study: str, params: Params) -> str:
     """Write the correlation rows of the results table; Holm's adjustment runs over the factors of each kind."""
     protocol = params.study(study)
-    cohort = store.read_parquet(places.processed(study) / "cohort.parquet")
+    cohort = cohorts.read(study, protocol)
     level = params.inference.level
     allowed = scope(protocol, cohort)
     protocol = allowed.protocol

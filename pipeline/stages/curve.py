@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import cohorts, places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.parallel import each
 from pipeline.core.params import Condition, Outcome, Params, Sample, SpecificationCurve, Study, nearest
@@ -95,7 +95,7 @@ class Specified(NamedTuple):
 def run(study: str, params: Params) -> str:
     """Write the rows of the specification curve."""
     protocol = params.study(study)
-    cohort = store.read_parquet(places.processed(study) / "cohort.parquet")
+    cohort = cohorts.read(study, protocol)
     allowed = scope(protocol, cohort)
     protocol = allowed.protocol
     if not allowed.arms:
@@ -145,7 +145,7 @@ def run(study: str, params: Params) -> str:
 def _key(study: str, params: Params) -> str:
     """Return what a batch's results depend on, as one name: data, choices and code."""
     hashed = hashlib.sha256()
-    for path in (places.processed(study) / "cohort.parquet", _wider(study)):
+    for path in (cohorts.path_of(study), _wider(study)):
         hashed.update(path.read_bytes() if path.exists() else b"-")
     chosen = params.model_dump(mode="json", include={"seed", "match", "inference", "specification_curve"})
     chosen["study"] = params.study(study).model_dump(mode="json")

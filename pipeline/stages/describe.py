@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import cohorts, places, results, store
 from pipeline.core.params import Params
 from pipeline.core.scope import LeftOut, reduced, scope
 from pipeline.stats.balance import balance, indicators
-from pipeline.stats.design import column_of, require
+from pipeline.stats.design import column_of
 from pipeline.stats.rates import default_rates, dose_groups
 from pipeline.stats.weighting import effective_size, weighted_rates
 
@@ -25,11 +25,10 @@ def run(study: str, params: Params) -> str:
     """Write the descriptive rows of the results table."""
     protocol = params.study(study)
     matched = places.matched(study)
-    cohort = store.read_parquet(places.processed(study) / "cohort.parquet")
+    cohort = cohorts.read(study, protocol)
     flow = store.read_parquet(places.processed(study) / "flow.parquet")
     scores = store.read_parquet(matched / "scores.parquet")
     strata = store.read_parquet(matched / "strata.parquet")
-    require(cohort, protocol.groups, "groups")
     design = json.loads((matched / "design.json").read_text(encoding="utf-8"))
     allowed = scope(protocol, cohort)
     if design.get("failed"):

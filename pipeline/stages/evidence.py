@@ -3,6 +3,7 @@
 import fnmatch
 import math
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from pipeline.core import journal, places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
-from pipeline.core.results import Results, cleared, rounded
+from pipeline.core.results import KEY, Results, cleared, rounded
 from pipeline.present import evidence as pages
 from pipeline.present import paper
 from pipeline.present.words import WIDE
@@ -25,6 +26,9 @@ OVERALL = "overall"
 """What stands for a study in the rows that put all studies together."""
 
 LANGUAGES = ("en", "zh")
+
+NOT_ESTIMATED = "not_estimated"
+"""What stands for a specification where a whole analysis could not be estimated."""
 
 NO_FONT = (
     "no font here has Chinese characters, so there is no Chinese PDF: install one, such as Noto Sans CJK, and run again"
@@ -182,12 +186,14 @@ def decided(claim: Claim, selectors: list[Selector], has: Results, level: float)
         share, judged = verdicts.value([share], deciding.expected, deciding.threshold)
         found = Found(share, unit="ratio of the two")
     elif claim.rule == "present":
-        judged = Judged("met", "the rows are there")
+        there = all(stands(part, rows[part].iloc[0]) for part in parts)
+        judged = Judged("met", "the rows are there") if there else verdicts.NO_NUMBER
     else:
         place, judged = verdicts.all_of([judge(part, rows[part], level) for part in parts])
         deciding = parts[place]
         found = numbers(rows[deciding].iloc[0])
     loans = rows[deciding]["n"]
+    why = rows[deciding]["note"].iloc[0] if judged.verdict == "not_testable" else ""
     return {
         "verdict": judged.verdict,
         "strength": deciding.design,
@@ -195,8 +201,18 @@ def decided(claim: Claim, selectors: list[Selector], has: Results, level: float)
         "smallest_detectable": judged.smallest_detectable,
         "n": loans.sum() if claim.rule == "trend" else loans.iloc[0],
         **{name: value for name, value in deciding.columns().items() if name != "study"},
-        "reason": judged.reason,
+        "reason": why or judged.reason,
     }
+
+
+def stands(selector: Selector, row: Any) -> bool:
+    """Say whether a row is the one that a selector names, and not the one that says why there is none."""
+    return all(fnmatch.fnmatchcase(row[name], value.replace("[", "[[]")) for name, value in named(selector).items())
+
+
+def named(selector: Selector) -> dict[str, str]:
+    """Return the columns by which a selector names rows among those of its study."""
+    return {name: value for name, value in selector.columns().items() if name != "study"}
 
 
 def judge(selector: Selector, rows: pd.DataFrame, level: float) -> Judged:
@@ -211,22 +227,48 @@ def numbers(row: Any) -> Found:
 
 
 def rows_of(selector: Selector, has: Results) -> pd.DataFrame:
-    """Return the rows that a selector names, in the order of their keys; none is a StudyError."""
+    """Return the rows that a selector names, in the order of their keys.
+
+    Where the loans did not allow the analysis, it is the row without a number that the stage wrote instead. A row that
+    is not there for no such reason is a StudyError: its name is mistyped, or its stage did not run.
+    """
     frame = has.frame
-    for name, value in selector.columns().items():
-        if name == "study":
-            continue
+    for name, value in named(selector).items():
         if value.endswith("*"):
             pattern = value.replace("[", "[[]")
             frame = frame[[fnmatch.fnmatchcase(text, pattern) for text in frame[name]]]
         else:
             frame = frame[frame[name] == value]
+    if frame.empty and len(instead := not_estimated(selector, has)):
+        return instead
     if frame.empty or ("*" not in str(selector) and len(frame) > 1):
         raise StudyError(
             f"claim {selector.claim} of study {selector.study} needs the row {selector}, and the results hold "
-            f"{len(frame) or 'none'}: run the stage {selector.stage}, or correct {ROWS}."
+            f"{len(frame) or 'none'}: run the stage {selector.stage}, or correct {ROWS}{similar(selector, has)}"
         )
     return frame.sort_values(["specification", "factor"], kind="stable", ignore_index=True)
+
+
+def not_estimated(selector: Selector, has: Results) -> pd.DataFrame:
+    """Return the row, or none, in which a stage says why it could not estimate what a selector names.
+
+    It has a note and no number, the selector's estimator, and for the other parts the selector's own names or none; the
+    estimand may be another one of the same analysis, which gives its reason once.
+    """
+    rows = has.where(stage=selector.stage, estimator=selector.estimator)
+    rows = rows[rows["estimate"].isna() & rows["p_value"].isna() & (rows["note"] != "")]
+    for name, value in selector.columns().items():
+        if name in ("specification", "factor", "outcome"):
+            rows = rows[rows[name].isin([value, "", NOT_ESTIMATED])]
+    return rows.head(1)
+
+
+def similar(selector: Selector, has: Results) -> str:
+    """Return the end of a sentence on a row that is not there: the most similar one that is."""
+    rows = has.where(stage=selector.stage)
+    known = [" / ".join(filter(None, row)) for row in rows[list(KEY[1:])].itertuples(index=False)]
+    near = get_close_matches(str(selector), known, n=1)
+    return f": did you mean {near[0]}?" if near else "."
 
 
 class Supporting(NamedTuple):
@@ -248,5 +290,7 @@ def supporting_rows(
     for item in selectors:
         key = item.claim, item.study
         if "*" not in str(item) and [getattr(item, name) for name in names] != deciding[key]:
-            more.setdefault(key, []).append(Supporting(item, rows_of(item, found[item.study]).iloc[0]))
+            row = rows_of(item, found[item.study]).iloc[0]
+            if stands(item, row):
+                more.setdefault(key, []).append(Supporting(item, row))
     return more

@@ -73,7 +73,9 @@ def told(row: dict[str, str], stages: dict[str, Any], params: Params) -> Iterato
     if study == OVERALL or not row["stage"]:
         return
     interval = f" [{row['ci_low']}, {row['ci_high']}]" if row["ci_low"] else ""
-    yield f"  number      {row['estimate'] or 'p-value ' + row['p_value']}{interval} {row['unit']}; {row['strength']}"
+    if row["estimate"] or row["p_value"]:
+        number = row["estimate"] or "p-value " + row["p_value"]
+        yield f"  number      {number}{interval} {row['unit']}; {row['strength']}"
     yield f"  row         {places.results(study, row['stage'])}: {path_of(row)}"
     yield from origin(study, row["stage"], stages, params)
 

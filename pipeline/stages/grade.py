@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import cohorts, places, results
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params, Study
 from pipeline.core.scope import FEWEST, scope
 from pipeline.stats import accuracy, grading, saved_score, splits
-from pipeline.stats.design import design_matrix, require
+from pipeline.stats.design import design_matrix
 from pipeline.stats.features import BLOCK_OF_CONSTRUCT
 from pipeline.stats.regression import Effect, linear_probability
 from pipeline.stats.samples import number_treated
@@ -70,8 +70,7 @@ class Loans(NamedTuple):
 def run(study: str, params: Params) -> str:
     """Write the rows on grades and tiers."""
     protocol = params.study(study)
-    cohort = store.read_parquet(places.processed(study) / "cohort.parquet")
-    require(cohort, [protocol.cluster], "cluster")
+    cohort = cohorts.read(study, protocol)
     allowed = scope(protocol, cohort)
     cohort = cohort.sort_values(["origination_date", "loan_id"], kind="stable", ignore_index=True)
     every = Loans(cohort, allowed.protocol, params.inference.level)

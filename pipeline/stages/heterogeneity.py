@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import cohorts, places, results
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Moderator, Params, Study, Window
 from pipeline.core.scope import FEWEST, column_in, scope
 from pipeline.stats import individual
 from pipeline.stats.correlation import holm
 from pipeline.stats.cross_fitting import deal_folds, features, hashes
-from pipeline.stats.design import design_matrix, require
+from pipeline.stats.design import design_matrix
 from pipeline.stats.growth import lagged_growth
 from pipeline.stats.moderation import Controlled, Groups, cut, in_thirds
 from pipeline.stats.regression import Effect
@@ -64,8 +64,7 @@ class Sample(NamedTuple):
 def run(study: str, params: Params) -> str:
     """Write the rows on differences between effects."""
     protocol = params.study(study)
-    cohort = store.read_parquet(places.processed(study) / "cohort.parquet").sort_values("loan_id", ignore_index=True)
-    require(cohort, [protocol.cluster, *protocol.moderated], "cluster, moderated")
+    cohort = cohorts.read(study, protocol).sort_values("loan_id", ignore_index=True)
     allowed = scope(protocol, cohort)
     protocol = allowed.protocol
     ladder = protocol.controls.ladder()

@@ -3,20 +3,19 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, store
+from pipeline.core import cohorts, places, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Match, Params, Study
 from pipeline.core.scope import FEWEST, scope
 from pipeline.stats.comparison import STRATA, WEIGHTS, compare
-from pipeline.stats.design import design_matrix, require, term_values
+from pipeline.stats.design import design_matrix, term_values
 from pipeline.stats.scores import propensity
 
 
 def run(study: str, params: Params) -> str:
     """Write weights, pairs, propensity scores and the support of every stratum."""
-    cohort = store.read_parquet(places.processed(study) / "cohort.parquet")
     protocol = params.study(study)
-    require(cohort, protocol.matching.exact, "matching.exact")
+    cohort = cohorts.read(study, protocol)
     allowed = scope(protocol, cohort)
     if not allowed.matching:
         return _unmatched(study, params.match, "")

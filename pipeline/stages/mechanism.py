@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import cohorts, places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params, Study
 from pipeline.core.scope import FEWEST, scope
 from pipeline.stats import composition, feedback, mediation
 from pipeline.stats.absorbed import absorbed_linear
-from pipeline.stats.design import design_matrix, require, term_values
+from pipeline.stats.design import design_matrix, term_values
 from pipeline.stats.inference import codes, scaled
 from pipeline.stats.instruments import Instrumented, two_sample, two_stage
 from pipeline.stats.month_regression import month_regression
@@ -51,8 +51,7 @@ def run(study: str, params: Params) -> str:
     """Write the rows on mechanisms of the results table; none where no programme starts at some lenders."""
     protocol = params.study(study)
     folder = places.processed(study)
-    cohort = store.read_parquet(folder / "cohort.parquet")
-    require(cohort, [protocol.cluster], "cluster")
+    cohort = cohorts.read(study, protocol)
     allowed = scope(protocol, cohort)
     needed = {"adopted", "institution_id", "origination_quarter"}
     if not needed <= set(cohort) or not allowed.arms or not 0 < cohort["adopted"].mean() < 1:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import cohorts, places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params, Study
 from pipeline.core.scope import Scope, column_in, scope
@@ -48,7 +48,7 @@ Row = dict[str, Any]
 def run(study: str, params: Params) -> str:
     """Write the rows on missing values of the results table."""
     protocol = params.study(study)
-    cohort = store.read_parquet(places.processed(study) / "cohort.parquet")
+    cohort = cohorts.read(study, protocol)
     flow = store.read_parquet(places.processed(study) / "flow.parquet")
     allowed = scope(protocol, cohort)
     protocol = allowed.protocol

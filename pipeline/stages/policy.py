@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import cohorts, places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params, Study
 from pipeline.core.scope import FEWEST, column_in, scope
@@ -74,12 +74,12 @@ class Clients(NamedTuple):
 
 def run(study: str, params: Params) -> str:
     """Write the rows on rules of treatment of the results table."""
-    cohort = store.read_parquet(places.processed(study) / "cohort.parquet").sort_values("loan_id", ignore_index=True)
+    protocol = params.study(study)
+    cohort = cohorts.read(study, protocol).sort_values("loan_id", ignore_index=True)
     truth = store.read_parquet(
         places.truth(study) / "potential_outcomes.parquet",
         ["loan_id", "risk_if_not_enrolled", "risk_if_enrolled", "risk_contact_only"],
     )
-    protocol = params.study(study)
     allowed = scope(protocol, cohort)
     seed = [zlib.crc32(f"{params.seed} {study} policy".encode())]
     try:

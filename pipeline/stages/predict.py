@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import cohorts, places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
 from pipeline.core.scope import FEWEST, scope
@@ -16,7 +16,7 @@ from pipeline.present.words import Words
 from pipeline.stages import predict_judged, predict_saved
 from pipeline.stages.predict_moments import ALL, HARD, Moment, Row, enough, moments
 from pipeline.stats import accuracy, dependence, prediction, saved_score, splits
-from pipeline.stats.design import column_of, require
+from pipeline.stats.design import column_of
 from pipeline.stats.prediction import Fitted, Kind, Sample
 
 FOLDS = 5
@@ -47,8 +47,7 @@ REPEATS = 5
 def run(study: str, params: Params) -> str:
     """Write the rows on prediction, the saved score and its card."""
     protocol = params.study(study)
-    cohort = store.read_parquet(places.processed(study) / "cohort.parquet")
-    require(cohort, [protocol.cluster], "cluster")
+    cohort = cohorts.read(study, protocol)
     allowed = scope(protocol, cohort)
     cohort = cohort.sort_values(["origination_date", "loan_id"], kind="stable", ignore_index=True)
     seed = zlib.crc32(f"{params.seed} {study} predict".encode())

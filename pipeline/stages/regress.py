@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import cohorts, places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import BLOCKS, Params, construct
 from pipeline.core.scope import Scope, scope
 from pipeline.stats.comparison import WEIGHTS
-from pipeline.stats.design import design_matrix, require
+from pipeline.stats.design import design_matrix
 from pipeline.stats.matched_effects import abadie_imbens, weighted_logit, weighting_effect
 from pipeline.stats.matching import Matches
 from pipeline.stats.neighbours import mahalanobis
@@ -33,12 +33,11 @@ def run(study: str, params: Params) -> str:
     """Write the regression rows of the results table."""
     protocol = params.study(study)
     processed = places.processed(study)
-    cohort = store.read_parquet(processed / "cohort.parquet")
+    cohort = cohorts.read(study, protocol)
     folder = places.matched(study)
     pairs, weights = (store.read_parquet(folder / f"{name}.parquet") for name in ("pairs", "weights"))
     wider = processed / "more" / "robustness.parquet"
 
-    require(cohort, [protocol.cluster], "cluster")
     allowed = scope(protocol, cohort)
     protocol = allowed.protocol
     ladder = protocol.controls.ladder()

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import cohorts, places, results
 from pipeline.core.errors import StudyError
 from pipeline.core.params import BLOCKS, Params, Study
 from pipeline.core.scope import FEWEST, column_in, scope
 from pipeline.stats import robust_errors
 from pipeline.stats.absorbed import Absorbed, absorbed_linear, absorbed_logit
 from pipeline.stats.conditional import conditional_logit
-from pipeline.stats.design import design_matrix, require
+from pipeline.stats.design import design_matrix
 from pipeline.stats.gelbach import WHOLE, gelbach
 from pipeline.stats.inference import cluster_codes, codes
 from pipeline.stats.regression import Effect, LogitEffects
@@ -119,8 +119,7 @@ class Sample(NamedTuple):
 def run(study: str, params: Params) -> str:
     """Write the rows on robustness of the results table."""
     protocol = params.study(study)
-    cohort = store.read_parquet(places.processed(study) / "cohort.parquet")
-    require(cohort, [protocol.cluster], "cluster")
+    cohort = cohorts.read(study, protocol)
     allowed = scope(protocol, cohort)
     protocol = allowed.protocol
     ladder = protocol.controls.ladder()

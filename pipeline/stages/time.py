@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import cohorts, places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params, Study
 from pipeline.core.scope import Scope, column_in, scope
 from pipeline.stats import survival
-from pipeline.stats.design import require
 from pipeline.stats.histories import shifted, spells, window_sum
 from pipeline.stats.inference import codes
 from pipeline.stats.marginal_structural import dispersion, stabilised_weights, truncated
@@ -66,8 +65,7 @@ def run(study: str, params: Params) -> str:
     """Write the rows on time of the results table; none where defaults carry no date."""
     protocol = params.study(study)
     folder = places.processed(study)
-    cohort = store.read_parquet(folder / "cohort.parquet")
-    require(cohort, [protocol.cluster], "cluster")
+    cohort = cohorts.read(study, protocol)
     allowed = scope(protocol, cohort)
     protocol, level = allowed.protocol, params.inference.level
     rows: list[Row] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.core import places, results, store
+from pipeline.core import cohorts, places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params, Study
 from pipeline.core.scope import FEWEST, scope
@@ -37,7 +37,7 @@ SLOPE, RATIO = (0.8, 1.25), 1.25
 def run(study: str, params: Params) -> str:
     """Write the rows on early warning of the results table."""
     protocol = params.study(study)
-    cohort = store.read_parquet(places.processed(study) / "cohort.parquet")
+    cohort = cohorts.read(study, protocol)
     allowed = scope(protocol, cohort)
     more = places.processed(study) / "more"
     rows: list[Row] = []

@@ -47,6 +47,10 @@ class Judged(NamedTuple):
     smallest_detectable: float = math.nan
 
 
+NO_NUMBER = Judged("not_testable", "the row has no number")
+"""The verdict on an analysis that the loans did not allow."""
+
+
 def is_ratio(unit: str) -> bool:
     """Say whether a unit is a ratio, whose point of no effect is one: odds, hazard, rate and risk ratios."""
     return "ratio" in unit and "log" not in unit
@@ -94,6 +98,8 @@ def interval(found: Found, expected: Expected, level: float, threshold: float = 
     if not bounded and math.isnan(threshold) and found.p_value < alpha:
         # A test without an interval: the estimate, where there is one, gives the side.
         below, above = found.estimate < middle, found.estimate > middle
+    if not bounded and math.isnan(found.p_value):
+        return NO_NUMBER
     clear = (below or above or (not bounded and found.p_value < alpha)) and not found.p_adjusted >= alpha
     if expected == "zero":
         if clear:
@@ -104,8 +110,6 @@ def interval(found: Found, expected: Expected, level: float, threshold: float = 
         if clear:
             return Judged("depends", "the difference can be told from none", least)
         return Judged("no_sign", "the difference cannot be told from none", least)
-    if not bounded and math.isnan(found.p_value):
-        return Judged("not_testable", "the row has no number")
     if clear and (below or above):
         if below == (expected == "lower"):
             return Judged("supported", "the whole interval lies on the expected side", least)
@@ -176,7 +180,10 @@ def trend(fitted: Slope, expected: Expected, level: float) -> Judged:
 
 def value(numbers: Iterable[float], expected: Expected, threshold: float) -> tuple[float, Judged]:
     """Judge a requirement by the largest absolute number there is: below (``lower``) or above the threshold."""
-    largest = max(abs(number) for number in numbers if not math.isnan(number))
+    known = [abs(number) for number in numbers if not math.isnan(number)]
+    if not known:
+        return math.nan, NO_NUMBER
+    largest = max(known)
     met = largest < threshold if expected == "lower" else largest > threshold
     side = "below" if largest < threshold else "not below"
     return largest, Judged("met" if met else "not_met", f"{side} the threshold of {threshold:g}")

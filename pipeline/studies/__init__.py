@@ -47,7 +47,8 @@ def effects(name: str) -> ModuleType:
     """Return the module ``effects`` in a folder of studies, for a study whose design allows more than regression.
 
     It offers ``effects(cohort, panels, study, params)``: the cohort and the further tables of its preparation in
-    (by name), rows of the results table out.
+    (by name), rows of the results table out; and ``COLUMNS``, the columns of the cohort that it cannot do without,
+    besides those that params.yaml names.
     """
     return importlib.import_module(f"pipeline.studies.{name}.effects")
 

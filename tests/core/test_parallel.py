@@ -29,6 +29,17 @@ def dask(address):
     return Parallel(backend="dask", address=address, workers=1)
 
 
+def folder_of(_):
+    return Path.cwd()
+
+
+def test_processes_of_an_earlier_call_work_in_the_folder_of_this_one(tmp_path, monkeypatch):
+    for name in ("earlier", "later"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert set(each(folder_of, ITEMS, LOKY)) == {tmp_path / name}
+
+
 @contextmanager
 def cluster(folder, workers, where=ROOT):
     """Start a scheduler and workers on loopback; yield its address and the workers' processes."""

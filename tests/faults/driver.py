@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from pipeline.core import places, store
 from tests.own_loans import english_csv
 from tests.sample import write_mirror
-from tests.test_end_to_end import clone, edit
+from tests.test_end_to_end import clone
 
 ROOT = Path(__file__).parents[2]
 HOOKS = Path(__file__).parent / "hooks"
@@ -59,28 +59,12 @@ def every_stage():
     ]
 
 
-def make_small(choices):
-    """Choose what makes stages quick: here no number is looked at but to compare it with itself."""
-    # With fewer lenders some rows that claims ask for could not be estimated.
-    choices["studies"]["reference"]["scale"] = 0.1
-    choices["studies"]["reference"]["recovery"]["scenarios"] = ["base"]
-    choices["specification_curve"] |= {
-        "permutations": 20,
-        "scores": ["logistic"],
-        "calipers": [0.1, 0.2],
-        "ratios": [1],
-    }
-    choices["adjust"] |= {"repetitions": 1, "permutations": 20}
-    choices["missing"]["imputations"] = 2
-
-
 def small_copy(folder, mirror):
     """Copy the repository, with a small reference study, made-up Lending Club loans and a reader's own file."""
     write_mirror(mirror, 1500, seed=1)
     clone(folder, mirror)
     shutil.copytree(ROOT / "reports", folder / "reports", dirs_exist_ok=True, ignore=shutil.ignore_patterns("log"))
     english_csv(folder / "loans.csv", 800)
-    edit(folder / "params.yaml", make_small)
     command = [sys.executable, "-m", "pipeline", "init-study", "mine", "--data", "loans.csv"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return folder

@@ -3,9 +3,10 @@
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from tests.hostile.place import STUDY, refused, write
+from tests.hostile.place import ROOT, STUDY, refused, write
 
 COHORT = Path(f"data/processed/{STUDY}/cohort.parquet")
 SCORES = Path(f"reports/{STUDY}/results/predict.csv")
@@ -46,6 +47,31 @@ def test_what_an_earlier_stage_wrote_and_something_damaged(place, capsys, name):
     path, damage, stage, needle = DAMAGED[name]
     damage(path)
     refused(capsys, place, [stage, *OF_STUDY], (str(path), needle, "make reproduce"))
+
+
+def without(*columns):
+    pd.read_parquet(COHORT).drop(columns=list(columns)).to_parquet(COHORT)
+
+
+READERS = sorted(
+    path.stem
+    for path in (ROOT / "pipeline" / "stages").glob("*.py")
+    if "cohorts.read(" in path.read_text(encoding="utf-8") and path.stem not in ("cases", "effects")
+)
+"""Stages that read a reader's cohort."""
+
+
+def test_most_stages_read_the_cohort():
+    assert len(READERS) > 14 and {"match", "describe", "regress", "predict", "curve"} <= set(READERS)
+
+
+@pytest.mark.parametrize("stage", READERS)
+def test_a_cohort_without_a_column(place, capsys, stage):
+    without("income")
+    needles = (f"{COHORT} has no column 'income', which studies.mine.matching.score", f"make reproduce STUDY={STUDY}")
+    refused(capsys, place, [stage, *OF_STUDY], needles)
+    without("default")
+    refused(capsys, place, [stage, *OF_STUDY], f"{COHORT} has no column 'default', which this stage needs: run make")
 
 
 def test_a_report_before_anything_was_found(place, capsys):

@@ -107,6 +107,43 @@ def test_a_missing_row_stops_the_build_in_one_sentence():
         evidence.rows_of(selector(factor="other"), has(dict(estimate=1)))
 
 
+NOT_THERE = dict(note="too few defaults.")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        dict(estimand="wald_test"),
+        dict(specification="not_estimated", factor="", estimand=""),
+        dict(specification="not_estimated", factor="", outcome="", estimand=""),
+    ],
+)
+def test_an_analysis_that_the_loans_did_not_allow_is_undecided_for_its_reason(said):
+    found = has(dict(said, **NOT_THERE), dict(specification="M7", estimate=-2, ci_low=-3, ci_high=-1))
+    for rule, kind in (("interval", "causal"), ("trend", "causal"), ("value", "method"), ("present", "method")):
+        line = evidence.decided(claim(rule, kind), [selector(threshold="1")], found, 0.95)
+        assert (line["verdict"], line["reason"]) == ("not_testable", "too few defaults."), rule
+    for expected in ("higher", "zero", "either"):
+        line = evidence.decided(claim(), [selector(expected=expected)], found, 0.95)
+        assert line["verdict"] == "not_testable"
+    line = evidence.decided(claim("all_of"), [selector(specification="M7"), selector("also")], found, 0.95)
+    assert (line["verdict"], line["reason"]) == ("not_testable", "too few defaults.")
+    items = [selector(specification="M7"), selector("supporting")]
+    frame = evidence.verdicts_table([claim()], items, {"bank": found}, set(), 0.95)
+    assert frame["verdict"].tolist() == ["supported", "supported"]
+    assert evidence.supporting_rows(items, {"bank": found}, frame) == {}
+
+
+def test_a_mistyped_row_is_no_analysis_that_the_loans_did_not_allow():
+    found = has(dict(NOT_THERE, estimand="wald_test"), dict(specification="M7", estimate=-2))
+    for change in (dict(factor="treatd"), dict(specification="M8"), dict(estimator="logitt"), dict(outcome="other")):
+        with pytest.raises(StudyError, match=r"correct data/claim_rows.csv: did you mean regress / logit / M"):
+            evidence.rows_of(selector(**change), found)
+    # A row with a number stands for itself alone.
+    with pytest.raises(StudyError, match="needs the row"):
+        evidence.rows_of(selector(specification="M7", estimand="odds_ratio"), found)
+
+
 def test_the_design_cannot_be_stronger_than_the_study():
     known = params.load()
     names = known.synthesis.studies

@@ -7,7 +7,7 @@ import pytest
 from pipeline.core import places, results, store
 from pipeline.core.params import load
 from pipeline.stages import policy
-from tests.sample import PARAMS
+from tests.sample import PARAMS, completed
 
 LOANS = 4000
 
@@ -43,7 +43,7 @@ def rows(tmp_path, monkeypatch):
     params = load(PARAMS)
 
     def run(frame, truth):
-        store.write_parquet(places.processed("reference") / "cohort.parquet", frame)
+        store.write_parquet(places.processed("reference") / "cohort.parquet", completed(frame, "reference"))
         store.write_parquet(places.truth("reference") / "potential_outcomes.parquet", truth)
         policy.run("reference", params)
         return results.read(places.results("reference", "policy"))

@@ -13,6 +13,7 @@ from pipeline.__main__ import main
 from pipeline.core import params, places, results, store
 from pipeline.stages import grade, predict, predict_moments
 from pipeline.stats import classifiers, prediction, saved_score
+from tests.sample import completed
 
 ROOT = Path(__file__).parents[2]
 STUDY = "berka"
@@ -60,7 +61,7 @@ def small_forests(monkeypatch):
 
 def predicted(frame, choices=None):
     """Run the stage on a cohort in the folder that is at work; return its rows and the saved score."""
-    store.write_parquet(places.processed(STUDY) / "cohort.parquet", frame)
+    store.write_parquet(places.processed(STUDY) / "cohort.parquet", completed(frame, STUDY))
     predict.run(STUDY, choices or params.load())
     return results.read(places.results(STUDY, "predict")), json.loads(Path(f"reports/{STUDY}/model.json").read_text())
 

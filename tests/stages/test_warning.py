@@ -7,7 +7,7 @@ import pytest
 from pipeline.core import places, results, store
 from pipeline.core.params import load
 from pipeline.stages import warning, warning_alerts, warning_book, warning_signals
-from tests.sample import PARAMS
+from tests.sample import PARAMS, completed
 
 LOANS, LENGTH = 3000, 12
 
@@ -59,7 +59,7 @@ def rows(tmp_path, monkeypatch):
     params = load(PARAMS)
 
     def run(cohort, **tables):
-        store.write_parquet(places.processed("reference") / "cohort.parquet", cohort)
+        store.write_parquet(places.processed("reference") / "cohort.parquet", completed(cohort, "reference"))
         for name, table in tables.items():
             store.write_parquet(places.processed("reference") / "more" / f"{name}.parquet", table)
         warning.run("reference", params)

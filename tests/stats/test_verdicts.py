@@ -182,3 +182,9 @@ def test_the_count_behind_a_verdict_is_said():
 def test_a_requirement_is_met_by_any_study():
     assert verdicts.overall({"a": "not_testable"}, {"made": "met"}, required=True)[0] == "met"
     assert verdicts.overall({"a": "not_met"}, {"made": "not_testable"}, required=True)[0] == "not_met"
+
+
+@pytest.mark.parametrize("expected", ["lower", "higher", "zero", "either"])
+def test_no_number_says_nothing(expected):
+    assert verdicts.interval(Found(math.nan), expected, 0.95) == verdicts.NO_NUMBER
+    assert verdicts.value([math.nan], "lower", 1)[1] == verdicts.NO_NUMBER

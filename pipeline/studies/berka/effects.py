@@ -32,6 +32,9 @@ ACCOUNT = ("log(balance_mean)", "balance_min", "balance_last", "log(largest_cred
 
 Row = dict[str, Any]
 
+COLUMNS = ("balance_last", "balance_min", "ended", "largest_credit", "transactions_per_month")
+"""Columns of the cohort that are needed here, besides those that params.yaml names."""
+
 
 def effects(
     cohort: pd.DataFrame, panels: dict[str, pd.DataFrame], protocol: Study, params: Params

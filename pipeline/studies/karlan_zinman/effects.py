@@ -48,6 +48,9 @@ POINTS = "percentage points"
 
 Row = dict[str, Any]
 
+COLUMNS = ("lottery_stratum", "lottery_unit", "past_due_above_fifth", "past_due_any", "past_due_share", "term_months")
+"""Columns of the cohort that are needed here, besides those that params.yaml names."""
+
 
 def effects(
     cohort: pd.DataFrame, panels: dict[str, pd.DataFrame], protocol: Study, params: Params

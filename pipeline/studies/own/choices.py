@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from pipeline.core import cohorts
 from pipeline.core.errors import StudyError
-from pipeline.core.params import Factor, Month, Section, Study, sentence
+from pipeline.core.params import Factor, Month, Section, Study, nearest, sentence
 from pipeline.studies.own import roles
 
 KEYS = ("loan_id", "institution_id", "region", "industry", "credit_grade", "loan_type")
@@ -108,3 +109,19 @@ def choices(study: Study, where: str) -> None:
             f"params.yaml, {where}: own.columns.treated and treatment both say who is treated: leave one of them blank."
         )
     checked(Eligibility, study.eligibility, f"{where}.eligibility")
+    known = columns(study, own)
+    wrong = [
+        f"{where}.{section} names '{name}', which is no role and no column under own.borrower{nearest(name, known)}"
+        for section, name in dict.fromkeys(cohorts.named(study))
+        if name not in known
+    ]
+    if wrong:
+        raise StudyError(f"params.yaml, {'; '.join(wrong)}")
+
+
+def columns(study: Study, own: Own) -> list[str]:
+    """Return the columns that the study's cohort will have, with values or without."""
+    given = [*roles.of_section("columns"), *(name for name, column in own.borrower.items() if column)]
+    of_date = [f"origination_{period}" for period in ("month", "quarter", "year")]
+    names = [*given, *of_date, *roles.of_section("market"), *study.factors, *own.factors, *cohorts.ALWAYS]
+    return list(dict.fromkeys(names))

@@ -48,6 +48,9 @@ RENEWAL_WINDOW = 24
 DOUBLING = 2 / 3
 """Growth of a lender that doubles, on the scale of `lagged_growth`."""
 
+COLUMNS = ("loss_given_default", "months_to_default", "weight")
+"""Columns of the cohort that are needed here, besides those that params.yaml names."""
+
 
 def effects(cohort: pd.DataFrame, panels: Mapping[str, pd.DataFrame], protocol: Study, params: Params) -> list[Row]:
     """Return rows of the results table.

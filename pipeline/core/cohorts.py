@@ -1,0 +1,82 @@
+"""The prepared cohort as stages read it: with every column that they and the study's section of params.yaml name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.core import places, store
+from pipeline.core.errors import StudyError
+from pipeline.core.params import BLOCKS, Study, nearest
+from pipeline.core.scope import column_in
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ALWAYS = (
+    "loan_id",
+    "institution_type",
+    "origination_date",
+    "origination_month",
+    "origination_quarter",
+    "credit_grade",
+    "loan_type",
+    "amount",
+    "treated",
+    "default",
+)
+"""Columns of every study's cohort (`schema.cohort_schema`)."""
+
+AT_LANDMARK = ("open_at_landmark", "default_after_landmark")
+"""Columns of the cohort of a study with a landmark."""
+
+
+def path_of(study: str) -> Path:
+    """Return where `prepare` puts the cohort of a study."""
+    return places.processed(study) / "cohort.parquet"
+
+
+def read(study: str, protocol: Study, also: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a study's cohort (loans x columns).
+
+    `protocol` is the study's section of params.yaml, `also` are further columns that a stage cannot do without. A
+    column that the data lack is there without a value (`scope`), so one that is not there at all is a StudyError: the
+    name is mistyped, or the file is no longer the one that `prepare` wrote.
+    """
+    cohort, path = store.read_parquet(path_of(study)), path_of(study)
+    again = f"run make reproduce STUDY={study} again"
+    for name in (*ALWAYS, *(AT_LANDMARK if protocol.landmark else ()), *also):
+        if name not in cohort:
+            raise StudyError(f"{path} has no column '{name}', which this stage needs: {again}.")
+    for section, name in named(protocol):
+        if name not in cohort:
+            raise StudyError(
+                f"{path} has no column '{name}', which studies.{study}.{section} in params.yaml names: {again}, or "
+                f"correct the name{nearest(name, cohort)}"
+            )
+    return cohort
+
+
+def named(protocol: Study) -> Iterator[tuple[str, str]]:
+    """Yield each column of the cohort that a study's section of params.yaml names, after the part that names it.
+
+    Left out is what a stage itself looks up, since it knows more names than the cohort: moderators and alternatives.
+    """
+    matching, controls = protocol.matching, protocol.controls
+    terms = {
+        "factors": protocol.factors,
+        "matching.exact": matching.exact,
+        "matching.score": matching.score,
+        **{f"controls.{block}": getattr(controls, block) for block in BLOCKS},
+        "cluster": [protocol.cluster],
+        "placebo": protocol.placebo,
+        "moderated": protocol.moderated,
+        "groups": protocol.groups,
+        "relations": [term for one in protocol.relations for term in (one.outcome, one.factor, *one.controls)],
+        "incomplete": protocol.incomplete,
+    }
+    for section, names in terms.items():
+        for term in names:
+            # A relation may name one level of a category: loan_type[car].
+            yield section, column_in(term).partition("[")[0]

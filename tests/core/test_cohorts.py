@@ -1,0 +1,66 @@
+import importlib
+
+import pandas as pd
+import pytest
+
+from pipeline.core import cohorts, params, scope
+from pipeline.core.errors import StudyError
+from pipeline.core.schema import cohort_schema
+from tests.sample import PARAMS
+
+STUDIES = params.load(PARAMS).studies
+
+
+def made(protocol, *also):
+    """Return two loans with every column that is asked for."""
+    at_landmark = cohorts.AT_LANDMARK if protocol.landmark else ()
+    names = [*cohorts.ALWAYS, *at_landmark, *also, *(name for _, name in cohorts.named(protocol))]
+    return pd.DataFrame({name: [0.0, 1.0] for name in dict.fromkeys(names)})
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def written(study, frame):
+        cohorts.path_of(study).parent.mkdir(parents=True, exist_ok=True)
+        frame.to_parquet(cohorts.path_of(study))
+
+    return written
+
+
+def test_what_is_always_there_is_what_the_schema_demands():
+    columns = cohort_schema({}, (), ()).columns
+    assert [name for name, column in columns.items() if column.required] == list(cohorts.ALWAYS)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_each_column_that_is_asked_for_is_missed(study, write):
+    protocol = STUDIES[study]
+    cohort = made(protocol, "wanted")
+    write(study, cohort)
+    assert list(cohorts.read(study, protocol, ["wanted"])) == list(cohort)
+    for name in cohort:
+        write(study, cohort.drop(columns=name))
+        with pytest.raises(StudyError, match=rf"^data/processed/{study}/cohort.parquet has no column '{name}', which "):
+            cohorts.read(study, protocol, ["wanted"])
+
+
+def test_a_mistyped_covariate_is_told_from_one_without_values(write):
+    protocol = STUDIES["lendingclub"]
+    mistyped = protocol.model_copy(
+        update={"matching": protocol.matching.model_copy(update={"score": ["log(amonut)", "income"]})}
+    )
+    cohort = made(protocol).assign(income=float("nan"))
+    write("lendingclub", cohort)
+    with pytest.raises(StudyError, match=r"studies.lendingclub.matching.score .* did you mean 'amount'\?"):
+        cohorts.read("lendingclub", mistyped)
+    found = scope.scope(protocol, cohorts.read("lendingclub", protocol))
+    assert ("absent", "income") in [(item.reason, item.name) for item in found.left_out]
+
+
+@pytest.mark.parametrize("study", ["berka", "karlan_zinman", "reference", "sba"])
+def test_what_a_design_needs_is_named(study):
+    module = importlib.import_module(f"pipeline.studies.{study}.effects")
+    assert len(set(module.COLUMNS)) == len(module.COLUMNS) > 0
+    assert not set(module.COLUMNS) & {*cohorts.ALWAYS, *(name for _, name in cohorts.named(STUDIES[study]))}
