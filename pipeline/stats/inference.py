@@ -12,7 +12,7 @@ from pipeline.core.errors import StudyError
 from pipeline.stats.regression import Effect
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+    from scipy.sparse import csc_array
 
 
 def codes(labels: Sequence | pd.Series | np.ndarray) -> np.ndarray:
@@ -48,16 +48,17 @@ def group_sums(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return np.column_stack([np.bincount(groups, column) for column in values.T])
 
 
-def adding(groups: np.ndarray, values: np.ndarray | None = None) -> csr_array:
+def adding(groups: np.ndarray, values: np.ndarray | None = None) -> csc_array:
     """Return the sparse matrix (groups x rows) whose product with a matrix adds up its rows by group number (rows,).
 
     Each row counts `values` (rows,) times, once without them. The rows may stand in any order, and no copy of them is
     made, which counts where many matrices are added up by the same groups.
     """
-    from scipy.sparse import csr_array
+    from scipy.sparse import csc_array
 
     values = np.ones(len(groups)) if values is None else values
-    return csr_array((values, (groups, np.arange(len(groups)))), shape=(int(groups.max()) + 1, len(groups)))
+    count = len(np.bincount(groups))
+    return csc_array((values, groups, np.arange(len(groups) + 1)), shape=(count, len(groups)))
 
 
 def correction(clusters: int, rows: int, parameters: int) -> float:
