@@ -170,6 +170,7 @@ class Inference(Section):
 class Adjust(Section):
     """Adjustment by models of treatment and of default at once; params.yaml says what each choice does."""
 
+    most_loans: Annotated[int, Field(ge=1_000)]
     folds: Annotated[int, Field(ge=2)]
     repetitions: PositiveInt
     highest_score: Annotated[float, Field(gt=0.5, le=1)]

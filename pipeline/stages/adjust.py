@@ -22,6 +22,7 @@ from pipeline.stats.inference import cluster_codes, codes
 from pipeline.stats.matched_effects import weighting_effect
 from pipeline.stats.randomisation import Studentised, deal
 from pipeline.stats.regression import Effect
+from pipeline.stats.samples import by_lot
 from pipeline.stats.sensitivity import bias_adjusted, e_value, rosenbaum_bounds, sensitivity_value
 
 LEFT_OUT = 0.05
@@ -98,7 +99,9 @@ def run(study: str, params: Params) -> str:
     seed = zlib.crc32(f"{params.seed} {study} adjust".encode())
     loans = Loans(frame, allowed.protocol, params.inference.level, params.adjust, seed)
 
-    rows = [*_models(loans, params.checks.balance)]
+    few = loans._replace(frame=by_lot(frame, params.adjust.most_loans, seed).reset_index(drop=True))
+    rows = [*_models(few, params.checks.balance)]
+    rows += results.drawn_by_lot(len(few.frame), len(frame), factor="cross_fitting", outcome="default")
     rows += _hidden_bias(loans, study)
     try:
         design = design_matrix(frame, ["treated", *_headline(loans.protocol)]).matrix

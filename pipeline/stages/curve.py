@@ -330,6 +330,7 @@ class _Loans:
             place[rows] = np.arange(len(rows))
             drawn = place[drawn]
         self._drawn = drawn
+        self._of_outcome: dict[str, np.ndarray] = {}
         # A lottery deals the protocol's treatment and no other; and where loans were sampled by their outcome, an
         # outcome that moves without its weight is no outcome of the population.
         self.moves_outcomes = self._exchanged and self.weights is None
@@ -339,24 +340,50 @@ class _Loans:
         """Return an outcome (loans,), missing where a loan has none."""
         return self.frame[f"outcome {name}"].to_numpy()
 
+    def known_alike(self) -> list[list[str]]:
+        """Return the outcomes, those together that the same loans have."""
+        alike: dict[bytes, list[str]] = {}
+        for name in self.outcomes:
+            alike.setdefault(np.isfinite(self.outcome(name)).tobytes(), []).append(name)
+        return [*alike.values()]
+
     def outcomes_moved(self, name: str, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the outcomes of rows (rows x permutations) as if loans had changed places, the real one first."""
-        values = self.outcome(name)
-        yield values[rows][:, None]
-        for start in range(0, self._drawn.shape[1] if self.moves_outcomes else 0, AT_ONCE):
-            yield values[self._drawn[rows, start : start + AT_ONCE]]
+        yield self.outcome(name)[rows][:, None]
+        if self.moves_outcomes:
+            yield from _some_at_once(np.take(self._moved(name), rows, axis=0))
+
+    def _moved(self, name: str) -> np.ndarray:
+        """Return an outcome under all permutations (loans x permutations), which many specifications ask for."""
+        if name not in self._of_outcome:
+            values = self.outcome(name)
+            known = np.isfinite(values)
+            if np.isin(values[known], (0, 1)).all():
+                # A byte each. Loans change places with loans that have the outcome too: what is missing is never read.
+                values = np.where(known, values, 0).astype(np.int8)
+            self._of_outcome[name] = values[self._drawn]
+        return self._of_outcome[name]
 
     def treatments_moved(self) -> Iterator[np.ndarray]:
         """Yield the treatments (loans x permutations) as if loans had changed places, the real one first."""
         yield self.treated[:, None].astype(float)
-        for start in range(0, self._drawn.shape[1] if self.moves_treatment else 0, AT_ONCE):
-            drawn = self._drawn[:, start : start + AT_ONCE]
-            if self._exchanged:
-                moved = np.empty(drawn.shape)
-                np.put_along_axis(moved, drawn.astype(np.int64), self.treated[:, None].astype(float), axis=0)
-                yield moved
-            else:
-                yield drawn.astype(float)
+        if not self.moves_treatment:
+            return
+        if not self._exchanged:
+            yield from _some_at_once(self._drawn)
+            return
+        arm = np.flatnonzero(self.treated)
+        for start in range(0, self._drawn.shape[1], AT_ONCE):
+            places = self._drawn[arm, start : start + AT_ONCE]
+            moved = np.zeros((len(self.treated), places.shape[1]))
+            moved[places, np.arange(places.shape[1])] = 1.0
+            yield moved
+
+
+def _some_at_once(table: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield columns of a table as numbers, `AT_ONCE` at a time."""
+    for start in range(0, table.shape[1], AT_ONCE):
+        yield table[:, start : start + AT_ONCE].astype(float)
 
 
 def compute(batch: Batch) -> str:
@@ -520,32 +547,33 @@ def _regressed(batch: Batch, loans: _Loans) -> Iterator[Specified]:
     job = batch.job
     terms = _time_first(job.protocol.controls.ladder()[batch.part], job.protocol.controls.time)
     cluster = loans.frame[job.protocol.cluster]
-    known: dict[bytes, pd.DataFrame] = {}
-    for outcome in loans.outcomes:
-        there = np.isfinite(loans.outcome(outcome))
+    for outcomes in loans.known_alike():
+        there = np.isfinite(loans.outcome(outcomes[0]))
         frame, weights = loans.frame[there], None if loans.weights is None else loans.weights[there]
-        counts = {"n": int(there.sum()), "n_treated": int(loans.treated[there].sum())}
-        counts |= {"n_clusters": int(cluster[there].nunique())}
-        rows = {model: _row(batch, outcome, controls=batch.part, model=model) for model in job.grid.models}
+        treated, labels = loans.treated[there], cluster[there]
+        counts = {"n": len(frame), "n_treated": int(treated.sum()), "n_clusters": int(labels.nunique())}
+        values = np.column_stack([loans.outcome(outcome)[there] for outcome in outcomes])
+
+        def rows(model: str, outcomes: list[str] = outcomes) -> list[Row]:
+            return [_row(batch, outcome, controls=batch.part, model=model) for outcome in outcomes]
+
         try:
-            if there.tobytes() not in known:
-                known[there.tobytes()] = design_matrix(frame, terms).matrix
-            controls = known[there.tobytes()]
-            values = loans.outcome(outcome)[there]
-            regress = Studentised(values, controls.to_numpy(), cluster[there].to_numpy(), weights)
-            if np.isnan(regress.coefficients(loans.treated[there, None].astype(float))[0]).any():
+            controls = design_matrix(frame, terms).matrix
+            regress = Studentised(values, controls.to_numpy(), labels.to_numpy(), weights)
+            if np.isnan(regress.coefficients(treated[:, None].astype(float))[0]).any():
                 raise StudyError("the controls determine treatment.")
-            if "linear" in rows:
-                found = [regress.coefficients(moved[there]) for moved in loans.treatments_moved()]
-                yield _specified(rows.pop("linear"), found, job.level, **counts)
-            if "logit" in rows:
-                row, level = rows.pop("logit"), job.level
-                yield Specified(
-                    row | _marginal(values, controls, loans.treated[there], cluster[there], weights, level) | counts
-                )
         except StudyError as error:
-            for row in rows.values():
-                yield Specified(row | {"note": str(error)})
+            for model in job.grid.models:
+                yield from (Specified(row | {"note": str(error)}) for row in rows(model))
+            continue
+        if "linear" in job.grid.models:
+            found = [regress.coefficients(moved[there]) for moved in loans.treatments_moved()]
+            for place, row in enumerate(rows("linear")):
+                of_outcome = [(effects[place], errors[place]) for effects, errors in found]
+                yield _specified(row, of_outcome, job.level, **counts)
+        if "logit" in job.grid.models:
+            for value, row in zip(values.T, rows("logit"), strict=True):
+                yield Specified(row | _marginal(value, controls, treated, labels, weights, job.level) | counts)
 
 
 def _marginal(

@@ -96,8 +96,9 @@ def groups(moment: Moment, model: dict[str, Any]) -> Iterator[Row]:
                 labels = labels.map("{:g}".format)
         if labels.nunique() > MOST_GROUPS:
             continue
-        for level in sorted(labels.astype(str).unique()):
-            inside = (labels.astype(str) == level).to_numpy()
+        labels = labels.astype(str)
+        for level in sorted(labels.unique()):
+            inside = (labels == level).to_numpy()
             if inside.sum() < SMALLEST_GROUP or not default[inside].any():
                 continue
             within = None if weights is None else weights[inside]

@@ -10,8 +10,8 @@ import pandas as pd
 
 from pipeline.core.errors import StudyError
 from pipeline.stats.design import independent
-from pipeline.stats.inference import cluster_codes, codes, correction, effect
-from pipeline.stats.products import weighted_products
+from pipeline.stats.inference import adding, cluster_codes, codes, correction, effect
+from pipeline.stats.products import BLOCK, weighted_products
 from pipeline.stats.regression import Effect, LogitEffects
 from pipeline.stats.sampling import prior_ratio
 
@@ -33,8 +33,7 @@ class Absorbed(NamedTuple):
 
 def _means(values: np.ndarray, groups: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the weighted mean of each group (groups x columns)."""
-    sums = np.column_stack([np.bincount(groups, weights * column) for column in values.T])
-    return sums / np.bincount(groups, weights)[:, None]
+    return adding(groups, weights) @ values / np.bincount(groups, weights)[:, None]
 
 
 def _groupings(absorb: pd.Series | pd.DataFrame) -> list[np.ndarray]:
@@ -54,22 +53,28 @@ def within(values: np.ndarray, groupings: Sequence[np.ndarray], weights: np.ndar
     """
     first = groupings[0]
     means = _means(values, first, weights)
-    left = np.empty_like(values, order="F")
     if len(groupings) == 1:
-        for place in range(values.shape[1]):
-            np.subtract(values[:, place], means[first, place], out=left[:, place])
-        return left
+        return _less(values, [(means, first)])
     second = groupings[1]
     size, other = len(means), int(second.max()) + 1
     cells = np.bincount(first * other + second, weights, size * other).reshape(size, other)
     shares = cells / cells.sum(axis=1, keepdims=True)
-    of_second = np.column_stack([np.bincount(second, weights * column, other) for column in values.T])
+    of_second = adding(second, weights) @ values
     normal = np.diag(cells.sum(axis=0)) - cells.T @ shares
     effects = np.linalg.pinv(normal, rcond=1e-10, hermitian=True) @ (of_second - cells.T @ means)
-    means = means - shares @ effects
-    for place in range(values.shape[1]):
-        np.subtract(values[:, place], means[first, place], out=left[:, place])
-        left[:, place] -= effects[second, place]
+    return _less(values, [(means - shares @ effects, first), (effects, second)])
+
+
+def _less(values: np.ndarray, effects: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return `values` (rows x columns) less the effects (groups x columns) of each row's groups (rows,)."""
+    left = np.empty(values.shape)
+    # Block after block: between the subtractions rows stay in the processor's cache.
+    for start in range(0, len(values), BLOCK):
+        rows = slice(start, start + BLOCK)
+        block = values[rows]
+        for of_group, groups in effects:
+            block = block - of_group[groups[rows]]
+        left[rows] = block
     return left
 
 
@@ -113,7 +118,7 @@ def absorbed_linear(
     bread = np.linalg.inv(x.T @ x if weights is None else weighted_products(x, w))
     slopes = bread @ (x.T @ (w * y))
     rest = w * (y - x @ slopes)
-    scores = np.column_stack([np.bincount(cluster, column * rest) for column in x.T])
+    scores = adding(cluster, rest) @ x
     count = int(cluster.max()) + 1
     parameters = x.shape[1] + 1 + sum(int(groups.max()) for groups in groupings if not _nested(groups, cluster))
     variance = correction(count, len(y), parameters) * bread @ (scores.T @ scores) @ bread
@@ -176,18 +181,26 @@ class GroupedLogit(NamedTuple):
 
 
 def grouped_logit(
-    y: np.ndarray, x: np.ndarray, groupings: Sequence[np.ndarray], clusters: np.ndarray, name: str = ""
+    y: np.ndarray,
+    x: np.ndarray,
+    groupings: Sequence[np.ndarray],
+    clusters: np.ndarray,
+    name: str = "",
+    start: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> GroupedLogit:
     """Fit a logistic regression of `y` (rows,) on `x` (rows x slopes) and effects of one or two kinds of groups.
 
     Each of Newton's steps is a weighted regression on what the groups leave of `x` and of the working residual, so
     that group effects are never estimated one by one (Stammann, Heiss & McFadden 2016). `groupings` and `clusters`
-    are numbers from 0; a single group is an intercept. Raises StudyError when there is no maximum; `name` is for that.
+    are numbers from 0; a single group is an intercept. `start` are slopes and log odds (rows,), such as those of a
+    regression on fewer columns, from which fewer steps lead to the same maximum. Raises StudyError when there is no
+    maximum; `name` is for that.
     """
-    share = np.bincount(groupings[0], y) / np.bincount(groupings[0])
-    index = np.log(share / (1 - share))[groupings[0]]
-    slopes = np.zeros(x.shape[1])
-    both = np.column_stack([x, y]).astype(float, order="F")
+    if start is None:
+        share = np.bincount(groupings[0], y) / np.bincount(groupings[0])
+        start = np.zeros(x.shape[1]), np.log(share / (1 - share))[groupings[0]]
+    slopes, index = start
+    both = np.column_stack([x, y]).astype(float)
     for _ in range(50):
         p = 1 / (1 + np.exp(-index))
         density = np.maximum(p * (1 - p), 1e-15)
@@ -208,7 +221,7 @@ def grouped_logit(
     else:
         raise StudyError(f"the logistic regression{_on(name)} does not converge: something separates it.")
     rest, count = y - p, int(clusters.max()) + 1
-    scores = np.column_stack([np.bincount(clusters, column * rest) for column in inside.T])
+    scores = adding(clusters, rest) @ inside
     bread = np.linalg.inv(information)
     variance = count / (count - 1) * bread @ (scores.T @ scores) @ bread
     likelihood = float(y @ index - np.logaddexp(0, index).sum())

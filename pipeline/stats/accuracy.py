@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.discrimination import compare
+from pipeline.stats.discrimination import compare, placements
 from pipeline.stats.inference import codes, effect, group_sums
 from pipeline.stats.regression import Effect
 
@@ -41,16 +41,12 @@ def clustered_gain(
     DeLong's components of the loans are added up by cluster (Obuchowski 1997, Biometrics 53); with each loan a cluster
     of its own the error is DeLong's but for a factor of n/(n-1).
     """
-    from scipy.stats import rankdata
-
     bad = default.astype(bool)
     number_bad, number_good = int(bad.sum()), int((~bad).sum())
     influence = np.zeros(len(default))
     areas = []
     for score, sign in ((first, -1.0), (second, 1.0)):
-        every = rankdata(score)
-        of_bad = (every[bad] - rankdata(score[bad])) / number_good
-        of_good = 1 - (every[~bad] - rankdata(score[~bad])) / number_bad
+        of_bad, of_good = placements(bad, score)
         areas.append(of_bad.mean())
         influence[bad] += sign * (of_bad - of_bad.mean()) / number_bad
         influence[~bad] += sign * (of_good - of_good.mean()) / number_good

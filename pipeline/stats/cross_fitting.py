@@ -140,7 +140,7 @@ def penalised_logit(
         if np.abs(step).max() < 1e-6:
             break
     else:
-        raise StudyError("a logistic regression of the cross-fitting does not converge.")
+        raise StudyError("a logistic regression with a ridge penalty does not converge.")
     return Logistic(centre, spread, slopes)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from pipeline.core.errors import StudyError
 from pipeline.core.params import construct
 from pipeline.stats.design import column_of
+from pipeline.stats.products import BLOCK
 
 LADDER = ("hard", "relationship", "contacts", "text")
 """Nested blocks in the order in which a score learns them: each holds those before it."""
@@ -86,7 +87,11 @@ class Encoder(NamedTuple):
     def matrix(self, frame: pd.DataFrame) -> np.ndarray:
         """Return the numbers (loans x columns), standardised; a gap is at the mean, an unknown level like the first."""
         found = [column for feature in self.features for column in _encoded(frame[feature["column"]], feature)]
-        return np.column_stack(found) if found else np.empty((len(frame), 0))
+        matrix = np.empty((len(frame), len(found)))
+        # Block after block, so that rows stay in the processor's cache while column after column is written to them.
+        for start in range(0, len(frame) if found else 0, BLOCK):
+            matrix[start : start + BLOCK] = np.stack([column[start : start + BLOCK] for column in found], axis=1)
+        return matrix
 
 
 def learn(frame: pd.DataFrame, terms: Sequence[str], weights: np.ndarray | None = None) -> Encoder:
@@ -98,9 +103,8 @@ def learn(frame: pd.DataFrame, terms: Sequence[str], weights: np.ndarray | None 
         column = frame[name]
         feature: dict[str, Any] = {"term": term, "column": name, "logarithm": term != name}
         if not pd.api.types.is_numeric_dtype(column):
-            levels = column.astype("string")
-            order = column.cat.categories if column.dtype == "category" else sorted(levels.dropna().unique())
-            seen = set(levels.dropna().unique())
+            seen = _seen(column)
+            order = column.cat.categories if column.dtype == "category" else sorted(seen)
             kept = [str(level) for level in order if str(level) in seen]
             if len(kept) > 1:
                 found.append(feature | {"kind": "category", "levels": kept})
@@ -122,7 +126,17 @@ def learn(frame: pd.DataFrame, terms: Sequence[str], weights: np.ndarray | None 
 
 def unseen_share(train: pd.Series, test: pd.Series) -> float:
     """Return the share of test loans whose level of a category no training loan has."""
-    return float((~test.astype("string").isin(set(train.astype("string").dropna().unique())) & test.notna()).mean())
+    unseen = level_codes(test, sorted(_seen(train))) < 0
+    return float((unseen & test.notna().to_numpy()).mean())
+
+
+def _seen(column: pd.Series) -> set[str]:
+    """Return the levels that some loan has."""
+    if column.dtype == "category":
+        codes = column.cat.codes.to_numpy()
+        used = np.bincount(codes[codes >= 0], minlength=len(column.cat.categories)) > 0
+        return {str(level) for level in column.cat.categories[used]}
+    return set(column.astype("string").dropna().unique())
 
 
 def _values(column: pd.Series, logarithm: bool) -> np.ndarray:

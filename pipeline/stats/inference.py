@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
 from pipeline.stats.regression import Effect
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_array
 
 
 def codes(labels: Sequence | pd.Series | np.ndarray) -> np.ndarray:
@@ -42,6 +46,19 @@ def group_sums(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
         # Rows in order of their groups: many times faster.
         return np.add.reduceat(values, np.flatnonzero(np.diff(groups, prepend=-1)), axis=0)
     return np.column_stack([np.bincount(groups, column) for column in values.T])
+
+
+def adding(groups: np.ndarray, values: np.ndarray | None = None) -> csc_array:
+    """Return the sparse matrix (groups x rows) whose product with a matrix adds up its rows by group number (rows,).
+
+    Each row counts `values` (rows,) times, once without them. The rows may stand in any order, and no copy of them is
+    made, which counts where many matrices are added up by the same groups.
+    """
+    from scipy.sparse import csc_array
+
+    values = np.ones(len(groups)) if values is None else values
+    count = len(np.bincount(groups))
+    return csc_array((values, groups, np.arange(len(groups) + 1)), shape=(count, len(groups)))
 
 
 def correction(clusters: int, rows: int, parameters: int) -> float:

@@ -11,6 +11,9 @@ from pipeline.core.errors import StudyError
 from pipeline.stats.inference import codes, correction, effect, group_sums
 from pipeline.stats.regression import Effect
 
+ROUNDING = 1e-12
+"""Share of a factor's own spread, in squares, below which what is left of it is rounding noise."""
+
 
 class Instrumented(NamedTuple):
     """What one instrument says about a treatment."""
@@ -55,7 +58,8 @@ def inside(
     numbers = codes(groups)
     y, x = residuals(np.column_stack([outcome, factor]).astype(float), numbers, controls.to_numpy(dtype=float)).T
     information = float(x @ x)
-    if information <= 1e-12 * len(x):
+    # Of a factor that is the same everywhere the mean is rounded, and so is what is left of it.
+    if np.ptp(factor) == 0 or information <= ROUNDING * float(((factor - factor.mean()) ** 2).sum()):
         raise StudyError("the factor does not vary inside groups, or the controls determine it.")
     slope = float(x @ y) / information
     sums = group_sums(x * (y - slope * x), numbers)

@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.core.errors import StudyError
 from pipeline.stats.inference import cluster_codes, correction, effect, group_sums
 from pipeline.stats.matching import SCORE_DECIMALS, Matches, nearest_neighbour
+from pipeline.stats.products import weighted_products
 from pipeline.stats.regression import Effect, LogitEffects
 from pipeline.stats.scores import maximum_likelihood
 from pipeline.stats.weighting import Estimand, balancing_moments, entropy_balance, probability
@@ -66,7 +67,7 @@ def weighted_logit(
     scaled, slopes = x / length, np.zeros(x.shape[1])
     for _ in range(50):
         share = probability(scaled @ slopes)
-        curvature = (scaled * (w * share * (1 - share))[:, None]).T @ scaled
+        curvature = weighted_products(scaled, w * share * (1 - share))
         try:
             step = np.linalg.solve(curvature, scaled.T @ (w * (y - share)))
         except np.linalg.LinAlgError:
@@ -77,7 +78,7 @@ def weighted_logit(
     if not np.abs(step).max() < 1e-8 or np.linalg.cond(curvature) > 1e12:
         raise StudyError(f"the logistic regression on {factor} has no maximum: something separates default perfectly.")
     slopes, share = slopes / length, probability(scaled @ slopes)
-    bread = np.linalg.inv((x * (w * share * (1 - share))[:, None]).T @ x)
+    bread = np.linalg.inv(weighted_products(x, w * share * (1 - share)))
     sums = group_sums(x * (w * (y - share))[:, None], groups)
     covariance = bread @ (sums.T @ sums) @ bread * correction(len(sums), len(y), x.shape[1])
     on_log_scale = effect(slopes[place], float(np.sqrt(covariance[place, place])), level)
@@ -88,11 +89,13 @@ def weighted_logit(
         on_log_scale.p_value,
     )
     if set(np.unique(x[:, place])) <= {0.0, 1.0}:
-        on, off = x.copy(), x.copy()
-        on[:, place], off[:, place] = 1.0, 0.0
-        p_on, p_off = probability(on @ slopes), probability(off @ slopes)
+        without = x @ slopes - x[:, place] * slopes[place]
+        p_on, p_off = probability(without + slopes[place]), probability(without)
         marginal = w @ (p_on - p_off) / w.sum()
-        gradient = ((w * p_on * (1 - p_on)) @ on - (w * p_off * (1 - p_off)) @ off) / w.sum()
+        of_on, of_off = w * p_on * (1 - p_on), w * p_off * (1 - p_off)
+        gradient = (of_on - of_off) @ x
+        gradient[place] = of_on.sum()
+        gradient /= w.sum()
     else:
         density = share * (1 - share)
         unit = np.zeros(x.shape[1])

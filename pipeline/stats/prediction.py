@@ -13,6 +13,7 @@ from pipeline.stats.classifiers import DECIMALS
 from pipeline.stats.features import Encoder, learn
 from pipeline.stats.inference import codes, effect, group_sums
 from pipeline.stats.regression import Effect
+from pipeline.stats.samples import places_by_lot
 from pipeline.stats.splits import Split
 
 Kind = Literal["logistic", "scorecard", "tree", "forest", "boosting"]
@@ -98,9 +99,8 @@ class Judged(NamedTuple):
 
 def by_lot(sample: Sample, most: int, seed: int) -> Sample:
     """Return `most` loans of a sample, each as likely as any other, in their order; all where there are no more."""
-    if len(sample.loans) <= most:
-        return sample
-    return sample.part(np.sort(np.random.default_rng([seed, most]).choice(len(sample.loans), most, replace=False)))
+    number = len(sample.loans)
+    return sample if number <= most else sample.part(places_by_lot(number, most, seed))
 
 
 def predict(

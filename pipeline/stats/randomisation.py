@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.inference import cluster_codes, codes, correction
+from pipeline.stats.inference import adding, cluster_codes, codes, correction
 
 BATCH = 250
 """Deals that are computed at a time: bounds the memory."""
@@ -83,49 +83,53 @@ def randomisation_test(
 
 
 class Studentised:
-    """Regressions of one outcome on controls and one assignment after another: what they share is computed once."""
+    """Regressions of outcomes on controls and one assignment after another: what they share is computed once."""
 
     def __init__(
         self, outcome: np.ndarray, controls: np.ndarray, clusters: np.ndarray, weights: np.ndarray | None = None
     ) -> None:
-        """Take `outcome` (rows,), `controls` (rows x columns, full rank, an intercept among them) and cluster labels.
+        """Take `outcome` (rows,), or several (rows x outcomes), controls and cluster labels.
 
-        With `weights` (rows,) the regressions are weighted least squares.
+        `controls` (rows x columns) have full rank and an intercept among them. With `weights` (rows,) the regressions
+        are weighted least squares.
         """
-        # Rows in the order of their clusters, whose scores are then added up in one go.
         groups = cluster_codes(clusters)
-        self._order = np.argsort(groups, kind="stable")
-        self._starts = np.flatnonzero(np.diff(groups[self._order], prepend=-1))
-        root = np.ones(len(outcome)) if weights is None else np.sqrt(weights)
-        self._root = root[self._order, None]
-        self._basis, _ = np.linalg.qr(controls[self._order] * self._root)
-        rest = outcome[self._order] * self._root[:, 0]
-        self._rest = rest - self._basis @ (self._basis.T @ rest)
-        self._scale = correction(len(self._starts), len(outcome), controls.shape[1] + 1)
+        rows, count = len(groups), int(groups.max()) + 1
+        self._root = (np.ones(rows) if weights is None else np.sqrt(weights))[:, None]
+        self._basis, _ = np.linalg.qr(controls * self._root)
+        rest = outcome.reshape(rows, -1) * self._root
+        rest -= self._basis @ (self._basis.T @ rest)
+        self._add = adding(groups)
+        self._add_rest = [adding(groups, one) for one in rest.T]
+        self._rest = rest.reshape(outcome.shape)
+        self._scale = correction(count, rows, controls.shape[1] + 1)
 
     def __call__(self, assigned: np.ndarray) -> np.ndarray:
         """Return each assignment's coefficient over its cluster-robust error (``assigned``: rows x assignments).
 
-        Assignments that the controls determine are left out.
+        Of one outcome; assignments that the controls determine are left out.
         """
         slope, error = self.coefficients(assigned)
         moved = ~np.isnan(slope)
         return slope[moved] / error[moved]
 
     def coefficients(self, assigned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return each assignment's coefficient and its cluster-robust error (assignments,).
+        """Return each assignment's coefficient and its cluster-robust error.
 
-        The error is that of `regression.linear_probability`. Both are missing for assignments that the controls
-        determine.
+        Both are (assignments,), or (outcomes x assignments) where there are several outcomes, and missing for
+        assignments that the controls determine. The error is that of `regression.linear_probability`.
         """
-        left = assigned[self._order] * self._root
+        left = assigned * self._root
         left -= self._basis @ (self._basis.T @ left)
         spread = np.einsum("ij,ij->j", left, left)
         spread[spread <= 1e-8 * (self._root**2).sum()] = np.nan
-        slope = (left.T @ self._rest) / spread
-        # Score of a cluster: the sum of what is left of the assignment times the residual.
-        scores = left * slope
-        np.subtract(self._rest[:, None], scores, out=scores)
-        scores *= left
-        sums = np.add.reduceat(scores, self._starts, axis=0)
-        return slope, np.sqrt(self._scale * np.einsum("ij,ij->j", sums, sums)) / spread
+        slope = (self._rest.T @ left) / spread
+        # Score of a cluster: the sum of what is left of the assignment times the residual, which is what is left of the
+        # outcome without the slope's part.
+        of_rest = [add @ left for add in self._add_rest]
+        of_itself = self._add @ np.square(left, out=left)
+        error = np.empty_like(slope)
+        for one, sums in zip(np.ndindex(slope.shape[:-1]), of_rest, strict=True):
+            sums -= slope[one] * of_itself
+            error[one] = np.sqrt(self._scale * np.einsum("ij,ij->j", sums, sums)) / spread
+        return slope, error

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.inference import correction, effect
+from pipeline.stats.inference import adding, correction, effect
 from pipeline.stats.regression import Effect
 
 FEW = 12
@@ -227,16 +227,9 @@ def _statistics(fit: Partialled, clusters: np.ndarray, v: np.ndarray) -> _Draws:
     """
     count = len(v)
     a = (np.bincount(clusters, fit.factor * fit.null, count), np.bincount(clusters, fit.factor**2, count))
-    order = np.argsort(clusters, kind="stable")
-    starts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
-    z = fit.controls[order]
-
-    def sums(of: np.ndarray) -> np.ndarray:
-        return np.add.reduceat(z * of[order, None], starts, axis=0)
-
-    by_factor = sums(fit.factor)
+    by_factor = adding(clusters, fit.factor) @ fit.controls
     back = by_factor @ fit.inverse
-    forth = (sums(fit.null), by_factor)
+    forth = (adding(clusters, fit.null) @ fit.controls, by_factor)
     shifts, spreads = [], []
     for begin in range(0, v.shape[1], max(AT_ONCE // count, 1)):
         block = v[:, begin : begin + max(AT_ONCE // count, 1)]

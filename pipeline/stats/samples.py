@@ -42,9 +42,17 @@ def by_lot(loans: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
 
     All of them where there are no more. For what costs too much on every loan of a very large study.
     """
-    if len(loans) <= most:
-        return loans
-    return loans.iloc[np.sort(np.random.default_rng([seed, most]).choice(len(loans), most, replace=False))]
+    return loans if len(loans) <= most else loans.iloc[places_by_lot(len(loans), most, seed)]
+
+
+def places_by_lot(number: int, most: int, seed: int) -> np.ndarray:
+    """Return the places, rising, of the `most` of a `number` of loans that `by_lot` draws; all where there are no more.
+
+    Of as many loans the same seed draws the same places.
+    """
+    if number <= most:
+        return np.arange(number)
+    return np.sort(np.random.default_rng([seed, most]).choice(number, most, replace=False))
 
 
 def number_treated(loans: pd.DataFrame) -> int | None:

@@ -109,8 +109,10 @@ def constant_proportion(
     unit = values.std()
     line = grouped_logit(y, np.column_stack([values / unit, others]), [groups], cluster, factor)
     size = bends.std(axis=0)
-    curve = grouped_logit(y, np.column_stack([values / unit, bends / size, others]), [groups], cluster, factor)
     degrees = bends.shape[1]
+    start = np.insert(line.slopes, 1, np.zeros(degrees)), line.index
+    bent = np.column_stack([values / unit, bends / size, others])
+    curve = grouped_logit(y, bent, [groups], cluster, factor, start)
     of_bends = slice(1, 1 + degrees)
     slopes, variance = curve.slopes[of_bends], curve.variance[of_bends, of_bends]
     wald = float(slopes @ np.linalg.solve(variance, slopes))

@@ -7,10 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.inference import cluster_codes, correction
-
-SMALL = 4
-"""Loans of a matched set up to which they are added up one by one."""
+from pipeline.stats.inference import adding, cluster_codes, correction
 
 
 def exchanges(stratum: np.ndarray, draws: int, seed: int) -> np.ndarray:
@@ -46,39 +43,30 @@ class ManyOutcomes:
         treatment.
         """
         groups = cluster_codes(clusters)
-        self._order = np.argsort(groups, kind="stable")
-        self._starts = np.flatnonzero(np.diff(groups[self._order], prepend=-1))
-        self._root = np.sqrt(np.ones(len(groups)) if weights is None else weights)[self._order, None]
-        design = np.column_stack([controls, treated])[self._order] * self._root
+        root = np.sqrt(np.ones(len(groups)) if weights is None else weights)[:, None]
+        design = np.column_stack([controls, treated]) * root
         basis, triangle = np.linalg.qr(design)
         if abs(triangle[-1, -1]) <= 1e-8 * np.linalg.norm(design[:, -1]):
             raise StudyError("the controls determine treatment.")
-        self._basis, self._length = basis, triangle[-1, -1]
-        self._scale = correction(len(self._starts), *design.shape)
-        self._sizes = np.diff(self._starts, append=len(groups))
+        self._length = triangle[-1, -1]
+        # A cluster's score adds up what is left of treatment, the basis's last column, times what the basis leaves of
+        # the outcome. Both parts are sums over the outcome, so what is left of it is never written down.
+        last = basis[:, -1]
+        self._add = adding(groups, last * root[:, 0])
+        self._of_basis = adding(groups, last) @ basis
+        self._basis = basis * root
+        self._scale = correction(len(self._of_basis), *design.shape)
 
     def __call__(self, outcomes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the coefficient of treatment and its cluster-robust error for each outcome (rows x outcomes).
 
         As `matched_effects.weighted_difference` and, without weights, `regression.linear_probability` give them.
         """
-        rest = outcomes[self._order] * self._root
-        inside = self._basis.T @ rest
-        rest -= self._basis @ inside
-        rest *= self._basis[:, -1:]
-        sums = self._sums(rest)
+        inside = self._basis.T @ outcomes
+        sums = self._add @ outcomes
+        sums -= self._of_basis @ inside
         error = np.sqrt(self._scale * np.einsum("ij,ij->j", sums, sums)) / abs(self._length)
         return inside[-1] / self._length, error
-
-    def _sums(self, rows: np.ndarray) -> np.ndarray:
-        """Add up the rows of each cluster; pairs and other small sets member by member, many times faster."""
-        if self._sizes.max() > SMALL:
-            return np.add.reduceat(rows, self._starts, axis=0)
-        sums = rows[self._starts]
-        for member in range(1, self._sizes.max()):
-            there = self._sizes > member
-            sums[there] += rows[self._starts[there] + member]
-        return sums
 
 
 class Statistic(NamedTuple):

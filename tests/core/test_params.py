@@ -312,7 +312,8 @@ def test_what_is_asked_by_groups_names_a_moderator(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("folds", 1), ("repetitions", 0), ("highest_score", 0.4), ("permutations", 5)]
+    ("name", "value"),
+    [("most_loans", 999), ("folds", 1), ("repetitions", 0), ("highest_score", 0.4), ("permutations", 5)],
 )
 def test_choices_of_adjustment_have_their_limits(tmp_path, name, value):
     assert f"adjust.{name}" in error(tmp_path, {f"adjust.{name}": value})

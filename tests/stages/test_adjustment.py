@@ -26,13 +26,13 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def ran(cohort, **changes):
+def ran(cohort, most=200_000, **changes):
     choices = params.load(PARAMS)
     study = protocol(**changes)
     study = study.model_copy(
         update={"matching": study.matching.model_copy(update={"exact": ["credit_grade", "term_months"]})}
     )
-    of_stage = choices.adjust.model_copy(update={"folds": 2, "repetitions": 1, "permutations": 40})
+    of_stage = choices.adjust.model_copy(update={"folds": 2, "repetitions": 1, "permutations": 40, "most_loans": most})
     choices = choices.model_copy(update={"adjust": of_stage, "studies": {**choices.studies, STUDY: study}})
     store.write_parquet(places.processed(STUDY) / "cohort.parquet", cohort)
     match.run(STUDY, choices)
@@ -54,6 +54,23 @@ def test_the_rows_do_not_depend_on_the_order_of_the_loans(folder, cohort):
         (first["estimator"] == "moderation") & first["estimand"].str.startswith("wald") & first["p_value"].notna()
     ]
     assert (tests["p_adjusted"] >= tests["p_value"]).all()
+
+
+def test_of_more_loans_than_the_limit_models_are_cross_fitted_on_some_drawn_by_lot_and_the_checks_take_all(
+    folder, cohort
+):
+    whole = ran(cohort).frame
+    pd.testing.assert_frame_equal(ran(cohort, most=len(cohort)).frame, whole)
+    few = ran(cohort, most=1_000)
+    row = few.one(stage="adjust", specification="every_loan")
+    assert (row.factor, row.n) == ("cross_fitting", 1_000)
+    assert row.estimate == pytest.approx(1_000 / len(cohort), rel=1e-7)
+    assert "drawn by lot" in row.note and not (whole["specification"] == "every_loan").any()
+    models = few.where(estimator=["doubly_robust", "double_machine_learning", "entropy_balancing"])
+    assert models["n"].max() <= 1_000
+    checks = ["placebo_outcome", "permuted_treatment", "rosenbaum_bounds"]
+    same = whole[whole["estimator"].isin(checks)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(few.where(estimator=checks), same)
 
 
 def test_what_cannot_be_compared_is_said_in_a_row(folder, cohort):

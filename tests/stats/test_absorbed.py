@@ -5,7 +5,7 @@ import statsmodels.api as sm
 from linearmodels.iv.absorbing import AbsorbingLS
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.absorbed import absorbed_linear, absorbed_logit, spread_of_groups
+from pipeline.stats.absorbed import absorbed_linear, absorbed_logit, grouped_logit, spread_of_groups
 from pipeline.stats.design import design_matrix
 from pipeline.stats.regression import logit
 from pipeline.stats.sampling import prior_ratio
@@ -191,3 +191,14 @@ def test_weights_of_one_size_change_no_spread():
     plain = spread_of_groups(frame["outcome"], design, frame["bank"], 0.95).effects["spread"]
     weighted = spread_of_groups(frame["outcome"], design, frame["bank"], 0.95, pd.Series(3.0, frame.index))
     assert weighted.effects["spread"] == pytest.approx(plain)
+
+
+def test_where_a_logit_starts_does_not_move_its_maximum():
+    rng = np.random.default_rng(3)
+    x, groups = rng.normal(size=(800, 3)), [rng.integers(0, 9, 800), rng.integers(0, 4, 800)]
+    y = (rng.random(800) < 1 / (1 + np.exp(1 - x[:, 0]))).astype(float)
+    few = grouped_logit(y, x[:, :2], groups, groups[0])
+    plain = grouped_logit(y, x, groups, groups[0])
+    from_few = grouped_logit(y, x, groups, groups[0], start=(np.append(few.slopes, 0.0), few.index))
+    for name in ("slopes", "variance", "index", "log_likelihood"):
+        np.testing.assert_allclose(getattr(from_few, name), getattr(plain, name), rtol=1e-8, atol=1e-12)

@@ -148,3 +148,22 @@ def test_inside_groups_is_the_regression_with_an_indicator_for_each():
     assert found == pytest.approx(plain, rel=1e-9)
     with pytest.raises(StudyError, match="vary inside"):
         inside(outcome, group.str[-1].astype(float).to_numpy(), groups=group, controls=controls, level=0.9)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+def test_inside_groups_the_unit_of_the_factor_does_not_decide_whether_it_varies(unit):
+    rng = np.random.default_rng(5)
+    group = pd.Series(rng.integers(0, 12, 900))
+    controls = pd.DataFrame(rng.normal(size=(900, 2)), columns=["a", "b"])
+    factor = rng.normal(size=900) + group.to_numpy()
+    outcome = 0.3 * factor + rng.normal(size=900)
+
+    def found(values):
+        return inside(outcome, unit * values, groups=group, controls=controls, level=0.9)
+
+    assert unit * found(factor).estimate == pytest.approx(
+        inside(outcome, factor, groups=group, controls=controls, level=0.9).estimate, rel=1e-9
+    )
+    for nothing in (np.zeros(900), np.ones(900), group / 3, group / 3 + controls @ [0.1, 0.7]):
+        with pytest.raises(StudyError, match="vary inside"):
+            found(np.asarray(nothing))

@@ -37,6 +37,22 @@ def test_each_statistic_is_that_of_the_headline_regression(weighted):
         assert found == pytest.approx(theirs.estimate / theirs.std_error, rel=1e-8)
 
 
+def test_several_outcomes_at_once_are_each_one_alone():
+    frame = loans(500, 6, weighted=True)
+    controls = design_matrix(frame, ["size", "grade"]).matrix.to_numpy()
+    outcomes = np.column_stack([frame["default"], frame["size"] ** 2])
+    dealt = np.column_stack([frame["treated"], np.roll(frame["treated"], 5), controls[:, 1]]).astype(float)
+
+    def found(outcome):
+        return Studentised(outcome, controls, frame["bank"].to_numpy(), frame["weight"].to_numpy()).coefficients(dealt)
+
+    together = found(outcomes)
+    assert together[0].shape == together[1].shape == (2, 3) and np.isnan(together[0][:, 2]).all()
+    for place, outcome in enumerate(outcomes.T):
+        for both, alone in zip(together, found(outcome), strict=True):
+            np.testing.assert_allclose(both[place], alone, rtol=1e-10)
+
+
 def test_what_the_controls_determine_is_left_out():
     frame = loans(200, 2)
     controls = design_matrix(frame, ["grade"]).matrix.to_numpy()

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.stats import saved_score, scorecard
+from pipeline.stats import classifiers, saved_score, scorecard
 from pipeline.stats.classifiers import logistic
 from pipeline.stats.features import learn
 
@@ -149,3 +149,22 @@ def test_information_by_chance_is_chi_squared():
     # P-values of nothing are uniform.
     assert np.mean(np.array(found) < 0.05) == pytest.approx(0.05, abs=0.03)
     assert np.mean(found) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_regression_of_many_loans_is_that_of_few(monkeypatch, weighted):
+    rng = np.random.default_rng(8)
+    # A column in other units than its neighbours, a rare level and one that no loan has: the penalty sees their scale.
+    design = rng.normal(size=(3_000, 4)) * [1, 20, 1, 0]
+    design[:, 2] = rng.random(3_000) < 0.004
+    default = (rng.random(3_000) < 1 / (1 + np.exp(2 - design[:, 0]))).astype(float)
+    weights = rng.uniform(0.5, 4, 3_000) if weighted else None
+    few = logistic(design, default, weights)
+    monkeypatch.setattr(classifiers, "MANY", 3_000)
+    many = logistic(design, default, weights)
+    assert many[0] == pytest.approx(few[0], rel=1e-8)
+    assert many[1] == pytest.approx(few[1], rel=1e-8, abs=1e-12)
+    # One default alone is in no tenth part of the loans.
+    default[:] = 0
+    default[1] = 1
+    assert np.isfinite(logistic(design, default, weights)[1]).all()
