@@ -56,8 +56,8 @@ def with_activity(months: pd.DataFrame, repayments: Path) -> pd.DataFrame:
     # Loans are looked up once each, not month by month; of a month recorded twice the first record counts.
     number, loans = pd.factorize(recorded["loan_id"])
     table = np.full((len(loans) + 1, last + 1), np.nan)
-    # Written from the end, so that the first record is the last that is written: NumPy goes through copies in their order
-    # and through views in that of memory.
+    # Written from the end, so that the first record is the last that is written. NumPy goes through copies in their
+    # order, through views in that of memory.
     cell = (number * (last + 1) + recorded["month_number"].to_numpy())[::-1].copy()
     table.reshape(-1)[cell] = recorded[name].to_numpy(dtype=float)[::-1].copy()
     of_months, known = pd.factorize(months["loan_id"])
