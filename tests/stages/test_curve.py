@@ -9,7 +9,7 @@ from pipeline.core.errors import StudyError
 from pipeline.core.params import Alternatives
 from pipeline.present.chapters import curve as chapter
 from pipeline.present.figures import draw
-from pipeline.present.words import Words
+from pipeline.present.words import Words, filled
 from pipeline.stages import curve, match, regress
 from tests.sample import PARAMS, market_tables, protocol, raw_loans
 
@@ -247,5 +247,9 @@ def test_of_more_loans_than_the_limit_some_are_drawn_by_lot_and_the_page_says_it
     assert (row.n, row.estimate) == (1_000, pytest.approx(1_000 / len(cohort), rel=1e-7))
     own = found.where(estimator="regression")
     assert own["n"].max() == 1_000
-    said = Words("en", STUDY).text("assumptions.every_loan")
-    assert "drawn by lot" in said
+    shown = {"row": row, "stage": "curve", "whole": str, "percent": "{:.0f}%".format}
+    said = filled(Words("en", STUDY).text("assumptions.every_loan"), **shown)
+    assert said.startswith("Not every loan took part in stage curve: 1000 were drawn by lot, ")
+    part = row._replace(factor="cross_fitting")
+    for language, name in (("en", " (cross-fitting): "), ("zh", "（交叉拟合）")):
+        assert name in filled(Words(language, STUDY).text("assumptions.every_loan"), **shown | {"row": part})
