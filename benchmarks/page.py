@@ -1,6 +1,6 @@
 """The page reports/benchmarks.md, written from the last measurements of this machine."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +104,8 @@ def by_scale(rows: Sequence[Measurement], old: dict) -> list[str]:
     for scale in scales:
         if missing := [name for name in every if (name, scale) not in of]:
             lines += ["", f"Not measured at scale {scale:g}: {', '.join(missing)}."]
+    if ends:
+        lines += beyond(ends, {name: [of.get((name, scale)) for scale in ends] for name in names})
     if 1.0 in whole:
         lines += met(f"all stages at scale 1 in under {TARGET:g} s", whole[1.0].seconds < TARGET)
     if 10.0 in scales:
@@ -131,6 +133,29 @@ def growth(sizes: Sequence[float], pair: Sequence[Measurement | None]) -> list[s
     if len(both) < len(sizes):
         return ["", ""]
     return [f"{exponent(sizes, [getattr(one, what) for one in both]):.2f}" for what in ("processor", "peak")]
+
+
+def beyond(sizes: Sequence[float], pairs: Mapping[str, Sequence[Measurement | None]]) -> list[str]:
+    """Say which stages would not fit into this machine's memory at ten times the largest of `sizes`.
+
+    `pairs` are each stage's measurements at both sizes. The peak is followed along its growth between them, which a
+    stage's fixed part makes look slower than it is: a stage that fits by this may still not.
+    """
+    largest = sizes[-1]
+    needed = {
+        name: pair[-1].peak * 10 ** exponent(sizes, [one.peak for one in pair])
+        for name, pair in pairs.items()
+        if None not in pair
+    }
+    too_large = {name: peak for name, peak in needed.items() if peak > machine.memory()}
+    if not too_large:
+        return []
+    listed = ", ".join(f"{name} ({peak:.0f} GB)" for name, peak in too_large.items())
+    return [
+        "",
+        f"Scale {10 * largest:g} is not measured where this machine has {machine.memory():.0f} GB: if memory goes on "
+        f"growing as from {sizes[0]:g} to {largest:g}, it holds all but {listed}.",
+    ]
 
 
 def by_study(rows: Sequence[Measurement], old: dict) -> list[str]:

@@ -85,6 +85,15 @@ def test_the_page_prints_exponents_of_growth():
     assert of["match"][-2:] == ["2.00", "0.00"]
 
 
+def test_the_page_says_what_would_not_fit_at_ten_times_the_size(monkeypatch):
+    monkeypatch.setattr(machine, "memory", lambda: 24.0)
+    rows = [row(peak=1.0), row(peak=10.0, size=10.0), row("match", peak=1.0), row("match", peak=2.0, size=10.0)]
+    text = page.text(rows)
+    assert "Scale 100 is not measured where this machine has 24 GB" in text
+    assert "it holds all but prepare (100 GB)." in text
+    assert "Scale 100" not in page.text(rows[2:])
+
+
 def test_the_page_says_whether_targets_are_met():
     names = stages.stages_of("reference")
     rows = [row(name, seconds=1.0, size=size) for name in names for size in (1.0, 10.0)]
