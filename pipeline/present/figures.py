@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -94,7 +96,22 @@ def draw(figure: Callable[..., Figure], path: Path, *inputs: object) -> None:
         drawn.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
         plt.close(drawn)
     families = ", ".join(f"'{name}'" for name in (*WIDE_FONTS, OWN_FONT))
-    store.write_text(path, written.getvalue().replace(f"'{OWN_FONT}'", f"{families}, sans-serif"))
+    store.write_text(path, named_by_text(written.getvalue()).replace(f"'{OWN_FONT}'", f"{families}, sans-serif"))
+
+
+def named_by_text(svg: str) -> str:
+    """Name each clip path and marker by a hash of its text as it is written.
+
+    Matplotlib hashes the coordinates before it rounds them, and their last bits differ between processors.
+    """
+    found = re.findall(r'<clipPath id="(p\w+)">(.*?)</clipPath>|<path id="(m\w+)" (.*?)/>', svg, flags=re.DOTALL)
+    names = {}
+    for clip, inside, marker, drawn in found:
+        kind, text = ("p", inside) if clip else ("m", drawn)
+        names[clip or marker] = kind + hashlib.sha256(text.encode()).hexdigest()[:10]
+    if not names:
+        return svg
+    return re.sub(rf"\b(?:{'|'.join(names)})\b", lambda name: names[name[0]], svg)
 
 
 @contextlib.contextmanager
