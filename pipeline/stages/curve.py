@@ -27,7 +27,7 @@ from pipeline.core.scope import FEWEST, Scope, column_in, scope
 from pipeline.stats.balance import balance
 from pipeline.stats.comparison import compare, pair_weights
 from pipeline.stats.design import design_matrix, term_values
-from pipeline.stats.inference import effect
+from pipeline.stats.inference import crossed, effect
 from pipeline.stats.matched_effects import weighted_logit
 from pipeline.stats.matching import Matches
 from pipeline.stats.randomisation import Studentised, deal
@@ -63,6 +63,8 @@ class Job(NamedTuple):
     """The study's own caliper."""
     level: float
     seed: int
+    ties: int
+    """Seed of the order that breaks ties, as in the stage match."""
     permuted: str
     """exchanged (loans), dealt (the study's lottery), or the specification whose loans are neither."""
 
@@ -123,6 +125,7 @@ def run(study: str, params: Params) -> str:
         params.match.caliper or grid.calipers[-1],
         params.inference.level,
         seed,
+        params.seed,
         permuted,
     )
     store.write_parquet(kept / "loans.parquet", loans)
@@ -476,6 +479,7 @@ def _matched(batch: Batch, loans: _Loans) -> Iterator[Specified]:
                 caliper=caliper,
                 order=order,
                 calipers=job.protocol.matching.calipers,
+                seed=job.ties,
             )
         except StudyError as error:
             yield from failed([one], str(error))
@@ -509,7 +513,7 @@ def _first(matches: Matches, number: int) -> Matches:
 def _on_pairs(
     job: Job, loans: _Loans, row: Row, outcome: str, after: str, weight: np.ndarray, group: np.ndarray
 ) -> Specified:
-    """Return the effect on matched loans, errors clustered by matched set."""
+    """Return the effect on matched loans, errors clustered by matched set and cluster (`inference.on_matched`)."""
     rows = np.flatnonzero((weight > 0) & np.isfinite(loans.outcome(outcome)))
     controls = np.ones((len(rows), 1))
     if after != "none":
@@ -517,7 +521,10 @@ def _on_pairs(
         within = loans.frame.loc[rows, list(dict.fromkeys(map(column_in, terms)))]
         controls = design_matrix(within, terms).matrix.to_numpy()
     both = weight[rows] if loans.weights is None else weight[rows] * loans.weights[rows]
-    regress = ManyOutcomes(loans.treated[rows], controls, group[rows], None if (both == 1).all() else both)
+    cluster = loans.frame[job.protocol.cluster].to_numpy()[rows]
+    ways = crossed(group[rows], cluster)
+    clusters = np.column_stack([*ways.values()])
+    regress = ManyOutcomes(loans.treated[rows], controls, clusters, None if (both == 1).all() else both)
     found = [regress(moved) for moved in loans.outcomes_moved(outcome, rows)]
     return _specified(
         row,
@@ -525,7 +532,7 @@ def _on_pairs(
         job.level,
         n=len(rows),
         n_treated=int(loans.treated[rows].sum()),
-        n_clusters=len(np.unique(group[rows])),
+        n_clusters=len(np.unique(group[rows] if [*ways] == ["pair"] else cluster)),
     )
 
 

@@ -7,7 +7,7 @@ from pipeline.core import cohorts, places, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Match, Params, Study
 from pipeline.core.scope import FEWEST, scope
-from pipeline.stats.comparison import STRATA, WEIGHTS, compare
+from pipeline.stats.comparison import PAIRS, STRATA, WEIGHTS, compare, share_tied
 from pipeline.stats.design import design_matrix, term_values
 from pipeline.stats.scores import propensity
 
@@ -67,6 +67,7 @@ def _matched(study: str, params: Params, protocol: Study, cohort: pd.DataFrame) 
         **_choices(match),
         calipers=protocol.matching.calipers,
         cuts=protocol.matching.cuts,
+        seed=params.seed,
     )
     if (kept := int(treated[found.weight > 0].sum())) < FEWEST:
         raise StudyError(
@@ -76,13 +77,9 @@ def _matched(study: str, params: Params, protocol: Study, cohort: pd.DataFrame) 
     pairs = pd.DataFrame({"pair": [], "treated": [], "control": []}).astype({"pair": "int64", "treated": loan_id.dtype})
     if found.matches is not None:
         # A pair is the set of a treated loan and its controls.
-        pairs = pd.DataFrame(
-            {
-                "pair": pd.factorize(found.matches.treated)[0],
-                "treated": loan_id[found.matches.treated],
-                "control": loan_id[found.matches.control],
-            }
-        )
+        sets = {"treated": loan_id[found.matches.treated], "control": loan_id[found.matches.control]}
+        pairs = pd.DataFrame(sets).sort_values("treated", kind="stable", ignore_index=True)
+        pairs.insert(0, "pair", pd.factorize(pairs["treated"])[0])
     scores = pd.DataFrame({"loan_id": cohort["loan_id"], "stratum": stratum, "logit": logit})
     weights = pd.DataFrame({"loan_id": cohort["loan_id"], "weight": found.weight, "group": found.group})
     strata = cohort.assign(

@@ -13,7 +13,8 @@ from pipeline.core.params import BLOCKS, Params, construct
 from pipeline.core.scope import Scope, scope
 from pipeline.stats.comparison import WEIGHTS
 from pipeline.stats.design import design_matrix
-from pipeline.stats.matched_effects import abadie_imbens, weighted_logit, weighting_effect
+from pipeline.stats.inference import crossed
+from pipeline.stats.matched_effects import abadie_imbens, weighted_logit, weighting_effect, widest
 from pipeline.stats.matching import Matches
 from pipeline.stats.neighbours import mahalanobis
 from pipeline.stats.regression import linear_probability, logit
@@ -65,9 +66,9 @@ def run(study: str, params: Params) -> str:
         )
         for rung in [*rungs, *(on_pairs if of_treatment else []), *(robustness if factor == "treated" else [])]:
             loans = sample_for(rung.loans, factor, protocol.after_origination())
-            rows += _effects(rung._replace(loans=loans), factor, params.inference.level)
+            rows += _effects(rung._replace(loans=loans), factor, params.inference.level, protocol.cluster)
     if len(matched):
-        rows += _by_design(cohort, pairs, folder, params.inference.level)
+        rows += _by_design(cohort, pairs, folder, params.inference.level, protocol.cluster)
     results.write(places.results(study, "regress"), results.table(study, "regress", rows))
     return f"{len(rows):,} rows"
 
@@ -93,11 +94,13 @@ def in_design(cohort: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
     return loans.assign(design_weight=loans["loan_id"].map(by_loan["weight"]))
 
 
-def _by_design(cohort: pd.DataFrame, pairs: pd.DataFrame, folder: Path, level: float) -> Iterator[dict[str, Any]]:
+def _by_design(
+    cohort: pd.DataFrame, pairs: pd.DataFrame, folder: Path, level: float, cluster: str
+) -> Iterator[dict[str, Any]]:
     """Yield the effect with the error that the design asks for, where clusters of loans are not enough.
 
-    That is Abadie & Imbens' for controls that serve several times, and for weights the one that knows that the
-    weights were estimated.
+    That is Abadie & Imbens' for controls that serve several times, which takes every loan by itself, and for weights
+    the one that knows that the weights were estimated.
     """
     design = json.loads((folder / "design.json").read_text(encoding="utf-8"))
     covariates = store.read_parquet(folder / "covariates.parquet").set_index("loan_id").loc[cohort["loan_id"]]
@@ -112,6 +115,7 @@ def _by_design(cohort: pd.DataFrame, pairs: pd.DataFrame, folder: Path, level: f
             points = mahalanobis(covariates.to_numpy(dtype=float), treated)
         found = abadie_imbens(default, treated, points, scores["stratum"].to_numpy(), matches, level)
         name, n = "abadie_imbens", len({*pairs["treated"], *pairs["control"]})
+        common |= {"note": "every loan by itself"}
     elif design["method"] in WEIGHTS:
         name, n = "weighting_estimated", len(cohort)
         common |= {"estimator": name, "n": n, "n_treated": int(treated.sum())}
@@ -127,7 +131,9 @@ def _by_design(cohort: pd.DataFrame, pairs: pd.DataFrame, folder: Path, level: f
             method=design["method"],
             estimand=design["estimand"],
             trim=design["trim"],
+            clusters=cohort[cluster].to_numpy(),
         )
+        common |= {"n_clusters": cohort[cluster].nunique()}
     else:
         return
     in_design = treated.sum() if name != "abadie_imbens" else pairs["treated"].nunique()
@@ -149,22 +155,29 @@ def _time_first(terms: list[str], time: list[str]) -> list[str]:
     return [term for term in terms if term in time] + [term for term in terms if term not in time]
 
 
-def _effects(rung: Rung, factor: str, level: float) -> Iterator[dict[str, Any]]:
+def _effects(rung: Rung, factor: str, level: float, cluster: str) -> Iterator[dict[str, Any]]:
     design = design_matrix(rung.loans, [factor, *rung.terms])
-    default, clusters, weights = rung.loans["default"], rung.loans[rung.cluster], rung.loans.get("weight")
+    default, weights = rung.loans["default"], rung.loans.get("weight")
+    dropped = f"left out as determined by other controls: {', '.join(design.dropped)}" if design.dropped else ""
     common = {
         "specification": rung.name,
         "factor": factor,
         "outcome": "default",
         "n": len(rung.loans),
         "n_treated": number_treated(rung.loans),
-        "n_clusters": clusters.nunique(),
-        "note": f"left out as determined by other controls: {', '.join(design.dropped)}" if design.dropped else "",
+        "n_clusters": rung.loans[cluster].nunique(),
+        "note": dropped,
     }
     by_design = rung.loans.get("design_weight")
     both = weights if by_design is None else by_design * (1.0 if weights is None else weights)
     try:
-        line = linear_probability(default, design.matrix, factor, clusters, level, both)
+        ways = {"cluster": rung.loans[rung.cluster]}
+        if rung.cluster == "pair":
+            ways = {
+                name: pd.Series(labels, rung.loans.index)
+                for name, labels in crossed(rung.loans["pair"].to_numpy(), rung.loans[cluster].to_numpy()).items()
+            }
+        lines = {name: linear_probability(default, design.matrix, factor, ways[name], level, both) for name in ways}
     except StudyError as error:
         # A factor that the controls determine has no effect of its own on this rung; the others stand.
         every = (
@@ -175,20 +188,32 @@ def _effects(rung: Rung, factor: str, level: float) -> Iterator[dict[str, Any]]:
         for estimator, estimand in every:
             yield common | {"estimator": estimator, "estimand": estimand, "note": str(error)}
         return
-    yield (common | _in_points(line._asdict()) | {"estimator": "linear_probability", "estimand": "risk_difference"})
+
+    def said(effect: dict[str, Any], way: str) -> dict[str, Any]:
+        """Return an effect with the clusters of its error, which loans of no pair have no choice of."""
+        if rung.cluster != "pair":
+            return common | effect
+        said = {"cluster": f"clustered by {cluster}", "pair": "clustered by pair"}
+        said["two_way"] = f"clustered two ways, by pair and by {cluster}"
+        of_pairs = {"n_clusters": rung.loans["pair"].nunique()} if way == "pair" else {}
+        return common | effect | of_pairs | {"note": "; ".join(filter(None, [dropped, said[way]]))}
+
+    line, way = widest(lines, level)
+    yield said(_in_points(line._asdict()) | {"estimator": "linear_probability", "estimand": "risk_difference"}, way)
     try:
         if by_design is None:
-            curve = logit(default, design.matrix, factor, clusters, level, weights)
+            curves = {name: logit(default, design.matrix, factor, ways[name], level, weights) for name in ways}
         else:
-            curve = weighted_logit(default, design.matrix, factor, clusters, level, both)
+            curves = {name: weighted_logit(default, design.matrix, factor, ways[name], level, both) for name in ways}
     except StudyError as error:
         # A rung whose likelihood has no maximum is reported as such; the others stand.
         for estimand in ("odds_ratio", "average_marginal_effect"):
             yield common | {"estimator": "logit", "estimand": estimand, "note": str(error)}
         return
-    yield common | curve.odds_ratio._asdict() | {"estimator": "logit", "estimand": "odds_ratio", "unit": "ratio"}
-    marginal = curve.average_marginal_effect._asdict()
-    yield common | _in_points(marginal) | {"estimator": "logit", "estimand": "average_marginal_effect"}
+    odds, way = widest({name: curve.odds_ratio for name, curve in curves.items()}, level, ratio=True)
+    yield said(odds._asdict() | {"estimator": "logit", "estimand": "odds_ratio", "unit": "ratio"}, way)
+    marginal, way = widest({name: curve.average_marginal_effect for name, curve in curves.items()}, level)
+    yield said(_in_points(marginal._asdict()) | {"estimator": "logit", "estimand": "average_marginal_effect"}, way)
 
 
 def _in_points(effect: dict[str, float]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
+from pipeline.stats import ties
 from pipeline.stats.coarsening import AUTOMATIC, strata, stratum_weights
-from pipeline.stats.matching import Matches, Order, ranks
-from pipeline.stats.neighbours import Caliper, mahalanobis, nearest, on_support
+from pipeline.stats.matching import DISTANCE_DECIMALS, Matches, Order
+from pipeline.stats.neighbours import Caliper, mahalanobis, nearest, on_support, tied
 from pipeline.stats.optimal import optimal
 from pipeline.stats.subclassification import subclasses
 from pipeline.stats.weighting import Estimand, entropy_balance, inverse_probability, overlap, probability
@@ -70,6 +71,7 @@ def compare(
     estimand: Estimand = "ATT",
     stabilised: bool = False,
     trim: float | None = None,
+    seed: int = 0,
 ) -> Comparison:
     """Carry out a design on loans in any order.
 
@@ -77,7 +79,8 @@ def compare(
         covariates: numeric (loans x covariates): of the Mahalanobis distance, of calipers, of coarsening, and for
             entropy balancing the moments.
         treated: 0/1 (loans,).
-        identifier: unique and sortable (loans,); breaks every tie.
+        identifier: unique text or numbers (loans,). Ties are broken by an order drawn from them and `seed`
+            (`ties.order`): neither the order of the rows nor the numbering of the loans decides.
         method: one of `Method`.
         exact: columns on which matched loans agree; not used by weighting methods.
         logit: propensity score on the logit scale, needed by all methods but exact and coarsened_exact,
@@ -90,6 +93,7 @@ def compare(
         cuts: how coarsened_exact coarsens covariates (`coarsening.coarsen`); others are cut automatically.
         number: of subclasses.
         estimand, stabilised, trim: as in `weighting.inverse_probability` and `coarsening.stratum_weights`.
+        seed: of the order that breaks ties.
 
     Raises StudyError when an arm is empty, or the design leaves no loan in one.
     """
@@ -97,8 +101,8 @@ def compare(
     for side, name in ((arm, "treated loan"), (~arm, "control")):
         if not side.any():
             raise StudyError(f"there is no {name}: nothing can be compared; check the treatment rule in params.yaml.")
-    # Everything is done in the order of the identifiers, so that not even rounding depends on the order of the rows.
-    place = np.argsort(ranks(identifier), kind="stable")
+    # Everything is done in the order drawn, so that not even rounding depends on the order of the rows.
+    place = ties.order(identifier, seed)
     arm, covariates = arm[place], covariates.iloc[place].reset_index(drop=True)
     logit = None if logit is None else logit[place]
     keys = pd.DataFrame(index=covariates.index) if exact is None else exact.iloc[place].reset_index(drop=True)
@@ -159,6 +163,25 @@ def compare(
     return Comparison(weight[back], group[back], matches)
 
 
+def share_tied(
+    found: Comparison,
+    covariates: pd.DataFrame,
+    treated: np.ndarray,
+    *,
+    exact: pd.DataFrame | None = None,
+    logit: np.ndarray | None = None,
+    distance: Literal["logit", "probability", "mahalanobis"] = "logit",
+) -> float:
+    """Return the share of the matched treated loans that chose among controls equally near (`neighbours.tied`).
+
+    Arguments as given to `compare`, and the pairs that it returned.
+    """
+    arm = np.asarray(treated).astype(bool)
+    points, _, _ = _scale(covariates, arm, logit, distance, None, {})
+    stratum = strata(pd.DataFrame(index=covariates.index) if exact is None else exact)
+    return float(tied(arm, points, stratum, found.matches).mean())
+
+
 def pair_weights(matches: Matches, arm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the weight of each loan and the number of its pair (-1: none; with replacement: its last).
 
@@ -205,5 +228,6 @@ def _scale(
         return points, None, within
     points = _needed(logit, "matching on the propensity score")
     if distance == "probability":
-        points = probability(points)
+        # Where probabilities are small, logits that differ lie nearer to each other than distances are told apart.
+        points = np.round(probability(points), DISTANCE_DECIMALS)
     return points, None if caliper is None else caliper * float(points.std(ddof=1)), within

@@ -94,6 +94,51 @@ def effect(estimate: float, std_error: float, level: float, degrees: float = np.
     return Effect(float(estimate), float(std_error), float(estimate - half), float(estimate + half), float(p_value))
 
 
+def two_way(first: np.ndarray, second: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """Return the standard error clustered two ways, from those clustered by one way, by the other and by both at once.
+
+    The variances of the two ways less that of their intersections, each with its own `correction` (Cameron, Gelbach &
+    Miller 2011, Journal of Business & Economic Statistics 29, section 2.2). Arrays of one shape; missing where the
+    difference is not positive.
+    """
+    variance = np.square(first) + np.square(second) - np.square(both)
+    return np.sqrt(np.where(variance > 0, variance, np.nan))
+
+
+def on_matched(pair: np.ndarray, cluster: np.ndarray, both: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the standard error of matched loans and by what it is clustered, a place in `WAYS`.
+
+    Loans of one pair resemble each other, and so do those of one cluster, whatever pairs they are in: the error is the
+    wider of the `two_way` one and that by the cluster alone, and where there is no two-way one the wider of the two
+    ways. `pair`, `cluster` and `both` are errors clustered by each (arrays of one shape).
+    """
+    errors = np.stack([cluster, two_way(pair, cluster, both), pair])
+    errors[2] = np.where(np.isnan(errors[1]), errors[2], np.nan)
+    # Where pairs lie inside clusters both errors are the same but for rounding: it is the cluster's.
+    errors[1] = np.where(errors[1] > errors[0] * (1 + 1e-9), errors[1], np.nan)
+    way = np.nanargmax(errors, axis=0)
+    return np.take_along_axis(errors, way[None], axis=0)[0], way
+
+
+WAYS = ("cluster", "two_way", "pair")
+"""How errors of matched loans may be clustered."""
+
+
+def crossed(pair: np.ndarray, cluster: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the labels (rows,) by which errors of matched loans are asked for: ``pair``, ``cluster`` and ``both``.
+
+    Pairs of one loan each (weights, strata, controls that serve again) leave ``cluster`` alone, and clusters of one
+    loan each leave ``pair`` alone.
+    """
+    pairs, clusters = cluster_codes(pair), cluster_codes(cluster)
+    of_clusters = int(clusters.max()) + 1
+    if int(pairs.max()) + 1 == len(pairs):
+        return {"cluster": clusters}
+    if of_clusters == len(clusters):
+        return {"pair": pairs}
+    return {"pair": pairs, "cluster": clusters, "both": pairs * of_clusters + clusters}
+
+
 def scaled(found: Effect, factor: float) -> Effect:
     """Return an effect in other units: everything but the p-value times `factor` (positive)."""
     return Effect(*(factor * value for value in found[:4]), found.p_value)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.inference import cluster_codes, correction, effect, group_sums
-from pipeline.stats.matching import SCORE_DECIMALS, Matches, nearest_neighbour
+from pipeline.stats.inference import WAYS, cluster_codes, correction, effect, group_sums, on_matched
+from pipeline.stats.matching import DISTANCE_DECIMALS, SCORE_DECIMALS, Matches, nearest_neighbour
+from pipeline.stats.neighbours import SAME
 from pipeline.stats.products import weighted_products
 from pipeline.stats.regression import Effect, LogitEffects
 from pipeline.stats.scores import maximum_likelihood
@@ -120,17 +121,18 @@ def abadie_imbens(
 
     Args:
         outcome, treated, stratum: (loans,). points: what was matched on (loans,) or (loans x dimensions).
-        matches: treated loans with their controls, each treated loan with the same number.
-        neighbours: nearest loans of the same arm (and stratum, where there are any) from which the variance of a
-            loan's outcome is read (their section 4.1).
+        matches: treated loans with their controls, all that tie among them (`neighbours.nearest`): a treated loan is
+            compared with the mean of its own.
+        neighbours: nearest loans of the same arm (and stratum, where there are any), with all that tie, from which the
+            variance of a loan's outcome is read (their section 4.1): that of its own and theirs.
 
     The variance has two parts: the spread of the effects of the treated loans, and what controls that serve K times
-    add, sum of (K^2 - K') s^2 with K = uses / ratio and K' = uses / ratio^2 (their theorem 7), s^2 the outcome's
-    conditional variance. It takes points as given; with an estimated score it is on average somewhat too large
-    (Abadie & Imbens 2016). The usual bootstrap fails here (Abadie & Imbens 2008).
+    add, sum of (K^2 - K') s^2, s^2 the outcome's conditional variance (their theorem 7). A treated loan with M controls
+    uses each of them 1/M times: K is the sum of these shares, K' that of their squares (Abadie, Drukker, Herr & Imbens
+    2004, Stata Journal 4). Every loan stands for itself: clusters have no part in it. It takes points as given; with
+    an estimated score it is on average somewhat too large (Abadie & Imbens 2016). The usual bootstrap fails here
+    (Abadie & Imbens 2008).
     """
-    from scipy.spatial import cKDTree
-
     arm, y = treated.astype(bool), outcome.astype(float)
     sizes = np.bincount(matches.treated, minlength=len(arm))
     matched = np.flatnonzero(sizes)
@@ -149,15 +151,53 @@ def abadie_imbens(
         controls = controls if len(controls) > neighbours else np.flatnonzero(~arm)
         if len(controls) <= neighbours:
             raise StudyError("the error of matching with replacement needs more controls than neighbours.")
-        _, near = cKDTree(points[controls]).query(points[asked], k=np.arange(1, neighbours + 2))
-        near = controls[near]
-        # A loan is not its own neighbour; among more than fit at no distance it may be missing from its own list.
-        own = near == asked[:, None]
-        own[~own.any(axis=1), -1] = True
-        mean = y[near[~own].reshape(len(asked), neighbours)].mean(axis=1)
-        spread[asked] = neighbours / (neighbours + 1) * (y[asked] - mean) ** 2
+        spread[asked] = _conditional_variance(y, points, controls, asked, neighbours)
     variance = ((gaps - estimate) ** 2).sum() + ((uses**2 - squared) * spread)[served].sum()
     return effect(estimate, float(np.sqrt(variance)) / len(matched), level)
+
+
+def _conditional_variance(
+    y: np.ndarray, points: np.ndarray, loans: np.ndarray, asked: np.ndarray, neighbours: int
+) -> np.ndarray:
+    """Return for each row of `asked` the variance of `y` over it and its nearest neighbours, with all that tie.
+
+    The neighbours are among the rows `loans`, and `asked` are some of these. With one neighbour that is what Abadie &
+    Imbens (2006) take, with more it is as unbiased and varies less; Matching (R, 4.10) has the same.
+    """
+    from scipy.spatial import cKDTree
+
+    # Loans of one point share their neighbours, and there may be very many of them.
+    _, first, place = np.unique(
+        np.round(points[loans], DISTANCE_DECIMALS), axis=0, return_index=True, return_inverse=True
+    )
+    centred = y[loans] - y[loans].mean()
+    count, total, square = (np.bincount(place.ravel(), values) for values in (np.ones(len(loans)), centred, centred**2))
+    tree = cKDTree(points[loans[first]])
+    distance, near = tree.query(points[asked], k=np.arange(1, min(neighbours + 1, len(first)) + 1))
+    enough = (np.cumsum(count[near], axis=1) > neighbours).argmax(axis=1)
+    balls = tree.query_ball_point(points[asked], distance[np.arange(len(asked)), enough] + SAME)
+    begins = np.append(0, np.cumsum([len(ball) for ball in balls])[:-1])
+    inside = np.concatenate(balls).astype(np.int64)
+    number, total, square = (np.add.reduceat(values[inside], begins) for values in (count, total, square))
+    return (square - total**2 / number) / (number - 1)
+
+
+def widest(found: Mapping[str, Effect], level: float, *, ratio: bool = False) -> tuple[Effect, str]:
+    """Return the effect on matched loans with the error of `inference.on_matched`, and by what it is clustered.
+
+    `found` is the effect under each clustering of `inference.crossed`, by its name; one alone is returned as it is. A
+    `ratio` has its error and its interval on the logarithmic scale. The name is one of `inference.WAYS`.
+    """
+    if len(found) == 1:
+        ((way, alone),) = found.items()
+        return alone, way
+    error, place = on_matched(*(np.array(found[way].std_error) for way in ("pair", "cluster", "both")))
+    way, estimate = WAYS[place], found["both"].estimate
+    if not ratio:
+        return effect(estimate, float(error), level), way
+    on_log_scale = effect(np.log(estimate), float(error), level)
+    ends = {"ci_low": float(np.exp(on_log_scale.ci_low)), "ci_high": float(np.exp(on_log_scale.ci_high))}
+    return on_log_scale._replace(estimate=estimate, **ends), way
 
 
 class Influence(NamedTuple):

@@ -77,7 +77,7 @@ def nearest_neighbour(
     treated: np.ndarray,
     score: np.ndarray,
     stratum: np.ndarray,
-    identifier: np.ndarray,
+    priority: np.ndarray,
     *,
     ratio: int = 1,
     caliper: float | None = None,
@@ -87,17 +87,18 @@ def nearest_neighbour(
 
     Args:
         treated: 0/1 (loans,).
-        score: matching scale, usually the logit of the propensity score (loans,).
+        score: matching scale, usually the logit of the propensity score (loans,); rounded to `DISTANCE_DECIMALS`.
         stratum: matches never cross strata (loans,); any integers.
-        identifier: unique and sortable (loans,). Breaks ties, so that the order of the rows plays no part: of loans
-            with the same score the lower identifier chooses, and is chosen, first; of two controls equally far away
-            on either side the one with the lower identifier is taken.
+        priority: unique and sortable (loans,). Breaks ties, so that the order of the rows plays no part: of loans
+            with the same score the one with the lower priority chooses, and is chosen, first; of two controls equally
+            far away on either side the one with the lower priority is taken; of two pairs equally close the one whose
+            treated loan has the lower priority is formed first. `ties.priorities` draws it from the identifiers.
         ratio: controls per treated loan. Every loan gets its first control before any gets its second.
         caliper: largest allowed distance on the scale of `score`; None for no limit.
         order: ``closest``: the closest pair that is left is formed next; ``largest`` or ``smallest``: treated loans
-            choose in the order of their score; ``data``: in the order of their identifiers.
+            choose in the order of their score; ``data``: in the order of `priority`.
 
-    Returns matches sorted by the treated loan's identifier. Treated loans without a free control within reach are
+    Returns matches sorted by the treated loan's priority. Treated loans without a free control within reach are
     left out. Time grows as n log n: free controls are found with two union-find structures over the distinct scores,
     and in the order ``closest`` most pairs are formed many at a time (`_Closest`).
 
@@ -105,7 +106,9 @@ def nearest_neighbour(
     the rows are sorted by score. Of controls with one score that is the last in the data for a treated loan above
     them and the first for one below, so its answer moves with the order of the rows.
     """
-    rank = ranks(identifier)
+    # Scores that differ by less than distances do would hide ties.
+    score = np.round(score, DISTANCE_DECIMALS)
+    rank = ranks(priority)
     treated = treated.astype(bool)
     limit = np.inf if caliper is None else caliper
     seekers, pool = np.flatnonzero(treated), np.flatnonzero(~treated)
@@ -115,23 +118,23 @@ def nearest_neighbour(
     if order == "data":
         seekers = seekers[np.argsort(rank[seekers])]
     else:
-        # Minus the score sorts from the largest, and leaves loans of one score in the order of their identifiers.
+        # Minus the score sorts from the largest, and leaves loans of one score in the order of their priority.
         towards = -score[seekers] if order == "largest" else score[seekers]
         seekers = seekers[_sorted(stratum[seekers], towards, rank[seekers])]
     if order == "closest":
         found_treated, found_control = _closest_first(seekers, pool, score, stratum, rank, limit, ratio)
     else:
         found_treated, found_control = _in_turn(seekers, pool, score, stratum, rank, limit, ratio)
-    by_identifier = np.argsort(rank[found_treated], kind="stable")
-    return Matches(found_treated[by_identifier], found_control[by_identifier])
+    in_turn = np.argsort(rank[found_treated], kind="stable")
+    return Matches(found_treated[in_turn], found_control[in_turn])
 
 
-def ranks(identifier: np.ndarray) -> np.ndarray:
-    """Return each identifier's place in their sorted order."""
-    if len(identifier) and (identifier[1:] > identifier[:-1]).all():
-        return np.arange(len(identifier))
-    rank = np.empty(len(identifier), dtype=np.int64)
-    rank[np.argsort(identifier, kind="stable")] = np.arange(len(identifier))
+def ranks(labels: np.ndarray) -> np.ndarray:
+    """Return each label's place in their sorted order."""
+    if len(labels) and (labels[1:] > labels[:-1]).all():
+        return np.arange(len(labels))
+    rank = np.empty(len(labels), dtype=np.int64)
+    rank[np.argsort(labels, kind="stable")] = np.arange(len(labels))
     return rank
 
 
@@ -209,7 +212,7 @@ class _Groups:
         return entry.tolist()
 
     def rank_of(self, group: int) -> int:
-        """Return the rank of the identifier that a group offers next."""
+        """Return the rank of the control that a group offers next."""
         return self._rank[self.pool[self.next[group]]]
 
     def nearest(self, value: float, entry: int, limit: float) -> _Candidate | None:
@@ -321,7 +324,7 @@ def _closest_first(
 class _Closest:
     """Treated loans and free controls, from which pairs are formed many at a time.
 
-    With pairs ordered by distance and then by identifiers, a pair that comes first among all pairs of either member
+    With pairs ordered by distance and then by priority, a pair that comes first among all pairs of either member
     is formed whatever happens elsewhere. Forming all of these at once, again and again, gives what forming the first
     pair of all again and again would (locally dominant edges, Preis 1999).
     """
@@ -391,7 +394,7 @@ class _Closest:
         place = np.searchsorted(of_others, of_rows)
         above, below = np.minimum(place, len(others) - 1), np.maximum(place - 1, 0)
         value, block = self.score[rows], self.stratum[rows]
-        # Of equal scores the first one, that with the lowest identifier.
+        # Of equal scores the first one, that with the lowest priority.
         below = firsts[below]
         up, down = (
             np.where(
@@ -462,7 +465,7 @@ class _Candidate(NamedTuple):
 
     distance: float
     rank: int
-    """Rank of its identifier."""
+    """Rank of its priority."""
     group: int
     """Place of its score's group."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from pipeline.core.errors import StudyError
 from pipeline.stats.matching import DISTANCE_DECIMALS, Matches, Order, nearest_neighbour, ranks
@@ -20,6 +22,13 @@ FIRST_LOOK = 16
 
 LIMIT = 1_000_000
 """Largest number of treated loans that look for neighbours in a tree: each keeps a list of some kilobyte."""
+
+MOST = 20_000_000
+"""Most matches with replacement: all controls that tie are taken, and each match takes some hundred bytes."""
+
+
+SAME = 10.0**-DISTANCE_DECIMALS / 2
+"""Distances that differ by less are rounded to the same."""
 
 
 class Caliper(NamedTuple):
@@ -69,7 +78,7 @@ def nearest(
     treated: np.ndarray,
     points: np.ndarray,
     stratum: np.ndarray,
-    identifier: np.ndarray,
+    priority: np.ndarray,
     *,
     ratio: int = 1,
     replacement: bool = False,
@@ -84,22 +93,24 @@ def nearest(
         treated: 0/1 (loans,).
         points: a score (loans,), or coordinates (loans x dimensions) whose Euclidean distance counts, as
             `mahalanobis` gives them.
-        stratum, identifier, ratio, order: as in `matching.nearest_neighbour`.
-        replacement: a control may serve many treated loans (but each of them once); `order` then plays no part.
+        stratum, priority, ratio, order: as in `matching.nearest_neighbour`.
+        replacement: a control may serve many treated loans (but each of them once), and a treated loan takes every
+            control that is as near as its `ratio`-th nearest (Abadie, Drukker, Herr & Imbens 2004, Stata Journal 4,
+            section 2): `order` and `priority` then choose nothing.
         caliper: largest distance; None for no limit.
         within: further calipers that every pair must keep, on single covariates or on the propensity score.
         score: by which ``largest`` and ``smallest`` order the treated loans, when `points` is no score.
 
-    Distances are rounded to nine decimals; ties go to the lower identifier, so the order of the rows plays no part.
-    Returns matches sorted by the treated loan's identifier and then by distance. Raises StudyError for more than
-    `LIMIT` treated loans. On one score, without replacement
-    and further calipers, this is `matching.nearest_neighbour`, which is faster.
+    Distances are rounded to nine decimals; ties go to the lower priority, so the order of the rows plays no part.
+    Returns matches sorted by the treated loan's priority and then by distance. Raises StudyError for more than
+    `LIMIT` treated loans, or more than `MOST` matches with replacement. On one score, without replacement and further
+    calipers, this is `matching.nearest_neighbour`, which is faster.
 
     Differences to MatchIt (R, 4.7.2): its Mahalanobis distance is the same, but controls at one distance are taken in
-    an order that depends on the rows. With replacement controls of one score are told apart as it does there too.
+    an order that depends on the rows, with replacement too, where Matching (R, 4.10) takes all of them as here.
     """
     if points.ndim == 1 and not replacement and not within:
-        return nearest_neighbour(treated, points, stratum, identifier, ratio=ratio, caliper=caliper, order=order)
+        return nearest_neighbour(treated, points, stratum, priority, ratio=ratio, caliper=caliper, order=order)
     if (seeking := int(np.count_nonzero(treated))) > LIMIT:
         raise StudyError(
             f"{seeking:,} treated loans look for partners by several measures or for controls that serve again, more "
@@ -109,7 +120,7 @@ def nearest(
     if score is None and order in ("largest", "smallest") and not replacement:
         raise StudyError(f"match.order {order} needs a propensity score; choose closest or data.")
     points = points.reshape(len(treated), -1)
-    rank = ranks(identifier)
+    rank = ranks(priority)
     arm = treated.astype(bool)
     limit = np.inf if caliper is None else caliper
     turn = rank if order in ("data", "closest") or replacement else score if order == "smallest" else -score
@@ -123,16 +134,59 @@ def nearest(
         seekers = seekers[np.lexsort((rank[seekers], turn[seekers]))]
         pool = _Pool(points, controls, within, limit)
         pool.look_together(seekers)
-        for number in range(ratio):
-            if replacement:
-                found += ((row, control) for row in seekers.tolist() if (control := pool.candidate(row, number)) >= 0)
-            elif order == "closest":
+        if replacement:
+            for row in seekers.tolist():
+                found += ((row, control) for control in pool.as_near(row, ratio))
+                if len(found) > MOST:
+                    raise StudyError(
+                        f"with replacement every control that ties is taken, and these are more than {MOST:,} matches: "
+                        "match without replacement, by a finer score, or use weights."
+                    )
+            continue
+        for _ in range(ratio):
+            if order == "closest":
                 found += _closest_first(seekers, pool, rank)
             else:
                 found += ((row, pool.take(row)) for row in seekers.tolist() if pool.nearest_free(row))
     pairs = np.array(found, dtype=np.int64).reshape(-1, 2)
     pairs = pairs[np.argsort(rank[pairs[:, 0]], kind="stable")]
     return Matches(pairs[:, 0], pairs[:, 1])
+
+
+def tied(treated: np.ndarray, points: np.ndarray, stratum: np.ndarray, matches: Matches) -> np.ndarray:
+    """Say of each matched treated loan (boolean, in the order of `matches`) whether it could choose among controls.
+
+    It could where more than one control of its stratum is as near as the first that it got. Arguments as in `nearest`;
+    calipers on other scales are left aside.
+    """
+    from scipy.spatial import cKDTree
+
+    arm = treated.astype(bool)
+    first = np.append(True, matches.treated[1:] != matches.treated[:-1])[: len(matches.treated)]
+    seekers, chosen = matches.treated[first], matches.control[first]
+    if points.ndim == 1:
+        # On one scale the controls at a distance stand at two scores.
+        score = np.round(points, DISTANCE_DECIMALS)
+        gap = np.abs(score[chosen] - score[seekers])
+        controls = pd.DataFrame({"stratum": stratum, "score": score})[~arm].value_counts()
+        number = np.zeros(len(seekers))
+        for side in (-1, 1):
+            at = pd.MultiIndex.from_arrays(
+                [stratum[seekers], np.round(score[seekers] + side * gap, DISTANCE_DECIMALS)], names=["stratum", "score"]
+            )
+            number += np.where((gap == 0) & (side == 1), 0, controls.reindex(at, fill_value=0).to_numpy())
+        return number > 1
+    gap = np.sqrt(((points[chosen] - points[seekers]) ** 2).sum(axis=1))
+    several = np.zeros(len(seekers), dtype=bool)
+    for label in np.unique(stratum[seekers]):
+        inside = stratum[seekers] == label
+        tree = cKDTree(points[~arm & (stratum == label)])
+        within, nearer = (
+            tree.query_ball_point(points[seekers[inside]], np.maximum(gap[inside] + side, 0.0), return_length=True)
+            for side in (SAME, -SAME)
+        )
+        several[inside] = within - np.where(gap[inside] > SAME, nearer, 0) > 1
+    return several
 
 
 def _closest_first(seekers: np.ndarray, pool: _Pool, rank: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -168,7 +222,7 @@ class _Pool:
     """The controls of a stratum, found through a k-d tree that is asked for more neighbours only when needed."""
 
     def __init__(self, points: np.ndarray, controls: np.ndarray, within: Sequence[Caliper], limit: float) -> None:
-        """Take the coordinates of all loans and the rows of the controls, sorted by identifier."""
+        """Take the coordinates of all loans and the rows of the controls, sorted by priority."""
         self._points, self._controls, self._within, self._limit = points, controls, within, limit
         self.free = np.zeros(len(points), dtype=bool)
         self.free[controls] = True
@@ -216,7 +270,7 @@ class _Pool:
         for values, width in self._within:
             near = np.round(np.abs(values[controls] - values[row]), DISTANCE_DECIMALS) <= width
             distance, neighbour, controls = distance[near], neighbour[near], controls[near]
-        # The tree holds its controls in the order of their identifiers.
+        # The tree holds its controls in the order of their priority.
         order = np.lexsort((neighbour, distance))
         # Beyond a distance over the limit there is nothing left to find.
         done = len(self._in_tree) if not inside.all() else size
@@ -230,12 +284,15 @@ class _Pool:
         self._look_further(row)
         return True
 
-    def candidate(self, row: int, number: int) -> int:
-        """Return the control at a place in a treated loan's list, taken or not; -1 when the list ends before."""
-        while number >= len(self._looked[row].controls):
-            if not self._more(row):
-                return -1
-        return self._looked[row].controls[number]
+    def as_near(self, row: int, number: int) -> list[int]:
+        """Return the controls, taken or not, that are as near to a treated loan as the one at a place in its list."""
+        while len(self._looked[row].controls) < number and self._more(row):
+            pass
+        known = self._looked[row]
+        if not known.controls:
+            return []
+        # What ties with the last one looked at is not in the list yet, so whatever is has its ties beside it.
+        return known.controls[: bisect_right(known.distances, known.distances[min(number, len(known.controls)) - 1])]
 
     def nearest_free(self, row: int) -> _Found | None:
         """Return the nearest free control of a treated loan, or None."""

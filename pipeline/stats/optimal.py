@@ -22,7 +22,7 @@ def optimal(
     treated: np.ndarray,
     points: np.ndarray,
     stratum: np.ndarray,
-    identifier: np.ndarray,
+    priority: np.ndarray,
     *,
     ratio: int = 1,
     caliper: float | None = None,
@@ -32,8 +32,8 @@ def optimal(
 
     Arguments as in `neighbours.nearest`; controls serve once. With a ratio above one every treated loan has as many
     places as that, and total distance is minimised over all places. The assignment problem is solved by scipy's
-    `linear_sum_assignment` (Crouse 2016). Where several assignments are equally good, tiny numbers that depend on the
-    identifiers alone decide, so that the answer depends neither on the order of the rows nor on the solver.
+    `linear_sum_assignment` (Crouse 2016). Where several assignments are equally good, tiny numbers that depend on
+    `priority` alone decide, so that the answer depends neither on the order of the rows nor on the solver.
 
     Raises StudyError, before anything is matched, for a stratum whose table of distances is larger than `LIMIT`.
     """
@@ -41,7 +41,7 @@ def optimal(
     from scipy.spatial.distance import cdist
 
     points = points.reshape(len(treated), -1)
-    rank, arm = ranks(identifier), treated.astype(bool)
+    rank, arm = ranks(priority), treated.astype(bool)
     chosen_treated, chosen_control = [np.array([], dtype=np.int64)], [np.array([], dtype=np.int64)]
     by_stratum = np.lexsort((rank, stratum))
     # Looked at before any stratum is matched: the largest may come last.

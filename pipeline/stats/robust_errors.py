@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
+from pipeline.stats import inference
 from pipeline.stats.inference import adding, correction, effect
 from pipeline.stats.regression import Effect
 
@@ -115,25 +116,25 @@ def clustered(fit: Partialled, clusters: np.ndarray, level: float, *, student: b
     `clusters` are numbers from 0 (rows,). From the normal distribution, or from Student's t with G-1 degrees of
     freedom (Bester, Conley & Hansen 2011, Journal of Econometrics 165).
     """
-    count = int(clusters.max()) + 1
-    variance = correction(count, len(clusters), fit.parameters) * _by_clusters(fit, clusters)
-    return effect(fit.slope, np.sqrt(variance), level, count - 1 if student else np.inf)
+    return effect(fit.slope, _error(fit, clusters), level, int(clusters.max()) if student else np.inf)
+
+
+def _error(fit: Partialled, clusters: np.ndarray) -> float:
+    variance = correction(int(clusters.max()) + 1, len(clusters), fit.parameters) * _by_clusters(fit, clusters)
+    return float(np.sqrt(variance))
 
 
 def two_way(fit: Partialled, first: np.ndarray, second: np.ndarray, level: float) -> Effect:
     """Return the effect with errors that allow for two ways of clustering (Cameron, Gelbach & Miller 2011, eq. 2.11).
 
-    `first` and `second` are cluster numbers from 0 (rows,). The smaller number of clusters is the G of the
-    correction of all three parts (`inference.correction`), and less one the degrees of freedom. Raises StudyError when
-    the variance comes out below zero, which the difference of three parts allows.
+    `first` and `second` are cluster numbers from 0 (rows,). The smaller number of clusters less one are the degrees of
+    freedom. Raises StudyError when the variance comes out below zero, which the difference of three parts allows.
     """
-    fewer = min(int(first.max()), int(second.max())) + 1
     both = np.unique(first * (int(second.max()) + 1) + second, return_inverse=True)[1]
-    parts = _by_clusters(fit, first) + _by_clusters(fit, second) - _by_clusters(fit, both)
-    if parts <= 0:
+    error = inference.two_way(*(_error(fit, clusters) for clusters in (first, second, both)))
+    if np.isnan(error):
         raise StudyError("the variance clustered two ways comes out below zero, so there is no such error here.")
-    variance = correction(fewer, len(first), fit.parameters) * parts
-    return effect(fit.slope, np.sqrt(variance), level, fewer - 1)
+    return effect(fit.slope, float(error), level, min(int(first.max()), int(second.max())))
 
 
 class _Draws(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.inference import adding, cluster_codes, correction
+from pipeline.stats.inference import adding, cluster_codes, correction, on_matched
 
 
 def exchanges(stratum: np.ndarray, draws: int, seed: int) -> np.ndarray:
@@ -39,11 +39,12 @@ class ManyOutcomes:
     ) -> None:
         """Take `treated` (rows,), `controls` (rows x columns, full rank, an intercept among them), cluster labels.
 
-        With `weights` (rows,) the regressions are weighted least squares. Raises StudyError when the controls determine
+        Labels are (rows,), or those of matched loans that `inference.crossed` gives, side by side (rows x 1 or 3). With
+        `weights` (rows,) the regressions are weighted least squares. Raises StudyError when the controls determine
         treatment.
         """
-        groups = cluster_codes(clusters)
-        root = np.sqrt(np.ones(len(groups)) if weights is None else weights)[:, None]
+        every = [cluster_codes(labels) for labels in clusters.reshape(len(treated), -1).T]
+        root = np.sqrt(np.ones(len(treated)) if weights is None else weights)[:, None]
         design = np.column_stack([controls, treated]) * root
         basis, triangle = np.linalg.qr(design)
         if abs(triangle[-1, -1]) <= 1e-8 * np.linalg.norm(design[:, -1]):
@@ -52,21 +53,29 @@ class ManyOutcomes:
         # A cluster's score adds up what is left of treatment, the basis's last column, times what the basis leaves of
         # the outcome. Both parts are sums over the outcome, so what is left of it is never written down.
         last = basis[:, -1]
-        self._add = adding(groups, last * root[:, 0])
-        self._of_basis = adding(groups, last) @ basis
         self._basis = basis * root
-        self._scale = correction(len(self._of_basis), *design.shape)
+        self._ways = [
+            (
+                adding(groups, last * root[:, 0]),
+                adding(groups, last) @ basis,
+                correction(groups.max() + 1, *design.shape),
+            )
+            for groups in every
+        ]
 
     def __call__(self, outcomes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the coefficient of treatment and its cluster-robust error for each outcome (rows x outcomes).
 
-        As `matched_effects.weighted_difference` and, without weights, `regression.linear_probability` give them.
+        As `matched_effects.weighted_difference` and, without weights, `regression.linear_probability` give them; of
+        three ways of clustering the error is that of `inference.on_matched`.
         """
         inside = self._basis.T @ outcomes
-        sums = self._add @ outcomes
-        sums -= self._of_basis @ inside
-        error = np.sqrt(self._scale * np.einsum("ij,ij->j", sums, sums)) / abs(self._length)
-        return inside[-1] / self._length, error
+        errors = []
+        for add, of_basis, scale in self._ways:
+            sums = add @ outcomes
+            sums -= of_basis @ inside
+            errors.append(np.sqrt(scale * np.einsum("ij,ij->j", sums, sums)) / abs(self._length))
+        return inside[-1] / self._length, errors[0] if len(errors) == 1 else on_matched(*errors)[0]
 
 
 class Statistic(NamedTuple):

@@ -72,7 +72,9 @@ def test_two_way_is_that_of_pyfixest(loans, design, fit):
         .set_axis(["crm", "size", "home", "here"], axis=1)
         .join(loans[["default", "bank", "month"]])
     )
-    theirs = pyfixest.feols("default ~ crm + size + home + here", frame, vcov={"CRV1": "bank + month"})
+    # Each of the three variances has the correction of its own number of clusters, as in statsmodels and sandwich.
+    own = pyfixest.ssc(G_df="conventional")
+    theirs = pyfixest.feols("default ~ crm + size + home + here", frame, vcov={"CRV1": "bank + month"}, ssc=own)
     found = two_way(fit, loans["bank"].to_numpy(), loans["month"].to_numpy(), 0.95)
     assert found.std_error == pytest.approx(theirs.se()["crm"], rel=1e-8)
     assert found.p_value == pytest.approx(theirs.pvalue()["crm"], rel=1e-6)
