@@ -11,6 +11,7 @@ from pipeline.core import cohorts, places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import BLOCKS, Params, construct
 from pipeline.core.scope import Scope, scope
+from pipeline.stats.absorbed import Absorbed, absorbed_logit
 from pipeline.stats.comparison import WEIGHTS
 from pipeline.stats.design import design_matrix
 from pipeline.stats.matched_effects import abadie_imbens, weighted_logit, weighting_effect
@@ -27,6 +28,8 @@ class Rung(NamedTuple):
     loans: pd.DataFrame
     terms: list[str]
     cluster: str
+    strata: list[str] = []
+    """Those of the terms within which a lottery was drawn."""
 
 
 def run(study: str, params: Params) -> str:
@@ -42,20 +45,23 @@ def run(study: str, params: Params) -> str:
     protocol = allowed.protocol
     ladder = protocol.controls.ladder()
     every_term = _time_first([*ladder.values()][-1] if ladder else [], protocol.controls.time)
+    strata = protocol.controls.strata
     rungs = [Rung("M1", cohort, [], protocol.cluster)]
     for number, block in enumerate(BLOCKS, start=2):
         if block in ladder:
             rungs.append(
-                Rung(f"M{number}", cohort, _time_first(ladder[block], protocol.controls.time), protocol.cluster)
+                Rung(f"M{number}", cohort, _time_first(ladder[block], protocol.controls.time), protocol.cluster, strata)
             )
     matched = in_design(cohort, weights)
     on_pairs = []
     if len(matched):
         on_pairs = [
             Rung("M6", matched, [], "pair"),
-            Rung("M7", matched, _affordable(allowed, matched, every_term), "pair"),
+            Rung("M7", matched, _affordable(allowed, matched, every_term), "pair", strata),
         ]
-    robustness = [Rung("R1", store.read_parquet(wider), every_term, protocol.cluster)] if wider.exists() else []
+    robustness = []
+    if wider.exists():
+        robustness = [Rung("R1", store.read_parquet(wider), every_term, protocol.cluster, strata)]
 
     rows: list[dict[str, Any]] = []
     for factor in allowed.factors if allowed.models else []:
@@ -177,7 +183,13 @@ def _effects(rung: Rung, factor: str, level: float) -> Iterator[dict[str, Any]]:
         return
     yield (common | _in_points(line._asdict()) | {"estimator": "linear_probability", "estimand": "risk_difference"})
     try:
-        if by_design is None:
+        if rung.strata and by_design is None:
+            found = _within_strata(rung, factor, level)
+            curve = found.effects[factor]
+            stays = rung.loans[found.stays]
+            said = f"{len(stays):,} loans of {found.groups:,} strata with and without default"
+            common |= {"n": len(stays), "n_treated": number_treated(stays), "n_clusters": found.clusters, "note": said}
+        elif by_design is None:
             curve = logit(default, design.matrix, factor, clusters, level, weights)
         else:
             curve = weighted_logit(default, design.matrix, factor, clusters, level, both)
@@ -189,6 +201,16 @@ def _effects(rung: Rung, factor: str, level: float) -> Iterator[dict[str, Any]]:
     yield common | curve.odds_ratio._asdict() | {"estimator": "logit", "estimand": "odds_ratio", "unit": "ratio"}
     marginal = curve.average_marginal_effect._asdict()
     yield common | _in_points(marginal) | {"estimator": "logit", "estimand": "average_marginal_effect"}
+
+
+def _within_strata(rung: Rung, factor: str, level: float) -> Absorbed:
+    """Fit the logistic regression with an effect for every stratum: one with a single outcome has none and leaves."""
+    loans = rung.loans
+    strata = loans.groupby(rung.strata, observed=True, sort=False, dropna=False).ngroup()
+    terms = [term for term in rung.terms if term not in rung.strata]
+    design = design_matrix(loans, [factor, *terms]).matrix
+    weights = loans.get("weight")
+    return absorbed_logit(loans["default"], design, factor, strata, loans[rung.cluster], level, weights, smallest=1)
 
 
 def _in_points(effect: dict[str, float]) -> dict[str, Any]:
