@@ -282,8 +282,8 @@ class Matching(Section):
 class Controls(Section):
     """Blocks of control variables, as columns or log(column).
 
-    `strata` are the columns within which a lottery was drawn, for studies that have one: chances of treatment may differ
-    between them, so every regression with controls has an effect for each, whatever block is its last.
+    `strata` are the columns within which a lottery was drawn, for studies that have one: chances of treatment may
+    differ between them, so every regression with controls has an effect for each, whatever block is its last.
     """
 
     strata: list[Term] = []

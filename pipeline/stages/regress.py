@@ -1,7 +1,7 @@
 """Climb the regression ladder for each CRM factor, on all loans and on matched pairs."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ class Rung(NamedTuple):
     loans: pd.DataFrame
     terms: list[str]
     cluster: str
-    strata: list[str] = []
+    strata: Sequence[str] = ()
     """Those of the terms within which a lottery was drawn."""
 
 
@@ -206,7 +206,7 @@ def _effects(rung: Rung, factor: str, level: float) -> Iterator[dict[str, Any]]:
 def _within_strata(rung: Rung, factor: str, level: float) -> Absorbed:
     """Fit the logistic regression with an effect for every stratum: one with a single outcome has none and leaves."""
     loans = rung.loans
-    strata = loans.groupby(rung.strata, observed=True, sort=False, dropna=False).ngroup()
+    strata = loans.groupby([*rung.strata], observed=True, sort=False, dropna=False).ngroup()
     terms = [term for term in rung.terms if term not in rung.strata]
     design = design_matrix(loans, [factor, *terms]).matrix
     weights = loans.get("weight")

@@ -207,7 +207,8 @@ def _lottery(samples: dict[str, pd.DataFrame], controls: dict[str, list[str]], p
             }
             # Where the promise does nothing, the statistic should lie around nought.
             centre = inference.effect(test.centre, test.centre_error, params.inference.level)
-            yield row | centre._asdict() | {"estimand": "centre", "unit": "standard errors", "note": f"mean of {played}"}
+            more = {"estimand": "centre", "unit": "standard errors", "note": f"mean of {played}"}
+            yield row | centre._asdict() | more
 
 
 def _units(letters: dict[str, pd.DataFrame]) -> Iterator[Row]:
