@@ -45,6 +45,26 @@ def deal(assignment: np.ndarray, unit: np.ndarray, stratum: np.ndarray, draws: i
     return (dealt.T[units] ^ deviates[:, None]).astype(np.int8)
 
 
+def units_of(assignment: np.ndarray, clusters: np.ndarray, stratum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what an assignment (rows,) was given to and within what, where no lottery says so.
+
+    Whole clusters where none has both values, and then within the strata that hold whole clusters, or across all;
+    otherwise single rows, within the strata (rows,). A treatment that clusters share, dealt row by row, would lose what
+    its rows have in common, and no clustered error could show it.
+    """
+    cluster, strata = codes(clusters), codes(stratum)
+
+    def constant(values: np.ndarray) -> bool:
+        lowest, highest = np.full(cluster.max() + 1, np.inf), np.full(cluster.max() + 1, -np.inf)
+        np.minimum.at(lowest, cluster, values)
+        np.maximum.at(highest, cluster, values)
+        return bool((lowest == highest).all())
+
+    if not constant(assignment):
+        return np.arange(len(assignment)), strata
+    return cluster, strata if constant(strata) else np.zeros_like(strata)
+
+
 class RandomisationTest(NamedTuple):
     """A test of no effect for anybody, by the lottery alone, and the effects that it does not reject."""
 
