@@ -68,7 +68,7 @@ def named(protocol: Study) -> Iterator[tuple[str, str]]:
         "factors": protocol.factors,
         "matching.exact": matching.exact,
         "matching.score": matching.score,
-        **{f"controls.{block}": getattr(controls, block) for block in BLOCKS},
+        **{f"controls.{block}": getattr(controls, block) for block in ("strata", *BLOCKS)},
         "cluster": [protocol.cluster],
         "placebo": protocol.placebo,
         "moderated": protocol.moderated,

@@ -280,8 +280,13 @@ class Matching(Section):
 
 
 class Controls(Section):
-    """Blocks of control variables, as columns or log(column)."""
+    """Blocks of control variables, as columns or log(column).
 
+    `strata` are the columns within which a lottery was drawn, for studies that have one: chances of treatment may
+    differ between them, so every regression with controls has an effect for each, whatever block is its last.
+    """
+
+    strata: list[Term] = []
     loan: list[Term]
     borrower: list[Term]
     market: list[Term]
@@ -290,7 +295,7 @@ class Controls(Section):
     def ladder(self) -> dict[str, list[str]]:
         """Return the terms of each rung by its last block: one rung for every block that the study has."""
         rungs: dict[str, list[str]] = {}
-        terms: list[str] = []
+        terms = [*self.strata]
         for block in BLOCKS:
             if added := getattr(self, block):
                 terms = [*terms, *added]

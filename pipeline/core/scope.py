@@ -145,12 +145,12 @@ def scope(protocol: Study, cohort: pd.DataFrame) -> Scope:
     if not allowed.protocol.matching.score:
         found.append(LeftOut("no_covariate"))
     if protocol.own is not None:
-        columns = 1
-        for block in BLOCKS:
-            for name in map(column_in, getattr(allowed.protocol.controls, block)):
+        for block, terms in allowed.protocol.controls.ladder().items():
+            columns = 1
+            for name in map(column_in, terms):
                 categories = name in cohort and str(cohort[name].dtype) == "category"
                 columns += cohort[name].nunique() - 1 if categories else 1
-            if columns > fewer and getattr(allowed.protocol.controls, block):
+            if columns > fewer:
                 found.append(LeftOut("few_for_controls", block, columns))
                 break
     return reduced(protocol, found)
@@ -173,7 +173,7 @@ def reduced(protocol: Study, left_out: Iterable[LeftOut]) -> Scope:
 
     matching, controls = protocol.matching, protocol.controls
     factors = there(protocol.factors, named("constant", "few_measured"))
-    blocks = {block: there(getattr(controls, block), gaps) for block in BLOCKS}
+    blocks = {block: there(getattr(controls, block), gaps) for block in ("strata", *BLOCKS)}
     for block in named("few_for_controls"):
         # Later rungs hold the blocks before them.
         blocks |= {later: [] for later in BLOCKS[BLOCKS.index(block) :]}

@@ -20,7 +20,7 @@ from pipeline.stats.cross_fitting import Logistic, Nuisances, cross_fit, deal_fo
 from pipeline.stats.design import design_matrix
 from pipeline.stats.inference import cluster_codes, codes
 from pipeline.stats.matched_effects import weighting_effect
-from pipeline.stats.randomisation import Studentised, deal
+from pipeline.stats.randomisation import Studentised, deal, units_of
 from pipeline.stats.regression import Effect
 from pipeline.stats.samples import by_lot
 from pipeline.stats.sensitivity import bias_adjusted, e_value, rosenbaum_bounds, sensitivity_value
@@ -306,8 +306,10 @@ def _permuted(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
         unit, stratum = (loans.frame[name].to_numpy() for name in ("lottery_unit", "lottery_stratum"))
     else:
         exact = loans.protocol.matching.exact
-        unit = np.arange(len(loans.frame))
-        stratum = loans.frame.groupby(exact, observed=True).ngroup().to_numpy() if exact else np.zeros(len(unit))
+        stratum = np.zeros(len(loans.frame))
+        if exact:
+            stratum = loans.frame.groupby(exact, observed=True, dropna=False).ngroup().to_numpy()
+        unit, stratum = units_of(loans.treated, loans.clusters.to_numpy(), stratum)
     try:
         dealt = deal(loans.treated, unit, stratum, loans.choices.permutations, loans.seed)
         controls = design.drop(columns="treated", errors="ignore").to_numpy()
@@ -326,8 +328,9 @@ def _permuted(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
     alpha = round(1 - loans.level, 12)
     rejected = int((np.abs(found) > norm.ppf(1 - alpha / 2)).sum())
     ends = binomtest(rejected, len(found)).proportion_ci(confidence_level=loans.level, method="exact")
-    kinds = "lots" if drawn else "exact keys"
-    note = f"{rejected} of {len(found)} deals; within strata of {kinds}; Clopper-Pearson interval"
+    clusters = "" if drawn or len(np.unique(unit)) == len(unit) else "whole clusters, "
+    where = f"{clusters}within strata of {'lots' if drawn else 'exact keys'}"
+    note = f"{rejected} of {len(found)} deals; {where}; Clopper-Pearson interval"
     interval = {"ci_low": ends.low, "ci_high": ends.high}
     yield loans.row(*common, "rejection_rate", estimate=rejected / len(found), **interval, unit="fraction", note=note)
     if len(found) > 1:
@@ -341,14 +344,18 @@ def _permuted(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
         }
         note = f"standard deviation over {len(found)} deals"
         yield loans.row(*common, "spread", estimate=spread, **interval, unit="t statistic", note=note)
-    as_far = int((np.abs(found) >= abs(real[0]) * (1 - 1e-9)).sum())
+        reach = centre.ci_high - centre.estimate
+        yield _checked(loans, "permuted_centre", centre.estimate, reach, abs(centre.estimate) <= reach)
+    # A real lottery deals from the very design; of strata that the regression leaves, the distance is from the centre.
+    middle = 0.0 if drawn else float(np.append(found, real).mean())
+    as_far = int((np.abs(found - middle) >= abs(real[0] - middle) * (1 - 1e-9)).sum())
     yield loans.row(
         *common,
         "t_statistic",
         estimate=real[0],
         p_value=(1 + as_far) / (1 + len(found)),
         unit="t statistic",
-        note=f"{len(found)} deals; within strata of {kinds}",
+        note=f"{len(found)} deals; {where}" + ("" if drawn else "; p-value by the distance from their centre"),
     )
     inside = ends.low <= alpha <= ends.high
     yield _checked(loans, "permuted_rejection", rejected / len(found), alpha, inside)

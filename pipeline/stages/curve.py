@@ -24,17 +24,18 @@ from pipeline.core.errors import StudyError
 from pipeline.core.parallel import each
 from pipeline.core.params import Condition, Outcome, Params, Sample, SpecificationCurve, Study, nearest
 from pipeline.core.scope import FEWEST, Scope, column_in, scope
+from pipeline.stats.absorbed import absorbed_logit
 from pipeline.stats.balance import balance
 from pipeline.stats.comparison import compare, pair_weights
 from pipeline.stats.design import design_matrix, term_values
-from pipeline.stats.inference import crossed, effect
+from pipeline.stats.inference import codes, crossed, effect
 from pipeline.stats.matched_effects import weighted_logit
 from pipeline.stats.matching import Matches
 from pipeline.stats.randomisation import Studentised, deal
 from pipeline.stats.regression import logit
 from pipeline.stats.samples import by_lot
 from pipeline.stats.scores import propensity
-from pipeline.stats.specification_curve import ManyOutcomes, exchanges, joint
+from pipeline.stats.specification_curve import ManyOutcomes, SignChanges, joint, sign_changes
 from pipeline.stats.weighting import probability
 
 OWN = "protocol"
@@ -66,7 +67,7 @@ class Job(NamedTuple):
     ties: int
     """Seed of the order that breaks ties, as in the stage match."""
     permuted: str
-    """exchanged (loans), dealt (the study's lottery), or the specification whose loans are neither."""
+    """What makes a treatment do nothing: dealt (the study's lottery), or signs (of whole clusters' residuals)."""
 
 
 class Batch(NamedTuple):
@@ -87,7 +88,7 @@ class Batch(NamedTuple):
 
 
 class Specified(NamedTuple):
-    """A specification's row, and what it says under permutations (1 + permutations,), if it was permuted."""
+    """A specification's row, and what the joint test makes of it (1 + permutations,), if it takes part."""
 
     row: Row
     effects: np.ndarray | None = None
@@ -114,7 +115,7 @@ def run(study: str, params: Params) -> str:
     seed = zlib.crc32(f"{params.seed} {study} curve".encode())
     loans = by_lot(every, params.specification_curve.most_loans, seed).reset_index(drop=True)
     drawn = set(LOTS) <= set(cohort)
-    permuted = "dealt" if drawn else "exchanged"
+    permuted = "dealt" if drawn else "signs"
     grid = _with_own(params.specification_curve, params.match)
     job = Job(
         study,
@@ -278,22 +279,12 @@ def _in_sample(
 
 
 def _write_permutations(job: Job, loans: pd.DataFrame) -> None:
-    """Write what changes in each permutation: the treatment that the lottery deals, or who takes whose place.
-
-    Loans change places with loans of the same exact keys that belong to the same samples and have the same outcomes.
-    """
+    """Write what each permutation changes: the treatment that the lottery deals, or the sign of each cluster."""
     if job.permuted == "dealt":
         unit, stratum = (loans[name].to_numpy() for name in LOTS)
         drawn = deal(loans["treated"].to_numpy(), unit, stratum, job.grid.permutations, job.seed)
     else:
-        pattern = pd.DataFrame({key: loans[key] for key in job.protocol.matching.exact}, loans.index)
-        for name in loans:
-            if name.startswith("sample "):
-                pattern[name] = loans[name]
-            elif name.startswith("outcome "):
-                pattern[name] = loans[name].notna()
-        stratum = loans.groupby([pattern[name] for name in pattern], observed=True, dropna=False).ngroup().to_numpy()
-        drawn = exchanges(stratum, job.grid.permutations, job.seed)
+        drawn = sign_changes(loans[job.protocol.cluster].nunique(), job.grid.permutations, job.seed)
     with store.atomic(job.folder / "permutations.npy") as path, path.open("wb") as file:
         np.save(file, drawn)
 
@@ -315,7 +306,7 @@ def _inputs(folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 class _Loans:
-    """The loans of a batch, with their outcomes under every permutation."""
+    """The loans of a batch, with what the joint test needs of them."""
 
     def __init__(self, batch: Batch) -> None:
         everybody, permutations = _inputs(batch.job.folder)
@@ -325,19 +316,14 @@ class _Loans:
         self.treated = self.frame["treated"].to_numpy()
         self.weights = self.frame["weight"].to_numpy(dtype=float) if "weight" in self.frame else None
         self.outcomes = [name.removeprefix("outcome ") for name in self.frame if name.startswith("outcome ")]
-        self._exchanged = batch.job.permuted == "exchanged"
-        drawn = permutations[rows]
-        if self._exchanged:
-            # Row numbers among all loans become row numbers among these.
-            place = np.full(len(everybody), -1, dtype=np.int32)
-            place[rows] = np.arange(len(rows))
-            drawn = place[drawn]
-        self._drawn = drawn
-        self._of_outcome: dict[str, np.ndarray] = {}
-        # A lottery deals the protocol's treatment and no other; and where loans were sampled by their outcome, an
-        # outcome that moves without its weight is no outcome of the population.
-        self.moves_outcomes = self._exchanged and self.weights is None
-        self.moves_treatment = self._exchanged or batch.treatment == OWN
+        dealt = batch.job.permuted == "dealt"
+        # A lottery deals the protocol's treatment and no other, and pairs are not formed again.
+        self._dealt = permutations[rows] if dealt and batch.treatment == OWN else None
+        self._signs = None if dealt else permutations
+        exact = [everybody[key] for key in batch.job.protocol.matching.exact]
+        strata = everybody.groupby(exact, observed=True, dropna=False).ngroup() if exact else np.zeros(len(everybody))
+        self._strata = np.asarray(strata, dtype=int)[rows]
+        self._clusters = codes(everybody[batch.job.protocol.cluster])[rows]
 
     def outcome(self, name: str) -> np.ndarray:
         """Return an outcome (loans,), missing where a loan has none."""
@@ -350,37 +336,27 @@ class _Loans:
             alike.setdefault(np.isfinite(self.outcome(name)).tobytes(), []).append(name)
         return [*alike.values()]
 
-    def outcomes_moved(self, name: str, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield the outcomes of rows (rows x permutations) as if loans had changed places, the real one first."""
-        yield self.outcome(name)[rows][:, None]
-        if self.moves_outcomes:
-            yield from _some_at_once(np.take(self._moved(name), rows, axis=0))
+    def signs_changed(
+        self, outcomes: np.ndarray, rows: np.ndarray, controls: np.ndarray, weights: np.ndarray | None
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return each outcome's effects and errors (outcomes, each 1 + permutations) in the joint test.
 
-    def _moved(self, name: str) -> np.ndarray:
-        """Return an outcome under all permutations (loans x permutations), which many specifications ask for."""
-        if name not in self._of_outcome:
-            values = self.outcome(name)
-            known = np.isfinite(values)
-            if np.isin(values[known], (0, 1)).all():
-                # A byte each. Loans change places with loans that have the outcome too: what is missing is never read.
-                values = np.where(known, values, 0).astype(np.int8)
-            self._of_outcome[name] = values[self._drawn]
-        return self._of_outcome[name]
+        `outcomes` (rows x outcomes) and `controls` (rows x columns) of the loans in `rows`. The exact keys of the
+        matching are held equal in every specification, as permuting within them would. Empty where a lottery is dealt.
+        """
+        if self._signs is None:
+            return []
+        try:
+            changed = SignChanges(self.treated[rows], controls, self._strata[rows], self._clusters[rows], weights)
+        except StudyError:
+            # Inside the keys nothing varies: the specification takes no part.
+            return []
+        return [*zip(*changed(outcomes, self._signs), strict=True)]
 
-    def treatments_moved(self) -> Iterator[np.ndarray]:
-        """Yield the treatments (loans x permutations) as if loans had changed places, the real one first."""
-        yield self.treated[:, None].astype(float)
-        if not self.moves_treatment:
-            return
-        if not self._exchanged:
-            yield from _some_at_once(self._drawn)
-            return
-        arm = np.flatnonzero(self.treated)
-        for start in range(0, self._drawn.shape[1], AT_ONCE):
-            places = self._drawn[arm, start : start + AT_ONCE]
-            moved = np.zeros((len(self.treated), places.shape[1]))
-            moved[places, np.arange(places.shape[1])] = 1.0
-            yield moved
+    def dealt(self) -> Iterator[np.ndarray]:
+        """Yield the treatments (loans x permutations) that the lottery deals."""
+        if self._dealt is not None:
+            yield from _some_at_once(self._dealt)
 
 
 def _some_at_once(table: np.ndarray) -> Iterator[np.ndarray]:
@@ -422,12 +398,13 @@ def _row(batch: Batch, outcome: str, **choices: Any) -> Row:
     }
 
 
-def _specified(row: Row, found: list[tuple[np.ndarray, np.ndarray]], level: float, **more: Any) -> Specified:
-    """Return a specification from its effects and errors, the real ones first."""
-    effects, errors = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    if not errors[0] > 0:
+def _specified(
+    row: Row, found: tuple[float, float], level: float, tested: tuple[np.ndarray, np.ndarray] | None, **more: Any
+) -> Specified:
+    """Return a specification from its effect and error, and from those of the joint test, the real ones first."""
+    if not found[1] > 0:
         return Specified(row | more | {"note": "the controls determine treatment, or nothing varies."})
-    return Specified(row | _in_points(effect(effects[0], errors[0], level)) | more, effects, errors)
+    return Specified(row | _in_points(effect(*found, level)) | more, *(tested or ()))
 
 
 def _in_points(found: Any) -> Row:
@@ -523,13 +500,15 @@ def _on_pairs(
     both = weight[rows] if loans.weights is None else weight[rows] * loans.weights[rows]
     cluster = loans.frame[job.protocol.cluster].to_numpy()[rows]
     ways = crossed(group[rows], cluster)
+    values, weights = loans.outcome(outcome)[rows, None], None if (both == 1).all() else both
     clusters = np.column_stack([*ways.values()])
-    regress = ManyOutcomes(loans.treated[rows], controls, clusters, None if (both == 1).all() else both)
-    found = [regress(moved) for moved in loans.outcomes_moved(outcome, rows)]
+    effects, errors = ManyOutcomes(loans.treated[rows], controls, clusters, weights)(values)
+    tested = loans.signs_changed(values, rows, controls, weights)
     return _specified(
         row,
-        found,
+        (effects[0], errors[0]),
         job.level,
+        tested[0] if tested else None,
         n=len(rows),
         n_treated=int(loans.treated[rows].sum()),
         n_clusters=len(np.unique(group[rows] if [*ways] == ["pair"] else cluster)),
@@ -567,40 +546,54 @@ def _regressed(batch: Batch, loans: _Loans) -> Iterator[Specified]:
         try:
             controls = design_matrix(frame, terms).matrix
             regress = Studentised(values, controls.to_numpy(), labels.to_numpy(), weights)
-            if np.isnan(regress.coefficients(treated[:, None].astype(float))[0]).any():
+            effects, errors = regress.coefficients(treated[:, None].astype(float))
+            if np.isnan(effects).any():
                 raise StudyError("the controls determine treatment.")
         except StudyError as error:
             for model in job.grid.models:
                 yield from (Specified(row | {"note": str(error)}) for row in rows(model))
             continue
         if "linear" in job.grid.models:
-            found = [regress.coefficients(moved[there]) for moved in loans.treatments_moved()]
+            tested = loans.signs_changed(values, np.flatnonzero(there), controls.to_numpy(), weights)
+            if dealt := [regress.coefficients(moved[there]) for moved in loans.dealt()]:
+                columns = (np.concatenate(part, axis=1) for part in zip((effects, errors), *dealt, strict=True))
+                tested = [*zip(*columns, strict=True)]
             for place, row in enumerate(rows("linear")):
-                of_outcome = [(effects[place], errors[place]) for effects, errors in found]
-                yield _specified(row, of_outcome, job.level, **counts)
+                of_outcome = (effects[place, 0], errors[place, 0])
+                yield _specified(row, of_outcome, job.level, tested[place] if tested else None, **counts)
         if "logit" in job.grid.models:
             for value, row in zip(values.T, rows("logit"), strict=True):
-                yield Specified(row | _marginal(value, controls, treated, labels, weights, job.level) | counts)
+                yield Specified(row | counts | _marginal(value, frame, batch, terms, controls, weights))
 
 
 def _marginal(
     values: np.ndarray,
+    loans: pd.DataFrame,
+    batch: Batch,
+    terms: list[str],
     controls: pd.DataFrame,
-    treated: np.ndarray,
-    cluster: pd.Series,
     weights: np.ndarray | None,
-    level: float,
 ) -> Row:
-    """Return the average marginal effect of a logistic regression; it is not fitted again under permutations."""
+    """Return the average marginal effect of a logistic regression; it takes no part in the joint test."""
     if not set(np.unique(values)) <= {0.0, 1.0}:
         return {"note": "a share between nought and one has no logit."}
-    design, outcome = controls.assign(treated=treated.astype(float)), pd.Series(values, controls.index)
+    job, strata = batch.job, batch.job.protocol.controls.strata
+    design = controls.assign(treated=loans["treated"].astype(float))
+    outcome, cluster, level = pd.Series(values, loans.index), loans[job.protocol.cluster], job.level
+    sampled = None if weights is None else pd.Series(weights, loans.index)
     try:
+        if strata:
+            # A stratum in which all loans end alike has no effect of its own: it leaves.
+            stratum = loans.groupby(strata, observed=True, dropna=False).ngroup()
+            design = design_matrix(loans, ["treated", *(term for term in terms if term not in strata)]).matrix
+            found = absorbed_logit(outcome, design, "treated", stratum, cluster, level, sampled, smallest=1)
+            counts = {"n": found.loans, "n_clusters": found.clusters}
+            counts["n_treated"] = int(loans.loc[found.stays, "treated"].sum())
+            return counts | _in_points(found.effects["treated"].average_marginal_effect)
         if weights is None:
             # Gives the same as `logit`, in a fraction of the time.
-            same = pd.Series(1.0, controls.index)
+            same = pd.Series(1.0, loans.index)
             return _in_points(weighted_logit(outcome, design, "treated", cluster, level, same).average_marginal_effect)
-        sampled = pd.Series(weights, controls.index)
         return _in_points(logit(outcome, design, "treated", cluster, level, sampled).average_marginal_effect)
     except StudyError as error:
         return {"note": str(error)}
@@ -712,17 +705,12 @@ def _joint(found: list[Specified], common: Row, job: Job, critical: float) -> It
     except StudyError as error:
         yield common | {"estimand": "median", "note": str(error)}
         return
-    how = "treatment dealt by the study's lottery" if job.permuted == "dealt" else "loans change places within strata"
+    how = "treatment dealt by the study's lottery" if job.permuted == "dealt" else "signs of whole clusters"
     note = f"{test.permutations} permutations of {test.specifications} specifications; {how}"
-    yield common | {
-        "estimand": "median",
-        "estimate": 100 * test.median.estimate,
-        "p_value": test.median.p_value,
-        "unit": "percentage points",
-        "note": note,
-    }
+    yield common | {"estimand": "median", "unit": "z statistic", "note": note} | test.median._asdict()
     yield common | {"estimand": "share_significant", "unit": "fraction", "note": note} | test.share._asdict()
     yield common | {"estimand": "stouffer", "unit": "z statistic", "note": note} | test.z._asdict()
+    yield common | {"estimand": "centre", "estimate": test.centre, "unit": "z statistic", "note": note}
     yield common | {"estimand": "permuted", "estimate": test.specifications, "unit": "specifications", "note": note}
 
 

@@ -41,8 +41,9 @@ def run(study: str, params: Params) -> str:
     one_to_one = design["method"] in ("nearest", "optimal") and design["ratio"] == 1 and not design["replacement"]
 
     covariates = [column_of(term) for terms in protocol.controls.ladder().values() for term in terms]
-    # Levels of the time effects would be a page of their own; the quarter is an exact key.
-    covariates = [name for name in dict.fromkeys(covariates) if name not in map(column_of, protocol.controls.time)]
+    # Levels of the time effects would be a page of their own, and so would those of a lottery's strata.
+    effects = {column_of(term) for term in [*protocol.controls.time, *protocol.controls.strata]}
+    covariates = [name for name in dict.fromkeys(covariates) if name not in effects]
     scored = [term for term in protocol.matching.score if term.startswith("log(")]
     groups = {name: cohort[name] for name in protocol.groups}
     groups |= {name: dose_groups(cohort[name], edges) for name, edges in protocol.doses.items()}

@@ -174,8 +174,10 @@ def _by_groups(sample: Sample, moderators: dict[str, Moderator]) -> Iterator[Row
 def _controlled(sample: Sample, kept: pd.Series) -> Controlled:
     loans = sample.loans[kept]
     design = design_matrix(loans, [sample.factor, *sample.terms]).matrix
-    of_time = sample.protocol.controls.time
-    absorb = loans[of_time[0]] if len(of_time) == 1 and loans[of_time[0]].dtype == "category" else None
+    controls = sample.protocol.controls
+    # What has many levels, by itself: periods, or the strata of a lottery.
+    many = controls.time if len(controls.time) == 1 and loans[controls.time[0]].dtype == "category" else controls.strata
+    absorb = loans[many[0]] if len(many) == 1 and many[0] in sample.terms else None
     clusters, weights = loans[sample.protocol.cluster], loans.get("weight")
     return Controlled(loans["default"], design, sample.factor, clusters, sample.level, weights, absorb)
 

@@ -1,7 +1,7 @@
 """Climb the regression ladder for each CRM factor, on all loans and on matched pairs."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from pipeline.core import cohorts, places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import BLOCKS, Params, construct
 from pipeline.core.scope import Scope, scope
+from pipeline.stats.absorbed import Absorbed, absorbed_logit
 from pipeline.stats.comparison import WEIGHTS
 from pipeline.stats.design import design_matrix
 from pipeline.stats.inference import crossed
@@ -28,6 +29,8 @@ class Rung(NamedTuple):
     loans: pd.DataFrame
     terms: list[str]
     cluster: str
+    strata: Sequence[str] = ()
+    """Those of the terms within which a lottery was drawn."""
 
 
 def run(study: str, params: Params) -> str:
@@ -43,20 +46,23 @@ def run(study: str, params: Params) -> str:
     protocol = allowed.protocol
     ladder = protocol.controls.ladder()
     every_term = _time_first([*ladder.values()][-1] if ladder else [], protocol.controls.time)
+    strata = protocol.controls.strata
     rungs = [Rung("M1", cohort, [], protocol.cluster)]
     for number, block in enumerate(BLOCKS, start=2):
         if block in ladder:
             rungs.append(
-                Rung(f"M{number}", cohort, _time_first(ladder[block], protocol.controls.time), protocol.cluster)
+                Rung(f"M{number}", cohort, _time_first(ladder[block], protocol.controls.time), protocol.cluster, strata)
             )
     matched = in_design(cohort, weights)
     on_pairs = []
     if len(matched):
         on_pairs = [
             Rung("M6", matched, [], "pair"),
-            Rung("M7", matched, _affordable(allowed, matched, every_term), "pair"),
+            Rung("M7", matched, _affordable(allowed, matched, every_term), "pair", strata),
         ]
-    robustness = [Rung("R1", store.read_parquet(wider), every_term, protocol.cluster)] if wider.exists() else []
+    robustness = []
+    if wider.exists():
+        robustness = [Rung("R1", store.read_parquet(wider), every_term, protocol.cluster, strata)]
 
     rows: list[dict[str, Any]] = []
     for factor in allowed.factors if allowed.models else []:
@@ -195,13 +201,21 @@ def _effects(rung: Rung, factor: str, level: float, cluster: str) -> Iterator[di
             return common | effect
         said = {"cluster": f"clustered by {cluster}", "pair": "clustered by pair"}
         said["two_way"] = f"clustered two ways, by pair and by {cluster}"
-        of_pairs = {"n_clusters": rung.loans["pair"].nunique()} if way == "pair" else {}
+        of_pairs = {"n_clusters": ways["pair"].nunique()} if way == "pair" else {}
         return common | effect | of_pairs | {"note": "; ".join(filter(None, [dropped, said[way]]))}
 
     line, way = widest(lines, level)
     yield said(_in_points(line._asdict()) | {"estimator": "linear_probability", "estimand": "risk_difference"}, way)
     try:
-        if by_design is None:
+        if rung.strata and by_design is None:
+            found = {name: _within_strata(rung, factor, level, ways[name]) for name in ways}
+            curves = {name: one.effects[factor] for name, one in found.items()}
+            one = next(iter(found.values()))
+            stays = rung.loans[one.stays]
+            dropped = f"{len(stays):,} loans of {one.groups:,} strata with and without default"
+            common |= {"n": len(stays), "n_treated": number_treated(stays), "note": dropped}
+            common["n_clusters"] = stays[cluster].nunique()
+        elif by_design is None:
             curves = {name: logit(default, design.matrix, factor, ways[name], level, weights) for name in ways}
         else:
             curves = {name: weighted_logit(default, design.matrix, factor, ways[name], level, both) for name in ways}
@@ -214,6 +228,16 @@ def _effects(rung: Rung, factor: str, level: float, cluster: str) -> Iterator[di
     yield said(odds._asdict() | {"estimator": "logit", "estimand": "odds_ratio", "unit": "ratio"}, way)
     marginal, way = widest({name: curve.average_marginal_effect for name, curve in curves.items()}, level)
     yield said(_in_points(marginal._asdict()) | {"estimator": "logit", "estimand": "average_marginal_effect"}, way)
+
+
+def _within_strata(rung: Rung, factor: str, level: float, clusters: pd.Series) -> Absorbed:
+    """Fit the logistic regression with an effect for every stratum: one with a single outcome has none and leaves."""
+    loans = rung.loans
+    strata = loans.groupby([*rung.strata], observed=True, sort=False, dropna=False).ngroup()
+    terms = [term for term in rung.terms if term not in rung.strata]
+    design = design_matrix(loans, [factor, *terms]).matrix
+    weights = loans.get("weight")
+    return absorbed_logit(loans["default"], design, factor, strata, clusters, level, weights, smallest=1)
 
 
 def _in_points(effect: dict[str, float]) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import pandas as pd
 
 from pipeline.core import cohorts, places, results
 from pipeline.core.errors import StudyError
-from pipeline.core.params import BLOCKS, Params, Study
+from pipeline.core.params import Params, Study
 from pipeline.core.scope import FEWEST, column_in, scope
 from pipeline.stats import robust_errors
-from pipeline.stats.absorbed import Absorbed, absorbed_linear, absorbed_logit
+from pipeline.stats.absorbed import SMALLEST_GROUP, Absorbed, absorbed_linear, absorbed_logit
 from pipeline.stats.conditional import conditional_logit
 from pipeline.stats.design import design_matrix
 from pipeline.stats.gelbach import WHOLE, gelbach
@@ -78,7 +78,15 @@ class Sample(NamedTuple):
     def period(self) -> str | None:
         """The column whose effects can be taken out instead of standing in the design, where there is one."""
         of_time = self.protocol.controls.time
-        return of_time[0] if len(of_time) == 1 and self.loans[of_time[0]].dtype == "category" else None
+        if len(of_time) == 1 and self.loans[of_time[0]].dtype == "category":
+            return of_time[0]
+        return self.stratum
+
+    @property
+    def stratum(self) -> str | None:
+        """The column of strata within which a lottery was drawn, where they stand among the controls."""
+        strata = self.protocol.controls.strata
+        return strata[0] if len(strata) == 1 and self.protocol.controls.ladder() else None
 
     @property
     def periods(self) -> pd.Series | None:
@@ -171,7 +179,7 @@ def _errors(sample: Sample, fit: robust_errors.Partialled, without: np.ndarray |
         ),
         "two_way": (
             by_both,
-            f"{CORRECTION} with the smaller G; Student's t with G-1 degrees of freedom; clusters and {sample.time}",
+            f"{CORRECTION} in each of the three parts; Student's t with G-1 degrees of freedom; clusters and {sample.time}",
         ),
         "jackknife": (
             lambda: robust_errors.jackknife(fit, without, level),
@@ -246,7 +254,9 @@ def _group_effects(sample: Sample) -> Iterator[Row]:
         yield sample.row("group_effects", "group_by_time", "risk_difference", **found, note=note)
 
     def logistic() -> Iterator[Row]:
-        found = absorbed_logit(default, design, factor, absorb, sample.clusters, level, weights)
+        # A lottery's strata are small by design: all with both outcomes take part, and the note says their size.
+        smallest = SMALLEST_GROUP if sample.stratum is None else 1
+        found = absorbed_logit(default, design, factor, absorb, sample.clusters, level, weights, smallest)
         if found.groups < FEWEST:
             raise StudyError(
                 f"only {found.groups} of {groups.nunique()} groups are large enough to estimate an effect of their own."
@@ -263,8 +273,13 @@ def _group_effects(sample: Sample) -> Iterator[Row]:
         yield sample.row("group_effects", "logit", "average_marginal_effect", **marginal, note=note, stays=stays)
 
     def conditional() -> Iterator[Row]:
-        found = conditional_logit(default, sample.design, factor, groups, groups, level)
-        note = f"given the number of defaults of each of {found.groups} groups with both outcomes; {CORRECTION}"
+        within, note = sample.design, ""
+        if sample.stratum is not None:
+            # A lottery's strata may lie across lenders, whose numbers of defaults this likelihood is given.
+            terms = [term for term in [*sample.protocol.controls.ladder().values()][-1] if term != sample.stratum]
+            within, note = design_matrix(sample.loans, [factor, *terms]).matrix, "; without the strata of the lottery"
+        found = conditional_logit(default, within, factor, groups, groups, level)
+        note = f"given the number of defaults of each of {found.groups} groups with both outcomes; {CORRECTION}{note}"
         yield sample.row(
             "group_effects",
             "conditional_logit",
@@ -291,13 +306,15 @@ def _logit_effects(found: Absorbed, factor: str) -> LogitEffects:
 def _gelbach(sample: Sample) -> Iterator[Row]:
     """Yield what each block of controls takes away from the raw effect."""
     controls = sample.protocol.controls
-    blocks = {}
-    for block in BLOCKS:
-        terms = getattr(controls, block)
+    blocks, before = {}, set()
+    for block, rung in controls.ladder().items():
+        # A lottery's strata stand with the first block.
+        terms = set(rung) - before
+        before |= terms
         columns = [name for name in sample.design if name != sample.factor and name.split("[")[0] in terms]
         if columns:
             blocks[block] = columns
-        elif terms:
+        else:
             note = "the other controls determine this block: its part stands with theirs."
             yield sample.row("gelbach", block, "part_of_difference", note=note)
     if not blocks:

@@ -64,8 +64,9 @@ def deal_folds(hashed: np.ndarray, cell: np.ndarray, folds: int, repetition: int
 
 def features(frame: pd.DataFrame) -> np.ndarray:
     """Return covariates for trees (loans x covariates): numbers as they are, categories by their levels' order."""
-    columns = [frame[name].cat.codes if frame[name].dtype == "category" else frame[name] for name in frame]
-    return np.column_stack([column.to_numpy(dtype=float) for column in columns])
+    numeric = set(frame.select_dtypes(["number", "bool"]))
+    columns = [frame[name] if name in numeric else pd.Categorical(frame[name]).codes for name in frame]
+    return np.column_stack([np.asarray(column, dtype=float) for column in columns])
 
 
 class Logistic(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -44,42 +45,112 @@ def deal(assignment: np.ndarray, unit: np.ndarray, stratum: np.ndarray, draws: i
     return (dealt.T[units] ^ deviates[:, None]).astype(np.int8)
 
 
-class RandomisationTest(NamedTuple):
-    """A test of no effect for anybody, by the lottery alone."""
+def units_of(assignment: np.ndarray, clusters: np.ndarray, stratum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what an assignment (rows,) was given to and within what, where no lottery says so.
 
+    Whole clusters where none has both values, and then within the strata that hold whole clusters, or across all;
+    otherwise single rows, within the strata (rows,). A treatment that clusters share, dealt row by row, would lose what
+    its rows have in common, and no clustered error could show it.
+    """
+    cluster, strata = codes(clusters), codes(stratum)
+
+    def constant(values: np.ndarray) -> bool:
+        lowest, highest = np.full(cluster.max() + 1, np.inf), np.full(cluster.max() + 1, -np.inf)
+        np.minimum.at(lowest, cluster, values)
+        np.maximum.at(highest, cluster, values)
+        return bool((lowest == highest).all())
+
+    if not constant(assignment):
+        return np.arange(len(assignment)), strata
+    return cluster, strata if constant(strata) else np.zeros_like(strata)
+
+
+class RandomisationTest(NamedTuple):
+    """A test of no effect for anybody, by the lottery alone, and the effects that it does not reject."""
+
+    estimate: float
+    """Coefficient of the assignment."""
+    ci_low: float
+    ci_high: float
+    """Ends of the effects, the same for everybody, that the test does not reject."""
     statistic: float
     """Coefficient over its cluster-robust standard error."""
     p_value: float
-    """Two-sided share of deals, the real one among them, whose statistic is at least as far from zero."""
+    """Two-sided share of draws, the real one among them, whose statistic is at least as far from zero."""
+    centre: float
+    """Mean of the statistic over the draws, in which treatment does nothing: nought where the design is held equal."""
+    centre_error: float
+    """Monte Carlo error of the centre."""
     draws: int
 
 
 def randomisation_test(
-    outcome: np.ndarray, assignment: np.ndarray, controls: np.ndarray, clusters: np.ndarray, dealt: np.ndarray
+    outcome: np.ndarray,
+    assignment: np.ndarray,
+    controls: np.ndarray,
+    clusters: np.ndarray,
+    dealt: np.ndarray,
+    level: float = 0.95,
 ) -> RandomisationTest:
     """Test Fisher's sharp null hypothesis with the studentised coefficient of the assignment.
 
     Args:
         outcome: (rows,).
         assignment: 0/1 as it was drawn (rows,).
-        controls: design matrix without the assignment, of full rank, with an intercept (rows x columns).
+        controls: design matrix without the assignment, of full rank, with an intercept (rows x columns). Strata within
+            which chances differ belong here: without them the draws' coefficients do not lie around nought.
         clusters: labels for the standard error (rows,).
         dealt: other assignments that the lottery could have drawn, as `deal` gives them (rows x draws).
+        level: of the interval, which inverts the test (Rosenbaum 2002, Observational Studies, section 2.6): it holds
+            each effect for which the outcomes without it are tested with a p-value above 1 - `level`.
 
     The statistic is studentised because the test then stays valid, in large samples, also for the weaker hypothesis
-    of no effect on average (Wu & Ding 2021, Journal of the American Statistical Association 116). Deals that the
+    of no effect on average (Wu & Ding 2021, Journal of the American Statistical Association 116). Draws that the
     controls determine are left out. The p-value counts the real draw, so it is never zero (Phipson & Smyth 2010).
     """
-    statistics = Studentised(outcome, controls, clusters)
-    found = statistics(assignment.astype(float)[:, None])
-    if not len(found):
+    both = np.column_stack([outcome, assignment]).astype(float)
+    regress = Studentised(both, controls, clusters)
+    parts = [regress.shifted(assignment.astype(float)[:, None])]
+    if np.isnan(parts[0][0]).any():
         raise StudyError("randomisation inference: the controls determine the assignment.")
-    others = np.concatenate(
-        [statistics(dealt[:, start : start + BATCH].astype(float)) for start in range(0, dealt.shape[1], BATCH)]
-    )
-    # A deal that equals the real one must count whatever the last bits say.
-    as_far = int((np.abs(others) >= abs(found[0]) * (1 - 1e-9)).sum())
-    return RandomisationTest(float(found[0]), (1 + as_far) / (1 + len(others)), len(others))
+    parts += [
+        regress.shifted(dealt[:, start : start + BATCH].astype(float)) for start in range(0, dealt.shape[1], BATCH)
+    ]
+    slopes, squares = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
+    drawn = ~np.isnan(slopes[0])
+    slopes, squares = slopes[:, drawn], squares[:, drawn]
+
+    def statistics(shift: float) -> np.ndarray:
+        """Return the statistic of the outcomes less an effect of `shift`: the real draw's first."""
+        variance = squares[0] - 2 * shift * squares[1] + shift**2 * squares[2]
+        return (slopes[0] - shift * slopes[1]) / np.sqrt(np.maximum(variance, 1e-300))
+
+    def p_value(shift: float) -> float:
+        found = np.abs(statistics(shift))
+        # A draw that equals the real one must count whatever the last bits say.
+        return float((found >= found[0] * (1 - 1e-9)).mean())
+
+    found, estimate = statistics(0.0), float(slopes[0, 0])
+    others = found[1:]
+    ends = [_end(p_value, estimate, side * float(np.sqrt(squares[0, 0])), 1 - level) for side in (-1, 1)]
+    error = float(others.std(ddof=1) / len(others) ** 0.5) if len(others) > 1 else np.nan
+    centre = float(others.mean()) if len(others) else np.nan
+    return RandomisationTest(estimate, *ends, float(found[0]), p_value(0.0), centre, error, len(others))
+
+
+def _end(p_value: Callable[[float], float], start: float, step: float, alpha: float) -> float:
+    """Return where, from `start` in the direction of `step`, p-values fall to `alpha`; infinite where they do not."""
+    inside, outside = start, start + step
+    for _ in range(12):
+        if p_value(outside) <= alpha:
+            break
+        inside, outside = outside, start + 2 * (outside - start)
+    else:
+        return float(np.copysign(np.inf, step))
+    for _ in range(40):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if p_value(middle) > alpha else (inside, middle)
+    return inside
 
 
 class Studentised:
@@ -119,6 +190,24 @@ class Studentised:
         Both are (assignments,), or (outcomes x assignments) where there are several outcomes, and missing for
         assignments that the controls determine. The error is that of `regression.linear_probability`.
         """
+        slope, sums, spread = self._scores(assigned)
+        error = np.empty_like(slope)
+        for one, of_outcome in zip(np.ndindex(slope.shape[:-1]), sums, strict=True):
+            error[one] = np.sqrt(self._scale * np.einsum("ij,ij->j", of_outcome, of_outcome)) / spread
+        return slope, error
+
+    def shifted(self, assigned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what says, of two outcomes, the statistic of the first less any multiple of the second.
+
+        Slopes (2 x assignments) b, and v (3 x assignments), so that the first less c times the second has the
+        coefficient b[0] - c b[1] with the squared error v[0] - 2 c v[1] + c**2 v[2].
+        """
+        slope, (first, second), spread = self._scores(assigned)
+        pairs = ((first, first), (first, second), (second, second))
+        return slope, np.array([self._scale * np.einsum("ij,ij->j", *pair) / spread**2 for pair in pairs])
+
+    def _scores(self, assigned: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+        """Return slopes, each outcome's scores by cluster (clusters x assignments), and the assignments' variation."""
         left = assigned * self._root
         left -= self._basis @ (self._basis.T @ left)
         spread = np.einsum("ij,ij->j", left, left)
@@ -126,10 +215,8 @@ class Studentised:
         slope = (self._rest.T @ left) / spread
         # Score of a cluster: the sum of what is left of the assignment times the residual, which is what is left of the
         # outcome without the slope's part.
-        of_rest = [add @ left for add in self._add_rest]
+        sums = [add @ left for add in self._add_rest]
         of_itself = self._add @ np.square(left, out=left)
-        error = np.empty_like(slope)
-        for one, sums in zip(np.ndindex(slope.shape[:-1]), of_rest, strict=True):
-            sums -= slope[one] * of_itself
-            error[one] = np.sqrt(self._scale * np.einsum("ij,ij->j", sums, sums)) / spread
-        return slope, error
+        for one, of_outcome in zip(np.ndindex(slope.shape[:-1]), sums, strict=True):
+            of_outcome -= slope[one] * of_itself
+        return slope, sums, spread

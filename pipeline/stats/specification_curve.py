@@ -2,33 +2,101 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from pipeline.core.errors import StudyError
+from pipeline.stats.design import independent
 from pipeline.stats.inference import adding, cluster_codes, correction, on_matched
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
-def exchanges(stratum: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    """Let rows change places by lot within their strata.
 
-    Args:
-        stratum: labels (rows,).
-        draws: number of permutations.
-        seed: where the random numbers start.
-
-    Returns row numbers (rows x draws): in each column every row once, and in each place a row of the same stratum.
-    """
+def sign_changes(clusters: int, draws: int, seed: int) -> np.ndarray:
+    """Return signs drawn with even chances for each cluster and draw: 1 or -1 (clusters x draws)."""
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
-    by_stratum = np.argsort(stratum, kind="stable")
-    label = np.unique(stratum[by_stratum], return_inverse=True)[1].astype(float)
-    found = np.empty((len(stratum), draws), dtype=np.int32)
-    for draw in range(draws):
-        # A random number below one beside the stratum's own: rows are shuffled, strata stay in their order.
-        shuffled = np.argsort(label + generator.random(len(label)), kind="stable")
-        found[by_stratum, draw] = by_stratum[shuffled]
-    return found
+    return (2 * generator.integers(0, 2, (clusters, draws), dtype=np.int8) - 1).astype(np.int8)
+
+
+class SignChanges:
+    """A regression's effect when whole clusters change the sign of what treatment leaves unexplained.
+
+    Were there no effect, a cluster's residuals would be as likely with the other sign, all together, whatever its loans
+    have in common (Canay, Romano & Shaikh 2017, Econometrica 85; with the regression done again for each draw, as in
+    the wild cluster bootstrap of Cameron, Gelbach & Miller 2008). Loans that change places one by one would break up
+    what treatment and outcome of a cluster have in common, and leave too narrow a distribution.
+    """
+
+    def __init__(
+        self,
+        treated: np.ndarray,
+        controls: np.ndarray,
+        strata: np.ndarray,
+        clusters: np.ndarray,
+        weights: np.ndarray | None = None,
+    ) -> None:
+        """Take `treated` (rows,), `controls` (rows x columns) and an effect for every stratum.
+
+        `strata` and `clusters` are numbers from 0 (rows,); clusters index the rows of the signs. What of the controls
+        the strata determine is left out. Raises StudyError when strata and controls determine treatment.
+        """
+        self._root = np.ones(len(treated)) if weights is None else np.sqrt(weights)
+        self._strata = np.unique(strata, return_inverse=True)[1]
+        self._of_stratum = np.bincount(self._strata, self._root**2)
+        own, self._cluster = np.unique(clusters, return_inverse=True)
+        self._signs = own
+        inside = self._within(controls)
+        length = np.linalg.norm(controls * self._root[:, None], axis=0)
+        inside = inside[:, np.linalg.norm(inside, axis=0) > 1e-8 * length]
+        self._basis = np.linalg.qr(inside[:, independent(inside)])[0]
+        self._left = self._rest(treated[:, None].astype(float))[:, 0]
+        self._variation = np.bincount(self._cluster, self._left**2)
+        count, parameters = len(own), len(self._of_stratum) + self._basis.shape[1] + 1
+        if self._variation.sum() <= 1e-8 * (self._root**2).sum() or parameters >= len(treated) or count < 2:
+            raise StudyError("strata and controls determine treatment.")
+        self._scale = correction(count, len(treated), parameters)
+        self._through_basis = adding(self._cluster, self._left) @ self._basis
+        self._through_strata = self._in_cells(self._left).T
+
+    def __call__(self, outcomes: np.ndarray, signs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the effect and its clustered error for each outcome: of the data, then with each draw's signs.
+
+        `outcomes` (rows x outcomes), `signs` (clusters x draws); both results are (outcomes x (1 + draws)).
+        """
+        drawn = np.column_stack([np.ones(len(self._signs)), signs[self._signs]])
+        found = [self._one(rest, drawn) for rest in self._rest(outcomes.astype(float)).T]
+        effects, errors = (np.array(part) for part in zip(*found, strict=True))
+        return effects, errors
+
+    def _one(self, rest: np.ndarray, signs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        total = self._variation.sum()
+        scores = np.bincount(self._cluster, self._left * rest)
+        slopes = scores @ signs / total
+        # Residuals of the regression on an outcome with changed signs, added up to scores by cluster.
+        sums = scores[:, None] * signs
+        sums -= self._through_basis @ ((adding(self._cluster, rest) @ self._basis).T @ signs)
+        sums -= self._through_strata @ ((self._in_cells(rest) @ signs) / self._of_stratum[:, None])
+        sums -= slopes * self._variation[:, None]
+        return slopes, np.sqrt(self._scale * np.einsum("ij,ij->j", sums, sums)) / total
+
+    def _in_cells(self, values: np.ndarray) -> csr_array:
+        """Add up values by stratum and cluster (strata x clusters)."""
+        from scipy.sparse import csr_array
+
+        shape = len(self._of_stratum), len(self._variation)
+        return csr_array((values * self._root, (self._strata, self._cluster)), shape=shape)
+
+    def _within(self, values: np.ndarray) -> np.ndarray:
+        """Return what the effects of strata leave of values (rows x columns), at the scale of the weights' roots."""
+        means = (adding(self._strata, self._root**2) @ values) / self._of_stratum[:, None]
+        return (values - means[self._strata]) * self._root[:, None]
+
+    def _rest(self, values: np.ndarray) -> np.ndarray:
+        """Return what strata and controls leave."""
+        left = self._within(values)
+        return left - self._basis @ (self._basis.T @ left)
 
 
 class ManyOutcomes:
@@ -89,11 +157,13 @@ class Joint(NamedTuple):
     """Joint inference over all specifications (Simonsohn, Simmons & Nelson 2020, step 3)."""
 
     median: Statistic
-    """Median effect; two-sided."""
+    """Median z statistic; two-sided."""
     share: Statistic
     """Share of specifications that are significant in the direction in which more of them are."""
     z: Statistic
     """Stouffer's Z: the sum of the z statistics over the root of their number; two-sided."""
+    centre: float
+    """Mean z statistic of all specifications and draws before centring: nought where the draws leave no effect."""
     specifications: int
     permutations: int
 
@@ -102,17 +172,23 @@ def joint(effects: np.ndarray, errors: np.ndarray, critical: float) -> Joint:
     """Test that treatment has no effect in any specification.
 
     Args:
-        effects, errors: (specifications x (1 + permutations)): the real data first, then the data in which treatment
-            was dealt out again, each column one deal for all specifications, so that their dependence is kept.
+        effects, errors: (specifications x (1 + permutations)): the real data first, then draws in which treatment does
+            nothing, each column one draw for all specifications, so that their dependence is kept. The errors are
+            clustered.
         critical: size of a z statistic from which it counts as significant.
 
-    Specifications without a value in some column take no part. P-values count the real data among the permutations,
-    so none is zero (Phipson & Smyth 2010). Raises StudyError when no specification is left.
+    Each effect less its mean over all columns, over its error, is a z statistic, so that no specification counts for
+    more because it is noisier, and one whose controls leave of the draws' strata what treatment goes with is measured
+    from where the draws put it. The real data take part in the mean: columns are then exchangeable under the
+    hypothesis, and the p-values, which count the real data (Phipson & Smyth 2010), are those of an exact test.
+
+    Specifications without a value in some column take no part. Raises StudyError when no specification is left.
     """
     whole = np.isfinite(effects).all(axis=1) & np.isfinite(errors).all(axis=1) & (errors > 0).all(axis=1)
     if not whole.any():
         raise StudyError("no specification has an effect in every permutation.")
-    effects, z = effects[whole], effects[whole] / errors[whole]
+    effects, errors = effects[whole], errors[whole]
+    z = (effects - effects.mean(axis=1, keepdims=True)) / errors
     share = np.maximum((z < -critical).mean(axis=0), (z > critical).mean(axis=0))
     stouffer = z.sum(axis=0) / np.sqrt(len(z))
 
@@ -122,5 +198,6 @@ def joint(effects: np.ndarray, errors: np.ndarray, critical: float) -> Joint:
         as_far = np.abs(values[1:]) >= abs(values[0]) * (1 - 1e-9)
         return Statistic(float(values[0]), float((1 + as_far.sum()) / len(values)))
 
-    found = [tested(values) for values in (np.median(effects, axis=0), share, stouffer)]
-    return Joint(*found, len(effects), effects.shape[1] - 1)
+    found = [tested(values) for values in (np.median(z, axis=0), share, stouffer)]
+    centre = float((effects[:, 1:] / errors[:, 1:]).mean()) if effects.shape[1] > 1 else np.nan
+    return Joint(*found, centre, len(effects), effects.shape[1] - 1)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params, Study
+from pipeline.stats import inference
 from pipeline.stats.added_information import added
 from pipeline.stats.bounds import lee_interval
 from pipeline.stats.correlation import holm
@@ -57,7 +58,9 @@ def effects(
 ) -> list[dict[str, Any]]:
     """Return rows of the results table; `panels` holds ``offers``, every letter of every wave."""
     level = params.inference.level
-    drawn = list(protocol.controls.loan)
+    controls = protocol.controls
+    drawn = [*controls.strata, *controls.loan]
+    every = list(controls.ladder().values())[-1]
     offers = panels["offers"]
     in_study = offers["origination_month"].isin(cohort["origination_month"].unique())
     samples = {"waves": cohort}
@@ -68,14 +71,14 @@ def effects(
             letters[name] = offers[offers["origination_month"] == month]
     return [
         *_outcomes(cohort),
-        *_promise(cohort, samples, drawn, level),
-        *_lottery(samples, drawn, params.seed),
+        *_promise(cohort, samples, drawn, controls.loan, level),
+        *_lottery(samples, {"strata_rates": drawn, "all_controls": every, "without_strata": controls.loan}, params),
         *_units(letters),
         *_take_up(offers, letters["waves"], drawn, level),
         *_bounds(letters, level, params.seed),
         *_by_group(cohort, drawn, level),
         *_observational(cohort, protocol, drawn, level),
-        *_balance(letters["waves"], cohort, level),
+        *_balance(letters["waves"], cohort, [*controls.strata, "stratum"], level),
         *_record(cohort, protocol, params),
     ]
 
@@ -116,13 +119,21 @@ def _outcomes(cohort: pd.DataFrame) -> Iterator[Row]:
         }
 
 
-def _promise(cohort: pd.DataFrame, samples: dict[str, pd.DataFrame], drawn: list[str], level: float) -> Iterator[Row]:
-    """Estimate the promise's effect: within strata, with the rates drawn, with what balance and choice add."""
+def _promise(
+    cohort: pd.DataFrame, samples: dict[str, pd.DataFrame], drawn: list[str], wave_and_risk: list[str], level: float
+) -> Iterator[Row]:
+    """Estimate the promise's effect: within strata, with the rates drawn, with what balance and choice add.
+
+    `wave_and_risk` are the controls without the strata within which the lottery was drawn.
+    """
     # Terms are few and far apart: no line through them.
     with_term = cohort.assign(term=pd.Categorical(cohort["term_months"]))
+    rates = ("offer_rate", "interest_rate")
     specifications = {
-        "strata": (cohort, ["stratum"]),
+        "strata": (cohort, [name for name in drawn if name not in rates]),
         "strata_rates": (cohort, drawn),
+        "without_strata": (cohort, wave_and_risk),
+        "exceptions_apart": (_exceptions_apart(cohort), drawn),
         "last_amount": (cohort, [*drawn, "last_amount"]),
         "term": (with_term, [*drawn, "term"]),
     }
@@ -140,37 +151,64 @@ def _promise(cohort: pd.DataFrame, samples: dict[str, pd.DataFrame], drawn: list
             }
 
 
-def _lottery(samples: dict[str, pd.DataFrame], drawn: list[str], seed: int) -> Iterator[Row]:
-    """Take p-values from the lottery alone, beside those from the cluster-robust error."""
-    for name, loans in samples.items():
+def _exceptions_apart(loans: pd.DataFrame) -> pd.DataFrame:
+    """Return the loans, those of clients with another promise than their branch in a stratum each.
+
+    How these came by it is not on file: in the branch's stratum they have another chance of the promise than the rest.
+    """
+    usual = loans.groupby("lottery_unit")["treated"].transform("mean") >= 0.5
+    alone = usual != (loans["treated"] == 1)
+    own = "exception " + loans["loan_id"].astype(str)
+    return loans.assign(**{name: loans[name].mask(alone, own) for name in ("lottery_unit", "lottery_stratum")})
+
+
+def _lottery(samples: dict[str, pd.DataFrame], controls: dict[str, list[str]], params: Params) -> Iterator[Row]:
+    """Take p-values and intervals from the lottery alone: of all loans by each set of controls, and of each wave."""
+    whole, drawn = samples["waves"], controls["strata_rates"]
+    specifications = {name: (whole, terms) for name, terms in controls.items()}
+    specifications["exceptions_apart"] = (_exceptions_apart(whole), drawn)
+    specifications |= {name: (loans, drawn) for name, loans in samples.items() if name != "waves"}
+    for name, (loans, terms) in specifications.items():
         dealt = deal(
             loans["treated"].to_numpy(),
             loans["lottery_unit"].to_numpy(),
             loans["lottery_stratum"].to_numpy(),
             DEALS,
-            seed,
+            params.seed,
         )
-        controls = design_matrix(loans, drawn).matrix
+        design = design_matrix(loans, terms).matrix
         for outcome in OUTCOMES:
             test = randomisation_test(
                 loans[outcome].to_numpy(dtype=float),
                 loans["treated"].to_numpy(),
-                controls.to_numpy(),
+                design.to_numpy(),
                 loans["institution_id"].to_numpy(),
                 dealt,
+                params.inference.level,
             )
-            yield {
-                "estimator": "randomisation_test",
-                "specification": "strata_rates" if name == "waves" else name,
-                "factor": "treated",
-                "outcome": outcome,
+            row = {"estimator": "randomisation_test", "specification": name, "factor": "treated", "outcome": outcome}
+            row |= _counts(loans)
+            played = f"{test.draws} lotteries played"
+            yield row | {
                 "estimand": "t_statistic",
                 "estimate": test.statistic,
                 "p_value": test.p_value,
                 "unit": "standard errors",
-                "note": f"{test.draws} lotteries played",
-                **_counts(loans),
+                "note": played,
             }
+            yield row | {
+                "estimand": "difference",
+                "estimate": 100 * test.estimate,
+                "ci_low": 100 * test.ci_low,
+                "ci_high": 100 * test.ci_high,
+                "p_value": test.p_value,
+                "unit": POINTS,
+                "note": f"{played}; the interval holds every effect that the test does not reject",
+            }
+            # Where the promise does nothing, the statistic should lie around nought.
+            centre = inference.effect(test.centre, test.centre_error, params.inference.level)
+            more = {"estimand": "centre", "unit": "standard errors", "note": f"mean of {played}"}
+            yield row | centre._asdict() | more
 
 
 def _units(letters: dict[str, pd.DataFrame]) -> Iterator[Row]:
@@ -298,7 +336,7 @@ def _observational(cohort: pd.DataFrame, protocol: Study, drawn: list[str], leve
                 }
 
 
-def _balance(letters: pd.DataFrame, cohort: pd.DataFrame, level: float) -> Iterator[Row]:
+def _balance(letters: pd.DataFrame, cohort: pd.DataFrame, strata: list[str], level: float) -> Iterator[Row]:
     """Compare the arms before the letter, within strata, in standard deviations."""
     for name, rows in (("letters", letters), ("loans", cohort)):
         found = {}
@@ -306,7 +344,7 @@ def _balance(letters: pd.DataFrame, cohort: pd.DataFrame, level: float) -> Itera
             known = rows[rows[covariate].notna()]
             values = known[covariate].to_numpy(dtype=float)
             scaled = known.assign(standardised=(values - values.mean()) / values.std())
-            found[covariate] = (_fit(scaled, "standardised", "treated", ["stratum"], level), _counts(known))
+            found[covariate] = (_fit(scaled, "standardised", "treated", strata, level), _counts(known))
         adjusted = holm([effect.p_value for effect, _ in found.values()])
         for (covariate, (effect, counts)), p_adjusted in zip(found.items(), adjusted, strict=True):
             yield {
