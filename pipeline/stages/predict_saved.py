@@ -49,7 +49,7 @@ def model_of(moment: Moment) -> dict[str, Any]:
     for kind in saved_score.KINDS:
         share = saved_score.probability(model, kind, train.loans)
         at = saved_score.cuts(share, grade.cuts, grade.tiers, choices.capacity, train.weights, choices.threshold)
-        cuts[kind] = saved_score.tidied(at._asdict())
+        cuts[kind] = at._asdict()
     dates = train.loans["origination_date"].dropna()
     return model | {
         "cuts": cuts,
