@@ -179,7 +179,7 @@ def _errors(sample: Sample, fit: robust_errors.Partialled, without: np.ndarray |
         ),
         "two_way": (
             by_both,
-            f"{CORRECTION} in each of the three parts; Student's t with G-1 degrees of freedom; clusters and {sample.time}",
+            f"{CORRECTION} in each part; Student's t with G-1 degrees of freedom; clusters and {sample.time}",
         ),
         "jackknife": (
             lambda: robust_errors.jackknife(fit, without, level),

@@ -8,19 +8,19 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.errors import StudyError
-from pipeline.stats import accuracy, prediction
+from pipeline.stats import prediction
+from pipeline.stats.discrimination import compare
 from pipeline.stats.prediction import Sample
 from pipeline.stats.regression import Effect
 from pipeline.stats.splits import Split
 
 
 class Added(NamedTuple):
-    """Areas under the ROC curve on the loans that are judged, and the second less the first."""
+    """Areas under the ROC curve on the loans that are judged, and the second less the first, clustered."""
 
     without: Effect
     given: Effect
     gain: Effect
-    """Its error lets loans of one cluster be alike."""
 
 
 def added(
@@ -37,5 +37,4 @@ def added(
     first, second = (
         prediction.predict(sample, split, terms, "logistic").share for terms in ([*known], [*known, *more])
     )
-    areas = (accuracy.area(default, share, level) for share in (first, second))
-    return Added(*areas, accuracy.clustered_gain(default, first, second, np.asarray(clusters)[split.test], level))
+    return Added(*compare(default, first, second, level, np.asarray(clusters)[split.test]))

@@ -3,75 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.core.errors import StudyError
+from pipeline.stats.discrimination import compare, ranked
+from pipeline.stats.regression import Effect
+
+DIGITS = 6
+"""Significant digits of a cut where they are enough."""
+
+
+def between(low: float, high: float, near: float) -> float:
+    """Return a cut with low <= cut < high: `near` at as few significant digits, from `DIGITS` on, as keep it there.
+
+    A cut parts what is at most `low` from what is at least `high`, which a rounded one need not: 200501.5, between two
+    months as yyyymm, is 200502 at six digits.
+    """
+    for digits in range(DIGITS, 18):
+        cut = float(f"{near:.{digits}g}")
+        if low <= cut < high:
+            return cut
+    return float(low)
 
 
 def cut_points(share: np.ndarray, quantiles: Sequence[float], weights: np.ndarray | None = None) -> list[float]:
-    """Return the probabilities that cut training loans at the given quantiles; equal ones are one cut."""
-    order = np.argsort(share, kind="stable")
+    """Return the probabilities that cut training loans at the given quantiles; equal ones are one cut.
+
+    The loan at the quantile, and all with its probability, stand on the safer side however the cut is rounded.
+    """
     weights = np.ones(len(share)) if weights is None else weights
-    reached = np.cumsum(weights[order]) / weights.sum()
-    found = [float(share[order][min(np.searchsorted(reached, one), len(share) - 1)]) for one in quantiles]
-    return sorted({float(f"{one:.6g}") for one in found})
+    values, place = np.unique(ranked(share), return_inverse=True)
+    reached = np.cumsum(np.bincount(place, weights, len(values))) / weights.sum()
+    found = {min(int(np.searchsorted(reached, one)), len(values) - 1) for one in quantiles}
+    ends = np.append(values, np.inf)
+    return [between(ends[one], ends[one + 1], ends[one]) for one in sorted(found)]
 
 
 def group_of(share: np.ndarray, cuts: Sequence[float]) -> np.ndarray:
     """Return the number (loans,) of each loan's grade or tier, from 0 (safest); a cut belongs to the safer side."""
-    return np.searchsorted(np.asarray(cuts, dtype=float), share, side="left")
+    return np.searchsorted(np.asarray(cuts, dtype=float), ranked(share), side="left")
 
 
-class Trend(NamedTuple):
-    """A test that an outcome rises over ordered groups."""
+def trend(
+    default: np.ndarray, group: np.ndarray, level: float, clusters: np.ndarray | None, weights: np.ndarray | None = None
+) -> Effect:
+    """Return whether `default` (loans, 0/1) rises over ordered `group` numbers (loans,), loans of a cluster alike.
 
-    statistic: float
-    z: float
-    """Standardised: above zero where the outcome rises."""
-    p_value: float
-    """Two-sided, by the normal distribution."""
-
-
-def jonckheere(values: np.ndarray, group: np.ndarray) -> Trend:
-    """Return the Jonckheere-Terpstra test that `values` (loans,) rise over ordered `group` numbers (loans,).
-
-    The statistic is the number of pairs of loans of different groups in which the later group's value is larger, ties
-    counted half. Its variance allows for ties in both (Hollander, Wolfe & Chicken 2014, section 6.2). Raises StudyError
-    for fewer than two groups or values.
+    The Jonckheere-Terpstra statistic of a 0/1 outcome counts pairs of a default and another loan by which of the two
+    stands in the later group, so that it is (half + d) x defaults x others but for ties within groups, where d is the
+    area under the ROC curve of the group's number less one half. `discrimination.compare` gives d's error by cluster.
+    The estimate is d over that error, with the p-value of its Student's t; error and interval are missing. Raises
+    StudyError for fewer than two groups or two loans of a kind.
     """
-    from scipy.stats import norm
-
-    groups, of_group = np.unique(group, return_counts=True)
-    levels, place, of_value = np.unique(values, return_inverse=True, return_counts=True)
-    if len(groups) < 2 or len(levels) < 2:
+    if len(np.unique(ranked(group))) < 2:
         raise StudyError("a trend needs at least two groups and two different values.")
-    number = np.zeros((len(groups), len(levels)))
-    np.add.at(number, (np.searchsorted(groups, group), place), 1)
-    # For each group and value: loans of earlier groups with a smaller one, and half of those with the same.
-    earlier = np.vstack([np.zeros(len(levels)), np.cumsum(number, axis=0)[:-1]])
-    smaller = np.cumsum(earlier, axis=1) - earlier
-    statistic = float((number * (smaller + earlier / 2)).sum())
-    n, a, b = float(len(values)), of_group.astype(float), of_value.astype(float)
-    mean = (n**2 - (a**2).sum()) / 4
-
-    def fives(size: np.ndarray) -> float:
-        return float((size * (size - 1) * (2 * size + 5)).sum())
-
-    def threes(size: np.ndarray) -> float:
-        return float((size * (size - 1) * (size - 2)).sum())
-
-    def twos(size: np.ndarray) -> float:
-        return float((size * (size - 1)).sum())
-
-    variance = (n * (n - 1) * (2 * n + 5) - fives(a) - fives(b)) / 72
-    variance += threes(a) * threes(b) / (36 * n * (n - 1) * (n - 2)) if n > 2 else 0
-    variance += twos(a) * twos(b) / (8 * n * (n - 1))
-    if variance <= 0:
+    area = compare(default, group, group, level, clusters, weights).first
+    if area.std_error == 0:
         raise StudyError("a trend needs more loans.")
-    z = (statistic - mean) / variance**0.5
-    return Trend(statistic, float(z), float(2 * norm.sf(abs(z))))
+    return Effect((area.estimate - 0.5) / area.std_error, np.nan, np.nan, np.nan, area.p_value)
 
 
 def steps_down(rates: Sequence[float]) -> int:

@@ -139,6 +139,27 @@ def crossed(pair: np.ndarray, cluster: np.ndarray) -> dict[str, np.ndarray]:
     return {"pair": pairs, "cluster": clusters, "both": pairs * of_clusters + clusters}
 
 
+def certain(estimate: float, std_error: float, level: float, degrees: float = np.inf) -> Effect:
+    """Return `effect`, or where nothing varies (an error of nought) the estimate for certain; no error, no interval."""
+    if np.isnan(std_error):
+        return Effect(float(estimate), np.nan, np.nan, np.nan, np.nan)
+    if std_error == 0:
+        return Effect(float(estimate), 0.0, float(estimate), float(estimate), 1.0 if estimate == 0 else 0.0)
+    return effect(estimate, std_error, level, degrees)
+
+
+def degrees_of_freedom(sizes: np.ndarray) -> float:
+    """Return the degrees of freedom of an error by clusters with these `sizes` (clusters,): loans, or their weight.
+
+    One less than the effective number of clusters, (sum of sizes) squared / sum of squared sizes, which is that of a
+    mean whose loans move with their cluster (Carter, Schnepel & Steigerwald 2017, Review of Economics and Statistics
+    99, 698-709); at least one. For clusters of one size it is their number less one; a cluster with three tenths of the
+    loans leaves hardly more than ten, however many others there are.
+    """
+    sizes = np.asarray(sizes, dtype=float)
+    return float(max(sizes.sum() ** 2 / (sizes**2).sum() - 1, 1.0))
+
+
 def scaled(found: Effect, factor: float) -> Effect:
     """Return an effect in other units: everything but the p-value times `factor` (positive)."""
     return Effect(*(factor * value for value in found[:4]), found.p_value)

@@ -51,10 +51,14 @@ def columns_of(model: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
     return found
 
 
+WHOLE = ("edges", "low", "high")
+"""What is never rounded: cuts, which have the digits that part the values beside them, and what training loans held."""
+
+
 def tidied(model: Any) -> Any:
-    """Return plain values with numbers at the digits that are written."""
+    """Return plain values with numbers at the digits that are written, but for those of `WHOLE`."""
     if isinstance(model, Mapping):
-        return {name: tidied(value) for name, value in model.items()}
+        return {name: value if name in WHOLE else tidied(value) for name, value in model.items()}
     if isinstance(model, list | tuple):
         return [tidied(value) for value in model]
     return float(f"{model:.{DIGITS - 1}e}") if isinstance(model, float) else model

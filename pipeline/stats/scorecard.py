@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.stats.design import column_of
 from pipeline.stats.features import level_codes
+from pipeline.stats.grading import between
 
 MOST_BINS = 6
 SMALLEST_BIN = 0.05
@@ -91,19 +92,25 @@ def bins_of(frame: pd.DataFrame, term: str, default: np.ndarray, weights: np.nda
 
 
 def _edges(values: np.ndarray, default: np.ndarray, weights: np.ndarray) -> list[float]:
-    from scipy.stats import rankdata
     from sklearn.tree import DecisionTreeClassifier
 
-    covariance = np.cov(rankdata(values), default, aweights=weights)[0, 1]
+    # The tree sees places in the order of values, which are exact where it keeps seven digits of a number; a cut is
+    # given with the digits that part the two values beside it.
+    distinct, place = np.unique(values, return_inverse=True)
+    counts = np.bincount(place)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    covariance = np.cov(ranks, default, aweights=weights)[0, 1]
     tree = DecisionTreeClassifier(
         max_leaf_nodes=MOST_BINS,
         min_samples_leaf=max(2, int(np.ceil(SMALLEST_BIN * len(values)))),
         monotonic_cst=[1 if covariance > 0 else -1],
         random_state=0,
     )
-    tree.fit(values[:, None], default, sample_weight=weights)
-    inner = tree.tree_.feature >= 0
-    return sorted({float(f"{edge:.6g}") for edge in tree.tree_.threshold[inner]})
+    tree.fit(place[:, None], default, sample_weight=weights)
+    inner = tree.tree_.threshold[tree.tree_.feature >= 0]
+    below = sorted({int(np.floor(one)) for one in inner})
+    ends = ((float(distinct[one]), float(distinct[one + 1])) for one in below)
+    return [between(low, high, low / 2 + high / 2) for low, high in ends]
 
 
 def by_chance(binning: Mapping[str, Any], default: np.ndarray) -> float:
