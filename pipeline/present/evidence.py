@@ -61,7 +61,7 @@ FIGURES: dict[str, dict[str, str]] = {
     "sba": {
         "linear_within_banks": "documentation",
         "linear_all_banks": "documentation",
-        "moderated_by_exposed": "moderation",
+        "moderated_by_unemployment": "moderation",
     },
     "reference": {"event_study": "event_study", "poisson_difference_in_differences": "event_study"},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,14 +28,20 @@ WAIT = "communication_effectiveness_months"
 PREVALENCE_OFF_BY = 0.02
 """By how much the share of loans charged off may be off: the sensitivity that the report shows."""
 
-MIDDLE_OF_PROGRAMME = 2001
-"""First year of the later half, in which lenders with programmes of their own took much of the small loans."""
-
-MOST_CODES_STATED = 2006
-"""First year from which most loans say whether they are a revolving line."""
+OWN_PROGRAMMES = 2001
+"""First year of those in which lenders with programmes of their own took much of the small loans."""
 
 EXPOSED = (pd.Timestamp("2005-12-01"), pd.Timestamp("2009-06-30"))
-"""Approvals that met the recession young: from two years before it began (December 2007) to its end (June 2009)."""
+"""Approvals that met the recession of 2007-09 young: from two years before it began (December 2007) to its end. The
+file holds them by how they ended, so what is contrasted with them decides nothing."""
+
+LATE = "late approvals are on file by how they ended: decides nothing"
+
+LONG_TERM = 120
+"""Months from which a term is long, in what shows whom the file leaves out."""
+
+SPANS = (1989, 1994, 1998, 2002, 2004, 2006, 2008)
+"""First years of the spans by which that is shown; the last is open."""
 
 SMALL_FIRM = 5
 """Fewer employees make a small firm, as in the credit grade."""
@@ -55,29 +62,39 @@ COLUMNS = ("loss_given_default", "months_to_default", "weight")
 def effects(cohort: pd.DataFrame, panels: Mapping[str, pd.DataFrame], protocol: Study, params: Params) -> list[Row]:
     """Return rows of the results table.
 
-    `cohort` holds the loans eligible for little documentation; of `panels`, ``loans`` are all that had time to end,
-    ``draws`` say which sample holds which loan, ``crosswalk`` which spelling is which bank, ``teaching_case`` is the
-    paper's classroom file.
+    `cohort` holds the loans eligible for little documentation that had time to end. Of `panels`, ``loans`` are all
+    loans that had, and ``later`` those approved after them; ``later_approvals`` are what the cohort would hold of the
+    latter, ``other_guarantees`` is the cohort with loans of other guaranteed shares; ``terms`` says how long each loan
+    ran, ``draws`` which sample holds which loan, ``crosswalk`` which spelling is which bank, and ``teaching_case`` is
+    the paper's classroom file. Rows named later are of later approvals alone: a sensitivity that decides nothing.
     """
     level = params.inference.level
-    loans = _with_moderators(panels["loans"])
+    loans, later = _with_moderators(panels["loans"]), _with_moderators(panels["later"])
+    everyone = pd.concat([loans, later], ignore_index=True)
+    for name in loans.select_dtypes("category"):
+        # Levels that only one of the two holds make the joined column text.
+        ordered = loans[name].cat.ordered
+        levels = loans[name].cat.categories.union(later[name].cat.categories)
+        everyone[name] = pd.Categorical(everyone[name], levels, ordered=ordered)
     controls = list(protocol.controls.ladder().values())[-1]
     # Across programmes the share is no straight line: each band has an effect of its own.
     of_all = [term for term in controls if term != "guaranteed_share"] + ["guarantee_band"]
+    samples = {"": loans, "_later": later}
     return [
         *_crosswalk(panels["crosswalk"]),
-        *_documentation(cohort, controls, level),
+        *_ended(everyone, panels["terms"], level),
+        *_documentation(cohort, panels, controls, level),
         *_prevalence(cohort, panels["draws"], controls, level),
         *_population(panels["draws"], cohort, level),
-        *_all_loans(loans, of_all, level),
-        *_moderated(loans, of_all, level),
-        *_growth(loans, of_all, level),
-        *_lenders(loans, of_all, level),
-        *_nearness_of_lenders(loans, of_all, level),
-        *_renewal(loans, protocol, level),
+        *_all_loans(samples, of_all, level),
+        *_moderated(samples, everyone, of_all, level),
+        *_growth(loans, everyone, of_all, level),
+        *_lenders(samples, of_all, level),
+        *_nearness_of_lenders(samples, of_all, level),
+        *_renewal(everyone, protocol, level),
         *_waiting(cohort, controls, level),
         *_losses(loans, set(cohort["loan_id"]), of_all, level),
-        *_grade(cohort, loans, level),
+        *_grade(cohort, samples, level),
         *_teaching_case(panels["teaching_case"], level),
     ]
 
@@ -134,32 +151,72 @@ def _crosswalk(names: pd.DataFrame) -> Rows:
         )
 
 
-def _documentation(cohort: pd.DataFrame, controls: list[str], level: float) -> Rows:
-    """Full documentation inside banks: all years, each half of the programme, and without the largest lender of it."""
+def _ended(everyone: pd.DataFrame, terms: pd.DataFrame, level: float) -> Rows:
+    """Show by years of approval whom a file of ended loans leaves out.
+
+    That is the share charged off, brought to the whole file, and the share of long terms among loans paid in full: of
+    young approvals only what ended early is there.
+    """
+    year = everyone["approval_year"].astype(int)
+    last = [*(first - 1 for first in SPANS[1:]), year.max()]
+    names = [f"approval_years[{first}-{end}]" for first, end in zip(SPANS, last, strict=True)]
+    span = pd.cut(year, [*SPANS, np.inf], right=False, labels=names)
+    long = everyone["loan_id"].map(terms.set_index("loan_id")["term_months"]) >= LONG_TERM
+    paid = everyone["default"] == 0
+    found = {
+        "charged_off": default_rates(everyone["default"], span, level, everyone["weight"]),
+        "long_terms_among_paid": default_rates(long[paid].astype(int), span[paid], level),
+    }
+    for name, rates in found.items():
+        for label, row in rates.iterrows():
+            yield _row(
+                "ended_loans",
+                name,
+                str(label),
+                None,
+                outcome="default" if name == "charged_off" else "term",
+                estimand="rate",
+                estimate=100 * row["rate"],
+                ci_low=100 * row["ci_low"],
+                ci_high=100 * row["ci_high"],
+                n=int(row["n"]),
+                unit="percent",
+                note="" if name == "charged_off" else f"{LONG_TERM} months or more",
+            )
+
+
+def _documentation(cohort: pd.DataFrame, panels: Mapping[str, pd.DataFrame], controls: list[str], level: float) -> Rows:
+    """Full documentation inside banks: all years, earlier and later ones, and without its largest lender.
+
+    Then the two choices that could be debated: with loans of other guaranteed shares, and on later approvals.
+    """
     full = cohort[cohort["treated"] == 1]
     largest = full["institution_id"].astype(str).value_counts().sort_index().idxmax()
     year = cohort["approval_year"].astype(int)
     samples = {
         "all_years": cohort,
-        "early_years": cohort[year < MIDDLE_OF_PROGRAMME],
-        "late_years": cohort[year >= MIDDLE_OF_PROGRAMME],
+        "early_years": cohort[year < OWN_PROGRAMMES],
+        "late_years": cohort[year >= OWN_PROGRAMMES],
         "without_largest_lender": cohort[cohort["institution_id"].astype(str) != largest],
+        "with_other_guarantees": panels["other_guarantees"],
+        "later_approvals": panels["later_approvals"],
     }
     for name, loans in samples.items():
+        note = {"note": LATE} if name == "later_approvals" else {}
         default, banks, weights = loans["default"], loans["institution_id"], loans["weight"]
         treated = int(loans["treated"].sum())
         design = design_matrix(loans, ["treated", *controls]).matrix
         plain = linear_probability(default, design, "treated", banks, level, weights)
-        number = {"n": len(loans), "n_treated": treated, "n_clusters": banks.nunique()}
+        number = {"n": len(loans), "n_treated": treated, "n_clusters": banks.nunique()} | note
         yield _row("linear_all_banks", name, "treated", scaled(plain, 100), **POINTS, **number)
         inside = _within_banks(loans, ["treated"], controls, level)
-        yield _row(
-            "linear_within_banks", name, "treated", _in_points(inside, "treated"), **POINTS, **_counts(inside, treated)
-        )
+        number = _counts(inside, treated) | note
+        yield _row("linear_within_banks", name, "treated", _in_points(inside, "treated"), **POINTS, **number)
         curve = absorbed_logit(default, design, "treated", banks, banks, level, weights)
-        yield _row("odds_within_banks", name, "treated", curve.effects["treated"].odds_ratio, **ODDS, **_counts(curve))
+        number = _counts(curve) | note
+        yield _row("odds_within_banks", name, "treated", curve.effects["treated"].odds_ratio, **ODDS, **number)
         marginal = scaled(curve.effects["treated"].average_marginal_effect, 100)
-        yield _row("logit_within_banks", name, "treated", marginal, **MARGINAL, **_counts(curve))
+        yield _row("logit_within_banks", name, "treated", marginal, **MARGINAL, **number)
     yield _row(
         "largest_lender",
         "share",
@@ -249,45 +306,45 @@ def _population(draws: pd.DataFrame, cohort: pd.DataFrame, level: float) -> Rows
     )
 
 
-def _all_loans(loans: pd.DataFrame, controls: list[str], level: float) -> Rows:
+def _late(suffix: str, **more: Any) -> Row:
+    return more | ({"note": LATE} if suffix else {})
+
+
+def _all_loans(samples: Mapping[str, pd.DataFrame], controls: list[str], level: float) -> Rows:
     """Nearness, kind of loan and waiting on all loans: alone, with controls, and inside banks."""
-    recent = loans[loans["approval_year"].astype(int) >= MOST_CODES_STATED]
-    samples = {
-        (SAME_STATE, ""): loans,
-        (WAIT, ""): loans,
-        (LINE, ""): loans[loans[LINE].notna()],
-        (LINE, "_recent"): recent[recent[LINE].notna()],
-    }
-    for (factor, suffix), measured in samples.items():
+    for (suffix, loans), factor in itertools.product(samples.items(), (SAME_STATE, WAIT, LINE)):
+        measured = loans[loans[factor].notna()]
         if measured[factor].nunique() < 2:
             raise StudyError(f"the loans chosen hold no two values of {factor}: widen eligibility in params.yaml.")
         default, banks, weights = measured["default"], measured["institution_id"], measured["weight"]
-        number = {"n": len(measured), "n_clusters": banks.nunique()}
+        number = _late(suffix, n=len(measured), n_clusters=banks.nunique())
         for name, terms in {"alone": [], "controls": controls}.items():
             design = design_matrix(measured, [factor, *terms]).matrix
             found = linear_probability(default, design, factor, banks, level, weights)
             yield _row("all_loans", f"{name}{suffix}", factor, scaled(found, 100), **POINTS, **number)
+        name = f"within_banks{suffix}"
         inside = _within_banks(measured, [factor], controls, level)
-        yield _row(
-            "all_loans", f"within_banks{suffix}", factor, _in_points(inside, factor), **POINTS, **_counts(inside)
-        )
+        yield _row("all_loans", name, factor, _in_points(inside, factor), **POINTS, **_late(suffix, **_counts(inside)))
         curve = absorbed_logit(default, design, factor, banks, banks, level, weights)
-        yield _row(
-            "all_loans", f"within_banks{suffix}", factor, curve.effects[factor].odds_ratio, **ODDS, **_counts(curve)
-        )
+        ratio = curve.effects[factor].odds_ratio
+        yield _row("all_loans", name, factor, ratio, **ODDS, **_late(suffix, **_counts(curve)))
 
 
-def _moderated(loans: pd.DataFrame, controls: list[str], level: float) -> Rows:
-    """Whether the recession and the firm's size change what nearness and kind of loan go with."""
+def _moderated(samples: Mapping[str, pd.DataFrame], everyone: pd.DataFrame, controls: list[str], level: float) -> Rows:
+    """Whether unemployment, the recession and the firm's size change what nearness and kind of loan go with.
+
+    The recession met late approvals alone, so its rows are of everyone and decide nothing.
+    """
     pairs = [
-        (SAME_STATE, "exposed"),
+        (SAME_STATE, "unemployment"),
         (SAME_STATE, "small_firm"),
-        (LINE, "exposed"),
+        (LINE, "unemployment"),
         (LINE, "small_firm"),
-        ("small_firm", "exposed"),
         ("small_firm", "unemployment"),
     ]
-    for factor, moderator in pairs:
+    asked = [(suffix, loans, *pair) for suffix, loans in samples.items() for pair in pairs]
+    asked += [("_everyone", everyone, factor, "exposed") for factor in (SAME_STATE, LINE, "small_firm")]
+    for suffix, loans, factor, moderator in asked:
         measured = loans[loans[factor].notna()]
         centred = measured[moderator]
         if moderator == "unemployment":
@@ -295,64 +352,77 @@ def _moderated(loans: pd.DataFrame, controls: list[str], level: float) -> Rows:
         measured = measured.assign(**{moderator: centred, "interaction": measured[factor] * centred})
         others = [term for term in controls if term != moderator]
         found = _within_banks(measured, ["interaction", factor, moderator], others, level)
+        number = _late(suffix, **_counts(found))
         for name, column in {"interaction": "interaction", "where_moderator_is_zero": factor}.items():
-            yield _row(f"moderated_by_{moderator}", name, factor, _in_points(found, column), **POINTS, **_counts(found))
+            specification = name + suffix
+            yield _row(
+                f"moderated_by_{moderator}", specification, factor, _in_points(found, column), **POINTS, **number
+            )
+    without = [term for term in controls if term != "unemployment"]
+    for suffix, loans in samples.items():
+        found = _within_banks(loans, ["unemployment"], without, level)
+        number = _late(suffix, **_counts(found))
+        effect_inside = _in_points(found, "unemployment")
+        yield _row("recession", f"within_banks{suffix}", "unemployment", effect_inside, **POINTS, **number)
     # Year effects would absorb most of the exposure itself: the market's series stand for the time.
     without_years = [term for term in controls if term != "approval_year"]
-    found = _within_banks(loans, ["exposed"], without_years, level)
-    yield _row("recession", "within_banks", "exposed", _in_points(found, "exposed"), **POINTS, **_counts(found))
-    found = _within_banks(loans, ["unemployment"], [term for term in controls if term != "unemployment"], level)
-    yield _row(
-        "recession", "within_banks", "unemployment", _in_points(found, "unemployment"), **POINTS, **_counts(found)
-    )
+    found = _within_banks(everyone, ["exposed"], without_years, level)
+    number = _late("_everyone", **_counts(found))
+    yield _row("recession", "within_banks_everyone", "exposed", _in_points(found, "exposed"), **POINTS, **number)
 
 
-def _growth(loans: pd.DataFrame, controls: list[str], level: float) -> Rows:
+def _growth(loans: pd.DataFrame, everyone: pd.DataFrame, controls: list[str], level: float) -> Rows:
     """Default of loans by how fast their lender had grown before it granted them."""
     from pipeline.stats.growth import lagged_growth
 
-    year = loans["approval_year"].astype(int)
-    growth = lagged_growth(loans["institution_id"], year, loans["weight"], LEAST_LOANS) / DOUBLING
-    known = loans.assign(lender_growth=growth)[growth.notna()]
-    default, banks, weights = known["default"], known["institution_id"], known["weight"]
-    number = {"n": len(known), "n_clusters": banks.nunique()}
-    for name, terms in {"alone": [], "controls": controls}.items():
-        design = design_matrix(known, ["lender_growth", *terms]).matrix
-        found = linear_probability(default, design, "lender_growth", banks, level, weights)
-        yield _row("lender_growth", name, "lender_growth", scaled(found, 100), **POINTS, **number)
-    inside = _within_banks(known, ["lender_growth"], controls, level)
-    effect_inside = _in_points(inside, "lender_growth")
-    yield _row("lender_growth", "within_banks", "lender_growth", effect_inside, **POINTS, **_counts(inside))
+    year = everyone["approval_year"].astype(int)
+    growth = lagged_growth(everyone["institution_id"], year, everyone["weight"], LEAST_LOANS) / DOUBLING
+    known = everyone.assign(lender_growth=growth)[growth.notna()]
+    decides = known["loan_id"].isin(loans["loan_id"])
+    for suffix, sample in {"": known[decides], "_later": known[~decides]}.items():
+        default, banks, weights = sample["default"], sample["institution_id"], sample["weight"]
+        number = _late(suffix, n=len(sample), n_clusters=banks.nunique())
+        for name, terms in {"alone": [], "controls": controls}.items():
+            design = design_matrix(sample, ["lender_growth", *terms]).matrix
+            found = linear_probability(default, design, "lender_growth", banks, level, weights)
+            yield _row("lender_growth", f"{name}{suffix}", "lender_growth", scaled(found, 100), **POINTS, **number)
+        inside = _within_banks(sample, ["lender_growth"], controls, level)
+        effect_inside, number = _in_points(inside, "lender_growth"), _late(suffix, **_counts(inside))
+        yield _row("lender_growth", f"within_banks{suffix}", "lender_growth", effect_inside, **POINTS, **number)
 
 
-def _lenders(loans: pd.DataFrame, controls: list[str], level: float) -> Rows:
+def _lenders(samples: Mapping[str, pd.DataFrame], controls: list[str], level: float) -> Rows:
     """How much lenders differ in default, alone and given what the loans and the times were."""
-    for name, terms in {"alone": [], "controls": controls}.items():
-        design = design_matrix(loans, terms).matrix
-        found = spread_of_groups(loans["default"], design, loans["institution_id"], level, loans["weight"])
-        spread = scaled(found.effects["spread"], 100)
-        counts = {"n": found.loans, "n_clusters": found.groups, "unit": "percentage points"}
-        yield _row("spread_of_lenders", name, "all", spread, estimand="standard_deviation", **counts)
+    for suffix, loans in samples.items():
+        for name, terms in {"alone": [], "controls": controls}.items():
+            design = design_matrix(loans, terms).matrix
+            found = spread_of_groups(loans["default"], design, loans["institution_id"], level, loans["weight"])
+            spread = scaled(found.effects["spread"], 100)
+            number = _late(suffix, n=found.loans, n_clusters=found.groups, unit="percentage points")
+            estimand = "standard_deviation"
+            yield _row("spread_of_lenders", f"{name}{suffix}", "all", spread, estimand=estimand, **number)
 
 
-def _nearness_of_lenders(loans: pd.DataFrame, controls: list[str], level: float) -> Rows:
+def _nearness_of_lenders(samples: Mapping[str, pd.DataFrame], controls: list[str], level: float) -> Rows:
     """Default by the share of a bank's loans that are near by, between banks, given what the loans are."""
-    banks = loans["institution_id"]
-    known = loans[banks.map(banks.value_counts()).astype(float) >= LEAST_LOANS]
-    banks, weights = known["institution_id"].astype(str), known["weight"]
-    near = (known[SAME_STATE] * weights).groupby(banks).transform("sum") / weights.groupby(banks).transform("sum")
-    design = design_matrix(known.assign(near=near), ["near", *controls]).matrix
-    found = linear_probability(known["default"], design, "near", banks, level, weights)
-    number = {"n": len(known), "n_clusters": banks.nunique()}
-    note = f"a bank all of whose loans are near against one with none; banks with {LEAST_LOANS} loans or more"
-    yield _row("lenders", "between_banks", SAME_STATE, scaled(found, 100), **POINTS, **number, note=note)
+    for suffix, loans in samples.items():
+        banks = loans["institution_id"]
+        known = loans[banks.map(banks.value_counts()).astype(float) >= LEAST_LOANS]
+        banks, weights = known["institution_id"].astype(str), known["weight"]
+        near = (known[SAME_STATE] * weights).groupby(banks).transform("sum") / weights.groupby(banks).transform("sum")
+        design = design_matrix(known.assign(near=near), ["near", *controls]).matrix
+        found = linear_probability(known["default"], design, "near", banks, level, weights)
+        note = f"a bank all of whose loans are near against one with none; banks with {LEAST_LOANS} loans or more"
+        number = {"n": len(known), "n_clusters": banks.nunique(), "note": f"{note}; {LATE}" if suffix else note}
+        yield _row("lenders", f"between_banks{suffix}", SAME_STATE, scaled(found, 100), **POINTS, **number)
 
 
 def _renewal(loans: pd.DataFrame, protocol: Study, level: float) -> Rows:
     """Judge a score that stays as it was when a span begins beside one that is fitted anew each January.
 
-    The spans are the recession and the equally long one before it. Either score learns from loans that are old enough
-    on its day for a default within the window to have shown; judged are the loans approved in the span.
+    The spans are the recession and the equally long one before it: late approvals, which decide nothing. Either score
+    learns from loans that are old enough on its day for a default within the window to have shown; judged are the
+    loans approved in the span.
     """
     from pipeline.stats import accuracy, prediction
 
@@ -398,6 +468,7 @@ def _renewal(loans: pd.DataFrame, protocol: Study, level: float) -> Rows:
         lost = (judged.default - frozen) ** 2 - (judged.default - renewed) ** 2
         worse = accuracy.mean_effect(lost, judged.weights, level, banks)
         note = "squared error of the frozen score less that of the renewed one, by bank; above nought: frozen is worse"
+        note = f"{note}; {LATE}"
         yield _row(
             "renewal",
             name,
@@ -410,7 +481,11 @@ def _renewal(loans: pd.DataFrame, protocol: Study, level: float) -> Rows:
         )
         for kind in shares:
             ratio = right[kind]._replace(p_value=np.nan)
-            more = {"estimand": "observed_to_expected", "unit": "ratio", "note": "defaults over defaults expected"}
+            more = {
+                "estimand": "observed_to_expected",
+                "unit": "ratio",
+                "note": f"defaults over defaults expected; {LATE}",
+            }
             yield _row("renewal", f"{name}_{kind}", "frozen_model", ratio, **more, **row)
             yield _row(
                 "renewal",
@@ -419,6 +494,7 @@ def _renewal(loans: pd.DataFrame, protocol: Study, level: float) -> Rows:
                 areas[kind],
                 estimand="area_under_curve",
                 unit="area",
+                note=LATE,
                 **row,
             )
 
@@ -464,12 +540,13 @@ def _losses(loans: pd.DataFrame, eligible: set[str], controls: list[str], level:
         )
 
 
-def _grade(cohort: pd.DataFrame, loans: pd.DataFrame, level: float) -> Rows:
+def _grade(cohort: pd.DataFrame, samples: Mapping[str, pd.DataFrame], level: float) -> Rows:
     """Whether default rises with the grade: one step, and each grade against the best, given the year."""
-    for name, sample in {"cohort": cohort, "all_loans": loans}.items():
+    for name, sample in {"cohort": cohort, **{f"all_loans{suffix}": one for suffix, one in samples.items()}}.items():
+        note = {"note": LATE} if name.endswith("_later") else {}
         step = sample.assign(grade_step=sample["credit_grade"].cat.codes.astype(float))
         banks, weights = step["institution_id"], step["weight"]
-        number = {"n": len(step), "n_clusters": banks.nunique()}
+        number = {"n": len(step), "n_clusters": banks.nunique()} | note
         design = design_matrix(step, ["grade_step", "approval_year"]).matrix
         found = linear_probability(step["default"], design, "grade_step", banks, level, weights)
         yield _row("grade", name, "grade_step", scaled(found, 100), **POINTS, **number)

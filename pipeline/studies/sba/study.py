@@ -44,6 +44,9 @@ NEVER_COVARIATES = frozenset(
 )  # fmt: skip
 """Raw columns that tell, or may tell, how the loan went. Those among them that are read make the outcome alone."""
 
+TERM = "term"
+"""Months until the loan ended. Read to show whom the file leaves out, and kept apart from all that is analysed."""
+
 STATUS = {"PIF": 0, "CHGOFF": 1}
 """Paid in full and charged off: all loans of the draws have ended."""
 FIRST_DAY, LAST_DAY = pd.Timestamp("1960-01-01"), pd.Timestamp("2014-12-31")
@@ -128,6 +131,8 @@ STUDY_COLUMNS = {
 class Eligibility(Section):
     """The study's own choices under ``eligibility``."""
 
+    first_month: Month
+    last_month: Month
     first_approval: Month
     last_approval: Month
     last_disbursement: Month
@@ -151,7 +156,7 @@ def read(source: str, paths: Sequence[Path]) -> pd.DataFrame:
         return market.read(source, paths[0])
     if source == CASE:
         return _read_case(paths[0])
-    draws = [readers.read_rds(path, list(RAW.columns)) for path in paths]
+    draws = [readers.read_rds(path, [*RAW.columns, TERM]) for path in paths]
     raw = pd.concat([draw.assign(draw=place) for place, draw in enumerate(draws, 1)], ignore_index=True)
     raw["loan_nr_chk_dgt"] = raw["loan_nr_chk_dgt"].map("{:.0f}".format).astype("string")
     for name, rule in RAW.columns.items():
@@ -261,7 +266,11 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     """Turn the raw tables into the loan cohort.
 
     `tables` holds one raw table a source, as `read` gives them. The cohort holds the loans that could have been
-    granted on little documentation; the panel ``loans`` all loans that had time to end, for the other factors.
+    granted on little documentation and were approved early enough to have ended; the robustness sample has those of
+    other guaranteed shares and those approved later as well. Of the panels, ``loans`` are all loans approved in the
+    months that decide, for the other factors, ``later`` those approved after them; ``other_guarantees`` are the cohort
+    with the one addition, ``later_approvals`` the other one alone; ``terms`` are the months that each loan ran, which
+    no analysis may use.
     Raises StudyError when the raw table breaks its data rules, or the sample flow does not meet the counts that the
     protocol expects.
     """
@@ -306,6 +315,7 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     wide = loans.loc[flow.frame.index]
 
     month = loans["origination_month"].astype(str)
+    too_late = month > eligible.last_month
     ceiling = np.where(month < eligible.ceiling_raised, eligible.ceiling_before, eligible.ceiling)
     outside = (month < eligible.first_approval) | (month > eligible.last_approval)
     flow.leave("outside_programme", outside)
@@ -314,6 +324,8 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     with_other_guarantees = loans.loc[flow.frame.index]
     share = loans["guaranteed_share"].round(2)
     flow.leave("other_guarantee", ~share.between(eligible.lowest_guarantee, eligible.highest_guarantee))
+    with_later = loans.loc[flow.frame.index]
+    flow.leave("approved_late", too_late)
     meet(study.expected.cohort, len(flow.frame), "cohort")
 
     schema = _schema(study, list(known.columns))
@@ -324,7 +336,11 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
         flow=flow.table(),
         quarantined=checked.quarantined,
         panels={
-            "loans": _tidy(wide),
+            "loans": _tidy(wide[((month >= eligible.first_month) & ~too_late)[wide.index]]),
+            "later": _tidy(wide[too_late[wide.index]]),
+            "other_guarantees": _checked(with_other_guarantees[~too_late[with_other_guarantees.index]], study, schema),
+            "later_approvals": _checked(with_later[too_late[with_later.index]], study, schema),
+            "terms": _terms(raw),
             "draws": raw[["loan_nr_chk_dgt", "draw"]]
             .rename(columns={"loan_nr_chk_dgt": "loan_id"})
             .assign(default=(raw["mis_status"] == "CHGOFF").astype("int64")),
@@ -332,6 +348,13 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
             "crosswalk": banks,
         },
     )
+
+
+def _terms(raw: pd.DataFrame) -> pd.DataFrame:
+    """Return ``loan_id, term_months``, a row a loan."""
+    terms = raw[["loan_nr_chk_dgt", TERM]].sort_values(["loan_nr_chk_dgt", TERM], ignore_index=True)
+    terms = terms.drop_duplicates("loan_nr_chk_dgt", ignore_index=True)
+    return terms.rename(columns={"loan_nr_chk_dgt": "loan_id", TERM: "term_months"})
 
 
 def choices(study: Study, where: str = "studies.sba") -> Eligibility:
