@@ -67,9 +67,14 @@ def test_lottery_is_estimated_among_those_offered(prepared, rows):
     assert one(rows, "lottery_instrument", "first_stage", estimand="first_stage_f")["estimate"] > 100
 
 
-def test_pairs_agree_on_their_keys_and_each_is_a_cluster(prepared, rows):
+def test_errors_of_pairs_allow_for_institutions(prepared, rows):
     loose, strict = (one(rows, name, "nearest_neighbour") for name in estimators.MATCHING)
-    assert loose["n"] == 2 * loose["n_clusters"] == 2 * loose["n_treated"]
+    assert loose["n"] == 2 * loose["n_treated"]
+    for found in (loose, strict):
+        assert "by institution" in found["note"] or "and by institution" in found["note"]
+        assert found["n_clusters"] <= prepared.cohort["institution_id"].nunique()
+    # Pairs within institutions have no error of their own beside that of institutions.
+    assert strict["note"].endswith("clustered by institution")
     assert strict["n_treated"] < loose["n_treated"] <= prepared.cohort["treated"].sum()
 
 
