@@ -114,7 +114,7 @@ def _command(name: str, arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if options.debug:
             raise
-        return _failed(f"{name} {options.name}".strip(), error)
+        return _failed(f"{name} {options.name or ''}".strip(), error)
     if options.loudness != "quiet":
         print(said)
     return 0
