@@ -78,7 +78,7 @@ test-long: $(VENV)/installed  ## generate ten thousand inputs, let faults strike
 verify: $(VENV)/installed  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
 	@stages=$$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@)); \
 	[ -n "$$stages" ] || { echo "There is no study '$(STUDY)': params.yaml names them under studies." >&2; exit 1; }; \
-	dvc repro --force --single-item $$stages
+	dvc repro code && dvc repro --force --single-item $$stages
 	@git diff --exit-code -- dvc.lock reports notebooks && echo "Same bytes."
 
 bench: $(VENV)/installed  ## measure all there is and write reports/benchmarks.md (an hour or two; SCALES=1 PARTS=stages is quick)
@@ -104,4 +104,4 @@ lock:  ## compile requirements.lock and requirements-spark.lock from pyproject.t
 	  --generate-hashes --no-annotate --no-header --output-file requirements-spark.lock
 
 clean:  ## remove the environment and everything that was fetched or derived
-	@rm -rf $(VENV) data/raw data/interim data/processed data/truth .dvc/cache .dvc/tmp
+	@rm -rf $(VENV) data/code data/raw data/interim data/processed data/truth .dvc/cache .dvc/tmp

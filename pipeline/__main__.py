@@ -12,6 +12,7 @@ from pipeline.core import runs
 from pipeline.core.errors import one_line, told
 
 STAGES = {
+    "code": "write down which code each stage runs (of all studies: no --study)",
     "simulate": "simulate lenders' raw tables and put the truth apart",
     "intake": "read a reader's own file and keep the columns that have a role",
     "label": "put what the reader's data dictionary calls the columns among the results",
@@ -52,8 +53,8 @@ LOUDNESS = {
     "verbose": "print every file that is read or written with its rows, then seconds and memory",
 }
 
-OF_ALL_STUDIES = ("synthesis", "evidence", "notebooks")
-"""Stages that run once, after those of every study."""
+OF_ALL_STUDIES = ("code", "synthesis", "evidence", "notebooks")
+"""Stages that run once, not for each study."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -113,7 +114,7 @@ def _command(name: str, arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if options.debug:
             raise
-        return _failed(f"{name} {options.name}".strip(), error)
+        return _failed(f"{name} {options.name or ''}".strip(), error)
     if options.loudness != "quiet":
         print(said)
     return 0

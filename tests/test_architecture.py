@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.core import params
+from pipeline.core.code import Code
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pipeline"
@@ -93,49 +94,12 @@ def test_imports_go_one_way(module):
         assert {own, other} != {"sources", "stats"}
 
 
-PLUMBING = {
-    PACKAGE / name
-    for name in (
-        "__init__.py",
-        "__main__.py",
-        "core/__init__.py",
-        "core/errors.py",
-        "core/journal.py",
-        "core/parallel.py",
-        "core/params.py",
-        "core/places.py",
-        "core/runs.py",
-        "core/store.py",
-        "sources/__init__.py",
-        "sources/readers.py",
-    )
-}
-"""Code that finds its way to files and choices and changes no number. The recovery is not repeated for its sake: it
-takes half an hour, reads no file and is to be repeated when the generator or the estimators change."""
+CODE = Code(ROOT)
 
 
-def code_of(stage, study):
-    """Every file of this package that a stage of a study runs and must declare."""
-    return running(stage, study) - (PLUMBING if stage == "recovery" else set())
-
-
-def running(stage, study):
-    """Every file of this package that a stage of a study runs."""
-    start = PACKAGE / "stages" / f"{stage}.py"
-    used = {PACKAGE / "__main__.py", PACKAGE / "__init__.py", PACKAGE / "stages" / "__init__.py", start}
-    used |= closure(start) | closure(PACKAGE / "__main__.py")
-    if stage == "notebook":
-        used |= closure(ROOT / "notebooks" / "sources" / f"{module_named(study)}.py")
-    if stage == "notebooks":
-        used |= set.union(*(closure(ROOT / "notebooks" / "sources" / f"{name}.py") for name in ("evidence", "methods")))
-    folder = PACKAGE / "studies" / module_named(study)
-    if "studies.module(" in start.read_text():
-        # The study's own module is imported by name.
-        used |= {*folder.rglob("*.py")} | closure(folder / "study.py")
-    for part in ("effects", "intake"):
-        if f"studies.{part}(" in start.read_text():
-            used |= {folder / "__init__.py", folder / f"{part}.py"} | closure(folder / f"{part}.py")
-    return used
+def code_file(stage, study):
+    """The file in which the stage `code` writes what a stage of a study runs."""
+    return f"data/code/{stage}/{module_named(study)}.json" if CODE.of_study(stage) else f"data/code/{stage}.json"
 
 
 def test_every_study_is_fetched_or_simulated():
@@ -157,23 +121,22 @@ def test_the_synthesis_reads_the_studies_that_it_names():
     assert read == set(params.load(ROOT / "params.yaml").synthesis.studies)
 
 
-@pytest.mark.parametrize(("stage", "study"), RUNS)
-def test_a_stage_declares_all_code_it_runs(stage, study):
-    declared = [ROOT / place(dep, study) for dep in STAGES[stage]["deps"]]
-    used = code_of(stage, study)
-    missing = [path for path in used if not any(path == dep or dep in path.parents for dep in declared)]
-    assert not missing, f"{stage} runs {missing} but does not depend on them"
+@pytest.mark.parametrize(("stage", "study"), [run for run in RUNS if run[0] != "code"])
+def test_a_stage_depends_on_the_code_it_runs_by_one_file(stage, study):
+    deps = [place(dep, study) for dep in STAGES[stage]["deps"]]
+    assert [dep for dep in deps if dep.startswith("data/code/")] == [code_file(stage, study)]
+    assert [dep for dep in deps if dep.startswith("pipeline/")] in ([], ["pipeline/present/words"])
 
 
-@pytest.mark.parametrize("stage", sorted({stage for stage, _ in RUNS}))
-def test_a_stage_depends_on_no_code_it_does_not_run(stage):
-    studies = [study for name, study in RUNS if name == stage]
-    used = set.union(*(code_of(stage, study) for study in studies))
-    for dep in STAGES[stage]["deps"]:
-        path = ROOT / place(dep, studies[0])
-        # Words are no code.
-        if dep.startswith("pipeline/") and path != PACKAGE / "present" / "words":
-            assert path in used or any(path in file.parents for file in used), f"{stage} need not depend on {dep}"
+def test_the_code_of_every_stage_is_written():
+    written = {f"data/code/{name}.json" for name, _ in CODE.every()}
+    assert {code_file(stage, study) for stage, study in RUNS if stage != "code"} <= written
+
+
+def test_the_recovery_is_repeated_when_generator_or_estimators_change_and_not_for_plumbing():
+    runs = CODE.runs("recovery")
+    assert {"pipeline/stats/estimators.py", "pipeline/studies/reference/generator.py"} <= runs
+    assert not {"pipeline/core/params.py", "pipeline/core/store.py", "pipeline/core/runs.py"} & runs
 
 
 PLACES = {"parallel", "engine", "engine_address", "engine_memory"}
@@ -199,7 +162,7 @@ def sections_read(path):
     "stage", [name for name in STAGES if name not in ("report", "notebook", "synthesis", "evidence", "notebooks")]
 )
 def test_a_stage_declares_the_parameters_it_reads(stage):
-    declared = STAGES[stage]["params"]
+    declared = STAGES[stage].get("params", [])
     start = PACKAGE / "stages" / f"{stage}.py"
     parts = [path for path in closure(start) if path.parent == start.parent]
     read = set.union(*map(sections_read, [start, *parts]))

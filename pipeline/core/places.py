@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+CODE = Path("data/code")
+"""Hashes of the code that each stage runs, one file a stage (and study, where its code differs)."""
+
 RAW = Path("data/raw")
 """Files as their producers published them, verified by checksum, one folder a source."""
 

@@ -35,10 +35,12 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "name",
-        metavar="CLAIM|ROW",
+        metavar="CLAIM|ROW|STAGE",
+        nargs="?",
         help='a claim such as E09, or, with --study, a row such as "regress / linear_probability / M5 / treated": '
-        "parts in this order, a star for any; later parts may be left out",
+        "parts in this order, a star for any; later parts may be left out; with --stale, a stage such as regress@sba",
     )
+    made.add_argument("--stale", action="store_true", help="say which module, parameter or file makes stages run again")
     made.add_argument("--study", help="one study; without it, all that bear on the claim")
     made.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return made
@@ -48,6 +50,12 @@ def run(options: argparse.Namespace) -> str:
     """Return the explanation of a claim's verdicts, or of result rows."""
     import pandas as pd
 
+    if options.stale:
+        from pipeline.stages.explain_stale import stale
+
+        return stale(options.name)
+    if options.name is None:
+        raise StudyError("name a claim such as E09, or a row with --study; or ask --stale.")
     params = yaml.load()
     if "/" in options.name or options.name in yaml.read(Path("dvc.yaml"))["stages"]:
         return "\n".join(rows_told(options.name, options.study, params))

@@ -1,0 +1,122 @@
+"""What changes a stage's code file, and what does not."""
+
+import shutil
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.code import BESIDE, Code, settled
+
+ROOT = Path(__file__).parents[2]
+
+MODULE = textwrap.dedent('''
+    """What it is."""
+
+    import math  # why
+
+
+    def half(value: float) -> float:
+        """Return the half.
+
+        More of it.
+        """
+        # A comment.
+        text = f"{value:.2f} # none" + "# none"
+        return value / 2 + len(text)
+
+
+    LONG = """kept  
+    # kept
+
+    end"""
+    """Said of LONG."""
+''')
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("What it is", "What it  is"),
+        ("More of it.", "More.\n\n    Much more."),
+        ("# A comment.", "# Another # one, ünd \"more'"),
+        ("    # A comment.\n", ""),
+        ("  # why", ""),
+        ("\n\n\ndef", "\ndef"),
+        ("math  # why", "math"),
+        ("Said of", "Told of"),
+    ],
+)
+def test_words_about_code_change_nothing(old, new):
+    assert old in MODULE
+    assert settled(MODULE.replace(old, new, 1)) == settled(MODULE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("value / 2", "value / 3"),
+        ("# none", "# some"),
+        ("kept  \n", "kept\n"),
+        ("# kept", "#kept"),
+        ("\n\nend", "\nend"),
+    ],
+)
+def test_what_code_does_changes_it(old, new):
+    assert old in MODULE
+    assert settled(MODULE.replace(old, new, 1)) != settled(MODULE)
+
+
+def test_what_is_left_is_the_same_program():
+    before, after = {}, {}
+    exec(MODULE, before)
+    exec(settled(MODULE), after)
+    assert after["half"](3.0) == before["half"](3.0)
+    assert after["LONG"] == before["LONG"]
+
+
+@pytest.fixture(scope="module")
+def code():
+    return Code(ROOT)
+
+
+def changed(tmp_path, code, file, old, new):
+    """Return the files of stages that another text of one module changes."""
+    for folder in ("pipeline", "notebooks/sources"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (tmp_path / file).read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    before, after = dict(code.every()), dict(Code(tmp_path).every())
+    return {name for name in before if before[name] != after[name]}
+
+
+def test_a_docstring_of_the_core_changes_no_stage(tmp_path, code):
+    assert not changed(tmp_path, code, "pipeline/core/results.py", '"""Write a results', '"""Write  a results')
+
+
+def test_an_estimator_changes_the_stages_that_use_it(tmp_path, code):
+    text = (ROOT / "pipeline/stats/gelbach.py").read_text(encoding="utf-8")
+    name = next(line for line in text.splitlines() if line.startswith("def "))
+    found = changed(tmp_path, code, "pipeline/stats/gelbach.py", name, f"OTHER = 1\n\n\n{name}")
+    assert found == {"robustness"}
+
+
+def test_a_source_record_changes_the_stages_that_read_records(tmp_path, code):
+    found = changed(tmp_path, code, "pipeline/sources/sba_loans.yaml", "\n", "\n# other\n")
+    assert "collect/sba" in found and "regress" not in found and "match" not in found
+
+
+def test_a_chapter_changes_pages(tmp_path, code):
+    text = (ROOT / "pipeline/present/chapters/curve.py").read_text(encoding="utf-8")
+    name = next(line for line in text.splitlines() if line.startswith("def "))
+    found = changed(tmp_path, code, "pipeline/present/chapters/curve.py", name, f"OTHER = 1\n\n\n{name}")
+    assert "report" in found and not {"regress", "curve", "recovery"} & found
+
+
+def test_every_file_beside_the_code_belongs_to_a_module_or_is_words():
+    there = {path for path in (ROOT / "pipeline").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    words = {path for path in there if (ROOT / "pipeline/present/words") in path.parents}
+    named = {path for patterns in BESIDE.values() for pattern in patterns for path in ROOT.glob(pattern)}
+    assert there - words <= named
+    assert all((ROOT / name).exists() for name in BESIDE)
