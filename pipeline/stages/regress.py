@@ -157,6 +157,8 @@ def _time_first(terms: list[str], time: list[str]) -> list[str]:
 
 def _effects(rung: Rung, factor: str, level: float) -> Iterator[dict[str, Any]]:
     design = design_matrix(rung.loans, [factor, *rung.terms])
+    # That wave and risk class determine some of a lottery's strata takes nothing away.
+    dropped = [name for name in design.dropped if name.split("[")[0] not in rung.strata]
     default, clusters, weights = rung.loans["default"], rung.loans[rung.cluster], rung.loans.get("weight")
     common = {
         "specification": rung.name,
@@ -165,7 +167,7 @@ def _effects(rung: Rung, factor: str, level: float) -> Iterator[dict[str, Any]]:
         "n": len(rung.loans),
         "n_treated": number_treated(rung.loans),
         "n_clusters": clusters.nunique(),
-        "note": f"left out as determined by other controls: {', '.join(design.dropped)}" if design.dropped else "",
+        "note": f"left out as determined by other controls: {', '.join(dropped)}" if dropped else "",
     }
     by_design = rung.loans.get("design_weight")
     both = weights if by_design is None else by_design * (1.0 if weights is None else weights)
