@@ -139,7 +139,7 @@ def lottery(seed, effect=0.0, strata=8, units=6):
     return frame.assign(y=outcome + effect * treated)
 
 
-def tested(frame, terms, draws=199, seed=1, outcome=None):
+def by_lottery(frame, terms, draws=199, seed=1, outcome=None):
     assigned, stratum = frame["treated"].to_numpy(), frame["stratum"].cat.codes.to_numpy()
     dealt = deal(assigned, np.arange(len(frame)), stratum, draws, seed)
     y = (frame["y"] if outcome is None else outcome).to_numpy()
@@ -152,7 +152,7 @@ def test_with_its_strata_the_lottery_centres_on_zero_and_the_regression_is_that_
     import statsmodels.formula.api as smf
 
     frame = lottery(4, strata=20, units=8)
-    found = tested(frame, ["stratum"], 999)
+    found = by_lottery(frame, ["stratum"], 999)
     text = frame.assign(stratum=frame["stratum"].astype(str))
     fit = smf.ols("y ~ treated + C(stratum)", text).fit(cov_type="cluster", cov_kwds={"groups": text["cluster"]})
     assert found.estimate == pytest.approx(fit.params["treated"], rel=1e-9)
@@ -161,23 +161,23 @@ def test_with_its_strata_the_lottery_centres_on_zero_and_the_regression_is_that_
     assert found.estimate == pytest.approx(absorbed.coef()["treated"], rel=1e-8)
     assert abs(found.centre) < 3.5 * found.centre_error
     # Without them chances and outcomes go together: the centre is off, by far.
-    assert tested(frame, [], 999).centre > 20 * found.centre_error
+    assert by_lottery(frame, [], 999).centre > 20 * found.centre_error
 
 
 def test_the_interval_ends_where_the_test_of_the_shifted_outcome_rejects():
     frame = lottery(7, effect=0.5)
-    found = tested(frame, ["stratum"])
+    found = by_lottery(frame, ["stratum"])
     assert found.ci_low < found.estimate < found.ci_high
     for end, inside in ((found.ci_low, 1), (found.ci_high, -1)):
         for step, kept in ((inside * 1e-6, True), (-inside * 1e-6, False)):
-            p_value = tested(frame, ["stratum"], outcome=frame["y"] - (end + step) * frame["treated"]).p_value
+            p_value = by_lottery(frame, ["stratum"], outcome=frame["y"] - (end + step) * frame["treated"]).p_value
             assert (p_value > 0.05) == kept
-    assert found.p_value == tested(frame, ["stratum"]).p_value
+    assert found.p_value == by_lottery(frame, ["stratum"]).p_value
 
 
 def test_of_many_persons_the_interval_is_that_of_the_regression():
     frame = lottery(9, effect=0.3, strata=40, units=10).assign(cluster=np.arange(400))
-    found = tested(frame, ["stratum"], 1999)
+    found = by_lottery(frame, ["stratum"], 1999)
     design = design_matrix(frame, ["treated", "stratum"]).matrix
     effect = linear_probability(frame["y"], design, "treated", frame["cluster"], 0.95)
     width = effect.ci_high - effect.ci_low
@@ -187,14 +187,14 @@ def test_of_many_persons_the_interval_is_that_of_the_regression():
 
 def test_the_interval_holds_the_effect_as_often_as_it_should():
     held = [
-        found.ci_low <= 0.4 <= found.ci_high for found in (tested(lottery(s, 0.4), ["stratum"]) for s in range(200))
+        found.ci_low <= 0.4 <= found.ci_high for found in (by_lottery(lottery(s, 0.4), ["stratum"]) for s in range(200))
     ]
     low, high = binom.ppf([0.001, 0.999], 200, 0.95) / 200
     assert low <= np.mean(held) <= high
 
 
 def test_too_few_draws_bound_nothing():
-    found = tested(lottery(3), ["stratum"], draws=9)
+    found = by_lottery(lottery(3), ["stratum"], draws=9)
     assert (found.ci_low, found.ci_high) == (-np.inf, np.inf)
 
 
