@@ -304,10 +304,11 @@ class Controls(Section):
     def ladder(self) -> dict[str, list[str]]:
         """Return the terms of each rung by its last block: one rung for every block that the study has."""
         rungs: dict[str, list[str]] = {}
-        terms = [*self.strata]
+        terms: list[str] = []
         for block in BLOCKS:
             if added := getattr(self, block):
-                terms = [*terms, *added]
+                # Strata behind the first block: what of it they determine keeps its own columns.
+                terms = [*terms, *added] if terms else [*added, *self.strata]
                 rungs[block] = terms
         return rungs
 

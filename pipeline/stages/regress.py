@@ -164,7 +164,9 @@ def _time_first(terms: list[str], time: list[str]) -> list[str]:
 def _effects(rung: Rung, factor: str, level: float, cluster: str) -> Iterator[dict[str, Any]]:
     design = design_matrix(rung.loans, [factor, *rung.terms])
     default, weights = rung.loans["default"], rung.loans.get("weight")
-    dropped = f"left out as determined by other controls: {', '.join(design.dropped)}" if design.dropped else ""
+    # That wave and risk class determine some of a lottery's strata takes nothing away.
+    left_out = [name for name in design.dropped if name.split("[")[0] not in rung.strata]
+    dropped = f"left out as determined by other controls: {', '.join(left_out)}" if left_out else ""
     common = {
         "specification": rung.name,
         "factor": factor,

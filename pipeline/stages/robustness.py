@@ -141,7 +141,8 @@ def run(study: str, params: Params) -> str:
         loans = sample_for(cohort, factor, protocol.after_origination())
         design = design_matrix(loans, [factor, *terms])
         seed = zlib.crc32(f"{params.seed} {study} {factor}".encode())
-        sample = Sample(factor, loans, design.matrix, design.dropped, protocol, params.inference.level, seed)
+        dropped = [name for name in design.dropped if name.split("[")[0] not in protocol.controls.strata]
+        sample = Sample(factor, loans, design.matrix, dropped, protocol, params.inference.level, seed)
         try:
             fit = robust_errors.partial_out(sample.default, sample.design, factor, sample.weights)
         except StudyError as error:

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from pipeline.core.errors import StudyError
 from pipeline.stats.design import design_matrix
-from pipeline.stats.randomisation import deal, randomisation_test
+from pipeline.stats.randomisation import deal, randomisation_test, units_of
 from pipeline.stats.regression import linear_probability
 
 
@@ -124,3 +125,84 @@ def test_an_assignment_that_the_controls_determine_is_refused():
         randomisation_test(
             np.arange(4.0), treated, np.column_stack([np.ones(4), treated]), np.arange(4), treated[:, None]
         )
+
+
+def lottery(seed, effect=0.0, strata=8, units=6):
+    """A lottery by person within strata that differ in their chances and in their outcomes, clusters across strata."""
+    rng = np.random.default_rng(seed)
+    stratum = np.repeat(np.arange(strata), units)
+    chance = np.where(np.arange(strata) % 2 == 0, 4, 2)
+    treated = np.concatenate([rng.permutation(np.arange(units) < number) for number in chance]).astype(int)
+    cluster = rng.integers(0, 12, len(stratum))
+    outcome = 2.0 * (chance[stratum] == 4) + rng.normal(size=12)[cluster] + rng.normal(size=len(stratum))
+    frame = pd.DataFrame({"treated": treated, "stratum": pd.Categorical(stratum), "cluster": cluster})
+    return frame.assign(y=outcome + effect * treated)
+
+
+def by_lottery(frame, terms, draws=199, seed=1, outcome=None):
+    assigned, stratum = frame["treated"].to_numpy(), frame["stratum"].cat.codes.to_numpy()
+    dealt = deal(assigned, np.arange(len(frame)), stratum, draws, seed)
+    y = (frame["y"] if outcome is None else outcome).to_numpy()
+    controls = design_matrix(frame, terms).matrix.to_numpy()
+    return randomisation_test(y, assigned, controls, frame["cluster"].to_numpy(), dealt)
+
+
+def test_with_its_strata_the_lottery_centres_on_zero_and_the_regression_is_that_of_other_packages():
+    import pyfixest
+    import statsmodels.formula.api as smf
+
+    frame = lottery(4, strata=20, units=8)
+    found = by_lottery(frame, ["stratum"], 999)
+    text = frame.assign(stratum=frame["stratum"].astype(str))
+    fit = smf.ols("y ~ treated + C(stratum)", text).fit(cov_type="cluster", cov_kwds={"groups": text["cluster"]})
+    assert found.estimate == pytest.approx(fit.params["treated"], rel=1e-9)
+    assert found.statistic == pytest.approx(fit.params["treated"] / fit.bse["treated"], rel=1e-9)
+    absorbed = pyfixest.feols("y ~ treated | stratum", text, vcov={"CRV1": "cluster"})
+    assert found.estimate == pytest.approx(absorbed.coef()["treated"], rel=1e-8)
+    assert abs(found.centre) < 3.5 * found.centre_error
+    # Without them chances and outcomes go together: the centre is off, by far.
+    assert by_lottery(frame, [], 999).centre > 20 * found.centre_error
+
+
+def test_the_interval_ends_where_the_test_of_the_shifted_outcome_rejects():
+    frame = lottery(7, effect=0.5)
+    found = by_lottery(frame, ["stratum"])
+    assert found.ci_low < found.estimate < found.ci_high
+    for end, inside in ((found.ci_low, 1), (found.ci_high, -1)):
+        for step, kept in ((inside * 1e-6, True), (-inside * 1e-6, False)):
+            p_value = by_lottery(frame, ["stratum"], outcome=frame["y"] - (end + step) * frame["treated"]).p_value
+            assert (p_value > 0.05) == kept
+    assert found.p_value == by_lottery(frame, ["stratum"]).p_value
+
+
+def test_of_many_persons_the_interval_is_that_of_the_regression():
+    frame = lottery(9, effect=0.3, strata=40, units=10).assign(cluster=np.arange(400))
+    found = by_lottery(frame, ["stratum"], 1999)
+    design = design_matrix(frame, ["treated", "stratum"]).matrix
+    effect = linear_probability(frame["y"], design, "treated", frame["cluster"], 0.95)
+    width = effect.ci_high - effect.ci_low
+    assert found.ci_low == pytest.approx(effect.ci_low, abs=0.07 * width)
+    assert found.ci_high == pytest.approx(effect.ci_high, abs=0.07 * width)
+
+
+def test_the_interval_holds_the_effect_as_often_as_it_should():
+    held = [
+        found.ci_low <= 0.4 <= found.ci_high for found in (by_lottery(lottery(s, 0.4), ["stratum"]) for s in range(200))
+    ]
+    low, high = binom.ppf([0.001, 0.999], 200, 0.95) / 200
+    assert low <= np.mean(held) <= high
+
+
+def test_too_few_draws_bound_nothing():
+    found = by_lottery(lottery(3), ["stratum"], draws=9)
+    assert (found.ci_low, found.ci_high) == (-np.inf, np.inf)
+
+
+def test_whole_clusters_are_dealt_where_none_has_both_arms():
+    cluster = np.repeat(np.arange(6), 3)
+    shared, mixed = (cluster % 2).astype(int), np.arange(18) % 2
+    stratum = cluster // 3
+    assert [list(part) for part in units_of(shared, cluster, stratum)] == [list(cluster), list(stratum)]
+    # Strata that cut through clusters cannot hold them.
+    assert list(units_of(shared, cluster, np.arange(18) % 2)[1]) == [0] * 18
+    assert list(units_of(mixed, cluster, stratum)[0]) == list(range(18))

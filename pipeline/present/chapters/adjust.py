@@ -78,6 +78,7 @@ def blocks(page: Page) -> Iterator[str]:
             rejection=rejection,
             real=real,
             lots=lots,
+            clusters="whole clusters" in rejection.note,
             deals=deals,
             nominal=nominal,
             inside=rejection.ci_low <= nominal <= rejection.ci_high,

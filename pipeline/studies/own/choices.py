@@ -13,7 +13,9 @@ from pipeline.core.errors import StudyError
 from pipeline.core.params import Factor, Month, Section, Study, nearest, sentence
 from pipeline.studies.own import roles
 
-KEYS = ("loan_id", "institution_id", "region", "industry", "credit_grade", "loan_type")
+LOTTERY = ("lottery_unit", "lottery_stratum")
+"""Columns under own.borrower that say what a lottery was drawn for (blank: each loan), and within what."""
+KEYS = ("loan_id", "institution_id", "region", "industry", "credit_grade", "loan_type", *LOTTERY)
 """Roles whose cells are names, whatever they look like."""
 
 
@@ -107,6 +109,11 @@ def choices(study: Study, where: str) -> None:
     if study.treatment and own.columns.get("treated"):
         raise StudyError(
             f"params.yaml, {where}: own.columns.treated and treatment both say who is treated: leave one of them blank."
+        )
+    if own.borrower.get("lottery_stratum") and "lottery_stratum" not in study.controls.strata:
+        raise StudyError(
+            f"params.yaml, {where}: own.borrower.lottery_stratum names what the lottery was drawn within, so "
+            "controls.strata must list lottery_stratum: without it regressions compare across strata."
         )
     checked(Eligibility, study.eligibility, f"{where}.eligibility")
     known = columns(study, own)

@@ -170,7 +170,9 @@ def section(draft: Draft) -> str:
         ("What the column default counts: default or arrears.", "outcome", "default"),
         (
             "Strength of the design: randomised, quasi_experimental or matched_observational. Say randomised only\n"
-            "when lots were drawn over the treatment.",
+            "when lots were drawn over the treatment. If that was done within strata, name their column under\n"
+            "own.borrower as lottery_stratum (and as lottery_unit what was drawn, if not single loans), and list\n"
+            "lottery_stratum under controls.strata.",
             "design",
             "matched_observational",
         ),

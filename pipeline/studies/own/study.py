@@ -182,6 +182,8 @@ def _columns(good: pd.DataFrame, study: Study) -> pd.DataFrame:
         if name not in columns and name not in ("row", "fault", "default", "treated"):
             numeric = pd.api.types.is_numeric_dtype(good[name])
             columns[name] = good[name].astype(float) if numeric else category(name)
+    if "lottery_stratum" in good:
+        columns.setdefault("lottery_unit", columns["loan_id"])
     for name in study.factors:
         columns.setdefault(name, none)
     treated = good.get("treated", none)

@@ -1,10 +1,12 @@
+from itertools import product
+
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 
 from pipeline.core import results
 from pipeline.core.params import Checks, load
-from pipeline.stats.design import design_matrix
-from pipeline.stats.regression import linear_probability
+from pipeline.stats.design import independent
 from pipeline.studies.karlan_zinman import effects as module
 from pipeline.studies.karlan_zinman import study
 from tests.studies.karlan_zinman.sample import PARAMS, protocol, raw_offers
@@ -32,24 +34,56 @@ def found(quick):
     return rows_of(5, -0.1)
 
 
-def test_the_promise_is_the_regression_within_strata(found):
+def test_the_promise_is_the_regression_with_the_lotterys_strata_of_another_package(found):
     prepared, rows = found
-    for outcome in module.OUTCOMES:
-        design = design_matrix(prepared.cohort, ["treated", "stratum", "offer_rate", "interest_rate"]).matrix
-        effect = linear_probability(
-            prepared.cohort[outcome], design, "treated", prepared.cohort["institution_id"], 0.95
+    loans = prepared.cohort.assign(stratum=prepared.cohort["stratum"].astype(str))
+    controls = {
+        "strata_rates": "stratum + lottery_stratum + offer_rate + interest_rate",
+        # The earlier specification: wave and risk class alone.
+        "without_strata": "stratum + offer_rate + interest_rate",
+    }
+    for outcome, (name, terms) in product(module.OUTCOMES, controls.items()):
+        x = pd.get_dummies(loans[terms.split(" + ")], dtype=float)
+        x = x.assign(one=1.0, treated=loans["treated"])[["treated", "one", *x]]
+        x = x.loc[:, independent(x.to_numpy())]
+        fit = sm.OLS(loans[outcome].astype(float), x).fit(
+            cov_type="cluster", cov_kwds={"groups": pd.factorize(loans["institution_id"])[0]}
         )
-        row = rows.one(estimator="promise", specification="strata_rates", outcome=outcome)
-        assert row.estimate == pytest.approx(100 * effect.estimate)
-        test = rows.one(estimator="randomisation_test", specification="strata_rates", outcome=outcome)
-        assert test.estimate == pytest.approx(effect.estimate / effect.std_error)
+        row = rows.one(estimator="promise", specification=name, outcome=outcome)
+        assert row.estimate == pytest.approx(100 * fit.params["treated"], rel=1e-6)
+        assert row.std_error == pytest.approx(100 * fit.bse["treated"], rel=1e-6)
+        test = {"estimator": "randomisation_test", "specification": name, "outcome": outcome}
+        assert rows.one(**test, estimand="t_statistic").estimate == pytest.approx(row.estimate / row.std_error)
+        by_lottery = rows.one(**test, estimand="difference")
+        assert by_lottery.estimate == pytest.approx(row.estimate)
+        assert by_lottery.ci_low < row.estimate < by_lottery.ci_high
+        assert (by_lottery.p_value <= 0.05) == (not by_lottery.ci_low <= 0 <= by_lottery.ci_high)
+
+
+def test_clients_with_another_promise_than_their_branch_can_stand_apart():
+    loans = pd.DataFrame(
+        {
+            "loan_id": list("abcdef"),
+            "treated": [1, 1, 0, 0, 0, 1],
+            "lottery_unit": ["p", "p", "p", "q", "q", "client r"],
+            "lottery_stratum": ["2", "2", "2", "2", "2", "3"],
+        }
+    )
+    apart = module._exceptions_apart(loans)
+    assert apart["lottery_unit"].tolist() == ["p", "p", "exception c", "q", "q", "client r"]
+    assert apart["lottery_stratum"].tolist() == ["2", "2", "exception c", "2", "2", "3"]
 
 
 def test_a_true_effect_is_found_and_lies_between_the_bounds(found):
     _, rows = found
     truth = rows.one(estimator="promise", specification="wave_3", outcome="past_due_any")
     assert truth.ci_high < 0
-    assert rows.one(estimator="randomisation_test", specification="wave_3", outcome="past_due_any").p_value < 0.05
+    assert (
+        rows.one(
+            estimator="randomisation_test", specification="wave_3", outcome="past_due_any", estimand="difference"
+        ).p_value
+        < 0.05
+    )
     low = rows.one(estimator="lee_bounds", specification="wave_3", outcome="past_due_any", estimand="lower_bound")
     high = rows.one(estimator="lee_bounds", specification="wave_3", outcome="past_due_any", estimand="upper_bound")
     assert low.estimate <= truth.estimate + 2 and truth.estimate <= high.estimate + 2
@@ -58,7 +92,12 @@ def test_a_true_effect_is_found_and_lies_between_the_bounds(found):
 
 def test_without_an_effect_the_lottery_sees_none(quick):
     _, rows = rows_of(6, 0.0)
-    assert rows.one(estimator="randomisation_test", specification="wave_3", outcome="default").p_value > 0.01
+    assert (
+        rows.one(
+            estimator="randomisation_test", specification="wave_3", outcome="default", estimand="difference"
+        ).p_value
+        > 0.01
+    )
     assert abs(rows.one(estimator="take_up", specification="waves", estimand="difference").estimate) < 6
 
 

@@ -8,7 +8,8 @@ import pytest
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, load
 from pipeline.sources.records import load_source
-from pipeline.stats.design import column_of
+from pipeline.stats.design import column_of, design_matrix
+from pipeline.stats.randomisation import deal, randomisation_test
 from pipeline.studies.karlan_zinman import study
 from tests.studies.karlan_zinman.sample import PARAMS, protocol, raw_offers
 
@@ -147,6 +148,7 @@ def test_the_published_sample_and_effects_come_out():
     folder = os.environ.get("CRM_DATA_MIRROR")
     if not folder:
         pytest.skip("CRM_DATA_MIRROR names no folder with the authors' file")
+    import statsmodels.api as sm
     import statsmodels.formula.api as smf
 
     source = load_source("karlan_zinman")
@@ -154,6 +156,25 @@ def test_the_published_sample_and_effects_come_out():
     assert len(raw) == source.files[0].rows
     cohort = study.prepare({"karlan_zinman": raw}, load(PARAMS).study("karlan_zinman"), CHECKS).cohort
     assert len(cohort) == 3455 and cohort["institution_id"].nunique() == 88
+
+    # With the strata within which the lottery was drawn, 142 of branch and risk class in the third wave.
+    third = cohort[cohort["origination_month"] == "2003-10"]
+    assert third["lottery_stratum"].nunique() == 142
+    design = design_matrix(cohort, ["treated", "stratum", "lottery_stratum", "offer_rate", "interest_rate"]).matrix
+    fit = sm.OLS(cohort["default"], design).fit(
+        cov_type="cluster", cov_kwds={"groups": pd.factorize(cohort["institution_id"])[0]}
+    )
+    assert (fit.params["treated"], fit.bse["treated"]) == pytest.approx((-0.0274, 0.0154), abs=5e-5)
+    assert fit.pvalues["treated"] == pytest.approx(0.075, abs=5e-4)
+    units = (cohort[name].to_numpy() for name in ("treated", "lottery_unit", "lottery_stratum"))
+    test = randomisation_test(
+        cohort["default"].to_numpy(),
+        cohort["treated"].to_numpy(),
+        design.drop(columns="treated").to_numpy(),
+        cohort["institution_id"].to_numpy(),
+        deal(*units, 1999, 1),
+    )
+    assert test.p_value == pytest.approx(0.092, abs=0.015)
 
     def effect(outcome, loans):
         text = loans.assign(stratum=loans["stratum"].astype(str))
@@ -175,5 +196,4 @@ def test_the_published_sample_and_effects_come_out():
         found = effect(outcome, cohort)
         assert found[0] == pytest.approx(estimate, abs=tolerance)
         assert found[1] == pytest.approx(error, abs=5e-4)
-    third = cohort[cohort["origination_month"] == "2003-10"]
     assert effect("past_due_share", third) == pytest.approx((-0.0303, 0.0122), abs=5e-5)

@@ -352,3 +352,30 @@ def test_chinese_letters_stay_letters_where_no_font_has_them(workplace, monkeypa
     assert "no font here has Chinese characters" in capsys.readouterr().out
     drawn = (places.reports("mine") / "figures" / "rates.svg").read_text(encoding="utf-8")
     assert "装修" in drawn and "<text" in drawn
+
+
+def test_the_strata_of_a_readers_lottery_stand_in_every_regression(workplace, capsys):
+    import statsmodels.formula.api as smf
+
+    rng = np.random.default_rng(4)
+    stratum = np.repeat(np.arange(40), 10)
+    made = frame(400)
+    chance = np.where(stratum % 2 == 0, 7, 3)
+    made["treated"] = np.concatenate([rng.permutation(np.arange(10) < one) for one in chance[::10]]).astype(int)
+    # Strata differ in their chances and in default; treatment does nothing.
+    made["default"] = (rng.random(400) < np.where(chance == 7, 0.5, 0.2)).astype(int)
+    set_up(made.assign(draw=stratum))
+    edit("mine", design="randomised", own__borrower__lottery_stratum="draw")
+    assert "controls.strata must list lottery_stratum" in fails(capsys, "intake", "--study", "mine")
+    edit("mine", controls__strata=["lottery_stratum"])
+    run("intake", "prepare", "match", "regress", "adjust")
+    cohort = pd.read_parquet(places.processed("mine") / "cohort.parquet")
+    assert cohort["lottery_stratum"].nunique() == 40 and (cohort["lottery_unit"] == cohort["loan_id"]).all()
+    rows = results.read(places.results("mine", "regress"), places.results("mine", "adjust"))
+    ladder = params.load().study("mine").controls.ladder()
+    terms = " + ".join(next(iter(ladder.values()))).replace("log(", "np.log(")
+    fit = smf.ols(f"default ~ treated + {terms}", cohort.astype({"lottery_stratum": str})).fit()
+    row = rows.one(estimator="linear_probability", specification="M2", factor="treated")
+    assert row.estimate == pytest.approx(100 * fit.params["treated"], rel=1e-6)
+    assert rows.one(estimator="assumption", specification="permuted_centre").note.startswith("passed")
+    assert "strata of lots" in rows.one(estimator="permuted_treatment", estimand="rejection_rate").note
