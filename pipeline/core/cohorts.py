@@ -55,6 +55,14 @@ def read(study: str, protocol: Study, also: Sequence[str] = ()) -> pd.DataFrame:
                 f"{path} has no column '{name}', which studies.{study}.{section} in params.yaml names: {again}, or "
                 f"correct the name{nearest(name, cohort)}"
             )
+    labels = cohort[protocol.cluster]
+    # A column without any label is one that the data lack; errors then take every loan for itself.
+    if labels.isna().any() and labels.notna().any():
+        raise StudyError(
+            f"{path}: {int(labels.isna().sum()):,} of {len(labels):,} loans have no {protocol.cluster}, by which "
+            f"studies.{study}.cluster in params.yaml clusters the errors: fill it in, let these loans leave in "
+            "preparation, or name another column."
+        )
     return cohort
 
 

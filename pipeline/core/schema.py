@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+LARGEST = 1e15
+"""No amount, rate or count of one loan is as large, in any currency; squares of much larger numbers overflow."""
+
+
 class Checked(NamedTuple):
     """What a table looks like after its data rules were applied."""
 
@@ -113,6 +117,14 @@ def cohort_schema(
 def check_cohort(frame: pd.DataFrame, schema: pa.DataFrameSchema) -> pd.DataFrame:
     """Return the cohort if it meets its schema; otherwise one StudyError lists every column and rule that fails."""
     checked = check(frame, schema, "the cohort")
+    for name in frame.select_dtypes("number"):
+        if (huge := frame[name].abs() > LARGEST).any():
+            first = frame[huge].iloc[0]
+            of = f" (the first: loan {first['loan_id']})" if "loan_id" in frame else ""
+            raise StudyError(
+                f"column {name} of the cohort holds {first[name]:g} in {int(huge.sum()):,} rows{of}, which is no value "
+                "of a loan: correct the cells, or leave these rows out."
+            )
     if len(checked.quarantined):
         broken = [
             f"{case.column} {case.rule} in {case.rows} rows ({case.first_five})"

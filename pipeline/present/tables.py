@@ -217,8 +217,11 @@ def _and(*parts: str | None, words: Words) -> str:
 
 def row_label(row: Any, words: Words) -> str:
     """Name a row of the stage effects: its estimator, then specification, factor and outcome where they have words."""
-    more = (("specifications", row.specification), ("factors", row.factor), ("outcomes", row.outcome))
-    known = [words.known(kind, name) for kind, name in more]
+    factor, level = split(row.factor)
+    named = words.known("factors", factor if level else row.factor)
+    if named and level:
+        named = words.pair(named, words.level(level))
+    known = [words.known("specifications", row.specification), named, words.known("outcomes", row.outcome)]
     return _and(words.label("estimators", row.estimator), *known, words=words)
 
 

@@ -13,6 +13,7 @@ from pipeline.core.scope import scope
 from pipeline.stats.correlation import (
     Correlation,
     holm,
+    is_perfect,
     orthonormal,
     partial_given,
     pearson,
@@ -40,6 +41,11 @@ SMALLEST = 30
 
 SOMEWHAT_EVEN = 0.5
 """Effective share of the answers below which a few of them carry the weighted result."""
+
+PERFECT = (
+    "the factor tells the outcome of every loan: it records the outcome itself, or follows from it, and is no factor."
+)
+"""What is said of a correlation of one or minus one, which has no interval."""
 
 Row = dict[str, Any]
 
@@ -142,6 +148,7 @@ def _rows(
             "n": len(samples[factor]),
             "n_treated": number_treated(samples[factor]),
             "unit": "correlation",
+            "note": PERFECT if is_perfect(one.estimate) else "",
         }
 
 

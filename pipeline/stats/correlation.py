@@ -21,13 +21,23 @@ class Correlation(NamedTuple):
 
 
 def _with_interval(r: float, variance: float, level: float) -> Correlation:
-    """Interval on Fisher's z = atanh(r), whose variance is `variance`; the standard error is given on r's scale."""
+    """Interval on Fisher's z = atanh(r), whose variance is `variance`; the standard error is given on r's scale.
+
+    A correlation of one or minus one has no z: it stands without error, interval and p-value.
+    """
     from scipy.stats import norm
 
+    if is_perfect(r):
+        return Correlation(float(np.sign(r)), *[float("nan")] * 4)
     z, error = np.arctanh(r), np.sqrt(variance)
     half = norm.ppf(0.5 + level / 2) * error
     p_value = 2 * norm.sf(abs(z) / error)
     return Correlation(r, error * (1 - r**2), float(np.tanh(z - half)), float(np.tanh(z + half)), float(p_value))
+
+
+def is_perfect(r: float) -> bool:
+    """Say whether a correlation is one or minus one up to rounding: the one of the two tells the other."""
+    return abs(r) > 1 - 1e-12
 
 
 def _vary(factor: np.ndarray, outcome: np.ndarray) -> None:
@@ -47,7 +57,7 @@ def _weighted(one: np.ndarray, other: np.ndarray, weights: np.ndarray, level: fl
     r = float(share @ (a * b))
     influence = share * (a * b - r * (a**2 + b**2) / 2)
     variance = influence @ influence * len(one) / (len(one) - controls - 3)
-    return _with_interval(r, variance / (1 - r**2) ** 2, level)
+    return _with_interval(r, np.nan if is_perfect(r) else variance / (1 - r**2) ** 2, level)
 
 
 def pearson(

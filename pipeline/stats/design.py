@@ -82,6 +82,52 @@ def design_matrix(frame: pd.DataFrame, terms: Sequence[str]) -> Design:
     return Design(pd.DataFrame(held.T, frame.index, every[kept], copy=False), list(every[~kept]))
 
 
+NEARLY = 1e-5
+"""Length, of one, that the columns before it leave of a column which they determine up to rounding in the data."""
+
+
+def collinear(columns: pd.DataFrame) -> dict[str, list[str]]:
+    """Return each column that those before it determine, with the names of these: none for a constant.
+
+    `columns` are numeric (rows x columns) without an intercept, which counts as standing before them.
+    """
+    values = columns.to_numpy(dtype=float)
+    centred = values - values.mean(axis=0)
+    # Twice: of a large mean the first pass leaves its rounding.
+    centred -= centred.mean(axis=0)
+    length = np.linalg.norm(centred, axis=0)
+    flat = length <= 1e-12 * np.linalg.norm(values, axis=0)
+    scaled = centred / np.where(flat, 1.0, length)
+    scaled[:, flat] = 0.0
+    kept = independent(scaled, NEARLY)
+    found: dict[str, list[str]] = {}
+    for place in np.flatnonzero(~kept):
+        before = np.flatnonzero(kept[:place])
+        shares = np.linalg.lstsq(scaled[:, before], scaled[:, place], rcond=None)[0] if len(before) else np.empty(0)
+        found[columns.columns[place]] = [
+            columns.columns[number]
+            for number, share in zip(before, shares, strict=True)
+            if abs(share) > np.sqrt(NEARLY)
+        ]
+    return found
+
+
+def no_collinear(columns: pd.DataFrame, what: str) -> None:
+    """Raise a StudyError that names the `collinear` columns, where there are any; `what` is what needs them."""
+    said = []
+    for name, others in collinear(columns).items():
+        if not others:
+            said.append(f"{name} is constant")
+        elif len(others) > 1:
+            said.append(f"{name} is a combination of {', '.join(others)}")
+        else:
+            ratio = columns[name] / columns[others[0]].where(columns[others[0]] != 0)
+            multiple = np.ptp(ratio.dropna()) <= 1e-6 * abs(ratio.mean())
+            said.append(f"{name} is {'a multiple of' if multiple else 'told exactly by'} {others[0]}")
+    if said:
+        raise StudyError(f"{what} cannot tell its covariates apart: {'; '.join(said)}; leave one of them out.")
+
+
 PLAIN = 1e-4
 """Share of a column's sum of squares, left by those before it, from which cross products are precise enough to tell
 that it is no combination of them."""

@@ -35,8 +35,14 @@ def codes(labels: Sequence | pd.Series | np.ndarray) -> np.ndarray:
 
 
 def cluster_codes(labels: Sequence | pd.Series | np.ndarray) -> np.ndarray:
-    """Return cluster numbers from 0; fewer than two clusters are a StudyError."""
+    """Return cluster numbers from 0; a row without a label, or fewer than two clusters, are a StudyError."""
     numbers = codes(labels)
+    if (unlabelled := int((numbers < 0).sum())) > 0:
+        column = f"the cluster column {labels.name}" if getattr(labels, "name", None) else "the column of clusters"
+        raise StudyError(
+            f"{column} has no label in {unlabelled:,} of {len(numbers):,} rows: give each row a label, leave these "
+            "rows out, or choose another cluster column."
+        )
     if numbers.max(initial=0) < 1:
         raise StudyError("standard errors need at least two clusters: use a larger cohort or another cluster column.")
     return numbers

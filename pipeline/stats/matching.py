@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
+from pipeline.stats.design import no_collinear
 
 SCORE_DECIMALS = 6
 """Decimals to which the score's logit is rounded: closer scores are ties, on every machine the same ones."""
@@ -35,8 +36,10 @@ def propensity_logit(covariates: pd.DataFrame, treated: np.ndarray) -> np.ndarra
     Logistic regression of `treated` (0/1, one a row) on `covariates` (numeric) with an intercept, by maximum
     likelihood, without a penalty (Rosenbaum & Rubin 1983), rounded to `SCORE_DECIMALS`.
 
-    Raises StudyError when one arm is empty, a covariate is constant, or the covariates separate the arms.
+    Raises StudyError when one arm is empty, a covariate is constant or collinear with others, or the covariates
+    separate the arms.
     """
+    from scipy.linalg import LinAlgWarning
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -47,11 +50,14 @@ def propensity_logit(covariates: pd.DataFrame, treated: np.ndarray) -> np.ndarra
     constant = covariates.max() == covariates.min()
     if constant.any():
         raise StudyError(f"covariates of the propensity score are constant: {', '.join(covariates.columns[constant])}.")
+    no_collinear(covariates, "the propensity score")
     # Standardising changes no fitted value and lets Newton's method converge in a few steps.
     standardised = ((covariates - covariates.mean()) / covariates.std()).to_numpy()
     model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10, max_iter=100)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        # On the way to no maximum the curvature becomes singular; the sentence below says what happened.
+        for kind in (ConvergenceWarning, LinAlgWarning, RuntimeWarning):
+            warnings.simplefilter("ignore", kind)
         model.fit(standardised, treated)
     logit = model.decision_function(standardised)
     weight = np.exp(-np.logaddexp(0, logit) - np.logaddexp(0, -logit))

@@ -16,6 +16,10 @@ SOUND = 1e10
 """Condition of cross products up to which least squares are solved from them."""
 
 
+EXACT = 1e-10
+"""Share of the largest outcome below which what a regression leaves of it is rounding."""
+
+
 class Effect(NamedTuple):
     """One coefficient, or a function of it, with interval and two-sided p-value (normal distribution)."""
 
@@ -24,15 +28,6 @@ class Effect(NamedTuple):
     ci_low: float
     ci_high: float
     p_value: float
-
-
-def _clusters(clusters: pd.Series) -> np.ndarray:
-    codes = pd.factorize(clusters, sort=True)[0]
-    if codes.max() < 1:
-        raise StudyError(
-            "standard errors need at least two clusters; choose another column under cluster in params.yaml."
-        )
-    return codes
 
 
 def linear_probability(
@@ -49,7 +44,7 @@ def linear_probability(
     labels the loans. Errors are cluster-robust with the correction of `inference.correction`. With sampling `weights`
     (loans,) the coefficient is the population's (weighted least squares).
     """
-    from pipeline.stats.inference import correction, effect
+    from pipeline.stats.inference import cluster_codes, correction, effect
 
     y, x = outcome.to_numpy(dtype=float), design.to_numpy(dtype=float)
     direction = np.eye(x.shape[1])[_place(design, factor)]
@@ -67,7 +62,12 @@ def linear_probability(
     fitted, influence = (x @ found).T
     found += np.linalg.solve(products, np.column_stack([x.T @ (y - fitted), direction - x.T @ influence]))
     fitted, influence = (x @ found).T
-    sums = np.bincount(_clusters(clusters), influence * (y - fitted))
+    if np.abs(y - fitted).max() <= EXACT * np.abs(y).max():
+        raise StudyError(
+            f"{factor}, with the controls if there are any, tells the outcome of every loan exactly: it records the "
+            "outcome itself, or follows from it; leave it out."
+        )
+    sums = np.bincount(cluster_codes(clusters), influence * (y - fitted))
     variance = correction(len(sums), len(y), x.shape[1]) * (sums**2).sum()
     return effect(influence @ y, np.sqrt(variance), level)
 
@@ -114,6 +114,9 @@ def logit(
     from scipy.stats import norm
     from statsmodels.tools.sm_exceptions import PerfectSeparationError, PerfectSeparationWarning
 
+    from pipeline.stats.design import no_collinear
+    from pipeline.stats.inference import cluster_codes
+
     x, y, place = design.to_numpy(), outcome.to_numpy(dtype=float), _place(design, factor)
     # From the share of defaults, not from a half, some steps nearer to the maximum.
     share = y.mean()
@@ -134,13 +137,15 @@ def logit(
                 disp=False,
                 warn_convergence=False,
                 cov_type="cluster",
-                cov_kwds={"groups": _clusters(clusters), "use_correction": True},
+                cov_kwds={"groups": cluster_codes(clusters), "use_correction": True},
             )
         except (PerfectSeparationError, np.linalg.LinAlgError) as error:
+            no_collinear(design.drop(columns="intercept", errors="ignore"), f"the logistic regression on {factor}")
             raise StudyError(
                 f"the logistic regression on {factor} has no maximum: something separates default perfectly."
             ) from error
     if not fit.mle_retvals["converged"]:
+        no_collinear(design.drop(columns="intercept", errors="ignore"), f"the logistic regression on {factor}")
         raise StudyError(
             f"the logistic regression on {factor} does not converge: something may separate default perfectly."
         )

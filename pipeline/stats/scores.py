@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
+from pipeline.stats.design import NEARLY, independent
 from pipeline.stats.matching import SCORE_DECIMALS, propensity_logit, ranks
 
 Model = Literal["logistic", "boosting"]
@@ -42,8 +43,8 @@ def propensity(
             2018), which boosting needs: trees know the loans that they were fitted on.
         seed: of the folds and of boosting.
 
-    Raises StudyError when one arm is empty, a covariate is constant or missing, the covariates separate the arms, or
-    there are more loans than boosting takes (`LIMIT`).
+    Raises StudyError when one arm is empty, a covariate is constant, missing or (unless the model is boosting)
+    collinear with others, the covariates separate the arms, or there are more loans than boosting takes (`LIMIT`).
     """
     missing = covariates.columns[covariates.isna().any()]
     if len(missing):
@@ -130,6 +131,10 @@ def maximum_likelihood(
             return slopes / scale
         if np.abs(slopes).max() > 1e3:
             break
+    if not independent(design, NEARLY).all():
+        raise StudyError(
+            "the propensity score cannot tell its covariates apart: one is a combination of others; leave it out."
+        )
     raise StudyError(
         "the propensity score has no maximum likelihood: its covariates separate the two arms; leave one out."
     )

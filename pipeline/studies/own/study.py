@@ -18,7 +18,7 @@ from pipeline.core import store
 from pipeline.core.engine import Engine
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Study
-from pipeline.core.schema import Checked, check_cohort
+from pipeline.core.schema import LARGEST, Checked, check_cohort
 from pipeline.studies.own import roles
 from pipeline.studies.own.choices import KEYS, Eligibility, checked
 from pipeline.studies.own.choices import choices as choices
@@ -103,18 +103,20 @@ def _empty(column: pd.Series) -> pd.Series:
 
 def _check(raw: pd.DataFrame, column_named: Mapping[str, str]) -> Checked:
     """Set aside the rows with cells that have no meaning or lie outside any loan's range."""
-    rules = {
-        **{role: (raw[role] <= 0, "must be above zero") for role in POSITIVE if role in raw},
-        **({"interest_rate": ((raw["interest_rate"] < 0) | (raw["interest_rate"] > 1000), "must lie in 0 to 1000 %")}
-           if "interest_rate" in raw else {}),
-        **({"origination_date": (raw["origination_date"].notna() & ~raw["origination_date"].dt.year.between(*YEARS),
-                                 f"must lie in {YEARS[0]} to {YEARS[1]}")} if "origination_date" in raw else {}),
-    }  # fmt: skip
+    rules = [(role, raw[role] <= 0, "must be above zero") for role in POSITIVE if role in raw]
+    if "interest_rate" in raw:
+        outside = (raw["interest_rate"] < 0) | (raw["interest_rate"] > 1000)
+        rules.append(("interest_rate", outside, "must lie in 0 to 1000 %"))
+    if "origination_date" in raw:
+        outside = raw["origination_date"].notna() & ~raw["origination_date"].dt.year.between(*YEARS)
+        rules.append(("origination_date", outside, f"must lie in {YEARS[0]} to {YEARS[1]}"))
+    for role in raw.select_dtypes("number").columns.difference(["row", "default", "interest_rate"]):
+        rules.append((role, raw[role].abs() > LARGEST, f"must be at most {LARGEST:g} in size"))
     fault = raw["fault"].fillna("").astype("string")
     failures = []
     for text, rows in fault[fault != ""].groupby(fault.str.partition(":")[0], sort=True):
         failures.append((text, "cannot be read", len(rows), "; ".join(rows.head(3))))
-    for role, (broken, rule) in rules.items():
+    for role, broken, rule in rules:
         if broken.any():
             name = column_named[role]
             first = ", ".join(

@@ -85,7 +85,7 @@ def effects(cohort: pd.DataFrame, panels: Mapping[str, pd.DataFrame], protocol: 
         *_ended(everyone, panels["terms"], level),
         *_documentation(cohort, panels, controls, level),
         *_prevalence(cohort, panels["draws"], controls, level),
-        *_population(panels["draws"], cohort, level),
+        *_population(panels["draws"], loans, level),
         *_all_loans(samples, of_all, level),
         *_moderated(samples, everyone, of_all, level),
         *_growth(loans, everyone, of_all, level),
@@ -265,45 +265,53 @@ def _odds_factor(weights: pd.Series, default: pd.Series, draws: pd.DataFrame, of
     return (share + off_by) / (1 - share - off_by) * good / bad
 
 
-def _population(draws: pd.DataFrame, cohort: pd.DataFrame, level: float) -> Rows:
-    """Estimate the file's numbers of loans, and so its share of defaults, from the overlap of the draws."""
+def _population(draws: pd.DataFrame, loans: pd.DataFrame, level: float) -> Rows:
+    """Estimate the file's numbers of loans, and so its share of defaults, from the overlap of the draws.
+
+    Once for the whole file and once for `loans` alone, beside what their weights say: loans were drawn by outcome and
+    nothing else, so that a weight holds in any years of approval.
+    """
     from scipy.stats import norm
 
     quantile = norm.ppf(0.5 + level / 2)
-    found = {}
-    for name, value in {"charged_off": 1, "paid": 0}.items():
-        of_kind = draws[draws["default"] == value]
-        sizes = of_kind.groupby("draw")["loan_id"].nunique().tolist()
-        size, error = found[name] = population_size(sizes, of_kind["loan_id"].nunique())
+    for suffix, drawn in {"": draws, "_deciding": draws[draws["loan_id"].isin(loans["loan_id"])]}.items():
+        found = {}
+        for name, value in {"charged_off": 1, "paid": 0}.items():
+            of_kind = drawn[drawn["default"] == value]
+            sizes = of_kind.groupby("draw")["loan_id"].nunique().tolist()
+            size, error = found[name] = population_size(sizes, of_kind["loan_id"].nunique())
+            yield _row(
+                "overlap_of_draws",
+                f"{name}{suffix}",
+                "all",
+                None,
+                estimand="population_size",
+                estimate=size,
+                std_error=error,
+                ci_low=size - quantile * error,
+                ci_high=size + quantile * error,
+                n=sum(sizes),
+                unit="loans",
+            )
+        (bad, of_bad), (good, of_good) = found["charged_off"], found["paid"]
+        share = bad / (bad + good)
+        error = share * (1 - share) * ((of_bad / bad) ** 2 + (of_good / good) ** 2) ** 0.5
         yield _row(
             "overlap_of_draws",
-            name,
+            f"share_charged_off{suffix}",
             "all",
             None,
-            estimand="population_size",
-            estimate=size,
-            std_error=error,
-            ci_low=size - quantile * error,
-            ci_high=size + quantile * error,
-            n=sum(sizes),
-            unit="loans",
+            estimand="rate",
+            estimate=100 * share,
+            std_error=100 * error,
+            ci_low=100 * (share - quantile * error),
+            ci_high=100 * (share + quantile * error),
+            n=len(drawn),
+            unit="percent",
         )
-    (bad, of_bad), (good, of_good) = found["charged_off"], found["paid"]
-    share = bad / (bad + good)
-    error = share * (1 - share) * ((of_bad / bad) ** 2 + (of_good / good) ** 2) ** 0.5
-    yield _row(
-        "overlap_of_draws",
-        "share_charged_off",
-        "all",
-        None,
-        estimand="rate",
-        estimate=100 * share,
-        std_error=100 * error,
-        ci_low=100 * (share - quantile * error),
-        ci_high=100 * (share + quantile * error),
-        n=len(draws),
-        unit="percent",
-    )
+    weighted = 100 * float(np.average(loans["default"], weights=loans["weight"]))
+    number = {"n": len(loans), "unit": "percent"}
+    yield _row("overlap_of_draws", "weighted_deciding", "all", None, estimand="rate", estimate=weighted, **number)
 
 
 def _late(suffix: str, **more: Any) -> Row:

@@ -20,8 +20,8 @@ def protocol(**changes: object) -> Study:
     return study.model_copy(update={"expected": unchecked, **changes})
 
 
-def raw_loans(loans: int, seed: int, last: str = "2004-12-31") -> pd.DataFrame:
-    """Return made-up raw rows as `study.read` gives them, approved up to the day `last`: all eligible up to 2004.
+def raw_loans(loans: int, seed: int, last: str = "2003-12-31") -> pd.DataFrame:
+    """Return made-up raw rows as `study.read` gives them, approved up to the day `last`: all eligible up to 2003.
 
     Default hangs on the bank's state alone.
     """
@@ -57,7 +57,9 @@ def raw_loans(loans: int, seed: int, last: str = "2004-12-31") -> pd.DataFrame:
             "sba_appv": 0.8 * amount,
         }
     )
-    return as_read(raw).assign(draw=1)
+    # Of young approvals long terms are on file only where they ended early.
+    term = np.where(approved.dt.year <= 2003, rng.choice([84.0, 120.0], loans), 84.0)
+    return as_read(raw).assign(term=term, draw=1)
 
 
 def as_read(raw: pd.DataFrame) -> pd.DataFrame:

@@ -104,6 +104,53 @@ def test_lenders_near_their_clients_are_compared_between_banks(everything):
     assert row.n == sizes[sizes >= 10].sum() and row.n_clusters == (sizes >= 10).sum()
 
 
+def test_whom_the_file_leaves_out_is_shown_by_years_of_approval(everything):
+    prepared, found = everything
+    loans = pd.concat([prepared.panels["loans"], prepared.panels["later"]])
+    year = loans["approval_year"].astype(int)
+    inside = loans[(year >= 1998) & (year <= 2001)]
+    row = found.one(estimator="ended_loans", specification="charged_off", factor="approval_years[1998-2001]")
+    assert row.n == len(inside)
+    assert row.estimate == pytest.approx(100 * (inside["default"] * inside["weight"]).sum() / inside["weight"].sum())
+    # The world holds long terms among the approvals up to 2003, half of them, and none among later ones.
+    terms = {span: found.one(estimator="ended_loans", specification="long_terms_among_paid",
+                             factor=f"approval_years[{span}]") for span in ("1998-2001", "2006-2007")}  # fmt: skip
+    assert terms["1998-2001"].ci_low < 50 < terms["1998-2001"].ci_high and terms["2006-2007"].estimate == 0
+
+
+def test_rows_that_decide_see_no_late_approval(everything):
+    """Every default of late approvals may turn round, and no row without their name moves."""
+    prepared, found = everything
+    panels = dict(prepared.panels) | {"robustness": prepared.robustness}
+    for name in ("later", "later_approvals"):
+        turned = 1 - panels[name]["default"]
+        weight = turned.map(panels[name].groupby("default")["weight"].first())
+        panels[name] = panels[name].assign(default=turned, weight=weight)
+    other = results.Results(results.table("sba", "effects", effects(prepared.cohort, panels, protocol(), load(PARAMS))))
+    key = ["estimator", "specification", "factor", "outcome", "estimand"]
+    both = found.frame.merge(other.frame, on=key, suffixes=("", "_other"))
+    assert len(both) == len(found.frame)
+    moved = both[(both["estimate"] - both["estimate_other"]).abs() > 1e-9]
+    named = moved["specification"].str.contains("later|everyone")
+    shown = moved["estimator"].isin(["ended_loans", "renewal"])
+    assert (named | shown).all() and named.sum() > 20
+    noted = moved[~moved["estimator"].eq("ended_loans")]["note"]
+    assert noted.str.contains("decides nothing").all()
+
+
+def test_the_weights_of_all_years_hold_in_the_years_that_decide(everything):
+    prepared, found = everything
+    loans = prepared.panels["loans"]
+    row = found.one(estimator="overlap_of_draws", specification="weighted_deciding")
+    assert row.estimate == pytest.approx(100 * (loans["default"] * loans["weight"]).sum() / loans["weight"].sum())
+    draws = prepared.panels["draws"]
+    draws = draws[draws["loan_id"].isin(loans["loan_id"])]
+    for name, value in {"charged_off_deciding": 1, "paid_deciding": 0}.items():
+        first, second = (set(draws.loc[(draws["default"] == value) & (draws["draw"] == n), "loan_id"]) for n in (1, 2))
+        size = found.one(estimator="overlap_of_draws", specification=name)
+        assert size.estimate == pytest.approx(len(first) * len(second) / len(first & second), rel=1e-6)
+
+
 def test_a_score_that_stays_as_it_was_loses_nothing_where_nothing_changes(everything):
     _, found = everything
     for span in ("recession", "before_recession"):

@@ -10,6 +10,7 @@ from pipeline.core.params import Checks
 from pipeline.sources.records import load_source
 from pipeline.stats.design import column_of
 from pipeline.studies.sba import study
+from pipeline.studies.sba.effects import LONG_TERM
 from tests.studies.sba.made_up import protocol, raw_loans, tables, teaching_case, write_draw
 
 CHECKS = Checks(quarantine_share=0.05, balance=0.1)
@@ -46,11 +47,19 @@ ROWS = [3, 50, 101]
 # What leaks the outcome
 
 
-def test_the_term_is_not_read():
+def test_the_term_stands_apart_from_all_that_is_analysed(raw):
     assert "term" in study.NEVER_COVARIATES
     assert "term" not in study.RAW.columns
-    with_term = raw_loans(50, 1).assign(term=0.0)
-    pd.testing.assert_frame_equal(prepare(with_term).cohort, prepare(raw_loans(50, 1)).cohort)
+    plain, other = prepare(raw), prepare(raw.assign(term=0.0))
+    pd.testing.assert_frame_equal(plain.cohort, other.cohort)
+    pd.testing.assert_frame_equal(plain.robustness, other.robustness)
+    for name, panel in plain.panels.items():
+        assert ("term_months" in panel) == (name == "terms")
+        if name != "terms":
+            pd.testing.assert_frame_equal(panel, other.panels[name])
+    assert plain.panels["terms"].set_index("loan_id")["term_months"].to_dict() == dict(
+        zip(raw["loan_nr_chk_dgt"], raw["term"], strict=True)
+    )
 
 
 def test_nothing_that_tells_how_the_loan_went_is_matched_on_or_controlled_for(raw):
@@ -150,6 +159,10 @@ def test_rows_that_break_nothing_all_reach_the_cohort(raw):
         ("missing_market", {"state": "WY"}),
         ("missing_borrower", {"new_exist": 0.0}),
         ("outside_programme", {"approval_date": pd.Timestamp("1993-06-01")}),
+        (
+            "approved_late",
+            {"approval_date": pd.Timestamp("2004-01-01"), "disbursement_date": pd.Timestamp("2004-02-01")},
+        ),
         ("above_ceiling", {"gr_appv": 150_001.0, "sba_appv": 120_000.0}),
         ("programme_not_stated", {"low_doc": "C"}),
         ("programme_not_stated", {"low_doc": None}),
@@ -169,6 +182,36 @@ def test_paid_in_full_with_a_charge_off_is_a_contradiction(raw):
     assert steps(prepare(dated))["outcome_contradicted"] == 3
 
 
+def approved(raw, *days):
+    """Loans approved on these days, the first rows in turn, and paid out a month later."""
+    rows = raw.index[: len(days)]
+    months = [pd.Timestamp(day) + pd.Timedelta(days=30) for day in days]
+    failed = pd.Series(months, rows) + pd.Timedelta(days=400)
+    changed = planted(raw, rows, approval_date=list(map(pd.Timestamp, days)), disbursement_date=months)
+    changed.loc[rows, "chg_off_date"] = failed.where(changed.loc[rows, "mis_status"] == "CHGOFF")
+    return changed, raw.loc[rows, "loan_nr_chk_dgt"].tolist()
+
+
+def test_approvals_of_the_months_that_decide_stand_apart_from_later_and_earlier_ones(raw):
+    days = ["2003-12-31", "2004-01-01", "2005-09-30", "2007-05-01", "1993-12-01", "1991-02-01"]
+    changed, (last, first_late, eligible_late, late, early, oldest) = approved(raw, *days)
+    prepared = prepare(changed, **choosing(first_month="1992-01"))
+    ids = {name: set(panel["loan_id"]) for name, panel in prepared.panels.items() if "loan_id" in panel}
+    cohort, wider = set(prepared.cohort["loan_id"]), set(prepared.robustness["loan_id"])
+    assert last in cohort and not {first_late, eligible_late, late, early, oldest} & cohort
+    # Little documentation ended in 2005: what was approved after it is in no sample of the treatment.
+    assert wider - cohort == ids["later_approvals"] == {first_late, eligible_late}
+    assert ids["later"] == {first_late, eligible_late, late}
+    # Records of the file begin with a month of their own; older approvals are in neither panel.
+    assert {last, early} <= ids["loans"] and oldest not in ids["loans"] | ids["later"]
+    assert not ids["loans"] & ids["later"]
+
+
+def test_the_last_month_that_decides_is_ten_years_and_eight_months_before_the_file_ends():
+    last = pd.Period(protocol().eligibility["last_month"], "M")
+    assert last + LONG_TERM + 8 == pd.Period("2014-08", "M")
+
+
 def test_the_ceiling_rises_when_the_protocol_says(raw):
     big = planted(raw, raw.index, gr_appv=120_000.0, sba_appv=96_000.0)
     month = big["approval_date"].dt.to_period("M").astype(str)
@@ -183,6 +226,7 @@ def test_loans_at_other_guarantees_stand_in_the_robustness_sample_alone(raw):
     prepared = prepare(express)
     assert steps(prepared)["other_guarantee"] == 3
     assert len(prepared.robustness) == len(prepared.cohort) + 3 == len(raw)
+    assert set(prepared.panels["other_guarantees"]["loan_id"]) == set(raw["loan_nr_chk_dgt"])
 
 
 def test_shares_in_whole_dollars_count_as_the_share_they_mean(raw):
@@ -264,3 +308,6 @@ def test_the_published_draws_give_the_counts_that_the_protocol_expects():
     loans = study.read("sba_loans", [folder / file.name for file in source.files])
     merged, differ = study.resolve(loans)
     assert (len(merged), (merged["mis_status"] == "CHGOFF").sum(), differ.sum()) == (63_645, 31_080, 0)
+    # By these the months that decide are set.
+    failed = merged.loc[merged["mis_status"] == "CHGOFF", "chg_off_date"].dt.to_period("M").astype(str)
+    assert (failed.min(), failed.max()) == (protocol().eligibility["first_month"], "2014-08")
