@@ -196,6 +196,7 @@ def one_world(study: str, params: Params, scenario: str, number: int) -> list[di
         months,
         params.inference.level,
         permutations=0,
+        seed=seed,
         ratio=params.match.ratio,
         caliper=params.match.caliper,
         order=params.match.order,

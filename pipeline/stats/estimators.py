@@ -17,10 +17,12 @@ from pipeline.core.errors import StudyError
 from pipeline.stats import difference_in_differences as did
 from pipeline.stats.design import column_of, design_matrix, term_values
 from pipeline.stats.hazards import hazard_logit
-from pipeline.stats.inference import scaled
+from pipeline.stats.inference import crossed, scaled
 from pipeline.stats.instruments import Instrumented, inside, two_sample, two_stage
+from pipeline.stats.matched_effects import widest
 from pipeline.stats.matching import nearest_neighbour, propensity_logit
 from pipeline.stats.regression import Effect, linear_probability, logit
+from pipeline.stats.ties import priorities
 
 Row = dict[str, Any]
 
@@ -98,7 +100,7 @@ def estimate_all(
         loan_months: one row a loan and month under observation.
         level: confidence level of intervals.
         permutations: adoption calendars that the randomisation test deals out; 0 leaves the test out.
-        seed: of the randomisation test, the one step that draws.
+        seed: of the randomisation test and of the order that breaks ties between loans.
         ratio, caliper, order: how pairs are formed (`matching.nearest_neighbour`); the caliper is in standard
             deviations of the score's logit.
         without: pairs of estimator and outcome to leave out.
@@ -119,7 +121,7 @@ def estimate_all(
         ("same_period_contacts", "default", partial(_same_period_contacts, loan_months, level)),
     ]
     for name, exact in MATCHING.items():
-        parts.append((name, "default", partial(_matched, cohort, level, name, exact, ratio, caliper, order)))
+        parts.append((name, "default", partial(_matched, cohort, level, name, exact, ratio, caliper, order, seed)))
     for outcome in ("default", PLACEBO):
         table = did.cells(cohort, outcome)
         parts += [
@@ -215,15 +217,16 @@ def _matched(
     ratio: int,
     caliper: float | None,
     order: str,
+    seed: int,
 ) -> Iterator[Row]:
-    """Effect on the treated loans that find a control; pairs are the clusters (Abadie & Spiess 2022)."""
+    """Effect on the treated loans that find a control, clustered by pair (Abadie & Spiess 2022) and lender."""
     treated = cohort["treated"].to_numpy()
     score = propensity_logit(term_values(cohort, SCORE), treated)
     found = nearest_neighbour(
         treated,
         score,
         cohort.groupby(list(exact), observed=True).ngroup().to_numpy(),
-        cohort["loan_id"].to_numpy(),
+        priorities(cohort["loan_id"].to_numpy(), seed),
         ratio=ratio,
         caliper=None if caliper is None else caliper * float(score.std(ddof=1)),
         order=order,
@@ -235,16 +238,21 @@ def _matched(
     rows = np.concatenate([found.treated[first], found.control])
     pairs = cohort.iloc[rows].assign(pair=np.concatenate([pair, found.treated]))
     design = design_matrix(pairs, ["treated"]).matrix
+    ways = crossed(pairs["pair"].to_numpy(), pairs["institution_id"].to_numpy())
+    by = {way: linear_probability(pairs["default"], design, "treated", labels, level) for way, labels in ways.items()}
+    widened, way = widest(by, level)
+    said = {"two_way": "two ways, by pair and by institution_id", "cluster": "by institution_id", "pair": "by pair"}
+    found_one = f"{len(pair):,} of {int(treated.sum()):,} treated loans find a control of the same {', '.join(exact)}"
     yield _row(
         name,
         "nearest_neighbour",
         "treated",
         "default",
         "risk_difference_of_treated",
-        _in_points(linear_probability(pairs["default"], design, "treated", pairs["pair"], level)),
+        _in_points(widened),
         unit=POINTS,
-        note=f"{len(pair):,} of {int(treated.sum()):,} treated loans find a control of the same {', '.join(exact)}",
-        **_counts(pairs, "pair"),
+        note=f"{found_one}; clustered {said[way]}",
+        **_counts(pairs, "pair" if way == "pair" else "institution_id"),
     )
 
 
