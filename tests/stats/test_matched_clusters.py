@@ -46,7 +46,9 @@ def theirs(model, frame):
     labels = frame[["pair", "group"]].to_numpy()
     found = {}
     for way, groups in (("pair", labels[:, 0]), ("cluster", labels[:, 1]), ("two_way", labels)):
-        found[way] = model.fit(disp=0, cov_type="cluster", cov_kwds={"groups": groups, "use_correction": True}).bse["treated"]
+        found[way] = model.fit(disp=0, cov_type="cluster", cov_kwds={"groups": groups, "use_correction": True}).bse[
+            "treated"
+        ]
     return found
 
 
