@@ -62,6 +62,7 @@ def loans(number: int, seed: int = 1) -> pd.DataFrame:
 def pair_up(frame: pd.DataFrame, keys: bool, order: str) -> int:
     """Match one to one within a caliper of 0.2 standard deviations, with or without the three keys."""
     from pipeline.stats.matching import nearest_neighbour
+    from pipeline.stats.ties import priorities
 
     stratum = np.zeros(len(frame), dtype=np.int64)
     if keys:
@@ -70,7 +71,12 @@ def pair_up(frame: pd.DataFrame, keys: bool, order: str) -> int:
     score = frame["score"].to_numpy()
     caliper = 0.2 * float(score.std(ddof=1))
     found = nearest_neighbour(
-        frame["treated"].to_numpy(), score, stratum, np.arange(len(frame)), caliper=caliper, order=order
+        frame["treated"].to_numpy(),
+        score,
+        stratum,
+        priorities(np.arange(len(frame)), 1),
+        caliper=caliper,
+        order=order,
     )
     return len(found.treated)
 
@@ -80,11 +86,13 @@ def chain(frame: pd.DataFrame) -> int:
     from pipeline.stats.balance import balance
     from pipeline.stats.matched_effects import weighted_difference
     from pipeline.stats.matching import nearest_neighbour, propensity_logit
+    from pipeline.stats.ties import priorities
 
     covariates, treated = frame[[f"x{place}" for place in range(10)]], frame["treated"].to_numpy()
     logit = propensity_logit(covariates, treated)
     stratum = (100 * frame["grade"] + 10 * frame["loan_type"] + frame["quarter"]).to_numpy()
-    found = nearest_neighbour(treated, logit, stratum, np.arange(len(frame)), caliper=0.2 * float(logit.std(ddof=1)))
+    priority = priorities(np.arange(len(frame)), 1)
+    found = nearest_neighbour(treated, logit, stratum, priority, caliper=0.2 * float(logit.std(ddof=1)))
     rows = np.concatenate(found)
     before = balance(covariates, treated)
     balance(covariates.iloc[rows], treated[rows], before["scale"])
@@ -99,11 +107,12 @@ def bootstrap(frame: pd.DataFrame, replications: int, workers: int) -> int:
     from pipeline.core.parallel import each
     from pipeline.core.params import Parallel
     from pipeline.stats.matched_effects import bootstrap, matched_difference
+    from pipeline.stats.ties import priorities
 
     covariates = frame[[f"x{place}" for place in range(10)]].to_numpy()
     treated, default = frame["treated"].to_numpy(), frame["default"].to_numpy()
     stratum = (100 * frame["grade"] + 10 * frame["loan_type"] + frame["quarter"]).to_numpy()
-    again = matched_difference(covariates, treated, default, stratum, caliper=0.2)
+    again = matched_difference(covariates, treated, default, stratum, priorities(np.arange(len(frame)), 1), caliper=0.2)
     settings = Parallel(backend="loky", address=None, workers=workers)
     return len(bootstrap(again, len(frame), replications, 1, each=partial(each, settings=settings)))
 

@@ -58,6 +58,9 @@ ON_LALONDE = {
 }
 """Designs that MatchIt ran, with the names of its runs; there replacement had no caliper."""
 
+RENUMBERED = ("effect", "error", "spread_renumbered", "lowest_renumbered", "highest_renumbered")
+"""What the page shows of a design whose loans are numbered anew."""
+
 Rows = Iterator[dict[str, Any]]
 
 
@@ -86,28 +89,33 @@ def effect(outcome: np.ndarray, treated: np.ndarray, found: Comparison) -> float
 def shuffled(
     frame: pd.DataFrame, covariates: list[str], outcome: str, logit: np.ndarray, names: list[str], where: str
 ) -> Rows:
-    """Yield the answers of each design on shuffled rows: ours, and those of ties broken by the order of the rows."""
+    """Yield the answers of each design on shuffled rows, with the loans' own numbers and with numbers given anew."""
     rng = np.random.default_rng(np.random.SeedSequence([SEED, len(frame)]))
     orders = [rng.permutation(len(frame)) for _ in range(SHUFFLES)]
     for name in names:
         choices = dict(DESIGNS[name])
         if where == "lalonde" and name == "replacement":
             choices = {"replacement": True, "distance": "probability"}
-        ours, by_rows = set(), []
+        ours, renumbered, errors = set(), [], []
         for order in orders:
             rows = frame.iloc[order].reset_index(drop=True)
             y, treated = rows[outcome].to_numpy(), rows["treated"].to_numpy()
-            for identifier, take in ((order, ours.add), (np.arange(len(order)), by_rows.append)):
+            for identifier, take in ((order, ours.add), (np.arange(len(order)), renumbered.append)):
                 found = design(rows, covariates, identifier, logit[order], choices)
                 # Means in one order of the loans, so that answers differ by their pairs and weights alone.
                 back = np.argsort(order)
                 again = found._replace(weight=found.weight[back])
                 take(effect(y[back], treated[back], again))
+            errors.append(with_error(rows, outcome, name, found, logit[order]).std_error)
         common = {"estimator": name, "specification": where, "n": len(frame)}
         yield common | {"estimand": "effect", "estimate": next(iter(ours))}
         yield common | {"estimand": "distinct_answers", "estimate": len({round(value, 9) for value in ours})}
-        yield common | {"estimand": "lowest_by_rows", "estimate": min(by_rows)}
-        yield common | {"estimand": "highest_by_rows", "estimate": max(by_rows)}
+        # The spread of what cannot differ is nought, and not what rounding leaves.
+        spread = float(np.std(renumbered, ddof=1)) if np.ptp(renumbered) > 1e-9 * np.abs(renumbered).max() else 0.0
+        yield common | {"estimand": "spread_renumbered", "estimate": spread}
+        yield common | {"estimand": "error", "estimate": np.mean(errors)}
+        yield common | {"estimand": "lowest_renumbered", "estimate": min(renumbered)}
+        yield common | {"estimand": "highest_renumbered", "estimate": max(renumbered)}
 
 
 def lalonde(folder: Path) -> Rows:
@@ -133,10 +141,10 @@ def lalonde(folder: Path) -> Rows:
         yield common | {"estimand": "pairs_in_common", "estimate": same, "n_treated": len(theirs)}
 
 
-def with_error(frame: pd.DataFrame, name: str, found: Comparison, logit: np.ndarray) -> Any:
+def with_error(frame: pd.DataFrame, outcome: str, name: str, found: Comparison, logit: np.ndarray) -> Any:
     """Return a design's effect with the error that belongs to it."""
     choices = DESIGNS[name]
-    y, treated = frame["default"].to_numpy(), frame["treated"].to_numpy()
+    y, treated = frame[outcome].to_numpy(), frame["treated"].to_numpy()
     if choices.get("method") in WEIGHTS:
         return weighting_effect(
             y,
@@ -163,7 +171,7 @@ def worlds() -> Rows:
         raw.append(frame["default"][treated == 1].mean() - frame["default"][treated == 0].mean())
         for name, choices in DESIGNS.items():
             found = design(frame, ["size", "firm"], rows, logit, choices)
-            answer = with_error(frame, name, found, logit)
+            answer = with_error(frame, "default", name, found, logit)
             if name == "subclassification":
                 stratum = subclasses(treated, logit, choices["number"])
                 clustered = weighted_difference(
@@ -263,11 +271,9 @@ def page(rows: results.Results, words: Words) -> str:
     body = []
     for name in names("shuffled"):
         answers = number(name, "shuffled", "distinct_answers")
-        values = [
-            fixed(100 * number(name, "shuffled", kind), 2) for kind in ("effect", "lowest_by_rows", "highest_by_rows")
-        ]
-        body.append([words.text(f"designs.{name}"), values[0], whole(answers), *values[1:]])
-    parts.append(table(["design", "effect", "answers", "lowest", "highest"], body))
+        values = [fixed(100 * number(name, "shuffled", kind), 2) for kind in RENUMBERED]
+        body.append([words.text(f"designs.{name}"), *values[:2], whole(answers), *values[2:]])
+    parts.append(table(["design", "effect", "own_error", "answers", "renumbered", "lowest", "highest"], body))
     if names("lalonde"):
         body = []
         for name in names("lalonde"):
@@ -276,16 +282,16 @@ def page(rows: results.Results, words: Words) -> str:
             body.append(
                 [
                     label.split(",")[0] if name == "replacement" else label,
-                    fixed(number(name, "lalonde", "effect"), 1),
+                    *(fixed(number(name, "lalonde", kind), 1) for kind in RENUMBERED[:2]),
                     whole(number(name, "lalonde", "distinct_answers")),
-                    fixed(number(name, "lalonde", "lowest_by_rows"), 1),
-                    fixed(number(name, "lalonde", "highest_by_rows"), 1),
+                    *(fixed(number(name, "lalonde", kind), 1) for kind in RENUMBERED[2:]),
                     fixed(number(name, "lalonde", "matchit"), 1),
                     f"{whole(same.estimate)} / {whole(same.n_treated)}",
                 ]
             )
         parts += [f"## {words.text('headings.lalonde')}", text("lalonde")]
-        parts.append(table(["design", "effect", "answers", "lowest", "highest", "matchit", "same"], body))
+        columns = ["design", "effect", "own_error", "answers", "renumbered", "lowest", "highest", "matchit", "same"]
+        parts.append(table(columns, body))
     body = []
     for name in names("worlds"):
         bias = rows.one(estimator=name, specification="worlds", estimand="bias")

@@ -28,6 +28,9 @@ from pipeline.stats.sensitivity import bias_adjusted, e_value, rosenbaum_bounds,
 LEFT_OUT = 0.05
 """Share of the treated loans without a like from which the effect is one on other loans than all the treated."""
 
+TIED = 0.1
+"""Share of the treated loans that chose among equally near controls from which the choice is part of the answer."""
+
 METHODS = {"doubly_robust": "logistic", "double_machine_learning": "boosting"}
 
 GAMMAS = np.round(np.arange(1, 2.01, 0.1), 1)
@@ -102,7 +105,7 @@ def run(study: str, params: Params) -> str:
     few = loans._replace(frame=by_lot(frame, params.adjust.most_loans, seed).reset_index(drop=True))
     rows = [*_models(few, params.checks.balance)]
     rows += results.drawn_by_lot(len(few.frame), len(frame), factor="cross_fitting", outcome="default")
-    rows += _hidden_bias(loans, study)
+    rows += [*_ties(loans, study), *_hidden_bias(loans, study)]
     try:
         design = design_matrix(frame, ["treated", *_headline(loans.protocol)]).matrix
     except StudyError as error:
@@ -359,6 +362,21 @@ def _permuted(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
     )
     inside = ends.low <= alpha <= ends.high
     yield _checked(loans, "permuted_rejection", rejected / len(found), alpha, inside)
+
+
+def _ties(loans: Loans, study: str) -> Iterator[Row]:
+    """Yield how many treated loans chose among controls equally near, and how far the effect moves with their order."""
+    ties = json.loads((places.matched(study) / "ties.json").read_text(encoding="utf-8"))
+    if not ties:
+        return
+    yield _checked(loans, "tied_controls", ties["tied"], TIED, ties["tied"] <= TIED)
+    common = ("renumbering", "pairs", "spread")
+    if not ties["effects"]:
+        yield loans.row(*common, note="too many loans for pairs to be formed again and again.")
+        return
+    note = f"standard deviation over {len(ties['effects'])} orders of the controls that tie"
+    spread = 100 * float(np.std(ties["effects"], ddof=1))
+    yield loans.row(*common, estimate=spread, unit="percentage points", note=note)
 
 
 def _hidden_bias(loans: Loans, study: str) -> Iterator[Row]:

@@ -1,5 +1,8 @@
 """Make treated loans and controls comparable: pairs, strata or weights, as params.yaml asks."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
@@ -7,9 +10,15 @@ from pipeline.core import cohorts, places, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Match, Params, Study
 from pipeline.core.scope import FEWEST, scope
-from pipeline.stats.comparison import PAIRS, STRATA, WEIGHTS, compare, share_tied
+from pipeline.stats.comparison import PAIRS, STRATA, WEIGHTS, Comparison, compare, share_tied
 from pipeline.stats.design import design_matrix, term_values
 from pipeline.stats.scores import propensity
+
+RENUMBERED = 20
+"""Orders of ties under which pairs are formed again."""
+
+MOST = 200_000
+"""Loans up to which that is done: each time takes a second a million."""
 
 
 def run(study: str, params: Params) -> str:
@@ -45,6 +54,7 @@ def _unmatched(study: str, match: Match, reason: str) -> str:
     for name, table in empty.items():
         store.write_parquet(places.matched(study) / f"{name}.parquet", table)
     store.write_json(places.matched(study) / "design.json", match.model_dump() | {"failed": reason})
+    store.write_json(places.matched(study) / "ties.json", {})
     return f"nothing is matched{f': {reason}' if reason else ', these data do not allow it'}"
 
 
@@ -57,7 +67,8 @@ def _matched(study: str, params: Params, protocol: Study, cohort: pd.DataFrame) 
         # Weights cannot share keys exactly; they balance them as covariates.
         covariates = design_matrix(cohort, [*exact, *terms]).matrix.drop(columns="intercept")
     logit = propensity(covariates, treated, loan_id, model=match.score, folds=match.folds, seed=params.seed)
-    found = compare(
+    form = partial(
+        compare,
         covariates,
         treated,
         loan_id,
@@ -67,8 +78,8 @@ def _matched(study: str, params: Params, protocol: Study, cohort: pd.DataFrame) 
         **_choices(match),
         calipers=protocol.matching.calipers,
         cuts=protocol.matching.cuts,
-        seed=params.seed,
     )
+    found = form(seed=params.seed)
     if (kept := int(treated[found.weight > 0].sum())) < FEWEST:
         raise StudyError(
             f"only {kept} treated loans find a partner: widen match.caliper or drop a key of matching.exact."
@@ -101,8 +112,27 @@ def _matched(study: str, params: Params, protocol: Study, cohort: pd.DataFrame) 
     store.write_parquet(folder / "covariates.parquet", covariates.assign(loan_id=cohort["loan_id"]))
     # What later stages must know to give the effect an error that fits the design.
     store.write_json(folder / "design.json", match.model_dump())
+    ties = {}
+    if match.method in PAIRS and not match.replacement:
+        tied = share_tied(found, covariates, treated, exact=cohort[exact], logit=logit, distance=match.distance)
+        ties = {"tied": tied, "effects": _renumbered(form, cohort, params.seed)}
+    store.write_json(folder / "ties.json", ties)
     verb = "weighted" if match.method in (*STRATA, *WEIGHTS) else "matched"
     return f"{int(strata['matched'].sum()):,} of {int(treated.sum()):,} treated loans {verb}"
+
+
+def _renumbered(form: Callable[..., Comparison], cohort: pd.DataFrame, seed: int) -> list[float]:
+    """Return the difference in default between the matched arms under other orders of ties; of too many loans none."""
+    if len(cohort) > MOST:
+        return []
+    default, arm = cohort["default"].to_numpy(), cohort["treated"].to_numpy() == 1
+    sampled = cohort["weight"].to_numpy(dtype=float) if "weight" in cohort else np.ones(len(cohort))
+    effects = []
+    for number in range(1, RENUMBERED + 1):
+        weight = form(seed=seed + number).weight * sampled
+        means = [float(np.average(default[side], weights=weight[side])) for side in (arm, ~arm)]
+        effects.append(means[0] - means[1])
+    return effects
 
 
 def _choices(match: Match) -> dict[str, object]:

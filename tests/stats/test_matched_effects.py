@@ -166,6 +166,36 @@ def test_abadie_imbens_by_hand():
     assert found.std_error == pytest.approx(np.sqrt((1 + 1 + (4 - 2) * 0.5) / 4))
 
 
+TIES_IN_MATCHING = {
+    (1, 1): (0.947193877551, 0.265727839239, 269),
+    (2, 1): (0.920238095238, 0.257652831099, 87),
+    (1, 2): (0.947193877551, 0.265727839239, 269),
+    (2, 2): (0.83380952381, 0.25159366037, 107),
+    (1, 3): (0.947193877551, 0.265727839239, 269),
+    (2, 3): (0.868174603175, 0.257320353545, 154),
+}
+"""Effect, error and number of matches by covariates and neighbours (tests/reference/matching_ties.R)."""
+
+
+@pytest.mark.parametrize(("covariates", "neighbours"), TIES_IN_MATCHING)
+def test_ties_are_averaged_as_in_matching(covariates, neighbours):
+    row = np.arange(120)
+    points = np.column_stack([7 * row % 11, row * row % 5])[:, :covariates].astype(float)
+    points /= points.std(axis=0, ddof=1)
+    treated = (3 * row % 7 < 2).astype(int)
+    outcome = (13 * row % 17) / 4 + (7 * row % 11) / 2 + treated
+    answers = set()
+    for seed in range(3):
+        place = np.random.default_rng(seed).permutation(120)
+        matches = nearest(treated[place], points[place], np.zeros(120), place, ratio=neighbours, replacement=True)
+        found = effects.abadie_imbens(
+            outcome[place], treated[place], points[place], np.zeros(120), matches, 0.95, neighbours=neighbours
+        )
+        answers.add((round(found.estimate, 12), round(found.std_error, 12), len(matches.treated)))
+    ((estimate, error, number),) = answers
+    assert (estimate, error, number) == pytest.approx(TIES_IN_MATCHING[covariates, neighbours], rel=1e-10)
+
+
 @pytest.mark.parametrize("ratio", [1, 2])
 def test_abadie_imbens_cover_the_truth(ratio):
     hits = 0

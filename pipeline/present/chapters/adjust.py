@@ -49,6 +49,16 @@ def blocks(page: Page) -> Iterator[str]:
     yield f"## {page.text('headings.adjust')}"
     yield page.text("adjust.all", **_agreement(shown, words))
     yield page.show_figure("adjust", STAGE)
+    on_pairs = _first(results, regress=True, specification="M6")
+    if on_pairs is not None:
+        ways = (("two_way", "clustered two ways"), ("pair", "clustered by pair"), ("cluster", "clustered by"))
+        yield page.text(
+            "adjust.pairs",
+            way=next(name for name, said in ways if said in on_pairs.note),
+            error=on_pairs.std_error,
+            tied=_first(results, estimator="assumption", specification="tied_controls"),
+            renumbering=_first(results, estimator="renumbering"),
+        )
     best = _best(results)
     if best is not None:
         ratio = _first(results, estimator=best.estimator, specification=best.specification, unit="ratio")

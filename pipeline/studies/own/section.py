@@ -376,7 +376,7 @@ def advice(draft: Draft) -> list[str]:
         "amount": "the size of the loan is not controlled for",
         "origination_date": "nothing is controlled for time",
         "institution_id": "errors take loans as independent of each other",
-        "loan_id": "loans are known by their row",
+        "loan_id": "loans are known by what stands in their row",
     }
     for role, consequence in wanted.items():
         if role not in found:

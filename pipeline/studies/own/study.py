@@ -19,6 +19,7 @@ from pipeline.core.engine import Engine
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Study
 from pipeline.core.schema import LARGEST, Checked, check_cohort
+from pipeline.stats.ties import hashes
 from pipeline.studies.own import roles
 from pipeline.studies.own.choices import KEYS, Eligibility, checked
 from pipeline.studies.own.choices import choices as choices
@@ -159,12 +160,8 @@ def _columns(good: pd.DataFrame, study: Study) -> pd.DataFrame:
             return no_level
         return _levels(good[name], MOST_LEVELS if name not in KEYS or name in LUMPED else None)
 
-    width = len(str(int(good["row"].max()))) if len(good) else 1
     columns = {
-        # Without a number of its own, a loan is known by its row.
-        "loan_id": good["loan_id"].astype(str)
-        if "loan_id" in good
-        else "row " + good["row"].astype(int).astype(str).str.zfill(width),
+        "loan_id": good["loan_id"].astype(str) if "loan_id" in good else _named_by_content(good),
         "institution_type": pd.Series(pd.Categorical([study.institution_type] * len(good)), good.index),
         **{name: category(name) for name in ("institution_id", *LUMPED)},
     }
@@ -195,6 +192,19 @@ def _columns(good: pd.DataFrame, study: Study) -> pd.DataFrame:
     columns["treated"] = treated.astype(float)
     columns["default"] = good["default"]
     return pd.DataFrame(columns, index=good.index)
+
+
+def _named_by_content(good: pd.DataFrame) -> pd.Series:
+    """Name loans without a number by a hash of what stands in their rows: the order of the file plays no part.
+
+    Rows with the same content are numbered; which is which makes no difference.
+    """
+    told = good.drop(columns=["row", "fault"])
+    content = pd.Series("", good.index)
+    for name in sorted(told):
+        content = content + "\x1f" + told[name].astype("string").fillna("")
+    hashed = pd.Series([f"{number:016x}" for number in hashes(content.to_numpy(dtype=object), 0).tolist()], good.index)
+    return hashed + "-" + hashed.groupby(hashed).cumcount().astype(str)
 
 
 def _levels(column: pd.Series, most: int | None) -> pd.Series:

@@ -172,6 +172,27 @@ def test_an_empty_arm_and_few_defaults_are_said_and_no_error(workplace):
     assert "too few of them defaulted" in page and "The regression ladder" not in page
 
 
+def test_without_numbers_of_loans_the_order_of_the_file_plays_no_part(workplace):
+    """Loans that have no number are known by their content; two with the same content are one as good as the other."""
+    made = frame(400).drop(columns="id")
+    made["amount"] = made["amount"].round(-3)
+    made = pd.concat([made, made.head(3)], ignore_index=True)
+    found = []
+    for order in (np.arange(len(made)), np.random.default_rng(1).permutation(len(made))):
+        made.iloc[order].to_csv("loans.csv", index=False)
+        if not found:
+            assert main(["init-study", "mine", "--data", "loans.csv"]) == 0
+        run("intake", "prepare", "match", "regress")
+        cohort = pd.read_parquet(places.processed("mine") / "cohort.parquet")
+        weights = pd.read_parquet(places.matched("mine") / "weights.parquet")
+        found.append((cohort, weights, places.results("mine", "regress").read_bytes()))
+    (one, one_weight, rows), (other, other_weight, again) = found
+    assert len(one) == len(made) and one["loan_id"].is_unique and len(one_weight)
+    pd.testing.assert_frame_equal(one, other)
+    pd.testing.assert_frame_equal(one_weight, other_weight)
+    assert rows == again
+
+
 def test_a_file_without_any_factor_is_described(workplace):
     assert set_up(frame(400).drop(columns=["treated", "contacts"])) == 0
     run(*ANALYSES)
