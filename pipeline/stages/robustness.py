@@ -16,7 +16,7 @@ from pipeline.stats.absorbed import Absorbed, absorbed_linear, absorbed_logit
 from pipeline.stats.conditional import conditional_logit
 from pipeline.stats.design import design_matrix
 from pipeline.stats.gelbach import WHOLE, gelbach
-from pipeline.stats.inference import cluster_codes, codes
+from pipeline.stats.inference import CORRECTION, cluster_codes, codes
 from pipeline.stats.regression import Effect, LogitEffects
 from pipeline.stats.samples import number_treated, sample_for
 from pipeline.stats.shape import constant_proportion, link_test, thirds
@@ -155,7 +155,6 @@ def run(study: str, params: Params) -> str:
 def _errors(sample: Sample, fit: robust_errors.Partialled, without: np.ndarray | None) -> Iterator[Row]:
     """Yield the headline coefficient under every error; the note says which small-sample correction it carries."""
     level, clusters = sample.level, cluster_codes(sample.clusters)
-    size = "G/(G-1) x (n-1)/(n-k)"
 
     def by_both() -> Effect:
         if sample.time is None:
@@ -165,14 +164,14 @@ def _errors(sample: Sample, fit: robust_errors.Partialled, without: np.ndarray |
     seed = [sample.seed]
     ways: dict[str, tuple[Callable[[], Effect], str]] = {
         "robust": (lambda: robust_errors.heteroskedastic(fit, level), "n/(n-k); normal distribution"),
-        "clustered": (lambda: robust_errors.clustered(fit, clusters, level), f"{size}; normal distribution"),
+        "clustered": (lambda: robust_errors.clustered(fit, clusters, level), f"{CORRECTION}; normal distribution"),
         "clustered_t": (
             lambda: robust_errors.clustered(fit, clusters, level, student=True),
-            f"{size}; Student's t with G-1 degrees of freedom",
+            f"{CORRECTION}; Student's t with G-1 degrees of freedom",
         ),
         "two_way": (
             by_both,
-            f"{size} with the smaller G; Student's t with G-1 degrees of freedom; clusters and {sample.time}",
+            f"{CORRECTION} with the smaller G; Student's t with G-1 degrees of freedom; clusters and {sample.time}",
         ),
         "jackknife": (
             lambda: robust_errors.jackknife(fit, without, level),
@@ -234,7 +233,7 @@ def _group_effects(sample: Sample) -> Iterator[Row]:
         return found.effects[factor]
 
     def inside() -> Iterator[Row]:
-        note = f"{said}; G/(G-1) x (n-1)/(n-k), effects inside clusters not counted in k"
+        note = f"{said}; {CORRECTION}, effects of groups counted in k"
         found = _in_points(linear(absorb))
         yield sample.row("group_effects", "linear_probability", "risk_difference", **found, note=note)
 
@@ -243,7 +242,7 @@ def _group_effects(sample: Sample) -> Iterator[Row]:
             raise StudyError("no column of time has periods enough.")
         cells = codes(groups) * 1_000_000 + codes(sample.loans[sample.time])
         found = _in_points(linear(pd.Series(cells, groups.index)))
-        note = f"an effect for each {group} in each {sample.time}"
+        note = f"an effect for each {group} in each {sample.time}; {CORRECTION}, effects of groups counted in k"
         yield sample.row("group_effects", "group_by_time", "risk_difference", **found, note=note)
 
     def logistic() -> Iterator[Row]:
@@ -254,7 +253,8 @@ def _group_effects(sample: Sample) -> Iterator[Row]:
             )
         stays, effects = found.stays, _logit_effects(found, factor)
         note = (
-            f"{said}; G/(G-1); {found.groups} groups with both outcomes, {found.loans / found.groups:.0f} loans each: "
+            f"{said}; {CORRECTION}; {found.groups} groups with both outcomes, "
+            f"{found.loans / found.groups:.0f} loans each: "
             "estimating their effects moves slopes away from zero by about one part in that number"
         )
         ratio = effects.odds_ratio._asdict()
@@ -264,7 +264,7 @@ def _group_effects(sample: Sample) -> Iterator[Row]:
 
     def conditional() -> Iterator[Row]:
         found = conditional_logit(default, sample.design, factor, groups, groups, level)
-        note = f"given the number of defaults of each of {found.groups} groups with both outcomes; G/(G-1)"
+        note = f"given the number of defaults of each of {found.groups} groups with both outcomes; {CORRECTION}"
         yield sample.row(
             "group_effects",
             "conditional_logit",
@@ -321,7 +321,7 @@ def _shape(sample: Sample) -> Iterator[Row]:
         yield sample.row("shape", "logit", "wald_test", note=str(error))
         return
     tests = {
-        "wald_test": (found.wald, found.wald_p, "cluster-robust, G/(G-1)"),
+        "wald_test": (found.wald, found.wald_p, f"cluster-robust, {CORRECTION}"),
         "likelihood_ratio_test": (found.likelihood_ratio, found.likelihood_ratio_p, "takes loans as independent"),
     }
     for name, (statistic, p_value, note) in tests.items():

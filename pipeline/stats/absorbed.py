@@ -105,8 +105,8 @@ def absorbed_linear(
 
     `outcome` (loans,), `design` (loans x columns; what does not vary inside groups is left out), `absorb` one kind of
     groups or a frame of two, such as banks and quarters, `weights` of a sample (loans,) or None. Least squares on what
-    the groups leave (see `within`). Errors are cluster-robust; groups that lie inside clusters cost no degrees of
-    freedom (Cameron & Miller 2015, section 3.2).
+    the groups leave (see `within`). Errors are cluster-robust, with the correction of `inference.correction`, as a
+    regression with an indicator for each group has them.
     """
     groupings, cluster = _groupings(absorb), cluster_codes(clusters)
     w = np.ones(len(outcome)) if weights is None else weights.to_numpy(dtype=float)
@@ -120,8 +120,9 @@ def absorbed_linear(
     rest = w * (y - x @ slopes)
     scores = adding(cluster, rest) @ x
     count = int(cluster.max()) + 1
-    parameters = x.shape[1] + 1 + sum(int(groups.max()) for groups in groupings if not _nested(groups, cluster))
-    variance = correction(count, len(y), parameters) * bread @ (scores.T @ scores) @ bread
+    variance = (
+        correction(count, len(y), x.shape[1] + number_of_effects(groupings)) * bread @ (scores.T @ scores) @ bread
+    )
     found = {
         name: effect(slopes[place], np.sqrt(variance[place, place]), level)
         for name in factors
@@ -130,10 +131,21 @@ def absorbed_linear(
     return Absorbed(found, len(y), int(groupings[0].max()) + 1, count)
 
 
-def _nested(groups: np.ndarray, clusters: np.ndarray) -> bool:
-    """Say whether every group lies inside one cluster."""
-    pairs = np.unique(groups * (int(clusters.max()) + 1) + clusters)
-    return len(pairs) == int(groups.max()) + 1
+def number_of_effects(groupings: Sequence[np.ndarray]) -> int:
+    """Return how many effects of one or two kinds of groups are estimated: the rank of their indicators.
+
+    Of two kinds one effect is redundant in each set of groups that share rows, directly or through others (Abowd,
+    Creecy & Kramarz 2002).
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    sizes = [int(groups.max()) + 1 for groups in groupings]
+    if len(groupings) == 1:
+        return sizes[0]
+    first, second = groupings
+    shared = coo_array((np.ones(len(first), dtype=bool), (first, sizes[0] + second)), shape=(sum(sizes), sum(sizes)))
+    return sum(sizes) - connected_components(shared, directed=False, return_labels=False)
 
 
 def _levels(controls: pd.DataFrame) -> np.ndarray:
@@ -170,7 +182,7 @@ class GroupedLogit(NamedTuple):
 
     slopes: np.ndarray
     variance: np.ndarray
-    """Cluster-robust, with the correction G/(G-1)."""
+    """Cluster-robust, with the correction of `inference.correction`."""
     information: np.ndarray
     """Minus the Hessian in the slopes, the group effects concentrated out."""
     inside: np.ndarray
@@ -223,7 +235,8 @@ def grouped_logit(
     rest, count = y - p, int(clusters.max()) + 1
     scores = adding(clusters, rest) @ inside
     bread = np.linalg.inv(information)
-    variance = count / (count - 1) * bread @ (scores.T @ scores) @ bread
+    parameters = x.shape[1] + number_of_effects(groupings)
+    variance = correction(count, len(y), parameters) * bread @ (scores.T @ scores) @ bread
     likelihood = float(y @ index - np.logaddexp(0, index).sum())
     return GroupedLogit(slopes, variance, information, inside, index, likelihood)
 
@@ -247,7 +260,7 @@ def absorbed_logit(
     Arguments as in `absorbed_linear`. Groups (of two kinds, those of the kind with more groups) with fewer than
     `smallest` loans, groups with one outcome only, and loans of a level of a control that has one outcome only leave:
     their effect would be without bound. The odds ratio is plain; with `weights` of a sample by outcome the marginal
-    effect is the population's (see `regression.logit`). Errors are cluster-robust with the correction G/(G-1).
+    effect is the population's (see `regression.logit`). Errors are as in `absorbed_linear`.
     """
     groupings = _groupings(absorb)
     stays = _informative(outcome.to_numpy(), _levels(design.drop(columns=factor)), groupings, smallest)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.core.errors import StudyError
 from pipeline.stats.discrimination import compare, placements
-from pipeline.stats.inference import codes, effect, group_sums
+from pipeline.stats.inference import codes, correction, effect, group_sums
 from pipeline.stats.regression import Effect
 
 LEAST_SHARE = 1e-4
@@ -54,7 +54,7 @@ def clustered_gain(
     groups = int(numbers.max()) + 1
     if groups < 2:
         raise StudyError("errors by cluster need at least two clusters.")
-    variance = groups / (groups - 1) * (group_sums(influence, numbers) ** 2).sum()
+    variance = correction(groups, len(default)) * (group_sums(influence, numbers) ** 2).sum()
     return _effect(areas[1] - areas[0], variance**0.5, level)
 
 
@@ -70,7 +70,7 @@ def mean_effect(
 ) -> Effect:
     """Return the weighted mean of `values` (loans,) with the linearised error of a ratio of sums.
 
-    With labels of `clusters` (loans,), loans of one cluster are allowed to be alike, with the correction G/(G-1).
+    With labels of `clusters` (loans,), loans of one cluster are allowed to be alike, with `inference.correction`.
     """
     weights = np.ones(len(values)) if weights is None else weights
     mean = np.average(values, weights=weights)
@@ -79,7 +79,7 @@ def mean_effect(
         numbers = codes(clusters)
         groups = int(numbers.max()) + 1
         if groups > 1:
-            parts, size = group_sums(parts, numbers), groups / (groups - 1)
+            parts, size = group_sums(parts, numbers), correction(groups, len(values))
     return _effect(mean, np.sqrt(size * (parts**2).sum()) / weights.sum(), level)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.core.errors import StudyError
 from pipeline.stats.design import independent
-from pipeline.stats.inference import cluster_codes, codes, effect
+from pipeline.stats.inference import cluster_codes, codes, correction, effect
 from pipeline.stats.regression import Effect
 
 MOST = 1e8
@@ -43,8 +43,9 @@ def conditional_logit(
     `clusters` labels whole groups. No effect of a group is estimated, so small groups bring no bias. The sum over all
     ways to spread a group's events is by recursion (Gail, Lubin & Rubinstein 1981, Biometrika 68), here with its first
     two derivatives, so that Newton's method needs few of them: statsmodels has the same likelihood and takes ten times
-    as long. Errors are cluster-robust with the correction G/(G-1). Raises StudyError where groups are too large, where
-    nothing of the factor varies inside them, and where there is no maximum.
+    as long. Errors are cluster-robust, with the correction of `inference.correction`, where k counts the slopes. Raises
+    StudyError where groups are too large, where nothing of the factor varies inside them, and where there is no
+    maximum; ValueError where a group lies in several clusters, as its likelihood is one term.
     """
     group = codes(absorb)
     events, size = np.bincount(group, outcome), np.bincount(group)
@@ -54,7 +55,7 @@ def conditional_logit(
     y, group = outcome.to_numpy(dtype=float)[both], codes(group[both])
     cluster = cluster_codes(clusters.to_numpy()[both])
     x = design.to_numpy(dtype=float)[both]
-    # The rarer outcome is counted: the likelihood is the same with signs turned.
+    # The rarer outcome is chosen among a group's rows, as `_derivatives` does.
     size, events = np.bincount(group), np.bincount(group, y)
     rarer = np.minimum(events, size - events)
     if (rarer * (size - rarer + 1)).sum() * x.shape[1] ** 2 > MOST:
@@ -72,6 +73,9 @@ def conditional_logit(
     x = x / unit
     order = np.argsort(group, kind="stable")
     parts = np.split(order, np.cumsum(size)[:-1])
+    of_group = cluster[[part[0] for part in parts]]
+    if (of_group[group] != cluster).any():
+        raise ValueError("a group lies in several clusters")
 
     slopes, information, near = np.zeros(x.shape[1]), np.zeros((x.shape[1], x.shape[1])), False
     for _ in range(50):
@@ -90,11 +94,10 @@ def conditional_logit(
         if np.abs(step).max() < 1e-9:
             gradients, information = _derivatives(x, y, parts, slopes, curvature=True)
             count = int(cluster.max()) + 1
-            of_group = np.empty(len(parts), dtype=int)
-            of_group[group] = cluster
             scores = np.column_stack([np.bincount(of_group, column, count) for column in gradients.T])
             bread = np.linalg.inv(information)
-            error = float(np.sqrt(count / (count - 1) * (bread @ (scores.T @ scores) @ bread)[0, 0]))
+            variance = correction(count, len(y), x.shape[1]) * (bread @ (scores.T @ scores) @ bread)[0, 0]
+            error = float(np.sqrt(variance))
             found = effect(slopes[0] / unit[0], error / unit[0], level)
             ratio, low, high = np.exp([found.estimate, found.ci_low, found.ci_high])
             ratio = Effect(float(ratio), found.std_error, float(low), float(high), found.p_value)
@@ -105,13 +108,17 @@ def conditional_logit(
 def _derivatives(
     x: np.ndarray, y: np.ndarray, parts: list[np.ndarray], slopes: np.ndarray, *, curvature: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return each group's gradient (groups x slopes) and, with `curvature`, the information (slopes x slopes)."""
+    """Return each group's gradient (groups x slopes) and, with `curvature`, the information (slopes x slopes).
+
+    Where ones are the majority, the zeros are chosen and the regressors change sign: the likelihood, and its gradient
+    in the slopes, are the same, as the sum of all rows of a group does not depend on which are chosen.
+    """
     gradients, information = np.empty((len(parts), x.shape[1])), np.zeros((x.shape[1], x.shape[1]))
     for place, part in enumerate(parts):
         sign = 1.0 if 2 * y[part].sum() <= len(part) else -1.0
         rows, chosen = sign * x[part], y[part] if sign > 0 else 1 - y[part]
         mean, variance = _moments(rows, np.exp(rows @ slopes), int(chosen.sum()), curvature=curvature)
-        gradients[place] = sign * (chosen @ rows - mean)
+        gradients[place] = chosen @ rows - mean
         information += variance
     return gradients, information
 

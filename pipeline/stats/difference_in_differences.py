@@ -148,7 +148,7 @@ def poisson(table: pd.DataFrame, level: float) -> Estimated:
     effect is alike across adoption dates and time since: where it is not, loans of institutions that have already
     adopted serve as comparisons for later adopters, with weights that can be negative (Goodman-Bacon 2021);
     `poisson_imputation` makes no such comparison. The mean must be right, the Poisson variance need not be: errors
-    are clustered by institution, corrected by G/(G-1) x (n-1)/(n-k) over cells, with t(G-1) intervals.
+    are clustered by institution, with the correction of `inference.correction` over cells, and t(G-1) intervals.
 
     `table` as `cells` gives it.
     """
@@ -169,7 +169,8 @@ def poisson_imputation(table: pd.DataFrame, level: float) -> Estimated:
     never adopt; they give the expected events of adopted cells; b = ln(sum of events / sum of expected) (imputation:
     Borusyak, Jaravel & Spiess 2024; Poisson: Wooldridge 2023). Assumes parallel ratios as `poisson`, but lets the
     effect differ freely by institution, adoption date and time. Errors by the delta method from cluster scores of
-    both steps, clustered by institution, corrected by G/(G-1), with t(G-1) intervals.
+    both steps, clustered by institution, with the correction of `inference.correction` over cells, where k counts the
+    effects of the first step and the ratio, and t(G-1) intervals.
     """
     before = table[table["adopted"] == 0]
     untreated = informative(before)
@@ -194,7 +195,7 @@ def poisson_imputation(table: pd.DataFrame, level: float) -> Estimated:
     clusters = cluster_codes(table["institution_id"])
     influence = group_sums(np.where(adopted, of_adopted, -of_untreated), clusters)
     number = len(influence)
-    std_error = (number / (number - 1) * (influence**2).sum()) ** 0.5
+    std_error = (correction(number, len(table), design.shape[1] + 1) * (influence**2).sum()) ** 0.5
     return _estimated(effect(np.log(happened / predicted), std_error, level, number - 1), table)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.inference import effect
+from pipeline.stats.inference import correction, effect
 from pipeline.stats.regression import Effect
 
 RECENT = 3
@@ -160,13 +160,13 @@ class Areas(NamedTuple):
     difference: Effect
 
 
-def _clustered_error(influence: np.ndarray, clusters: np.ndarray) -> float:
+def _clustered_error(influence: np.ndarray, clusters: np.ndarray, parameters: int = 1) -> float:
     sums = np.bincount(clusters, influence)
     if not sums.all():
         sums = sums[np.bincount(clusters) > 0]
     if len(sums) < 2:
         raise StudyError("errors need at least two clusters.")
-    return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()))
+    return float(np.sqrt(correction(len(sums), len(influence), parameters) * (sums**2).sum()))
 
 
 def _beaten(score: np.ndarray, bad: np.ndarray) -> np.ndarray:
@@ -240,7 +240,7 @@ def calibration(event: np.ndarray, log_odds: np.ndarray, clusters: np.ndarray, l
         if np.abs(step).max() < 1e-9:
             break
     influence = (x * (event - p)[:, None]) @ np.linalg.inv(information)[1]
-    slope = effect(b[1], _clustered_error(influence, clusters), level)
+    slope = effect(b[1], _clustered_error(influence, clusters, parameters=2), level)
     slope = slope._replace(p_value=effect(b[1] - 1, slope.std_error, level).p_value)
     expected = 1 / (1 + np.exp(-log_odds))
     ratio = share(event.astype(float), expected, clusters, level)

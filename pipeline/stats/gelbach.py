@@ -31,8 +31,8 @@ def gelbach(
     of the block's fitted contribution on the factor alone, so that the parts add up to the difference (Gelbach 2016,
     Journal of Labor Economics 34, equation 8). Errors are by the delta method on the joint regressions: cluster-robust
     over the sum of what estimating the block's coefficients and its regression on the factor bring, with the correction
-    G/(G-1) x (n-1)/(n-k). With `weights` all regressions are weighted. The difference stands under `WHOLE`. Raises
-    StudyError when the controls determine the factor.
+    of `inference.correction`, where k is that of the regression with all controls. With `weights` all regressions are
+    weighted. The difference stands under `WHOLE`. Raises StudyError when the controls determine the factor.
     """
     if factor not in design:
         raise StudyError(f"{factor} does not vary, or the controls determine it: nothing can be said of its effect.")

@@ -30,8 +30,8 @@ def hazard_logit(
     hazard takes over months. Assumes that, given design and groups, the months at risk of one loan are independent
     draws, and nothing else moves factor and event together. Group effects are solved for inside each Newton step (the
     information matrix is diagonal in them), so many groups and months cost little. Groups without an event, or with
-    nothing else, say nothing about b and are left out. Errors are clustered by `clusters`, corrected by
-    G/(G-1) x (n-1)/(n-k), with t(G-1) intervals. Raises StudyError when there is no maximum.
+    nothing else, say nothing about b and are left out. Errors are clustered by `clusters`, with
+    the correction of `inference.correction` and t(G-1) intervals. Raises StudyError when there is no maximum.
     """
     y, group = np.asarray(event, dtype=float), codes(groups)
     share = np.bincount(group, y) / np.bincount(group)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from scipy.sparse import csc_array
 
 
+CORRECTION = "G/(G-1) x (n-1)/(n-k)"
+"""What `correction` returns, as notes of results tables name it."""
+
+
 def codes(labels: Sequence | pd.Series | np.ndarray) -> np.ndarray:
     """Return a number for each label, from 0, in the sorted order of distinct labels; -1 where there is none."""
     if isinstance(getattr(labels, "dtype", None), pd.CategoricalDtype):
@@ -61,9 +65,24 @@ def adding(groups: np.ndarray, values: np.ndarray | None = None) -> csc_array:
     return csc_array((values, groups, np.arange(len(groups) + 1)), shape=(count, len(groups)))
 
 
-def correction(clusters: int, rows: int, parameters: int) -> float:
-    """Return G/(G-1) x (n-1)/(n-k), by which a clustered variance is multiplied (Cameron & Miller 2015, eq. 12)."""
-    return clusters / (clusters - 1) * (rows - 1) / (rows - parameters)
+def correction(clusters: int, rows: int, parameters: int = 1) -> float:
+    """Return G/(G-1) x (n-1)/(n-k), by which every clustered variance is multiplied (Cameron & Miller 2015, eq. 12).
+
+    One rule for all estimators, linear or not. G is the number of `clusters` and n that of `rows` of the regression:
+    cells, where loans are added up in cells, and not rows that leave before the fit. k counts every coefficient that
+    is estimated, the effects of groups among them whether or not they stand in the design and whether or not groups
+    lie inside clusters, as if each had its indicator. Of the likelihood given each group's number of events, which
+    estimates no such effects, it counts the slopes. A mean, a ratio, an area under the ROC curve and other averages of
+    influences estimate one number: k is 1 and the factor G/(G-1). Where every row is its own cluster, the factor is
+    n/(n-k) (HC1). Errors of a jackknife over clusters have their own factor, (G-1)/G on the sum of squares.
+
+    Raises StudyError where there are no more rows than coefficients, or fewer than two clusters.
+    """
+    if clusters < 2:
+        raise StudyError("standard errors need at least two clusters: use a larger cohort or another cluster column.")
+    if rows <= parameters:
+        raise StudyError(f"{rows:,} rows for {parameters:,} coefficients leave nothing to judge the error by.")
+    return float(clusters / (clusters - 1) * (rows - 1) / (rows - parameters))
 
 
 def effect(estimate: float, std_error: float, level: float, degrees: float = np.inf) -> Effect:

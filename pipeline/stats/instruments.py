@@ -83,7 +83,7 @@ def two_stage(
     full rank within groups) are partialled out. Assumes that, given these, the instrument is as good as random, moves
     the outcome through the treatment alone and no one's treatment the other way; then b averages the effect over
     those whom it moves (Imbens & Angrist 1994). Errors are clustered by `clusters` (None: robust, every row its own)
-    and corrected by G/(G-1) x (n-1)/(n-k); the Anderson-Rubin interval inverts the robust test that the instrument
+    and corrected by `inference.correction`; the Anderson-Rubin interval inverts the robust test that the instrument
     does not explain y - b d (Anderson & Rubin 1949), which with one instrument is a quadratic in b.
     """
     from scipy.stats import norm

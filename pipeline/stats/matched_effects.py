@@ -35,8 +35,8 @@ def weighted_difference(
             every loan by itself (HC1).
         covariates: (loans x covariates), full rank with an intercept.
 
-    Errors are the sandwich with the correction G/(G-1) x (n-1)/(n-k) (Cameron & Miller 2015, equation 12), the weights
-    taken as given; intervals by the normal distribution. On pairs this is what lm with sandwich's vcovCL gives in R.
+    Errors are the sandwich with the correction of `inference.correction`, the weights taken as given; intervals by the
+    normal distribution. On pairs this is what lm with sandwich's vcovCL gives in R.
     """
     used = weight > 0
     columns = [np.ones(used.sum()), treated[used].astype(float)]
@@ -166,6 +166,8 @@ class Influence(NamedTuple):
     estimate: float
     parts: np.ndarray
     """(loans,); their squares add up to the estimate's variance."""
+    parameters: int
+    """Coefficients behind the weights, and the two means."""
 
 
 def weighting_effect(
@@ -188,7 +190,8 @@ def weighting_effect(
         clusters: labels within which errors go together (loans,); None: every loan by itself.
 
     Score, weights and means are solved together as one set of estimating equations, and the error is their sandwich
-    (Stefanski & Boos 2002; Lunceford & Davidian 2004, section 3): estimating the score usually makes it smaller.
+    (Stefanski & Boos 2002; Lunceford & Davidian 2004, section 3): estimating the score usually makes it smaller. Of the
+    correction (`inference.correction`) k counts the coefficients behind the weights and the two means.
     """
     arm, y = treated.astype(bool), outcome.astype(float)
     if method == "entropy_balancing":
@@ -197,7 +200,7 @@ def weighting_effect(
         found = _scored(y, arm, covariates, method, estimand, trim)
     groups = np.arange(len(y)) if clusters is None else cluster_codes(clusters)
     sums = group_sums(found.parts, groups)
-    variance = float((sums**2).sum()) * len(sums) / (len(sums) - 1)
+    variance = correction(len(sums), len(y), found.parameters) * float((sums**2).sum())
     return effect(found.estimate, float(np.sqrt(variance)), level)
 
 
@@ -228,7 +231,7 @@ def _scored(
         through = np.where(side, slope * (y - mean), 0.0) @ design / total
         means.append(mean)
         parts.append(direct + of_score @ through)
-    return Influence(float(means[0] - means[1]), parts[0] - parts[1])
+    return Influence(float(means[0] - means[1]), parts[0] - parts[1], design.shape[1] + 2)
 
 
 def _balanced(y: np.ndarray, arm: np.ndarray, covariates: np.ndarray) -> Influence:
@@ -243,7 +246,7 @@ def _balanced(y: np.ndarray, arm: np.ndarray, covariates: np.ndarray) -> Influen
     parts = np.zeros(len(y))
     parts[arm] = (y[arm] - mean_treated) / arm.sum() - moments[arm] @ curvature @ by_slope * total / arm.sum()
     parts[~arm] = -(w * (y[~arm] - mean_control) / total - (inner * w[:, None]) @ curvature @ by_slope)
-    return Influence(float(mean_treated - mean_control), parts)
+    return Influence(float(mean_treated - mean_control), parts, moments.shape[1] + 2)
 
 
 def bootstrap(

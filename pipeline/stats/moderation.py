@@ -118,7 +118,7 @@ class Controlled:
     def differences(self, group: pd.Series) -> Groups:
         """Estimate the effect in each group (a category, loans) by least squares, in fractions of the outcome.
 
-        Errors are cluster-robust with the correction G/(G-1) x (n-1)/(n-k), as `regression.linear_probability`.
+        Errors are cluster-robust, as in `regression.linear_probability`.
         Controls are taken out first (Frisch, Waugh and Lovell), once for all groupings. Raises StudyError when the
         factor does not vary within a group.
         """
@@ -138,7 +138,7 @@ class Controlled:
     def log_odds(self, group: pd.Series) -> Groups:
         """Estimate the effect in each group by a logistic regression: logarithms of odds ratios.
 
-        Errors are cluster-robust with the correction G/(G-1). Odds ratios of a sample by outcome are those of the
+        Errors are cluster-robust, as in `regression.logit`. Odds ratios of a sample by outcome are those of the
         population without weights (Prentice & Pyke 1979). Raises StudyError when there is no maximum.
         """
         names, plain, _, kept = self._crossed(group)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.inference import cluster_codes, codes, effect
+from pipeline.stats.inference import cluster_codes, codes, correction, effect
 from pipeline.stats.products import newton_sums
 from pipeline.stats.regression import Effect
 
@@ -52,6 +52,11 @@ class Fitted(NamedTuple):
     fitted: np.ndarray
     """Expected outcome of each row."""
 
+    @property
+    def parameters(self) -> int:
+        """Coefficients, the effects of groups among them."""
+        return len(self.slopes) + int(self.group[-1]) + 1
+
     def influence(self, clusters: np.ndarray) -> np.ndarray:
         """Return what each cluster moves the slopes by (clusters x slopes): their sums of squares are the variance.
 
@@ -64,15 +69,17 @@ class Fitted(NamedTuple):
     def effects(self, clusters: np.ndarray, level: float, **sums: list[str]) -> dict[str, Effect]:
         """Return every slope with an error that allows rows of one cluster to resemble each other.
 
-        With the correction G/(G-1), from Student's t with G-1 degrees of freedom. `sums` name sums of slopes.
+        With the correction of `inference.correction`, from Student's t with G-1 degrees of freedom. `sums` name sums of
+        slopes.
         """
         moved = self.influence(clusters)
         count = len(moved)
+        scale = correction(count, len(self.rows), self.parameters)
         wanted = {name: [name] for name in self.names} | sums
         found = {}
         for name, parts in wanted.items():
             places = [self.names.index(part) for part in parts]
-            error = np.sqrt(count / (count - 1) * (moved[:, places].sum(axis=1) ** 2).sum())
+            error = np.sqrt(scale * (moved[:, places].sum(axis=1) ** 2).sum())
             found[name] = effect(self.slopes[places].sum(), error, level, count - 1)
         return found
 
@@ -90,8 +97,8 @@ class Fitted(NamedTuple):
         slopes = self.bread @ (self.inside.T @ (self.density * values))
         score = (values - self.inside @ slopes) * self.rest
         sums = np.bincount(cluster_codes(np.asarray(clusters)[self.rows]), score)
-        count = len(sums)
-        statistic = float(sums.sum() ** 2 / (count / (count - 1) * (sums**2).sum()))
+        variance = correction(len(sums), len(self.rows), self.parameters) * (sums**2).sum()
+        statistic = float(sums.sum() ** 2 / variance)
         return Tested(statistic, float(chi2.sf(statistic, 1)))
 
 
@@ -231,8 +238,10 @@ def separate_slopes(
     z = z if varies.all() else z[varies]
     both, _ = inside([*(columns[name].to_numpy() for name in columns), outcome])
     before = np.linalg.norm(both, axis=1)
-    both -= np.linalg.lstsq(z @ z.T, z @ both.T, rcond=None)[0].T @ z
+    slopes, _, rank, _ = np.linalg.lstsq(z @ z.T, z @ both.T, rcond=None)
+    both -= slopes.T @ z
     y, count, found = both[-1], int(cluster.max()) + 1, {}
+    scale = correction(count, len(y), 1 + int(rank) + len(size))
     for place, name in enumerate(columns):
         x = both[place]
         information = float(x @ x)
@@ -240,6 +249,6 @@ def separate_slopes(
             continue
         slope = float(x @ y) / information
         sums = np.bincount(cluster, x * (y - slope * x))
-        error = np.sqrt(count / (count - 1) * (sums**2).sum()) / information
+        error = np.sqrt(scale * (sums**2).sum()) / information
         found[name] = effect(slope, error, level, count - 1)
     return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.core.errors import StudyError
 from pipeline.stats.cross_fitting import Nuisances
-from pipeline.stats.inference import cluster_codes, effect
+from pipeline.stats.inference import cluster_codes, correction, effect
 from pipeline.stats.regression import Effect
 
 
@@ -62,7 +62,7 @@ def effect_on_treated(
         outcome, treated: 0/1 (loans,).
         nuisances: cross-fitted (`cross_fitting.cross_fit`); with ``untreated`` nought the estimate is that of weighting
             by the inverse probability.
-        clusters: labels (loans,), within which errors go together; correction G/(G-1).
+        clusters: labels (loans,), within which errors go together; of the correction k is 1 (`inference.correction`).
         highest: see `balancing`.
         weights: how many loans of the population each one stands for (loans,).
 
@@ -76,16 +76,16 @@ def effect_on_treated(
     one = np.where(arm, weight, 0.0) / weight[arm].sum()
     other = np.where(arm, 0.0, weight) / weight[~arm].sum()
     y, g = outcome.astype(float), nuisances.untreated
-    observed, predicted, correction = float(one @ y), float(one @ g), float(other @ (y - g))
-    without = predicted + correction
+    observed, predicted, residual = float(one @ y), float(one @ g), float(other @ (y - g))
+    without = predicted + residual
     groups = cluster_codes(clusters)
     count = int(groups.max()) + 1
     of_observed = one * (y - observed)
-    of_without = one * (g - predicted) + other * (y - g - correction)
+    of_without = one * (g - predicted) + other * (y - g - residual)
 
     def found(estimate: float, influence: np.ndarray) -> Effect:
         sums = np.bincount(groups, influence)
-        return effect(estimate, float(np.sqrt(count / (count - 1) * (sums**2).sum())), level)
+        return effect(estimate, float(np.sqrt(correction(count, len(y)) * (sums**2).sum())), level)
 
     nothing = Effect(*[np.nan] * 5)
     ratio = nothing

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.stats import classifiers, scorecard
 from pipeline.stats.classifiers import DECIMALS
 from pipeline.stats.features import Encoder, learn
-from pipeline.stats.inference import codes, effect, group_sums
+from pipeline.stats.inference import codes, correction, effect, group_sums
 from pipeline.stats.regression import Effect
 from pipeline.stats.samples import places_by_lot
 from pipeline.stats.splits import Split
@@ -210,8 +210,8 @@ def nodes(fitted: Fitted) -> list[Node]:
 def odds_ratios(fitted: Fitted, sample: Sample, clusters: np.ndarray, level: float) -> dict[str, Effect]:
     """Return the odds ratio of one standard deviation more of each number, given the others, errors by cluster.
 
-    Errors are on the log scale, by the sandwich of the penalised likelihood and the correction G/(G-1); intervals are
-    those of the ratio.
+    Errors are on the log scale, by the sandwich of the penalised likelihood with `inference.correction`; intervals
+    are those of the ratio.
     """
     assert fitted.encoder is not None
     matrix = np.column_stack([np.ones(len(sample.loans)), fitted.encoder.matrix(sample.loans)])
@@ -223,8 +223,8 @@ def odds_ratios(fitted: Fitted, sample: Sample, clusters: np.ndarray, level: flo
     numbers = codes(clusters)
     order = np.argsort(numbers, kind="stable")
     scores = group_sums((matrix * (weights * (sample.default - share))[:, None])[order], numbers[order])
-    groups = len(scores)
-    errors = np.sqrt(np.diag(bread @ (scores.T @ scores) @ bread) * groups / (groups - 1))
+    scale = correction(len(scores), len(matrix), matrix.shape[1])
+    errors = np.sqrt(scale * np.diag(bread @ (scores.T @ scores) @ bread))
     found = {}
     numbered = {feature["term"] for feature in fitted.encoder.features if feature["kind"] == "number"}
     for place, name in enumerate(fitted.encoder.columns, start=1):

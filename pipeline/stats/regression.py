@@ -46,8 +46,8 @@ def linear_probability(
     """Return the coefficient of `factor` in a linear probability model (ordinary least squares).
 
     `outcome` is 0/1 (loans,), `design` holds `factor` and the controls (loans x columns, full rank), `clusters`
-    labels the loans. Errors are cluster-robust with the correction G/(G-1) x (n-1)/(n-k) (Cameron & Miller 2015,
-    equation 12). With sampling `weights` (loans,) the coefficient is the population's (weighted least squares).
+    labels the loans. Errors are cluster-robust with the correction of `inference.correction`. With sampling `weights`
+    (loans,) the coefficient is the population's (weighted least squares).
     """
     from pipeline.stats.inference import correction, effect
 

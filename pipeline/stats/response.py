@@ -18,7 +18,7 @@ class Response(NamedTuple):
     """A logistic regression of having answered, and what follows from it."""
 
     odds_ratios: dict[str, Effect]
-    """Of one unit more of each column; standard errors are on the log scale and cluster-robust, with G/(G-1)."""
+    """Of one unit more of each column; standard errors are on the log scale and cluster-robust."""
     probability: np.ndarray
     """Fitted probability of an answer (loans,)."""
     weights: np.ndarray

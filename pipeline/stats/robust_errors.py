@@ -105,12 +105,12 @@ def _by_clusters(fit: Partialled, clusters: np.ndarray) -> float:
 def heteroskedastic(fit: Partialled, level: float) -> Effect:
     """Return the effect with White's error and the correction n/(n-k), from the normal distribution (HC1)."""
     rows = len(fit.factor)
-    variance = float(((fit.factor * fit.rest) ** 2).sum()) / fit.information**2 * rows / (rows - fit.parameters)
+    variance = correction(rows, rows, fit.parameters) * _by_clusters(fit, np.arange(rows))
     return effect(fit.slope, np.sqrt(variance), level)
 
 
 def clustered(fit: Partialled, clusters: np.ndarray, level: float, *, student: bool = False) -> Effect:
-    """Return the effect with the cluster-robust error and the correction G/(G-1) x (n-1)/(n-k).
+    """Return the effect with the cluster-robust error and the correction of `inference.correction`.
 
     `clusters` are numbers from 0 (rows,). From the normal distribution, or from Student's t with G-1 degrees of
     freedom (Bester, Conley & Hansen 2011, Journal of Econometrics 165).
@@ -123,9 +123,9 @@ def clustered(fit: Partialled, clusters: np.ndarray, level: float, *, student: b
 def two_way(fit: Partialled, first: np.ndarray, second: np.ndarray, level: float) -> Effect:
     """Return the effect with errors that allow for two ways of clustering (Cameron, Gelbach & Miller 2011, eq. 2.11).
 
-    `first` and `second` are cluster numbers from 0 (rows,). The smaller number of clusters stands in the correction
-    G/(G-1) x (n-1)/(n-k) of all three parts, and less one as degrees of freedom. Raises StudyError when the variance
-    comes out below zero, which the difference of three parts allows.
+    `first` and `second` are cluster numbers from 0 (rows,). The smaller number of clusters is the G of the
+    correction of all three parts (`inference.correction`), and less one the degrees of freedom. Raises StudyError when
+    the variance comes out below zero, which the difference of three parts allows.
     """
     fewer = min(int(first.max()), int(second.max())) + 1
     both = np.unique(first * (int(second.max()) + 1) + second, return_inverse=True)[1]

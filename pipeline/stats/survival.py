@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.inference import codes, effect
+from pipeline.stats.inference import codes, correction, effect
 from pipeline.stats.regression import Effect
 
 MOST = 200
@@ -135,8 +135,8 @@ def log_rank(
     observation: the hypothesis is about cause-specific rates), `treated` 0/1, `strata` within which arms are compared.
     The plain statistic has the hypergeometric variance (Mantel 1966; without meaning for `weights`); the other sums
     each loan's contribution to the score by cluster (Lin & Wei 1989, Journal of the American Statistical Association
-    84), with the correction G/(G-1). Both are chi-squared with one degree of freedom. Raises StudyError where an arm is
-    never at risk together with the other.
+    84), with `inference.correction`, where k is 1. Both are chi-squared with one degree of freedom. Raises StudyError
+    where an arm is never at risk together with the other.
     """
     from scipy.stats import chi2
 
@@ -169,7 +169,7 @@ def log_rank(
     up_to = np.cumsum(rate, axis=1), np.cumsum(rate * share, axis=1)
     own = (leaves * (arm - share[stratum, month])) - (arm * up_to[0][stratum, month] - up_to[1][stratum, month])
     scores = np.bincount(cluster, weights * own, count)
-    robust = count / max(count - 1, 1) * float((scores**2).sum())
+    robust = correction(count, len(months)) * float((scores**2).sum())
     plain, by_cluster = (observed - expected) ** 2 / variance, (observed - expected) ** 2 / max(robust, 1e-300)
     return LogRank(
         observed, expected, float(plain), float(chi2.sf(plain, 1)), float(by_cluster), float(chi2.sf(by_cluster, 1))

@@ -5,7 +5,7 @@ import statsmodels.api as sm
 from linearmodels.iv.absorbing import AbsorbingLS
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.absorbed import absorbed_linear, absorbed_logit, grouped_logit, spread_of_groups
+from pipeline.stats.absorbed import absorbed_linear, absorbed_logit, grouped_logit, number_of_effects, spread_of_groups
 from pipeline.stats.design import design_matrix
 from pipeline.stats.regression import logit
 from pipeline.stats.sampling import prior_ratio
@@ -50,12 +50,9 @@ def test_slopes_are_those_with_a_dummy_for_every_bank(loans, design, with_dummie
     found = absorbed_linear(loans["default"], design, ["treated", "score"], loans["bank"], loans["bank"], 0.95, weights)
     model = sm.WLS(loans["default"], with_dummies, weights=loans["weight"] if weighted else 1.0)
     fit = model.fit(cov_type="cluster", cov_kwds={"groups": pd.factorize(loans["bank"])[0]})
-    # Dummies cost statsmodels degrees of freedom; banks that are the clusters cost none here.
-    parameters = design.shape[1] - 1
-    correction = np.sqrt((LOANS - with_dummies.shape[1]) / (LOANS - parameters - 1))
     for factor in ("treated", "score"):
         assert found.effects[factor].estimate == pytest.approx(fit.params[factor], rel=1e-9)
-        assert found.effects[factor].std_error == pytest.approx(fit.bse[factor] * correction, rel=1e-9)
+        assert found.effects[factor].std_error == pytest.approx(fit.bse[factor], rel=1e-9)
     assert (found.loans, found.groups, found.clusters) == (LOANS, BANKS, BANKS)
 
 
@@ -67,6 +64,16 @@ def test_banks_across_clusters_cost_degrees_of_freedom_as_in_linearmodels(loans,
     ).fit(cov_type="clustered", clusters=clusters, debiased=True)
     assert found.effects["treated"].estimate == pytest.approx(fit.params["treated"], rel=1e-8)
     assert found.effects["treated"].std_error == pytest.approx(fit.std_errors["treated"], rel=1e-8)
+
+
+@pytest.mark.parametrize("apart", [1, 2, 3])
+def test_two_kinds_of_effects_are_as_many_as_their_indicators_have_rank(apart):
+    rng = np.random.default_rng(apart)
+    world = rng.integers(0, apart, 200)
+    first, second = 4 * world + rng.integers(0, 4, 200), 3 * world + rng.integers(0, 3, 200)
+    indicators = np.hstack([np.eye(4 * apart)[first], np.eye(3 * apart)[second]])
+    assert number_of_effects([first, second]) == np.linalg.matrix_rank(indicators) == 7 * apart - apart
+    assert number_of_effects([first]) == 4 * apart
 
 
 def test_what_does_not_vary_inside_banks_is_refused_as_a_factor_and_dropped_as_a_control(loans, design):
@@ -85,9 +92,7 @@ def test_logit_is_that_with_a_dummy_for_every_bank(loans, design, with_dummies):
     )
     effects = found.effects["treated"]
     assert np.log(effects.odds_ratio.estimate) == pytest.approx(fit.params["treated"], rel=1e-8)
-    # statsmodels also multiplies by (n-1)/(n-k).
-    correction = np.sqrt((LOANS - 1) / (LOANS - with_dummies.shape[1]))
-    assert effects.odds_ratio.std_error * correction == pytest.approx(fit.bse["treated"], rel=1e-7)
+    assert effects.odds_ratio.std_error == pytest.approx(fit.bse["treated"], rel=1e-7)
 
 
 @pytest.mark.parametrize("factor", ["treated", "score"])
@@ -123,7 +128,7 @@ def test_marginal_effects_are_those_of_dummies_brought_to_the_population(loans, 
     clustered = sm.Logit(loans["default"], with_dummies).fit(
         disp=0, tol=1e-12, cov_type="cluster", cov_kwds={"groups": bank}
     )
-    variance = clustered.cov_params().loc[names, names].to_numpy() * (LOANS - with_dummies.shape[1]) / (LOANS - 1)
+    variance = clustered.cov_params().loc[names, names].to_numpy()
     expected = float(np.sqrt(gradient @ variance @ gradient))
     assert found.average_marginal_effect.std_error == pytest.approx(expected, rel=1e-4)
 

@@ -58,8 +58,30 @@ def test_it_is_the_hazard_of_the_recovery(months):
     found = month_regression(months["event"], design, months["lender"].to_numpy())
     mine = found.effects(months["lender"].to_numpy(), 0.95)["crm"]
     assert mine.estimate == pytest.approx(theirs.estimate, rel=1e-7)
-    # The other counts parameters in its small-sample correction.
-    assert mine.std_error == pytest.approx(theirs.std_error, rel=0.01)
+    assert mine.std_error == pytest.approx(theirs.std_error, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "family", "theirs"),
+    [
+        ("event", "logit", sm.families.Binomial()),
+        ("count", "poisson", sm.families.Poisson()),
+        ("count", "linear", sm.families.Gaussian()),
+    ],
+)
+@pytest.mark.parametrize("by", ["lender", "loan"])
+def test_errors_are_those_of_statsmodels_with_an_indicator_for_each_lender(months, outcome, family, theirs, by):
+    design, lender = months[["crm", "size"]], months["lender"].to_numpy()
+    cluster = {"lender": lender, "loan": np.arange(len(months)) // 5}[by]
+    long = pd.concat([design, pd.get_dummies(months["lender"], dtype=float)], axis=1)
+    fit = sm.GLM(months[outcome], long, family=theirs).fit(
+        tol=1e-14, maxiter=200, cov_type="cluster", cov_kwds={"groups": cluster}
+    )
+    found = month_regression(months[outcome], design, lender, family).effects(cluster, 0.95, both=["crm", "size"])
+    for name in design:
+        assert found[name].std_error == pytest.approx(fit.bse[name], rel=1e-5)
+    both = fit.t_test(np.eye(len(fit.params))[:2].sum(axis=0))
+    assert found["both"].std_error == pytest.approx(float(np.squeeze(both.sd)), rel=1e-5)
 
 
 def test_starting_from_a_tenth_ends_where_starting_from_nought_does(months, monkeypatch):

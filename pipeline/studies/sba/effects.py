@@ -434,19 +434,14 @@ def _waiting(cohort: pd.DataFrame, controls: list[str], level: float) -> Rows:
 
 def _losses(loans: pd.DataFrame, eligible: set[str], controls: list[str], level: float) -> Rows:
     """Loss given default: the share of what was paid out that was charged off, and the lender's part of it."""
-    from pipeline.stats.inference import effect
+    from pipeline.stats.accuracy import mean_effect
 
     lost = loans[loans["loss_given_default"].notna()]
     lost = lost.assign(lender_loss=lost["loss_given_default"] * (1 - lost["guaranteed_share"]))
     banks = lost["institution_id"]
     for outcome in ("loss_given_default", "lender_loss"):
-        value = lost[outcome]
-        # Clustered error of a mean: that of a regression on a constant.
-        by_bank = (value - value.mean()).groupby(banks, observed=True).sum()
-        count = len(by_bank)
-        error = float(np.sqrt((by_bank**2).sum() * count / (count - 1))) / len(value)
-        mean = scaled(effect(float(value.mean()), error, level), 100)
-        number = {"n": len(lost), "n_clusters": count, "unit": "percent of the amount disbursed"}
+        mean = scaled(mean_effect(lost[outcome].to_numpy(), None, level, banks.to_numpy()), 100)
+        number = {"n": len(lost), "n_clusters": banks.nunique(), "unit": "percent of the amount disbursed"}
         yield _row("losses", "mean", "all", mean, outcome=outcome, estimand="mean", **number)
     for factor in ("information_sharing", SAME_STATE, LINE, WAIT):
         measured = lost[lost[factor].notna()]
