@@ -540,15 +540,18 @@ def test_studentised_statistics_are_those_of_statsmodels():
     assert regress(assigned) == pytest.approx(slopes / errors)
 
 
-def test_absorbed_marginal_effects_have_the_gradient_of_the_formula():
-    """`smf.logit` with indicators: average marginal effect of a 0/1 and of a continuous factor."""
+@pytest.mark.parametrize("factor", ["treated", "x"])
+@pytest.mark.parametrize("clusters", ["lender", "period"])
+def test_absorbed_marginal_effects_are_those_of_indicators_in_and_across_clusters(factor, clusters):
+    """By statsmodels with an indicator for each lender; periods cross lenders, and so do errors clustered by them."""
     loans = made(25)
+    loans = loans.assign(treated=loans["treated"].astype(float))
     fit = smf.logit("y ~ treated + x + z + C(lender)", loans).fit(
-        disp=0, cov_type="cluster", cov_kwds={"groups": loans["period"]}
+        disp=0, tol=1e-12, cov_type="cluster", cov_kwds={"groups": loans[clusters]}
     )
     found = absorbed.absorbed_logit(
-        loans["y"], loans[["treated", "x", "z"]], "x", loans["lender"], loans["period"], LEVEL, smallest=1
-    ).effects["x"]
-    margins = fit.get_margeff().summary_frame().loc["x"]
-    assert found.average_marginal_effect.estimate == pytest.approx(margins["dy/dx"], rel=1e-6)
-    assert found.average_marginal_effect.std_error == pytest.approx(margins["Std. Err."], rel=1e-5)
+        loans["y"], loans[["treated", "x", "z"]], factor, loans["lender"], loans[clusters], LEVEL, smallest=1
+    ).effects[factor]
+    margins = fit.get_margeff(dummy=factor == "treated").summary_frame().loc[factor]
+    assert found.average_marginal_effect.estimate == pytest.approx(margins["dy/dx"], rel=1e-7)
+    assert found.average_marginal_effect.std_error == pytest.approx(margins["Std. Err."], rel=1e-6)
