@@ -26,6 +26,8 @@ classic <- rma(b, sei = s, method = "PM", control = list(tol = 1e-14))
 out$random_effects <- list(estimate = unname(drop(pooled$b)), hartung_knapp = pooled$se, classical = classic$se,
                            tau = sqrt(pooled$tau2), low = pooled$ci.lb, high = pooled$ci.ub, p_value = pooled$pval,
                            q = pooled$QE, p_q = pooled$QEp)
+means <- tapply(d$amount, d$bank, mean); chance <- tapply(d$amount, d$bank, var) / table(d$bank)
+out$spread <- rma(as.numeric(means), as.numeric(chance), method = "HE")$tau2
 q <- c(1.1, 1.4, 0.8, 1.3, 1.2); u <- c(0.20, 0.25, 0.22, 0.19, 0.24)
 rules <- pool.scalar(q, u, n = 45, k = 4)
 out$rubin <- list(estimate = rules$qbar, variance = rules$t, degrees = rules$df, missing = rules$r / (1 + rules$r))

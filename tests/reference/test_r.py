@@ -17,6 +17,7 @@ from pipeline.stats import (
     accuracy,
     balance,
     cases,
+    conditional,
     correlation,
     discrimination,
     early_warning,
@@ -113,6 +114,12 @@ def test_effects_of_two_kinds_of_groups_are_those_of_lm_with_both_kinds_of_indic
         LOANS["amount"], LOANS[["treated", "x"]], ["treated"], LOANS[["bank", "officer"]], LOANS["z"], LEVEL
     )
     same(found.effects["treated"], R["regression"]["both_z"])
+
+
+def test_the_spread_of_groups_is_hedges_in_metafor():
+    constant = LOANS[[]].assign(intercept=1.0)
+    found = absorbed.spread_of_groups(LOANS["amount"], constant, LOANS["bank"], LEVEL, smallest=2).effects["spread"]
+    assert found.estimate**2 == pytest.approx(R["survival"]["spread"], rel=1e-8)
 
 
 def test_logit_is_glm_and_its_margins_have_numerical_gradients():
@@ -422,3 +429,11 @@ def test_rubins_rules_are_those_of_mice():
     assert found.effect.estimate == pytest.approx(value["estimate"], rel=1e-10)
     assert found.effect.std_error**2 == pytest.approx(value["variance"], rel=1e-10)
     assert (found.degrees, found.missing_information) == pytest.approx((value["degrees"], value["missing"]), rel=1e-10)
+
+
+def test_the_conditional_logit_is_clogit():
+    value = R["survival"]["conditional"]
+    found = conditional.conditional_logit(
+        LOANS["default"], LOANS[["treated", *CONTROLS]].astype(float), "treated", LOANS["bank"], LOANS["bank"], LEVEL
+    )
+    assert np.log(found.odds_ratio.estimate) == pytest.approx(value["estimate"], rel=1e-6)
