@@ -114,6 +114,9 @@ def test_effects_of_two_kinds_of_groups_are_those_of_lm_with_both_kinds_of_indic
         LOANS["amount"], LOANS[["treated", "x"]], ["treated"], LOANS[["bank", "officer"]], LOANS["z"], LEVEL
     )
     same(found.effects["treated"], R["regression"]["both_z"])
+    groupings = [numbers("bank"), numbers("officer")]
+    indicators = np.hstack([np.eye(one.max() + 1)[one] for one in groupings])
+    assert absorbed.number_of_effects(groupings) == np.linalg.matrix_rank(indicators)
 
 
 def test_the_spread_of_groups_is_hedges_in_metafor():
@@ -168,8 +171,9 @@ def test_regressions_on_months_are_glm_with_indicators(family, outcome, value):
     # Scores and information are those of the last step but one, which moved by less than 1e-6.
     same(fit.effects(numbers("officer"), LEVEL)["treated"], R["regression"][value], 1e-5)
     sums = fit.influence(numbers("officer"))
-    k = 3 + make_loans.BANKS
-    scale = make_loans.OFFICERS / (make_loans.OFFICERS - 1) * (make_loans.LOANS - 1) / (make_loans.LOANS - k)
+    assert fit.parameters == 3 + make_loans.BANKS
+    scale = make_loans.OFFICERS / (make_loans.OFFICERS - 1)
+    scale *= (make_loans.LOANS - 1) / (make_loans.LOANS - fit.parameters)
     assert np.sqrt(scale * (sums[:, 0] ** 2).sum()) == pytest.approx(R["regression"][value]["std_error"], rel=1e-5)
 
 
@@ -397,7 +401,9 @@ def test_incidence_is_survfit():
     at = np.array([3, 6, 12, 24]) - 1
     together = survival.cumulative_incidence(survival.life_table(months, (way > 0).astype(int), 1, groups, 24))
     assert 1 - together[0, 0, at] == pytest.approx(R["survival"]["kaplan_meier"]["survival"], rel=1e-10)
-    apart = survival.cumulative_incidence(survival.life_table(months, way, 2, groups, 24))
+    table = survival.life_table(months, way, 2, groups, 24)
+    assert table.groups == make_loans.BANKS
+    apart = survival.cumulative_incidence(table)
     for place, name in enumerate(("one", "two")):
         assert apart[0, place, at] == pytest.approx(R["survival"]["incidence"][name], rel=1e-10)
 
