@@ -38,6 +38,25 @@ RUNS = [(stage, study) for stage in STAGES for study in studies_of(stage)]
 """Every stage with every study for which it runs."""
 
 
+def test_one_place_corrects_clustered_errors_for_the_size_of_the_sample():
+    """No other code divides by one less than a number of clusters: `inference.correction` is the rule.
+
+    A jackknife's (G-1)/G stands the other way round. Estimators of other libraries carry the same rule by a switch.
+    """
+    ratio = re.compile(r"/ \(?(?:max\()?[\w.]*(?:\(\w+\))? - 1\b")
+    allowed = {"clusters / (clusters - 1)": "the rule itself", "/ (at_risk - 1)": "a hypergeometric variance"}
+    found = {
+        f"{path.name}: {line.strip()}"
+        for folder in ("stats", "studies", "stages")
+        for path in (PACKAGE / folder).rglob("*.py")
+        for line in path.read_text().splitlines()
+        if ratio.search(line) and not any(part in line for part in allowed)
+    }
+    assert found == set()
+    assert ratio.search("variance = count / (count - 1) * total") and ratio.search("len(s) / (len(s) - 1)")
+    assert ratio.search("count / max(count - 1, 1)") and not ratio.search("(count - 1) / count")
+
+
 def module_named(study):
     """Return the folder in pipeline/studies that holds a study's code."""
     return STUDIES[study].module if study in STUDIES else study

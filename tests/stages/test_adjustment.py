@@ -127,9 +127,32 @@ def test_strata_that_the_regression_leaves_out_move_the_centre_of_the_deals_and_
 
     def found(terms):
         design = design_matrix(frame, ["treated", *terms]).matrix
-        return {row["estimand"]: row for row in adjust._permuted(loans, design) if "estimand" in row}
+        rows = [*adjust._permuted(loans, design)]
+        checks = {row["specification"]: row for row in rows if row["estimator"] == "assumption"}
+        return {row["estimand"]: row for row in rows if "estimand" in row} | checks
 
     without, given = found([]), found(["credit_grade"])
     assert without["centre"]["ci_low"] > 1 > given["centre"]["ci_high"]
+    assert without["permuted_centre"]["note"].startswith("failed")
+    assert given["permuted_centre"]["note"].startswith("passed")
+    # The real treatment was drawn as the deals were: from their centre it is no farther than most.
+    assert without["t_statistic"]["estimate"] > 1 and without["t_statistic"]["p_value"] > 0.05
     for rows in (without, given):
         assert rows["spread"]["ci_low"] < 1 < rows["spread"]["ci_high"]
+
+
+def test_a_treatment_of_whole_clusters_is_dealt_by_clusters(cohort):
+    rng = np.random.default_rng(8)
+    frame = cohort.sort_values("loan_id", ignore_index=True)
+    bank = np.arange(len(frame)) % 60
+    frame = frame.assign(region=bank, treated=rng.permutation(np.arange(60) % 2)[bank])
+    frame["default"] = (rng.random(len(frame)) < 0.1 + 0.3 * rng.random(60)[bank]).astype(int)
+    study = protocol()
+    study = study.model_copy(update={"matching": study.matching.model_copy(update={"exact": ["credit_grade"]})})
+    loans = adjust.Loans(frame, study, 0.95, params.load(PARAMS).adjust, 1)
+    design = design_matrix(frame, ["treated"]).matrix
+    rows = {row["estimand"]: row for row in adjust._permuted(loans, design) if "estimand" in row}
+    assert "whole clusters" in rows["rejection_rate"]["note"]
+    # Loan by loan the same deals would spread far less than one error of these clusters.
+    assert rows["spread"]["ci_low"] < 1.1 and rows["spread"]["estimate"] > 0.85
+    assert rows["centre"]["ci_low"] < 0 < rows["centre"]["ci_high"]
