@@ -443,3 +443,21 @@ def test_the_conditional_logit_is_clogit():
         LOANS["default"], LOANS[["treated", *CONTROLS]].astype(float), "treated", LOANS["bank"], LOANS["bank"], LEVEL
     )
     assert np.log(found.odds_ratio.estimate) == pytest.approx(value["estimate"], rel=1e-6)
+
+
+def test_the_conditional_logit_is_clogit_where_ones_are_many_and_where_they_are_few():
+    """Five groups of four loans (clogit.R): log odds ratios as R prints them."""
+    group = pd.Series(np.repeat(np.arange(5), 4))
+    outcome = pd.Series([1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0])
+    loans = pd.DataFrame(
+        {
+            "b": [1, 0, 0, 1, 0, 1, 1, 0, 1, 1, 0, 0, 0, 1, 0, 1, 0, 1, 1, 0],
+            "x": [
+                *(0.4, -0.2, 0.9, 0.1, 1.2, 0.3, -0.7, 0.5, 0.0, 0.8),
+                *(-0.4, 0.6, -1.1, 0.2, 0.7, -0.3, 0.9, 0.1, -0.6, 0.4),
+            ],
+        }
+    ).astype(float)
+    for name, value in (("b", 0.1515297434), ("x", -1.1991244736)):
+        found = conditional.conditional_logit(outcome, loans, name, group, group, LEVEL)
+        assert np.log(found.odds_ratio.estimate) == pytest.approx(value, abs=1e-8)
