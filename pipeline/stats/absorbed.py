@@ -286,36 +286,36 @@ def absorbed_logit(
         float(np.exp(on_log_scale.ci_high)),
         on_log_scale.p_value,
     )
-    marginal = _marginal(raw[:, place], fit, place, shift, w)
-    spread = float(np.sqrt(marginal[1] @ fit.variance @ marginal[1]))
     count, number = int(cluster.max()) + 1, int(groupings[0].max()) + 1
-    effects = LogitEffects(odds_ratio, effect(marginal[0], spread, level))
+    marginal, by_index, by_slope = _marginal(raw[:, place], fit.index, fit.slopes[place], shift, w)
+    p = 1 / (1 + np.exp(-fit.index))
+    density = p * (1 - p)
+    # A loan's score moves the effect through the slopes and through the effects of groups, which may cross clusters.
+    of_groups = by_index / density - within((by_index / density)[:, None], groupings, density)[:, 0]
+    of_slopes = fit.inside.T @ by_index
+    of_slopes[place] += by_slope
+    sums = np.bincount(cluster, (of_groups + fit.inside @ np.linalg.solve(fit.information, of_slopes)) * (y - p))
+    scale = correction(count, len(y), raw.shape[1] + number_of_effects(groupings))
+    effects = LogitEffects(odds_ratio, effect(marginal, float(np.sqrt(scale * (sums @ sums))), level))
     return Absorbed({factor: effects}, len(y), number, count, stays)
 
 
 def _marginal(
-    value: np.ndarray, fit: GroupedLogit, place: int, shift: float, weights: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """Return the average marginal effect and its gradient; a group's effect moves with the slopes."""
-    share, slope = weights / weights.sum(), fit.slopes[place]
+    value: np.ndarray, index: np.ndarray, slope: float, shift: float, weights: np.ndarray
+) -> tuple[float, np.ndarray, float]:
+    """Return the average marginal effect and its derivatives by the log odds of each row (rows,) and by the slope."""
+    share = weights / weights.sum()
 
     def at(moved: np.ndarray | float) -> np.ndarray:
-        return 1 / (1 + np.exp(-(fit.index + shift + moved * slope)))
-
-    def toward(each: np.ndarray, moved: np.ndarray | float) -> np.ndarray:
-        gradient = each @ fit.inside
-        gradient[place] += each @ (moved * np.ones(len(each)))
-        return gradient
+        return 1 / (1 + np.exp(-(index + shift + moved * slope)))
 
     if set(np.unique(value)) <= {0.0, 1.0}:
         on, off = at(1 - value), at(-value)
-        gradient = toward(share * on * (1 - on), 1 - value) - toward(share * off * (1 - off), -value)
-        return float(share @ (on - off)), gradient
+        of_on, of_off = share * on * (1 - on), share * off * (1 - off)
+        return float(share @ (on - off)), of_on - of_off, float(of_on @ (1 - value) + of_off @ value)
     p = at(0.0)
-    density = p * (1 - p)
-    gradient = slope * toward(share * density * (1 - 2 * p), 0.0)
-    gradient[place] += share @ density
-    return float(share @ density * slope), gradient
+    density = share * p * (1 - p)
+    return float(density.sum() * slope), slope * density * (1 - 2 * p), float(density.sum())
 
 
 def spread_of_groups(

@@ -191,6 +191,11 @@ def cross_fit(
     """
     arm, y = treated.astype(float), outcome.astype(float)
     starts = {} if starts is None else starts
+    if learner == "logistic" and not starts:
+        # On the scale of all loans, or the penalty of a fold would depend on which fold came first.
+        spread = x.std(axis=0)
+        scale = Logistic(x.mean(axis=0), np.where(spread > 0, spread, 1.0), np.zeros(x.shape[1] + 1))
+        starts |= {"score": scale, "untreated": scale}
     found = Nuisances(np.empty(len(outcome)), np.empty(len(outcome)))
     with one_thread() if learner == "boosting" else nullcontext():
         for number in range(int(fold.max()) + 1):
@@ -205,6 +210,6 @@ def cross_fit(
                 if learner == "boosting":
                     model = boosted(x[rows], of[rows], of_rows)
                 else:
-                    model = starts[name] = penalised_logit(x[rows], of[rows], of_rows, starts.get(name))
+                    model = starts[name] = penalised_logit(x[rows], of[rows], of_rows, starts[name])
                 getattr(found, name)[inside] = model(x[inside])
     return found
