@@ -35,7 +35,7 @@ os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # loading them takes longer 
 
 ROOT = Path(__file__).resolve().parents[1]
 STATS = "pipeline/stats"
-TESTS = "tests/stats"
+TESTS = ("tests/stats", "tests/reference")
 KEPT = ROOT / ".cache/mutants"
 EQUIVALENT = ROOT / "tests/equivalent_mutants.csv"
 PRELOADED = (
@@ -308,7 +308,7 @@ def modules():
 def coverage(folder):
     """Return tests' seconds, and the tests that run each line by (file, line); changed files are traced anew."""
     known, code = kept("coverage.json"), digest(*modules())
-    files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / TESTS).glob("test_*.py"))
+    files = sorted(str(path.relative_to(ROOT)) for place in TESTS for path in (ROOT / place).glob("test_*.py"))
     for file in files:
         stamp = digest(file)
         if known.get(file, {}).get("stamp") == stamp and known[file]["code"] == code:
