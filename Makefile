@@ -15,7 +15,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce reproduce-all doctor test test-end-to-end test-long test-spark compare verify bench method audit lint lab lock clean
+.PHONY: help reproduce reproduce-all doctor test test-end-to-end test-long test-spark mutants compare verify bench method audit lint lab lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,12 @@ compare: $(VENV)/installed  ## say in words what differs between A=main and B=an
 
 test-long: $(VENV)/installed  ## generate ten thousand inputs, let faults strike every stage, try other surroundings and Pythons (an hour)
 	@python -m pytest -n auto -m long
+
+# How many mistakes mutants makes, and the seed of the draw.
+MUTANTS ?= 200
+SEED ?= 1
+mutants: $(VENV)/installed  ## make small mistakes in pipeline/stats, one at a time, and say how many the tests catch (half an hour)
+	@python tests/mutation.py --mutants $(MUTANTS) --seed $(SEED)
 
 verify: $(VENV)/installed  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
 	@stages=$$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@)); \

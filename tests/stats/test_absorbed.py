@@ -207,3 +207,15 @@ def test_where_a_logit_starts_does_not_move_its_maximum():
     from_few = grouped_logit(y, x, groups, groups[0], start=(np.append(few.slopes, 0.0), few.index))
     for name in ("slopes", "variance", "index", "log_likelihood"):
         np.testing.assert_allclose(getattr(from_few, name), getattr(plain, name), rtol=1e-8, atol=1e-12)
+
+
+def test_the_interval_of_the_spread_is_that_of_its_square():
+    frame, design = world(0.8, 3)
+    found = spread_of_groups(frame["outcome"], design, frame["bank"], 0.95).effects["spread"]
+    # By the delta method the error of a square is twice the root times its error.
+    variance, half = found.estimate**2, 1.959964 * 2 * found.estimate * found.std_error
+    assert variance > half
+    assert (found.ci_low, found.ci_high) == pytest.approx((np.sqrt(variance - half), np.sqrt(variance + half)))
+    frame, design = world(0.0, 3)
+    nothing = spread_of_groups(frame["outcome"], design, frame["bank"], 0.95).effects["spread"]
+    assert nothing.ci_low == 0 < nothing.ci_high

@@ -6,6 +6,8 @@ import pytest
 from pipeline.core import params, results
 from pipeline.stages.recovery import EXPECTED, TABLES
 from pipeline.stats import estimators
+from pipeline.stats.instruments import Instrumented
+from pipeline.stats.regression import Effect
 from pipeline.studies.reference.generator import simulate
 from pipeline.studies.reference.settings import Settings
 from pipeline.studies.reference.study import from_frames, prepare
@@ -99,3 +101,14 @@ def test_what_cannot_be_estimated_says_why_and_the_rest_goes_on(prepared, rows):
     missing = {row["estimator"] for row in rows} - {row["estimator"] for row in fewer}
     assert missing == {"event_study", "lagged_contacts", "lagged_contacts_given_enrolment", "permuted_adoption"}
     assert one(fewer, "linear_probability", "controls") == one(rows, "linear_probability", "controls")
+
+
+def test_an_interval_without_an_end_is_not_given():
+    effect = Effect(-0.1, 0.05, -0.2, 0.0, 0.04)
+    for ends, given in (((-0.3, 0.1), True), ((-np.inf, 0.1), False), ((-0.3, np.inf), False)):
+        found = Instrumented(effect, effect, 9.0, effect, ends, 0.06)
+        row = list(estimators._instrumented("lot", "calls", "late", "late", found, {}))[1]
+        assert (row["estimate"], row["p_value"]) == (-10, 0.06)
+        expected = (-30, 10) if given else (np.nan, np.nan)
+        assert [row.get("ci_low", np.nan), row.get("ci_high", np.nan)] == pytest.approx(expected, nan_ok=True)
+        assert ("no end" in row["note"]) != given

@@ -1,5 +1,7 @@
 """Exact tests against other implementations and against shuffling."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from scipy.stats import fisher_exact, nchypergeom_fisher
@@ -54,3 +56,14 @@ def test_no_difference_at_all_has_a_p_value_of_one():
 def test_a_table_that_is_too_large_is_refused():
     with pytest.raises(StudyError, match="takes too long"):
         exact_tests([3000, 3000, 3000], [5000, 5000, 5000], [0, 1, 2])
+
+
+def test_small_tables_by_every_way_to_deal_out_the_events():
+    events, sizes, scores = [0, 1, 3], [4, 3, 3], np.array([0.0, 1.0, 3.0])
+    group = np.repeat([0, 1, 2], sizes)
+    tables = np.array([np.bincount(group[list(who)], minlength=3) for who in combinations(range(10), 4)])
+    ways = {table: (tables == table).all(axis=1).sum() for table in set(map(tuple, tables.tolist()))}
+    here, summed = ways[tuple(events)], tables @ scores
+    no_likelier = sum(count for count in ways.values() if count <= here) / len(tables)
+    tails = (summed <= scores @ events).mean(), (summed >= scores @ events).mean()
+    assert exact_tests(events, sizes, list(scores)) == pytest.approx((no_likelier, 2 * min(tails)))

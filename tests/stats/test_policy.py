@@ -147,3 +147,12 @@ def test_the_lottery_finds_what_hidden_quality_distorts():
     drawn = share(alike * found.event, alike * found.treated, alone, LEVEL)
     assert drawn.ci_low < 0.05 < drawn.ci_high
     assert 0.005 < drawn.std_error < 0.03
+
+
+def test_units_and_columns_that_never_vary_change_no_benefit(world):
+    rows, wanted = slice(0, 3_000), slice(3_000, 4_000)
+    plain = r_learner(world.design[rows], world.treated[rows], world.event[rows], world.design[wanted])
+    other = np.column_stack([world.design * [100, 0.01, 1] + [5, 0, 0], np.full(len(world.design), 7.0)])
+    found = r_learner(other[rows], world.treated[rows], world.event[rows], other[wanted])
+    assert found == pytest.approx(plain, abs=1e-5)
+    assert plain.std() > 0.03

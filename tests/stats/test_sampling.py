@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import gammaln
 from scipy.stats import norm
 
 from pipeline.core.errors import StudyError
@@ -198,3 +199,24 @@ def test_draws_without_overlap_say_nothing():
         population_size([10, 10], 20)
     with pytest.raises(StudyError, match="one sample holds all"):
         population_size([10, 5], 10)
+
+
+def test_the_error_of_two_samples_is_that_of_lincoln_and_petersen():
+    one, other, both = 2_000, 3_000, 600
+    found = population_size([one, other], one + other - both)
+    # Seber (1982), section 3.1.2: n1 n2 (n1 - m) (n2 - m) / m^3.
+    assert found.std_error**2 == pytest.approx(one * other * (one - both) * (other - both) / both**3, rel=1e-6)
+
+
+def test_the_error_of_three_samples_is_the_curvature_of_the_likelihood():
+    sizes, distinct = [300_000, 200_000, 100_000], 480_000
+    found = population_size(sizes, distinct)
+
+    def likelihood(size):
+        # Darroch (1958): D different ones out of N, each sample drawn without replacement.
+        return sum(gammaln(size - one + 1) for one in sizes) - gammaln(size - distinct + 1) - 2 * gammaln(size + 1)
+
+    step = 5_000
+    bend = likelihood(found.size + step) + likelihood(found.size - step) - 2 * likelihood(found.size)
+    assert likelihood(found.size) >= max(likelihood(found.size - step), likelihood(found.size + step))
+    assert found.std_error == pytest.approx((-bend / step**2) ** -0.5, rel=1e-3)

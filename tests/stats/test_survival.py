@@ -111,6 +111,16 @@ def test_the_log_rank_test_is_that_of_statsmodels(loans):
     assert (found.chi_squared, found.p_value) == pytest.approx((statistic, p_value))
 
 
+def test_the_log_rank_test_of_five_loans_by_hand():
+    # Month 1: one of five leaves, a treated one of two; month 2: nobody; month 3: two of three, the treated one and another.
+    months, left = np.array([1, 3, 2, 3, 3]), np.array([True, True, False, True, False])
+    treated = np.array([1, 1, 0, 0, 0])
+    found = log_rank(months, left, treated, np.arange(5), 3)
+    # Month 1: 2/5 expected, variance 2/5 x 3/5; month 3: two of three leave, 2/3 expected, 2 x 1/3 x 2/3 x 1/2.
+    assert (found.observed, found.expected) == pytest.approx((2, 2 / 5 + 2 / 3))
+    assert found.chi_squared == pytest.approx((2 - 16 / 15) ** 2 / (6 / 25 + 2 / 9))
+
+
 def test_the_clustered_log_rank_test_is_the_score_test_of_a_cox_regression(loans):
     # Breslow's partial likelihood at nought: scores by loan, summed by lender.
     months, failed = loans["months"].to_numpy(), (loans["way"] == 1).to_numpy()
