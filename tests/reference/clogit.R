@@ -1,5 +1,5 @@
 # The likelihood given each group's number of events, by survival::clogit; not run by the tests.
-# Loans of two groups with more ones than zeros and three with fewer; printed: log odds ratios, and errors by group.
+# Loans of two groups with more ones than zeros and three with fewer; printed: log odds ratios and their errors.
 library(survival)
 loans <- data.frame(
   group = rep(1:5, each = 4),

@@ -160,3 +160,39 @@ def test_what_groups_cannot_say_is_a_sentence():
         conditional_logit(many["default"], many[["crm", "size"]], "crm", many["crm"] * 0, many["group"], 0.95)
     with pytest.raises(ValueError, match="several clusters"):
         conditional_logit(loans["default"], design, "crm", group, pd.Series(np.arange(LOANS)), 0.95)
+
+
+# survival::clogit in R, method "exact" (tests/reference/clogit.R).
+def test_it_is_that_of_clogit_in_r():
+    loans = pd.DataFrame(
+        {
+            "group": np.repeat(np.arange(5), 4),
+            "default": [1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0],
+            "b": [1.0, 0, 0, 1, 0, 1, 1, 0, 1, 1, 0, 0, 0, 1, 0, 1, 0, 1, 1, 0],
+            "x": [
+                0.4,
+                -0.2,
+                0.9,
+                0.1,
+                1.2,
+                0.3,
+                -0.7,
+                0.5,
+                0,
+                0.8,
+                -0.4,
+                0.6,
+                -1.1,
+                0.2,
+                0.7,
+                -0.3,
+                0.9,
+                0.1,
+                -0.6,
+                0.4,
+            ],
+        }
+    )
+    for factor, theirs in {"b": 0.1515297434, "x": -1.1991244736}.items():
+        found = conditional_logit(loans["default"], loans[["b", "x"]], factor, loans["group"], loans["group"], 0.95)
+        assert np.log(found.odds_ratio.estimate) == pytest.approx(theirs, abs=1e-8)
