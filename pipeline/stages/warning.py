@@ -74,8 +74,9 @@ def _followed(study: str, cohort: pd.DataFrame, path: Path, protocol: Study, par
     if months.empty:
         return [not_estimated("loan_months", "no loan-month belongs to a loan of the cohort.")]
     level, rng = params.inference.level, [zlib.crc32(f"{params.seed} {study} warning".encode())]
-    rows = warning_signals.before_default(cohort, months, place, protocol, level)
+    rows: list[Row] = []
     try:
+        rows += warning_signals.before_default(cohort, months, place, protocol, level)
         book, fitted = warning_book.fit(cohort, months, place, protocol, params.warning)
     except StudyError as error:
         return [*rows, not_estimated("scores", str(error))]

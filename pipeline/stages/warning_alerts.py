@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.core.errors import StudyError
 from pipeline.core.params import EarlyWarning
-from pipeline.stages.warning_book import SCORES, Book, Row, not_estimated, percent, points
+from pipeline.stages.warning_book import SCORES, Book, Row, last_month, not_estimated, percent, points
 from pipeline.stats import early_warning
 
 DRAWS = 1_999
@@ -14,6 +14,12 @@ DRAWS = 1_999
 
 OWN = {"lender": "alert", "falling_activity": "falling_activity"}
 """Alerts that need no score, by what raises them: the column that had it in the month before."""
+
+CAUGHT = {"caught": 1, "caught_early": early_warning.RECENT}
+"""Whole months before the month of default by which a loan must have been alerted to count."""
+
+DESCRIBES = "describes the loans caught and judges no score"
+"""What a lead is good for: a worse score, which catches fewer loans at random times, has longer ones."""
 
 
 def raised(book: Book, choice: EarlyWarning) -> dict[tuple[str, str], np.ndarray]:
@@ -32,14 +38,20 @@ def raised(book: Book, choice: EarlyWarning) -> dict[tuple[str, str], np.ndarray
 def judged(book: Book, alerts: dict[tuple[str, str], np.ndarray], level: float, seed: list[int]) -> Iterator[Row]:
     """Yield precision, recall, false alarms and lead of `alerts`, and of those that need no score."""
     kinds = {(score, rule): alerted for (score, rule), alerted in alerts.items() if score in SCORES}
-    plain = {score: alerted for score in OWN if (alerted := _last_month(book, OWN[score])) is not None}
+    plain = {
+        score: alerted
+        for score in OWN
+        if (alerted := last_month(book.months, book.loan, book.month, OWN[score])) is not None
+    }
     for score, own in plain.items():
         rule = "lenders_alert" if score == "lender" else score
         kinds[score, rule] = own
     own = plain.get("lender")
     if own is not None:
-        # An alert of last month is at hand at the beginning of this one; the score gets as many.
-        as_many = early_warning.riskiest(book.scores["updated"], book.period, book.loan, float(own.mean()))
+        # An alert of last month is at hand at the beginning of this one. The score gets as many as the lender raised
+        # before these loans were granted: how many it will raise is not known in advance.
+        usual = float(book.taught["lenders_alert"].mean())
+        as_many = early_warning.riskiest(book.scores["updated"], book.period, book.loan, usual)
         kinds["updated", "capacity[as_lender]"] = as_many
     for (score, rule), alerted in kinds.items():
         yield from _judged(book, score, rule, alerted, level, seed)
@@ -50,14 +62,15 @@ def judged(book: Book, alerts: dict[tuple[str, str], np.ndarray], level: float, 
 
 def _against_lender(book: Book, own: np.ndarray, as_many: np.ndarray, level: float) -> Row:
     """Return what as many alerts by the renewed score find beyond the lender's own."""
-    rows = book.judged
-    caught = np.where(rows & (book.event == 1), as_many.astype(float) - own, 0.0)[rows]
+    rows, timely = book.judged, _in_time(book)
+    found = np.where(timely, as_many.astype(float) - own, 0.0)[rows]
     row = book.row("alerts", "updated_less_lender", "recall")
     try:
-        gain = early_warning.share(caught, book.event[rows].astype(float), book.cluster[rows], level)
+        gain = early_warning.share(found, timely[rows].astype(float), book.cluster[rows], level)
     except StudyError as error:
         return row | {"note": str(error)}
-    note = "defaults ahead caught by the updated score and not by the lender, less the reverse, at as many alerts"
+    note = "months with default ahead, in time, found by the updated score and not by the lender, less the reverse; "
+    note += f"as many alerts as the lender raised in months before {book.cut}"
     return row | percent(gain) | {"note": note}
 
 
@@ -76,19 +89,16 @@ def _marked(book: Book, own: np.ndarray, level: float) -> Row:
     )
 
 
-def _last_month(book: Book, name: str) -> np.ndarray | None:
-    """Return where a column marked the month before, if it ever does."""
-    if name not in book.months:
-        return None
-    marks = np.nan_to_num(book.months[name].to_numpy(dtype=float))
-    own = np.nan_to_num(early_warning.earlier(marks, book.loan, book.month, 1)) > 0
-    return own if own.any() else None
+def _in_time(book: Book) -> np.ndarray:
+    """Return the loan-months (boolean) with default ahead within the horizon, in which an alert comes in time."""
+    return (book.event == 1) & early_warning.in_time(book.month, book.default_month)
 
 
 def _judged(book: Book, score: str, rule: str, alerted: np.ndarray, level: float, seed: list[int]) -> Iterator[Row]:
     """Yield what one set of alerts is worth."""
     rows = book.judged
     event, hit, cluster = book.event[rows].astype(float), alerted[rows].astype(float), book.cluster[rows]
+    timely = _in_time(book)[rows].astype(float)
 
     def one(estimand: str, part: np.ndarray, whole: np.ndarray, note: str) -> Row:
         try:
@@ -98,29 +108,40 @@ def _judged(book: Book, score: str, rule: str, alerted: np.ndarray, level: float
         return book.row("alerts", score, estimand, factor=rule, **found, note=note)
 
     yield one("alerted", hit, np.ones(len(hit)), "of loan-months")
-    yield one("precision", hit * event, hit, "of alerts followed by default")
-    yield one("recall", hit * event, event, "of loan-months with default ahead that were alerted")
+    yield one("precision", hit * event, hit, "of alerts followed by default, in the alert's own month or later")
+    yield one("in_time", hit * timely, hit, "of alerts followed by default in a later month")
+    yield one("recall", hit * timely, timely, "of loan-months with default ahead in a later month that were alerted")
     yield one("false_alarms", hit * (1 - event), 1 - event, "of loan-months without default ahead that were alerted")
     lead = early_warning.lead_times(book.loan, book.month, alerted, book.default_month)
     of_loan = np.zeros(int(book.loan.max()) + 1, dtype=np.int64)
     of_loan[book.loan] = book.cluster
     bad, ones = of_loan[lead.defaulted], np.ones(len(lead.defaulted))
-    caught = np.isin(lead.defaulted, lead.loan).astype(float)
-    early = np.isin(lead.defaulted, lead.loan[lead.months >= early_warning.RECENT]).astype(float)
     loans = {"factor": rule, "outcome": "default"}
     try:
-        found = percent(early_warning.share(caught, ones, bad, level))
-        more = loans | found | {"note": "of defaulted loans alerted before"}
-        yield book.row_of_loans("alerts", score, "caught", lead.defaulted, **more)
-        found = percent(early_warning.share(early, ones, bad, level))
-        more = loans | found | {"note": f"of defaulted loans alerted at least {early_warning.RECENT} months before"}
-        yield book.row_of_loans("alerts", score, "caught_early", lead.defaulted, **more)
+        for estimand, before in CAUGHT.items():
+            caught = np.isin(lead.defaulted, lead.loan[lead.months >= before]).astype(float)
+            chance = early_warning.caught_at_random(
+                book.loan, book.month, book.period, alerted, book.default_month, before
+            )
+            months = f"{before} whole month{'s' if before > 1 else ''} or more before the month of default"
+            found = percent(early_warning.share(caught, ones, bad, level))
+            more = loans | found | {"note": f"of defaulted loans alerted {months}"}
+            yield book.row_of_loans("alerts", score, estimand, lead.defaulted, **more)
+            found = percent(early_warning.share(chance, ones, bad, level))
+            more = loans | found | {"note": "expected of as many alerts at random in every calendar month"}
+            yield book.row_of_loans("alerts", score, f"{estimand}_random", lead.defaulted, **more)
+            found = points(early_warning.share(caught - chance, ones, bad, level))
+            more = loans | found | {"note": "less what as many alerts at random would catch"}
+            yield book.row_of_loans("alerts", score, f"{estimand}_over_random", lead.defaulted, **more)
         clusters = of_loan[lead.loan]
         mean = early_warning.share(lead.months, np.ones(len(lead.loan)), clusters, level)._asdict()
-        more = loans | mean | {"unit": "months", "p_value": None, "note": "first alert to default"}
+        more = (
+            loans | mean | {"unit": "months", "p_value": None, "note": f"first alert in time to default; {DESCRIBES}"}
+        )
         yield book.row_of_loans("alerts", score, "mean_lead", lead.loan, **more)
         median = early_warning.median_by_clusters(lead.months, clusters, level, DRAWS, seed)._asdict()
-        more = loans | median | {"unit": "months", "note": f"first alert to default; {DRAWS} draws of whole clusters"}
+        note = f"first alert in time to default; {DESCRIBES}; {DRAWS} draws of whole clusters"
+        more = loans | median | {"unit": "months", "note": note}
         yield book.row_of_loans("alerts", score, "median_lead", lead.loan, **more)
     except StudyError as error:
         yield book.row_of_loans("alerts", score, "median_lead", lead.loan, **loans, note=str(error))
@@ -140,7 +161,7 @@ def costs(
     cluster, ones = book.cluster[first], np.ones(len(first))
     values: dict[tuple[str, str], np.ndarray] = {}
     for (score, rule), alerted in alerts.items():
-        timely = alerted & ((book.default_month == 0) | (book.month < book.default_month))
+        timely = alerted & early_warning.in_time(book.month, book.default_month)
         cost = choice.contact_cost * np.bincount(loan, alerted, len(first))
         caught = loss * (np.bincount(loan, timely, len(first)) > 0)
         values[score, rule] = choice.prevented_share * caught - cost

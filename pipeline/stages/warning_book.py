@@ -46,7 +46,8 @@ class Book:
     cut: str
     """First month of origination of these loans."""
     taught: pd.DataFrame
-    """Of the loan-months on which scores were fitted: ``month`` of the loan and log odds by the score ``updated``."""
+    """Of the loan-months on which scores were fitted: ``month`` of the loan, log odds by the score ``updated``, and
+    ``lenders_alert``, whether the lender had raised one in the month before, where alerts are on record."""
 
     def row(
         self, estimator: str, specification: str, estimand: str, stays: np.ndarray | None = None, **more: Any
@@ -81,13 +82,13 @@ def fit(
     loan and no month is in both.
     """
     month = months["month_number"].to_numpy(dtype=np.int64)
-    calendar = _calendar(months["calendar_month"])
+    when = calendar(months["calendar_month"])
     found = early_warning.ahead(place, month, months["default"].to_numpy(), choice.horizon_months)
     first = np.full(len(cohort), np.iinfo(np.int64).max)
-    np.minimum.at(first, place, calendar - month + 1)
+    np.minimum.at(first, place, when - month + 1)
     starts = np.sort(np.unique(first[place]))
     cut = int(starts[int(choice.training_share * len(starts))])
-    train = (calendar + choice.horizon_months - 1 < cut) & found.complete
+    train = (when + choice.horizon_months - 1 < cut) & found.complete
     later = first[place] >= cut
     judged = later & found.complete
     for name, part in (("fit", train), ("judge", judged)):
@@ -108,12 +109,15 @@ def fit(
             continue
         matrix = known[kept].to_numpy()
         renewed[score] = np.full(len(months), np.nan)
-        taught, asked = matrix[train], matrix[wanted]
+        known_then, asked = matrix[train], matrix[wanted]
         # Of so many months each copy counts.
         del matrix
-        renewed[score][wanted] = early_warning.fitted_log_odds(taught, found.event[train], asked)
-        del taught, asked
+        renewed[score][wanted] = early_warning.fitted_log_odds(known_then, found.event[train], asked)
+        del known_then, asked
 
+    taught = pd.DataFrame({"month": month[train], "updated": renewed["updated"][train]})
+    if (own := last_month(months, place, month, "alert")) is not None:
+        taught["lenders_alert"] = own[train]
     rows = np.flatnonzero(later)
     clusters = codes(cohort[cluster_of(cohort, protocol)])[place]
     amount = cohort["amount"].to_numpy(dtype=float)[place] if "amount" in cohort else None
@@ -121,7 +125,7 @@ def fit(
         months.iloc[rows].reset_index(drop=True),
         place[rows],
         month[rows],
-        calendar[rows],
+        when[rows],
         clusters[rows],
         found.event[rows],
         found.default_month[rows],
@@ -129,12 +133,21 @@ def fit(
         None if amount is None or np.isnan(amount).any() else amount[rows],
         {"static": static[place][rows], **{score: values[rows] for score, values in renewed.items()}},
         f"{(cut - 1) // 12}-{(cut - 1) % 12 + 1:02d}",
-        pd.DataFrame({"month": month[train], "updated": renewed["updated"][train]}),
+        taught,
     )
     return book, static
 
 
-def _calendar(names: pd.Series) -> np.ndarray:
+def last_month(months: pd.DataFrame, loan: np.ndarray, month: np.ndarray, name: str) -> np.ndarray | None:
+    """Return where (rows,) the column `name` of sorted loan-months marked the month before, if it ever does."""
+    if name not in months:
+        return None
+    marks = np.nan_to_num(months[name].to_numpy(dtype=float))
+    marked = np.nan_to_num(early_warning.earlier(marks, loan, month, 1)) > 0
+    return marked if marked.any() else None
+
+
+def calendar(names: pd.Series) -> np.ndarray:
     """Return months such as 2009-10 as numbers that follow each other."""
     place, known = pd.factorize(names, use_na_sentinel=False)
     known = pd.Series(known).astype(str)

@@ -69,31 +69,33 @@ def _moves(book: Book, grade: np.ndarray, grades: int, step: int, level: float) 
 
 
 def _before_default(book: Book, grade: np.ndarray, level: float) -> Iterator[Row]:
-    """Yield how many defaulting loans had been downgraded so many months before, beside loans like them.
+    """Yield how many defaulting loans had been downgraded so many months before, beside loans like them at risk.
 
-    Compared are loans of the same first grade and age that were open when the others defaulted.
+    Beside each default stands its risk set: loans of the same first grade, age and calendar month that were open when
+    it came and had not defaulted, those that default later among them.
     """
     opened = np.full(int(book.loan.max()) + 1, -1)
     opened[book.loan[book.month == 1]] = grade[book.month == 1]
     first = opened[book.loan]
     seen = np.zeros(len(opened), dtype=np.int64)
     np.maximum.at(seen, book.loan, book.month)
-    width = int(book.month.max()) + 1
+    # Of one age in one calendar month.
+    number = (first * (int(book.month.max()) + 1) + book.month) * (int(book.period.max()) + 1) + book.period
+    alike = np.unique(number, return_inverse=True)[1]
     for back in BACK:
         case = book.default_month == book.month + back
-        other = (book.default_month == 0) & (seen[book.loan] >= book.month + back)
-        rows = (book.month > 1) & (first >= 0) & (case | other)
+        there = early_warning.at_risk(book.month + back, seen[book.loan], book.default_month)
+        rows = (book.month > 1) & (first >= 0) & there
         row = book.row("downgraded_before_default", "updated", "difference", rows, outcome="default")
         row |= {"factor": f"months_before[{back:02d}]"}
         try:
-            one, share, others, number = early_warning.matched_difference(
-                (grade > first)[rows].astype(float), case[rows], (first * width + book.month)[rows],
-                book.cluster[rows], level,
-            )  # fmt: skip
+            one, share, others, cases = early_warning.matched_difference(
+                (grade > first)[rows].astype(float), case[rows], alike[rows], book.cluster[rows], level
+            )
         except StudyError as error:
             yield row | {"note": str(error)}
             continue
-        note = f"{number} defaults; loans of the same first grade and age beside them"
+        note = f"{cases} defaults; beside them loans at risk of the same first grade, age and calendar month"
         yield row | points(one) | {"note": note}
         for estimand, value in {"defaulting": share, "others": others}.items():
             yield row | {"estimand": estimand, "estimate": 100 * value, "unit": "percent"}

@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Study
 from pipeline.core.scope import FEWEST
-from pipeline.stages.warning_book import Row, cluster_of, not_estimated, points
+from pipeline.stages.warning_book import Row, calendar, cluster_of, not_estimated, points
 from pipeline.stats import early_warning
 from pipeline.stats.correlation import holm
 from pipeline.stats.discrimination import compare
@@ -70,9 +70,11 @@ def with_activity(months: pd.DataFrame, repayments: Path) -> pd.DataFrame:
 def before_default(
     cohort: pd.DataFrame, months: pd.DataFrame, place: np.ndarray, protocol: Study, level: float
 ) -> list[Row]:
-    """Return how common each signal is in the months before default, beside loans like them that do not default.
+    """Return how common each signal is in the months before default, beside loans like them at risk of it.
 
-    Compared are loans of the same type of lender, grade and age that were open when the other defaulted.
+    Beside each default stands its risk set: loans of the same type of lender, grade, age and calendar month that were
+    open then and had not defaulted, those that default later among them. Raises StudyError for calendar months that
+    cannot be read.
     """
     month = months["month_number"].to_numpy(dtype=np.int64)
     when = np.zeros(len(cohort), dtype=np.int64)
@@ -81,12 +83,12 @@ def before_default(
     last = np.zeros(len(cohort), dtype=np.int64)
     last[place] = month
     keys = [name for name in ("institution_type", "credit_grade") if name in cohort and cohort[name].notna().any()]
-    kind = (
-        cohort.groupby(keys, observed=True, dropna=False).ngroup().to_numpy()
-        if keys
-        else np.zeros(len(cohort), dtype=int)
-    )
+    # Loans that began in the same calendar month have the same age in every other.
+    began = np.zeros(len(cohort), dtype=np.int64)
+    began[place] = calendar(months["calendar_month"]) - month
+    kind = cohort[keys].assign(began=began).groupby([*keys, "began"], observed=True, dropna=False).ngroup().to_numpy()
     cluster = codes(cohort[cluster_of(cohort, protocol)])
+    same = ["age and calendar month"]
     steps = np.unique(when[when > 1])
     found: list[Row] = []
     if len(np.unique(when)) < 2 or int((when > 0).sum()) < FEWEST:
@@ -95,7 +97,7 @@ def before_default(
     # Loans of one kind and cluster are counted together: by case or not, and by whether they have the signal.
     alike, cell = np.unique(kind * (int(cluster.max()) + 1) + cluster, return_inverse=True)
     kind_of, cluster_of_cell = np.divmod(alike, int(cluster.max()) + 1)
-    open_at = {end: np.flatnonzero((when == end) | ((when == 0) & (last >= end))) for end in steps}
+    open_at = {end: np.flatnonzero(early_warning.at_risk(end, last, when)) for end in steps}
     counted_as = {end: 3 * (2 * cell[loans] + (when[loans] == end)) for end, loans in open_at.items()}
     longest = int(month.max())
     for name, column in SIGNALS.items():
@@ -136,9 +138,9 @@ def before_default(
                 of = {"n": int(loans.sum()), "n_clusters": np.count_nonzero(np.bincount(cluster[loans]))}
                 return of | {"n_treated": None if np.isnan(treated).any() else int(treated[loans].sum())}
 
-            # A loan that does not default stands beside several that do, at several ages.
+            # A loan at risk stands beside several that default, at several ages.
             row |= counted(seen)
-            note = f"{cases} defaults; loans of the same {' and '.join([*keys, 'age'])} beside them"
+            note = f"{cases} defaults; beside them loans at risk of the same {', '.join(keys + same)}"
             found.append(row | {"estimand": "difference", "note": note} | points(one))
             more = {"estimand": "defaulting", "estimate": 100 * share, "unit": "percent"}
             found.append(row | more | counted(seen & (when > 0)))

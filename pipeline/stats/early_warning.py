@@ -292,32 +292,89 @@ class Standing(NamedTuple):
         return self.place < np.floor(capacity * self.size + 1e-9)
 
 
+def in_time(month: np.ndarray, default_month: np.ndarray, before: int = 1) -> np.ndarray:
+    """Return where (rows,) an alert at the beginning of `month` comes in time: `before` months before default or more.
+
+    This is the one definition of a timely alert. An alert in the month of default itself comes too late: the payment
+    that makes the default is due within weeks, and whoever acts needs that long to reach the client and agree on
+    something. So at least one whole month lies between the alert and the month of default. `default_month` is 0 where
+    no default is on record; there no alert is in time, as there is nothing to announce.
+    """
+    return default_month - month >= before
+
+
+def at_risk(month: np.ndarray, last: np.ndarray, default_month: np.ndarray) -> np.ndarray:
+    """Return where (rows,) a loan is in the risk set of `month`: on record and not defaulted before.
+
+    `last` is the last month on record. Loans that default later belong to it (Prentice & Breslow 1978, Biometrika 65);
+    to compare with those that never default is to know the future.
+    """
+    return (last >= month) & ((default_month == 0) | (default_month >= month))
+
+
 class Lead(NamedTuple):
     """How long before default the first alert came."""
 
     months: np.ndarray
-    """Whole months between the first alert and default, of each defaulted loan that was alerted in time."""
+    """Whole months between the first alert and default, one or more, of each defaulted loan alerted in time."""
     loan: np.ndarray
     """The loan of each."""
     defaulted: np.ndarray
-    """Every loan with a default on record."""
+    """Every loan with a default on record, in rising order."""
 
 
 def lead_times(loan: np.ndarray, month: np.ndarray, alerted: np.ndarray, default_month: np.ndarray) -> Lead:
     """Return the lead of each loan's first alert over its default.
 
-    An alert at the beginning of month t is `default_month` - t months ahead: nought when default comes in that very
-    month. Rows are loan-months; alerts after a default do not count.
+    An alert at the beginning of month t is `default_month` - t months ahead, and counts where it comes `in_time`. Rows
+    are loan-months. A lead describes the loans that were caught and judges no score: alerts at random have long leads.
     """
-    bad = default_month > 0
-    defaulted = np.unique(loan[bad])
-    timely = bad & alerted & (month <= default_month)
+    defaulted = np.unique(loan[default_month > 0])
+    timely = alerted & in_time(month, default_month)
     first = np.full(int(loan.max()) + 1, np.iinfo(np.int64).max)
     np.minimum.at(first, loan[timely], month[timely])
     when = np.zeros(len(first), dtype=np.int64)
-    when[loan[bad]] = default_month[bad]
+    when[loan] = default_month
     caught = np.unique(loan[timely])
     return Lead((when - first)[caught], caught, defaulted)
+
+
+def caught_at_random(
+    loan: np.ndarray,
+    month: np.ndarray,
+    period: np.ndarray,
+    alerted: np.ndarray,
+    default_month: np.ndarray,
+    before: int = 1,
+) -> np.ndarray:
+    """Return how likely as many alerts at random catch each loan that defaults.
+
+    In every period as many rows as were alerted are drawn without regard to anything, each row alike, and anew in the
+    next period. A row's chance is then the share alerted, and a loan is missed where all of its months are missed, so
+    the chance is exact and needs no draws.
+
+    Parameters
+    ----------
+    loan, month, period
+        Number of the loan, its month, and the calendar month (numbers from 0), of each loan-month (rows,).
+    alerted
+        Which rows are alerted (rows,), boolean: they say how many of each period's rows there is time for.
+    default_month
+        The month of the loan's default (rows,); 0 for none on record.
+    before
+        Months before default by which an alert must have come, as in `in_time`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Probabilities of the loans with a default on record, in rising order of `loan`.
+    """
+    size = np.bincount(period)
+    share = np.divide(np.bincount(period, alerted), size, out=np.zeros(len(size)), where=size > 0)
+    timely = in_time(month, default_month, before)
+    missed = np.ones(int(loan.max()) + 1)
+    np.multiply.at(missed, loan[timely], 1 - share[period[timely]])
+    return 1 - missed[np.unique(loan[default_month > 0])]
 
 
 def median_by_clusters(values: np.ndarray, clusters: np.ndarray, level: float, draws: int, seed: list[int]) -> Effect:

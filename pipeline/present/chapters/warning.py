@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 STAGE = "warning"
 SIGNALS = ("late_payment", "falling_activity", "client_contact", "alert", "lender_contact")
 AS_LENDER = "capacity[as_lender]"
-"""As many alerts as the lender raised itself."""
-ESTIMANDS = ("precision", "false_alarms", "recall", "caught", "caught_early", "median_lead")
+"""As many alerts as the lender raised itself in the months on which scores were fitted."""
+ESTIMANDS = ("precision", "false_alarms", "recall", "caught", "caught_early", "caught_early_over_random")
 """What the table shows of alerts."""
 
 
@@ -111,7 +111,7 @@ def costs(results: Results, words: Words) -> Figure:
 
 
 def signals(results: Results, words: Words) -> Figure:
-    """Share of loans with each signal in the months before default, beside loans like them that do not default."""
+    """Share of loans with each signal in the months before default, beside loans like them at risk of it."""
     import matplotlib.pyplot as plt
 
     from pipeline.present import figures
@@ -155,8 +155,6 @@ def alerts(results: Results, words: Words) -> str:
             row = found.get(name)
             if row is None or pd.isna(row.estimate):
                 cells.append(MISSING)
-            elif row.unit == "months":
-                cells.append(f"{fixed(row.estimate, 0)} ({fixed(row.ci_low, 0)}, {fixed(row.ci_high, 0)})")
             else:
                 cells.append(f"{fixed(row.estimate, 1)} ({fixed(row.ci_low, 1)}, {fixed(row.ci_high, 1)})")
         body.append(cells)
@@ -281,25 +279,26 @@ def _of_alerts(page: Page) -> Iterator[str]:
         return next(rows[rows["estimate"].notna()].itertuples(), None)
 
     share = f"capacity[{choice.capacity:g}]"
-    names = ("precision", "recall", "false_alarms", "caught", "caught_early", "median_lead")
+    chance = ("caught_random", "caught_over_random")
+    early = ("caught_early", "caught_early_random", "caught_early_over_random")
+    names = ("precision", "recall", "false_alarms", "in_time", "caught", *chance, *early, "median_lead")
     found = {name: find("updated", share, name) for name in names}
     if any(row is None for row in found.values()):
         return
-    early = find("static", share, "median_lead")
-    caught = find("static", share, "caught")
-    yield page.text("warning.alerts", share=100 * choice.capacity, **found, static_lead=early, static_caught=caught)
+    static = {"static_early": find("static", share, early[0]), "static_over": find("static", share, early[2])}
+    yield page.text("warning.alerts", share=100 * choice.capacity, **found, **static)
     if choice.threshold is not None:
         rule = f"threshold[{choice.threshold:g}]"
-        found = {name: find("updated", rule, name) for name in ("alerted", "precision", "recall", "median_lead")}
+        found = {name: find("updated", rule, name) for name in ("alerted", "precision", "recall", *early)}
         if not any(row is None for row in found.values()):
             yield page.text("warning.threshold", risk=100 * choice.threshold, horizon=choice.horizon_months, **found)
     activity = {
-        name: find("falling_activity", "falling_activity", name) for name in ("precision", "caught", "median_lead")
+        name: find("falling_activity", "falling_activity", name) for name in ("precision", "caught", *chance)
     }
     if not any(row is None for row in activity.values()):
         prevalence = results.one(stage=STAGE, estimator="prevalence", estimand="all_months")
         yield page.text("warning.activity", prevalence=prevalence, **activity)
-    own = {name: find("lender", "lenders_alert", name) for name in ("alerted", "precision", "caught", "median_lead")}
+    own = {name: find("lender", "lenders_alert", name) for name in ("alerted", "precision", "caught", *chance)}
     marks = find("lender", "lenders_alert", "risk_difference")
     same = find("updated", AS_LENDER, "precision")
     if marks is not None and same is not None and not any(row is None for row in own.values()):
