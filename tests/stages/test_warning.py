@@ -87,6 +87,75 @@ def test_a_renewed_score_finds_who_is_late_and_capacity_is_respected(rows, loans
     assert late.estimate == 100
 
 
+def test_alerts_are_set_against_as_many_at_random_and_rows_add_up(rows, loans):
+    cohort, months = loans
+    found = rows(cohort, loan_months=months).where(estimator="alerts")
+    wide = found.pivot(index=["specification", "factor"], columns="estimand", values="estimate").dropna()
+    for name in ("caught", "caught_early"):
+        gain = wide[name] - wide[f"{name}_random"]
+        assert np.allclose(gain, wide[f"{name}_over_random"])
+        assert (wide[f"{name}_random"] > 0).all()
+    assert (wide["caught"] > wide["caught_early"]).any() and (wide["caught"] >= wide["caught_early"]).all()
+    assert (wide["in_time"] <= wide["precision"]).all() and (wide["median_lead"] >= 1).all()
+    # Alerts of the lender are drawn with no regard to what comes but late payment, from the month before.
+    gain = found[(found["specification"] == "updated") & (found["estimand"] == "caught_over_random")]
+    assert (gain["ci_low"] > 0).any()
+    # More alerts at random catch more.
+    some = found[(found["specification"] == "updated") & (found["estimand"] == "caught_random")].set_index("factor")
+    assert some.loc["capacity[0.01]", "estimate"] < some.loc["capacity[0.05]", "estimate"]
+
+
+def test_as_many_alerts_as_the_lender_means_as_many_as_it_had_raised_before(loans):
+    cohort, months = loans
+    params = load(PARAMS)
+    ready = months.sort_values(["loan_id", "month_number"], ignore_index=True)
+    place = pd.Index(cohort["loan_id"]).get_indexer(ready["loan_id"])
+    book, _ = warning_book.fit(cohort, ready, place, params.study("reference"), params.warning)
+    horizon = params.warning.horizon_months
+    ended = (pd.PeriodIndex(ready["calendar_month"], freq="M") + (horizon - 1)).astype(str) < book.cut
+    ended &= ready["month_number"] + horizon - 1 <= LENGTH
+    raised = ready.groupby("loan_id")["alert"].shift().eq(1)
+    assert book.taught["lenders_alert"].mean() == raised[ended].mean() > 0
+    # Later the lender raises far more: that is not known when its usual number is counted.
+    later = ready["calendar_month"] >= book.cut
+    other, _ = warning_book.fit(
+        cohort, ready.assign(alert=ready["alert"].where(~later, 1)), place, params.study("reference"), params.warning
+    )
+    judged = pd.DataFrame(warning_alerts.judged(other, {}, 0.95, [1])).set_index(["specification", "estimand"])
+    open_loans = np.bincount(other.period)
+    alerted = np.floor(raised[ended].mean() * open_loans + 1e-9).sum() / open_loans.sum()
+    assert judged.loc[("updated", "alerted"), "estimate"] == pytest.approx(100 * alerted, rel=0.1)
+    assert judged.loc[("lender", "alerted"), "estimate"] > 5 * 100 * alerted
+
+
+def test_the_months_before_default_stand_beside_the_risk_set():
+    """Of four alike, one defaults in month 3 and was late, one in month 4 and was late twice, two never."""
+    late = {0: [2], 1: [2, 3], 2: [], 3: [], 4: [1, 2, 3, 4]}
+    ends = [3, 4, 4, 4, 4]
+    rows, loans = [], []
+    for copy in range(10):
+        for kind, end in enumerate(ends):
+            loan = f"{copy}-{kind}"
+            loans.append([loan, int(kind < 2), float(copy % 2)])
+            # The fifth began a year later, and stands beside nobody.
+            start = pd.Period("2004-01", "M") + (12 if kind == 4 else 0)
+            for month in range(1, end + 1):
+                default = int(kind < 2 and month == end)
+                rows.append([loan, month, str(start + month), int(month in late[kind]), default])
+    months = pd.DataFrame(rows, columns=["loan_id", "month_number", "calendar_month", "delinquent", "default"])
+    cohort = pd.DataFrame(loans, columns=["loan_id", "default", "treated"])
+    place = pd.Index(cohort["loan_id"]).get_indexer(months["loan_id"])
+    found = warning_signals.before_default(cohort, months, place, load(PARAMS).study("reference"), 0.95)
+    table = pd.DataFrame(found).query("specification == 'late_payment'").set_index(["factor", "estimand"])["estimate"]
+    # Month 2 of those that default in 3, month 3 of those that default in 4: all late. Beside the first, one in three.
+    assert table["months_before[01]", "defaulting"] == pytest.approx(100)
+    assert table["months_before[01]", "others"] == pytest.approx(100 * (1 / 3 + 0) / 2)
+    assert table["months_before[01]", "difference"] == pytest.approx(100 * (1 - 1 / 6))
+    # Two months before: month 1, in which nobody is late; month 2 of those that default in 4.
+    assert table["months_before[02]", "defaulting"] == pytest.approx(50)
+    assert table["months_before[02]", "others"] == 0
+
+
 def test_the_order_of_rows_is_no_matter(rows, loans):
     cohort, months = loans
     one = rows(cohort, loan_months=months)

@@ -1,5 +1,7 @@
 """Early warning: hand-worked months, another implementation's areas, and a planted signal found with its lead."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,10 +13,13 @@ from pipeline.stats import early_warning
 from pipeline.stats.discrimination import compare
 from pipeline.stats.early_warning import (
     ahead,
+    at_risk,
     calibration,
+    caught_at_random,
     clustered_areas,
     earlier,
     fitted_log_odds,
+    in_time,
     lead_times,
     matched_difference,
     median_by_clusters,
@@ -89,11 +94,93 @@ def test_precision_recall_and_lead_by_hand():
     assert (lead.months.tolist(), lead.loan.tolist(), lead.defaulted.tolist()) == ([3], [1], [1])
 
 
-def test_alerts_after_a_default_are_no_lead():
-    alerted = np.zeros(10, dtype=bool)
-    alerted[7] = True
-    assert lead_times(LOAN, MONTH, alerted, np.where(LOAN == 1, 3, 0)).months.tolist() == []
-    assert lead_times(LOAN, MONTH, alerted, np.where(LOAN == 1, 4, 0)).months.tolist() == [0]
+# Five loans: default in month 3, alerted in month 3 alone; default in month 3, alerted in months 2 and 3; default in month
+# 5, alerted in month 1; default in month 2, never alerted; no default, alerted throughout.
+ENDS = np.array([3, 3, 5, 2, 0])
+OF = np.repeat(np.arange(5), [3, 3, 5, 2, 4])
+AT = np.concatenate([np.arange(1, length + 1) for length in (3, 3, 5, 2, 4)])
+ALERTED = np.isin(10 * OF + AT, [3, 12, 13, 21, 41, 42, 43, 44])
+
+
+def test_an_alert_is_in_time_from_the_month_before_the_month_of_default():
+    timely = in_time(AT, ENDS[OF])
+    assert AT[timely & (OF == 0)].tolist() == [1, 2]
+    assert not timely[OF == 4].any()
+    assert AT[in_time(AT, ENDS[OF], 3) & (OF == 2)].tolist() == [1, 2]
+    lead = lead_times(OF, AT, ALERTED, ENDS[OF])
+    assert (lead.loan.tolist(), lead.months.tolist(), lead.defaulted.tolist()) == ([1, 2], [1, 4], [0, 1, 2, 3])
+    # After the month of default nothing counts either.
+    assert lead_times(OF, AT, OF == 0, np.where(OF == 0, 1, 0)).months.tolist() == []
+
+
+@pytest.mark.parametrize("before", [1, 2, 3])
+def test_random_alerts_catch_as_many_as_all_their_draws_do_on_average(before):
+    """Loans of the calendar months 0 to 3, of which 1, 2, 0 and 1 are alerted: every way to draw them is counted."""
+    loan, month = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2]), np.array([1, 2, 3, 4, 1, 2, 3, 1, 2])
+    period = np.array([0, 1, 2, 3, 0, 1, 2, 1, 2])
+    default_month = np.array([4, 0, 2])[loan]
+    number = {0: 1, 1: 2, 2: 0, 3: 1}
+    alerted = np.zeros(9, dtype=bool)
+    for one, many in number.items():
+        alerted[np.flatnonzero(period == one)[:many]] = True
+    ways = [itertools.combinations(np.flatnonzero(period == one), many) for one, many in number.items()]
+    caught = []
+    for drawn in itertools.product(*ways):
+        chosen = np.isin(np.arange(9), np.concatenate([*map(list, drawn)]).astype(int))
+        lead = lead_times(loan, month, chosen, default_month)
+        caught.append(np.isin([0, 2], lead.loan[lead.months >= before]))
+    assert len(caught) == 2 * 3 * 1 * 1
+    found = caught_at_random(loan, month, period, alerted, default_month, before)
+    assert found == pytest.approx(np.mean(caught, axis=0), abs=1e-12)
+
+
+def loans_at_a_constant_risk(seed, loans=400, length=12, hazard=0.03):
+    """Return loan numbers, months, calendar months and default months of loans that all run the same risk."""
+    rng = np.random.default_rng(seed)
+    when = rng.geometric(hazard, loans)
+    when = np.where(when > length, 0, when)
+    ends = np.where(when > 0, when, length)
+    loan = np.repeat(np.arange(loans), ends)
+    month = np.concatenate([np.arange(1, end + 1) for end in ends])
+    return loan, month, month - 1 + rng.integers(0, 6, loans)[loan], when[loan]
+
+
+def test_a_random_score_catches_what_random_alerts_are_expected_to():
+    loan, month, period, default_month = loans_at_a_constant_risk(1)
+    rng = np.random.default_rng(2)
+    gains = []
+    for _ in range(400):
+        alerted = riskiest(rng.normal(size=len(loan)), period, loan, 0.1)
+        lead = lead_times(loan, month, alerted, default_month)
+        chance = caught_at_random(loan, month, period, alerted, default_month)
+        gains.append(np.isin(lead.defaulted, lead.loan).mean() - chance.mean())
+    assert abs(np.mean(gains)) < 3 * np.std(gains, ddof=1) / 20
+    # A standard error of half a point or less, where a tenth and more is caught.
+    assert np.std(gains, ddof=1) / 20 < 0.005 and chance.mean() > 0.1
+
+
+def test_a_worse_score_leads_by_longer_and_catches_no_more_than_chance():
+    loan, month, period, default_month = loans_at_a_constant_risk(3, loans=4000)
+    rng = np.random.default_rng(4)
+    near = in_time(month, default_month) & (default_month - month <= 3)
+    found = {}
+    for name, score in {"good": near + rng.normal(0, 0.2, len(loan)), "random": rng.normal(size=len(loan))}.items():
+        alerted = riskiest(score, period, loan, 0.05)
+        lead = lead_times(loan, month, alerted, default_month)
+        chance = caught_at_random(loan, month, period, alerted, default_month)
+        gain = share(np.isin(lead.defaulted, lead.loan) - chance, np.ones(len(chance)), lead.defaulted, LEVEL)
+        found[name] = lead.months.mean(), gain
+    assert found["random"][0] > found["good"][0] + 1
+    assert found["good"][1].ci_low > 0.3
+    assert found["random"][1].ci_low < 0 < found["random"][1].ci_high
+
+
+def test_the_risk_set_holds_those_that_default_later_and_nobody_who_has():
+    default_month, last = np.array([3, 5, 0, 0]), np.array([3, 5, 6, 2])
+    assert at_risk(3, last, default_month).tolist() == [True, True, True, False]
+    assert at_risk(4, last, default_month).tolist() == [False, True, True, False]
+    # Records that go on after default are none of a loan at risk.
+    assert at_risk(4, np.full(4, 6), default_month).tolist() == [False, True, True, True]
 
 
 @given(

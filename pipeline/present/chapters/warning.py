@@ -292,9 +292,7 @@ def _of_alerts(page: Page) -> Iterator[str]:
         found = {name: find("updated", rule, name) for name in ("alerted", "precision", "recall", *early)}
         if not any(row is None for row in found.values()):
             yield page.text("warning.threshold", risk=100 * choice.threshold, horizon=choice.horizon_months, **found)
-    activity = {
-        name: find("falling_activity", "falling_activity", name) for name in ("precision", "caught", *chance)
-    }
+    activity = {name: find("falling_activity", "falling_activity", name) for name in ("precision", "caught", *chance)}
     if not any(row is None for row in activity.values()):
         prevalence = results.one(stage=STAGE, estimator="prevalence", estimand="all_months")
         yield page.text("warning.activity", prevalence=prevalence, **activity)
