@@ -572,7 +572,7 @@ class Mechanisms:
             "indirect",
             **mediation.product(first, second, self.level)._asdict(),
             unit=POINTS,
-            note="the lot's effect on satisfaction times that of satisfaction by branches' service",
+            note="the lot's effect on answers about satisfaction times that of a point of answers by branches' service",
             loans=opened,
             clusters="branch_id",
         )

@@ -253,24 +253,29 @@ def truths(
         "on_compliers": summary["enrolment_on_lottery_compliers"]["difference_points"],
         "of_satisfaction_at_origination": point["difference_points"],
         "of_satisfaction_odds_ratio": point["odds_ratio"],
-        "of_satisfaction": satisfaction_after_landmark(settings, seed, cohort, landmark),
+        "of_satisfaction": answers_after_landmark(settings, seed, cohort, landmark),
         "of_contacts": settings.risk_contact * (1 + settings.risk_contact_market * float(strain)),
         "none": 0.0,
     }
 
 
-def satisfaction_after_landmark(settings: Settings, seed: int, cohort: pd.DataFrame, landmark: int) -> float:
-    """Return the true effect of one point of satisfaction on default after the landmark, in points.
+def answers_after_landmark(settings: Settings, seed: int, cohort: pd.DataFrame, landmark: int) -> float:
+    """Return the true change in default after the landmark, in points, per point of the answers about satisfaction.
 
-    The same world is simulated again with every client one point more satisfied; all else is drawn alike.
+    The same world is simulated again with every client one point more satisfied; all else is drawn alike. The answers
+    rise by less than that point: who is more satisfied answers more often, and none can answer more than ten. An
+    analyst has only the answers, so default's change, over all loans open at the landmark, is divided by theirs.
     """
     happier = replace(settings, satisfaction_level=tuple(level + 1 for level in settings.satisfaction_level))
-    months = simulate(happier, seed, ("repayments",), dirt=False)["repayments"]
+    tables = simulate(happier, seed, ("repayments", "surveys"), dirt=False)
+    months, surveys = tables["repayments"], tables["surveys"]
     at_landmark = months[months["month_number"] == landmark]
     still_open = at_landmark.loc[at_landmark["state"].isin(["current", "delinquent"]), "loan_id"]
     default = months[(months["state"] == "default") & (months["month_number"] <= landmark + settings.horizon_months)]
-    open_here = cohort["open_at_landmark"] == 1
-    return 100 * float(still_open.isin(default["loan_id"]).mean() - cohort.loc[open_here, AFTER].mean())
+    here = cohort[cohort["open_at_landmark"] == 1]
+    default_rises = still_open.isin(default["loan_id"]).mean() - here[AFTER].mean()
+    answers_rise = surveys.loc[surveys["loan_id"].isin(still_open), "satisfaction"].mean() - here["satisfaction"].mean()
+    return 100 * float(default_rises / answers_rise)
 
 
 class Performance(NamedTuple):

@@ -425,7 +425,10 @@ def _satisfaction_instrument(cohort: pd.DataFrame, level: float) -> Iterator[Row
     """Use the audit of a branch's service as instrument for its clients' satisfaction; branches are the clusters.
 
     Among those who answer, clients of a poor branch are the ones who like the lender for other reasons. The version
-    with two samples takes the outcome from all loans open at the landmark, so that who answers plays no part in it.
+    with two samples takes the outcome from all loans open at the landmark, so that who answers does not select the
+    loans whose default is compared. Satisfaction is known from answers alone, so both are effects per point of the
+    answers: whoever is more satisfied answers more often, and the scale ends at ten, so that a branch's service moves
+    answers by less than it moves satisfaction.
     """
 
     def instrumented(loans: pd.DataFrame, treatment: str) -> Instrumented:
@@ -452,7 +455,7 @@ def _satisfaction_instrument(cohort: pd.DataFrame, level: float) -> Iterator[Row
         estimand,
         _in_points(two_sample(reduced_form, found.first_stage, level)),
         unit=POINTS,
-        note="outcome of all loans open at the landmark, satisfaction of those who answered",
+        note="outcome of all loans open at the landmark; per point by which service moves the answers of respondents",
         **_counts(every, "branch_id"),
     )
 

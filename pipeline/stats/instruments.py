@@ -122,9 +122,13 @@ def two_sample(reduced_form: Effect, first_stage: Effect, level: float) -> Effec
     """Return the effect of a treatment that was measured on a part of the sample only.
 
     b = reduced form / first stage, the first from all rows, the second from those whose treatment is known (Angrist &
-    Krueger 1992). Assumes beyond `two_stage` that the instrument moves the treatment of the others alike; who answers
-    then cannot bend the outcome. The error is that of the ratio by the delta method, without the covariance of the
-    two parts, which a strong first stage makes negligible.
+    Krueger 1992), per unit of the treatment as measured there. It is the effect of a unit of the treatment on all rows
+    only where the instrument moves the measured treatment of these as it moves the treatment of everybody. It moves it
+    less where whoever has more of the treatment is measured more often, or where a bounded scale cuts the measure off;
+    b is then larger in proportion, and nothing in the data tells by how much (reduced form and p-value stay as they
+    are). So b answers: by how much does the outcome of all change when something moves the measure by one unit? The
+    error is that of the ratio by the delta method, without the covariance of the two parts, which a strong first stage
+    makes negligible.
     """
     b = reduced_form.estimate / first_stage.estimate
     relative = b * first_stage.std_error / first_stage.estimate

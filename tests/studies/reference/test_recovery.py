@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,10 @@ import pytest
 from pipeline.core import parallel, params, places
 from pipeline.core.errors import StudyError
 from pipeline.stages import recovery
+from pipeline.stats import estimators
+from pipeline.studies.reference.generator import simulate
+from pipeline.studies.reference.settings import Settings
+from pipeline.studies.reference.study import from_frames, prepare
 from tests.core.test_parallel import cluster
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
@@ -72,6 +77,38 @@ def test_the_truth_of_the_null_world_is_zero_for_the_programme_alone(worlds):
             assert value is None or value < 0
         elif value is not None:
             assert value == 0
+
+
+def test_a_point_of_answers_is_what_the_branch_instrument_moves():
+    """The truth at which the instruments aim is the one in the unit in which satisfaction is measured.
+
+    A branch's audit is 75 + 8 V + 3 e and satisfaction rises by .6 V, so by .6 x 8 / (64 + 9) a point of the audit.
+    What default changes per point of satisfaction, times that, over what the audit moves the answers by, is what two
+    samples estimate.
+    """
+    everything = chosen(1)
+    protocol = everything.study("reference")
+    settings = Settings(scale=0.3, horizon_months=protocol.horizon_months)
+    tables = simulate(settings, 5, recovery.TABLES, dirt=False)
+    cohort = prepare(from_frames(tables), protocol, everything.checks).cohort
+    landmark = protocol.landmark.months
+    true = recovery.answers_after_landmark(settings, 5, cohort, landmark)
+
+    happier = replace(settings, satisfaction_level=tuple(level + 1 for level in settings.satisfaction_level))
+    rates = []
+    for world in (settings, happier):
+        months = simulate(world, 5, ("repayments",), dirt=False)["repayments"]
+        month, state = months["month_number"], months["state"]
+        still_open = months.loc[(month == landmark) & state.isin(["current", "delinquent"]), "loan_id"]
+        ended = months.loc[(state == "default") & (month <= landmark + settings.horizon_months), "loan_id"]
+        rates.append(100 * still_open.isin(ended).mean())
+    per_point = rates[1] - rates[0]
+    rows = pd.DataFrame(estimators._satisfaction_instrument(cohort, 0.95))
+    of_answers = rows.loc[rows["estimand"] == "first_stage", "estimate"].item()
+    by_audit = per_point * (0.6 * 8 / (8**2 + 3**2)) / of_answers
+    assert true == pytest.approx(by_audit, rel=0.1)
+    # Per point of satisfaction itself it is less, by what the scale's end and the choice to answer take away.
+    assert per_point < 0 and 0.75 < per_point / true < 0.9
 
 
 def invented(estimates, std_error, truth, expected, scenario):
