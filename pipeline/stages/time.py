@@ -83,7 +83,11 @@ def run(study: str, params: Params) -> str:
 
 
 def follow_up(cohort: pd.DataFrame, ends: Path, horizon: int | None) -> FollowUp | None:
-    """Return when and how loans left: from the table of their ends, or from their defaults alone."""
+    """Return when and how loans left: from the table of their ends, or from their defaults alone.
+
+    Month t ends t months after origination and begins when the month before it ends; a default on the very day of
+    origination belongs to month 1.
+    """
     if ends.exists():
         table = store.read_parquet(ends).set_index("loan_id").loc[cohort["loan_id"]]
         way = table["end"].map({"default": 1, "repaid": 2, "open": 0}).to_numpy(dtype=int)

@@ -40,6 +40,16 @@ def deal(clusters: np.ndarray) -> np.ndarray:
     return numbers if numbers.max(initial=0) < MOST else numbers % MOST
 
 
+def _whole(months: np.ndarray) -> np.ndarray:
+    """Return months as whole numbers (loans,); StudyError where one is not, or lies before month 1."""
+    values = np.asarray(months, dtype=float)
+    if not ((values >= 1) & (values == np.floor(values))).all():
+        raise StudyError(
+            "months until a loan ends are whole numbers from 1: one that ends on the day it begins ends in month 1."
+        )
+    return values.astype(int)
+
+
 def life_table(
     months: np.ndarray,
     way_out: np.ndarray,
@@ -55,12 +65,16 @@ def life_table(
     one that is still there then and 1 to `ways` otherwise; what leaves after month `last` counts as still there.
     `groups` (loans,) number from 0 what is left out together. `weights` say for how many loans each one stands, and
     `stays` (boolean) which loans are counted; groups are those of all loans, so that tables of two arms go together.
+    Raises StudyError for months that are not whole numbers from 1, and for a way out that is not one of 0 to `ways`.
     """
+    months = _whole(months)
+    if not np.isin(way_out, np.arange(ways + 1)).all():
+        raise StudyError(f"ways out of a loan are whole numbers from 0 to {ways}.")
     weights = np.ones(len(months)) if weights is None else np.asarray(weights, dtype=float)
     stays = np.ones(len(months), dtype=bool) if stays is None else stays
     number = int(groups.max()) + 1
-    month = np.minimum(np.asarray(months, dtype=int), last)
-    way = np.where(np.asarray(months) > last, 0, way_out).astype(int)
+    month = np.minimum(months, last)
+    way = np.where(months > last, 0, way_out).astype(int)
     place = (groups * (ways + 1) + way) * last + month - 1
     counted = np.bincount(place[stays], weights[stays], number * (ways + 1) * last).reshape(number, ways + 1, last)
     # At risk when month t begins are those who are last seen in t or later.
@@ -136,16 +150,17 @@ def log_rank(
     The plain statistic has the hypergeometric variance (Mantel 1966; without meaning for `weights`); the other sums
     each loan's contribution to the score by cluster (Lin & Wei 1989, Journal of the American Statistical Association
     84), with the correction G/(G-1). Both are chi-squared with one degree of freedom. Raises StudyError where an arm is
-    never at risk together with the other.
+    never at risk together with the other, and for months that are not whole numbers from 1.
     """
     from scipy.stats import chi2
 
+    months = _whole(months)
     weights = np.ones(len(months)) if weights is None else np.asarray(weights, dtype=float)
     stratum = np.zeros(len(months), dtype=int) if strata is None else codes(strata)
     cluster = codes(clusters)
     count, layers = int(cluster.max()) + 1, int(stratum.max()) + 1
-    month = np.minimum(np.asarray(months, dtype=int), last) - 1
-    leaves = np.asarray(left, dtype=bool) & (np.asarray(months) <= last)
+    month = np.minimum(months, last) - 1
+    leaves = np.asarray(left, dtype=bool) & (months <= last)
     arm = np.asarray(treated, dtype=bool)
 
     def counted(of: np.ndarray) -> np.ndarray:

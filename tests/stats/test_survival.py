@@ -4,6 +4,7 @@ import pytest
 from statsmodels.duration.survfunc import CumIncidenceRight, SurvfuncRight, survdiff
 
 from pipeline.core.errors import StudyError
+from pipeline.stages.time import follow_up
 from pipeline.stats.survival import MOST, cumulative_incidence, deal, jackknife, life_table, log_rank
 
 LAST = 10
@@ -38,6 +39,29 @@ def test_competing_exits_are_those_of_statsmodels(loans):
     for way in range(2):
         mine = cumulative_incidence(table)[0, way]
         assert mine[theirs.times.astype(int) - 1] == pytest.approx(theirs.cinc[way], rel=1e-10)
+
+
+@pytest.mark.parametrize("months", [[0, 1, 2, 3], [-1, 1, 2, 3], [1, 1.5, 2, 3], [np.nan, 1, 2, 3]])
+def test_months_that_are_no_whole_numbers_from_one_are_refused(months):
+    months, way = np.array(months), np.array([1, 1, 0, 1])
+    with pytest.raises(StudyError, match="whole numbers from 1"):
+        life_table(months, way, 1, np.arange(4), 3)
+    with pytest.raises(StudyError, match="whole numbers from 1"):
+        log_rank(months, way == 1, np.array([0, 1, 0, 1]), np.arange(4), 3)
+    with pytest.raises(StudyError, match="0 to 1"):
+        life_table(np.array([1, 1, 2, 3]), np.array([2, 1, 0, 1]), 1, np.arange(4), 3)
+
+
+def test_a_default_on_the_day_of_origination_is_one_of_month_one(tmp_path):
+    cohort = pd.DataFrame({"default": [1, 1, 1, 0, 1], "months_to_default": [0.0, 0.4, 1.2, np.nan, 3.0]})
+    followed = follow_up(cohort, tmp_path / "none.parquet", 3)
+    assert followed.months.tolist() == [1, 1, 2, 3, 3]
+    table = life_table(followed.months, followed.way, 1, np.arange(5), 3)
+    assert table.exits[0, 0].tolist() == [2, 1, 1]
+    # Ends of months in continuous time, the first event at nought: no event is lost.
+    theirs = SurvfuncRight([0, 1, 2, 3, 3], [1, 1, 1, 0, 1])
+    mine = 1 - cumulative_incidence(table)[0, 0]
+    assert mine == pytest.approx(theirs.surv_prob[theirs.surv_times >= 1])
 
 
 def test_cumulative_incidence_by_hand():
