@@ -211,12 +211,20 @@ def _by_chance(
     yield _row(loans, protocol, **checked, estimand="p_value", p_value=found.p_value)
 
 
-def _terms(protocol: Study, *, time: bool) -> list[str]:
-    """Return the full controls, time effects first or not at all."""
+def _terms(protocol: Study) -> list[str]:
+    """Return the full controls, time effects first."""
     ladder = protocol.controls.ladder()
     terms = [*ladder.values()][-1] if ladder else []
-    without = [term for term in terms if term not in protocol.controls.time]
-    return [*protocol.controls.time, *without] if time else without
+    return [*protocol.controls.time, *(term for term in terms if term not in protocol.controls.time)]
+
+
+def _about(loans: pd.DataFrame, first: list[str], protocol: Study) -> pd.DataFrame:
+    """Return what gaps are filled from, and answers weighted by: everything complete that the analysis uses.
+
+    That is the outcome, the full controls with their time effects, and the loans' weights where they have any.
+    """
+    weighted = ["weight"] if "weight" in loans and loans["weight"].notna().all() else []
+    return design_matrix(loans, list(dict.fromkeys([*first, "default", *_terms(protocol), *weighted]))).matrix
 
 
 def _seed(params: Params, study: str, what: str) -> list[int]:
@@ -247,8 +255,8 @@ def _of_factors(
     """Yield each factor's effect with all controls: complete cases, weighted, imputed, and with the imputed shifted."""
     level = params.inference.level
     loans = _askable(cohort, factors[0], protocol).sort_values("loan_id", kind="stable")
-    controls = design_matrix(loans, _terms(protocol, time=True)).matrix
-    about = design_matrix(loans, [*(["treated"] if arms else []), "default", *_terms(protocol, time=False)]).matrix
+    controls = design_matrix(loans, _terms(protocol)).matrix
+    about = _about(loans, ["treated"] if arms else [], protocol)
     few = [name for name in factors if loans[name].isna().mean() <= MOST_MISSING]
     imputed: dict[str, np.ndarray] = {}
     try:
@@ -259,6 +267,7 @@ def _of_factors(
                 params.missing.imputations,
                 params.missing.iterations,
                 _seed(params, study, " ".join(few)),
+                cluster_codes(loans[protocol.cluster]),
             )
     except StudyError as error:
         for name in few:
@@ -267,7 +276,7 @@ def _of_factors(
         known = loans[name].notna().to_numpy()
         there = loans[known]
         try:
-            design = design_matrix(there, [name, *_terms(protocol, time=True)]).matrix
+            design = design_matrix(there, [name, *_terms(protocol)]).matrix
             plain = _linear(there, design, name, protocol, level, there.get("weight"))
         except StudyError as error:
             yield _row(there, protocol, "complete_cases", factor=name, outcome="default", note=str(error))
@@ -381,7 +390,7 @@ def _of_controls(
     said = {"note": f"with {', '.join(incomplete)}"}
     if known.all() or not known.any():
         return
-    terms = _terms(protocol, time=True)
+    terms = _terms(protocol)
     try:
         design = design_matrix(loans, [factor, *terms]).matrix
         plain = _linear(loans, design, factor, protocol, level, loans.get("weight"))
@@ -391,17 +400,18 @@ def _of_controls(
         yield _row(there, protocol, "complete_cases", **about, **said) | _linear(
             there, full, factor, protocol, level, there.get("weight")
         )
-        less = design_matrix(loans, [factor, "default", *_terms(protocol, time=False)]).matrix
-        weights, _ = _weighted(loans, known, less, protocol, level)
+        others = _about(loans, [factor], protocol)
+        weights, _ = _weighted(loans, known, others, protocol, level)
         yield _row(there, protocol, "response_weighted", **about, **said) | _linear(
             there, full, factor, protocol, level, weights
         )
         copies = impute(
             added.astype(float),
-            less.to_numpy(),
+            others.to_numpy(),
             params.missing.imputations,
             params.missing.iterations,
             _seed(params, study, "controls"),
+            cluster_codes(loans[protocol.cluster]),
         )
         yield from _with_imputed_controls(loans, factor, design, copies, protocol, level, about | said)
     except StudyError as error:

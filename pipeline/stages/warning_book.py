@@ -162,8 +162,11 @@ def cluster_of(cohort: pd.DataFrame, protocol: Study) -> str:
     return name if name in cohort and cohort[name].notna().all() and cohort[name].nunique() >= FEWEST else "loan_id"
 
 
-def _known_at_origination(cohort: pd.DataFrame, protocol: Study) -> pd.DataFrame:
+def _known_at_origination(cohort: pd.DataFrame, taught: np.ndarray, protocol: Study) -> pd.DataFrame:
     """Return what the day of origination tells of each loan (loans x columns), gaps filled in and marked.
+
+    Gaps get the median, or the commonest level, of the loans `taught` (places) on which scores are fitted: what later
+    loans look like is not known then. Columns that none of these has are left out.
 
     Time itself is left out: months to come have no effect that earlier ones could show.
     """
@@ -172,11 +175,12 @@ def _known_at_origination(cohort: pd.DataFrame, protocol: Study) -> pd.DataFrame
     terms = [*blocks, *protocol.matching.score, *(name for name in protocol.factors if name not in later), "treated"]
     filled, more = cohort, []
     for name in dict.fromkeys(map(column_in, terms)):
-        if name not in cohort or cohort[name].isna().all():
+        known = cohort[name].iloc[taught].dropna() if name in cohort else ()
+        if not len(known):
             terms = [term for term in terms if column_in(term) != name]
         elif cohort[name].isna().any():
             numeric = pd.api.types.is_numeric_dtype(cohort[name])
-            value = cohort[name].median() if numeric else cohort[name].mode().iloc[0]
+            value = known.median() if numeric else known.mode().iloc[0]
             gap = {name: cohort[name].fillna(value), f"no_{name}": cohort[name].isna().astype(float)}
             filled, more = filled.assign(**gap), [*more, f"no_{name}"]
     unique = [*dict.fromkeys(terms), *more]
@@ -192,7 +196,7 @@ def _static(
 
     What is known at origination is the same in all of a loan's months, so they are counted rather than repeated.
     """
-    design = _known_at_origination(cohort, protocol).to_numpy()
+    design = _known_at_origination(cohort, np.unique(place[train]), protocol).to_numpy()
     number = np.bincount(place[train], minlength=len(cohort))
     events = np.bincount(place[train], event[train], minlength=len(cohort))
     bad, good = np.flatnonzero(events > 0), np.flatnonzero(number > events)

@@ -56,7 +56,9 @@ def _discrimination(cohort: pd.DataFrame, hard: list[str], level: float) -> Iter
     records = ["treated", "information_sharing", "relationship_length", "early_warning"]
     for name in CRM_RECORDS:
         missing = loans[name].isna()
-        loans = loans.assign(**{name: loans[name].fillna(loans[name].mean()), f"no_{name}": missing.astype(int)})
+        # Later loans have no say in what fills a gap.
+        filled = loans[name].fillna(loans[name][train].mean())
+        loans = loans.assign(**{name: filled, f"no_{name}": missing.astype(int)})
         records += [name, f"no_{name}"]
     default = loans[AFTER].to_numpy()
     scores = [
