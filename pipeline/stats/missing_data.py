@@ -228,7 +228,7 @@ class _Step:
 
 
 def _donated(values: np.ndarray, predicted: np.ndarray, aimed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return for each aim the value of one of the `DONORS` rows whose prediction lies nearest."""
+    """Return for each aim the value of one of the `DONORS` rows whose prediction lies nearest, or of one equal to it."""
     # Rounded, so that a last bit does not decide which of two equal predictions is nearer.
     unit = max(float(np.ptp(predicted)), 1e-300)
     predicted, aimed = (predicted / unit).round(9), (aimed / unit).round(9)
@@ -241,8 +241,11 @@ def _donated(values: np.ndarray, predicted: np.ndarray, aimed: np.ndarray, rng: 
     for _ in range(DONORS):
         after = (start + DONORS).clip(max=len(predicted) - 1)
         start += (start + DONORS < len(predicted)) & (predicted[after] - aim < aim - predicted[start])
+    nearest = predicted[start + rng.integers(0, DONORS, len(aimed))]
+    # Where a few categories predict, whole groups are equally near: each of them may give, not the first few alone.
+    first, after = (np.searchsorted(predicted, nearest, side) for side in ("left", "right"))
     given = np.empty(len(aimed))
-    given[place] = values[start + rng.integers(0, DONORS, len(aimed))]
+    given[place] = values[rng.integers(first, after)]
     return given
 
 

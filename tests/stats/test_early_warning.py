@@ -94,8 +94,8 @@ def test_precision_recall_and_lead_by_hand():
     assert (lead.months.tolist(), lead.loan.tolist(), lead.defaulted.tolist()) == ([3], [1], [1])
 
 
-# Five loans: default in month 3, alerted in month 3 alone; default in month 3, alerted in months 2 and 3; default in month
-# 5, alerted in month 1; default in month 2, never alerted; no default, alerted throughout.
+# Five loans: default in month 3, alerted in month 3 alone; default in month 3, alerted in months 2 and 3; default in
+# month 5, alerted in month 1; default in month 2, never alerted; no default, alerted throughout.
 ENDS = np.array([3, 3, 5, 2, 0])
 OF = np.repeat(np.arange(5), [3, 3, 5, 2, 4])
 AT = np.concatenate([np.arange(1, length + 1) for length in (3, 3, 5, 2, 4)])

@@ -8,7 +8,17 @@ from statsmodels.imputation.mice import MICEData
 
 from pipeline.core.errors import StudyError
 from pipeline.stats import missing_data
-from pipeline.stats.missing_data import Shifted, impute, little, patterns, rubin, tipping_point, with_imputed_controls
+from pipeline.stats.missing_data import (
+    Shifted,
+    cluster_effects,
+    feasible,
+    impute,
+    little,
+    patterns,
+    rubin,
+    tipping_point,
+    with_imputed_controls,
+)
 from pipeline.stats.regression import linear_probability
 from pipeline.stats.response import response
 
@@ -117,6 +127,97 @@ def test_a_level_at_which_all_answered_joins_the_first(survey):
     design = survey[["intercept", "score"]].assign(**{"kind[x]": all_answered})
     found = response(survey["answered"].notna().to_numpy(), design, survey["bank"], 0.95)
     assert list(found.odds_ratios) == ["score"]
+
+
+def test_rows_with_the_same_prediction_all_give():
+    """Where one column of two levels predicts, imputed values are draws from all values of the level."""
+    rng = np.random.default_rng(12)
+    level = rng.integers(0, 2, 4_000)
+    values = 3.0 * level + rng.normal(size=4_000)
+    values[rng.random(4_000) < 0.5] = np.nan
+    complete = np.column_stack([np.ones(4_000), level])
+    copies = impute(pd.DataFrame({"values": values}), complete, 20, 1, [1])["values"]
+    gone = np.isnan(values)
+    for one in (0, 1):
+        there, drawn = values[~gone & (level == one)], copies[:, gone & (level == one)]
+        assert len(np.unique(drawn)) > 0.9 * len(there)
+        assert drawn.std() == pytest.approx(there.std(), rel=0.03)
+        # Between copies the mean moves as one of so many draws from so many values does.
+        expected = there.std() * (1 / drawn.shape[1]) ** 0.5
+        assert drawn.mean(axis=1).std(ddof=1) == pytest.approx(expected, rel=0.5)
+
+
+MONTHS = 8
+
+
+def over_time(seed, n=12_000):
+    """Made-up loans: default falls by .05 a point and differs by month, and so do points, and who has any on record."""
+    rng = np.random.default_rng(seed)
+    month, bank = rng.integers(0, MONTHS, n), rng.integers(0, 40, n)
+    level = np.array([-2.0, 1.5, -1.0, 2.0, 0.5, -1.5, 1.0, -0.5])[month]
+    points = level + rng.normal(size=n)
+    default = (rng.random(n) < np.clip(0.4 - 0.05 * points + 0.05 * level, 0, 1)).astype(float)
+    seen = rng.random(n) < np.where(month % 2 == 0, 0.95, 0.4) - 0.2 * default
+    dummies = {f"month[{place}]": (month == place).astype(float) for place in range(1, MONTHS)}
+    frame = pd.DataFrame({"intercept": 1.0, "default": default, **dummies})
+    return frame, np.where(seen, points, np.nan), bank
+
+
+def test_without_the_time_effects_of_the_analysis_imputation_is_biased_and_with_them_it_is_not():
+    found = {"with": [], "without": []}
+    for seed in range(8):
+        frame, points, bank = over_time(seed)
+        analysis = frame.drop(columns="default").to_numpy()
+        for name, complete in {"with": frame, "without": frame[["intercept", "default"]]}.items():
+            copies = impute(pd.DataFrame({"points": points}), complete.to_numpy(), 5, 1, [seed, 1])["points"]
+            one = Shifted(frame["default"].to_numpy(), copies, analysis, bank, np.isnan(points)).at(0.0, 0.95)
+            found[name].append(one.effect.estimate)
+    error = {name: np.std(values, ddof=1) / 8**0.5 for name, values in found.items()}
+    assert abs(np.mean(found["with"]) + 0.05) < 3 * error["with"] < 0.01
+    # Values from the wrong months hide more than a third of the effect.
+    assert np.mean(found["without"]) > -0.035 and error["without"] < 0.003
+
+
+def test_imputed_values_resemble_each_other_within_clusters_as_those_on_record_do():
+    rng = np.random.default_rng(8)
+    n, banks = 6_000, 30
+    bank = rng.integers(0, banks, n)
+    own = rng.normal(size=banks)
+    values = own[bank] + rng.normal(size=n)
+    # One bank keeps no record at all.
+    seen = (rng.random(n) < 0.5) & (bank != 7)
+    values[~seen] = np.nan
+    ones = np.ones((n, 1))
+    frame = pd.DataFrame({"values": values})
+    plain, grouped = (impute(frame, ones, 3, 1, [1], clusters)["values"] for clusters in (None, bank))
+    gone = pd.Series(bank[~seen])
+
+    def means(copies):
+        return pd.Series(copies[0][~seen]).groupby(gone.to_numpy()).mean()
+
+    known = means(grouped).index != 7
+    assert np.corrcoef(means(grouped)[known], own[known])[0, 1] > 0.95
+    assert abs(np.corrcoef(means(plain)[known], own[known])[0, 1]) < 0.5
+    # Where a bank has nothing on record, its values are those of the average bank.
+    of_banks = pd.Series(values[seen]).groupby(bank[seen]).mean().mean()
+    assert means(grouped)[7] == pytest.approx(of_banks, abs=0.25)
+
+
+def test_effects_of_clusters_add_up_to_nought_and_need_values():
+    clusters, seen = np.array([0, 0, 1, 2, 3]), np.array([True, False, True, True, False])
+    assert cluster_effects(clusters, seen).tolist() == [[1, 0], [1, 0], [0, 1], [-1, -1], [0, 0]]
+    many = np.repeat(np.arange(10), 20)
+    assert feasible(many, np.ones(200, dtype=bool))
+    assert not feasible(many, np.arange(200) > 0)
+    assert not feasible(np.zeros(200, dtype=int), np.ones(200, dtype=bool))
+    assert not feasible(np.repeat(np.arange(101), 30), np.ones(3030, dtype=bool))
+
+
+def test_a_month_in_which_nobody_has_a_value_is_no_obstacle():
+    frame, points, _ = over_time(1, 2_000)
+    points[frame["month[3]"] == 1] = np.nan
+    copies = impute(pd.DataFrame({"points": points}), frame.to_numpy(), 2, 1, [1])["points"]
+    assert np.isfinite(copies).all()
 
 
 def test_chained_equations_agree_with_statsmodels_mice():
