@@ -166,7 +166,7 @@ def _known_at_origination(cohort: pd.DataFrame, taught: np.ndarray, protocol: St
     """Return what the day of origination tells of each loan (loans x columns), gaps filled in and marked.
 
     Gaps get the median, or the commonest level, of the loans `taught` (places) on which scores are fitted: what later
-    loans look like is not known then. Columns that none of these has are left out.
+    loans look like is not known then. A level that none of these has is a gap, and a column that none has is left out.
 
     Time itself is left out: months to come have no effect that earlier ones could show.
     """
@@ -178,10 +178,12 @@ def _known_at_origination(cohort: pd.DataFrame, taught: np.ndarray, protocol: St
         known = cohort[name].iloc[taught].dropna() if name in cohort else ()
         if not len(known):
             terms = [term for term in terms if column_in(term) != name]
-        elif cohort[name].isna().any():
-            numeric = pd.api.types.is_numeric_dtype(cohort[name])
+            continue
+        numeric = pd.api.types.is_numeric_dtype(cohort[name])
+        column = cohort[name] if numeric else cohort[name].where(cohort[name].isin(known.unique()))
+        if column.isna().any():
             value = known.median() if numeric else known.mode().iloc[0]
-            gap = {name: cohort[name].fillna(value), f"no_{name}": cohort[name].isna().astype(float)}
+            gap = {name: column.fillna(value), f"no_{name}": column.isna().astype(float)}
             filled, more = filled.assign(**gap), [*more, f"no_{name}"]
     unique = [*dict.fromkeys(terms), *more]
     if not unique:

@@ -228,7 +228,7 @@ class _Step:
 
 
 def _donated(values: np.ndarray, predicted: np.ndarray, aimed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return for each aim the value of one of the `DONORS` rows whose prediction lies nearest, or of one equal to it."""
+    """Return for each aim the value of one of the `DONORS` rows nearest in prediction, or of a row equal to it."""
     # Rounded, so that a last bit does not decide which of two equal predictions is nearer.
     unit = max(float(np.ptp(predicted)), 1e-300)
     predicted, aimed = (predicted / unit).round(9), (aimed / unit).round(9)

@@ -183,6 +183,31 @@ def test_scores_are_fitted_on_months_that_had_ended_and_judged_on_loans_granted_
     assert not np.array_equal(book.event, other.event)
 
 
+def test_gaps_are_filled_from_the_loans_on_which_scores_are_fitted(loans):
+    cohort, months = loans
+    params = load(PARAMS)
+    ready = months.sort_values(["loan_id", "month_number"], ignore_index=True)
+    place = pd.Index(cohort["loan_id"]).get_indexer(ready["loan_id"])
+    rng = np.random.default_rng(9)
+    cohort = cohort.assign(
+        credit_score=cohort["credit_score"].where(rng.random(len(cohort)) > 0.3),
+        loan_type=pd.Series(rng.choice(["home", "car"], len(cohort))).where(rng.random(len(cohort)) > 0.3),
+    )
+    book, static = warning_book.fit(cohort, ready, place, params.study("reference"), params.warning)
+    later = (ready.groupby("loan_id")["calendar_month"].min() >= book.cut).reindex(cohort["loan_id"]).to_numpy()
+    assert 0 < later.sum() < len(cohort)
+    # Later loans have other scores and another commonest type; those that lack both are judged as before.
+    changed = cohort.assign(
+        credit_score=cohort["credit_score"] + 500.0 * later,
+        loan_type=cohort["loan_type"].mask(later & cohort["loan_type"].notna(), "boat"),
+    )
+    _, other = warning_book.fit(changed, ready, place, params.study("reference"), params.warning)
+    unknown = cohort["credit_score"].isna().to_numpy() & cohort["loan_type"].isna().to_numpy()
+    assert (later & unknown).any()
+    assert np.array_equal(static[~later | unknown], other[~later | unknown])
+    assert not np.array_equal(static, other)
+
+
 @pytest.mark.parametrize("taken", [0, 1, 30, 300])
 def test_few_loans_are_rows_with_notes_and_no_error(rows, loans, taken):
     cohort, months = loans
