@@ -109,7 +109,7 @@ def _judged(book: Book, score: str, rule: str, alerted: np.ndarray, level: float
 
     yield one("alerted", hit, np.ones(len(hit)), "of loan-months")
     yield one("precision", hit * event, hit, "of alerts followed by default, in the alert's own month or later")
-    yield one("in_time", hit * timely, hit, "of alerts followed by default in a later month")
+    yield one("in_time", hit * timely, hit, "of alerts followed by default within the horizon, in a later month")
     yield one("recall", hit * timely, timely, "of loan-months with default ahead in a later month that were alerted")
     yield one("false_alarms", hit * (1 - event), 1 - event, "of loan-months without default ahead that were alerted")
     lead = early_warning.lead_times(book.loan, book.month, alerted, book.default_month)

@@ -286,12 +286,13 @@ def _of_alerts(page: Page) -> Iterator[str]:
     if any(row is None for row in found.values()):
         return
     static = {"static_early": find("static", share, early[0]), "static_over": find("static", share, early[2])}
-    yield page.text("warning.alerts", share=100 * choice.capacity, **found, **static)
+    months = choice.horizon_months
+    yield page.text("warning.alerts", share=100 * choice.capacity, horizon=months, **found, **static)
     if choice.threshold is not None:
         rule = f"threshold[{choice.threshold:g}]"
         found = {name: find("updated", rule, name) for name in ("alerted", "precision", "recall", *early)}
         if not any(row is None for row in found.values()):
-            yield page.text("warning.threshold", risk=100 * choice.threshold, horizon=choice.horizon_months, **found)
+            yield page.text("warning.threshold", risk=100 * choice.threshold, horizon=months, **found)
     activity = {name: find("falling_activity", "falling_activity", name) for name in ("precision", "caught", *chance)}
     if not any(row is None for row in activity.values()):
         prevalence = results.one(stage=STAGE, estimator="prevalence", estimand="all_months")
