@@ -84,3 +84,19 @@ def test_the_product_of_two_effects():
     found = product(Effect(2.0, 0.1, 0, 0, 0), Effect(-3.0, 0.5, 0, 0, 0), 0.95)
     assert found.estimate == -6
     assert found.std_error == pytest.approx(np.hypot(1.0, 0.3))
+
+
+def test_the_jackknife_leaves_out_each_lender():
+    arguments = world(4, 900)
+    found = interventional(*arguments, 0.95)
+    lender = arguments[-1]
+    names = ("total", "on_mediator", "of_mediator", "indirect", "plain_indirect")
+    without = np.array(
+        [
+            [getattr(interventional(*(one[stays] for one in arguments), 0.95), name).estimate for name in names]
+            for stays in (lender != one for one in range(25))
+        ]
+    )
+    for name, column in zip(names, without.T, strict=True):
+        one = getattr(found, name)
+        assert one.std_error == pytest.approx(np.sqrt(24 / 25 * ((column - one.estimate) ** 2).sum()))

@@ -112,7 +112,7 @@ def test_the_log_rank_test_is_that_of_statsmodels(loans):
 
 
 def test_the_log_rank_test_of_five_loans_by_hand():
-    # Month 1: one of five leaves, a treated one of two; month 2: nobody; month 3: two of three, the treated one and another.
+    # Month 1: one of five leaves, treated; month 2: nobody; month 3: two of three, the treated one and another.
     months, left = np.array([1, 3, 2, 3, 3]), np.array([True, True, False, True, False])
     treated = np.array([1, 1, 0, 0, 0])
     found = log_rank(months, left, treated, np.arange(5), 3)
