@@ -202,10 +202,19 @@ class Points(Section):
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
+class OutcomeWindow(Section):
+    """Months of origination within which default counts for a study's scores, and the columns that date defaults."""
+
+    months: PositiveInt
+    column: str
+    after: str | None
+
+
 class Predict(Section):
     """How scores of default are learnt and judged; params.yaml says what each choice does."""
 
     train_share: Share
+    windows: dict[Name, OutcomeWindow]
     most_loans: Annotated[int, Field(ge=1_000)]
     fewest_defaults: PositiveInt
     spans: Annotated[int, Field(ge=3)]

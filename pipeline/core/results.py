@@ -158,3 +158,12 @@ class Results:
         if len(found) != 1:
             raise StudyError(f"the results hold {len(found)} rows, not one, for {columns}.")
         return next(found.itertuples(index=False))
+
+
+def figures(value: float) -> str:
+    """Return a number as text with six significant digits, or as many as show its first decimal.
+
+    A threshold between two dates as yyyymmdd would lose its day, and its meaning, at six.
+    """
+    whole = len(f"{abs(value):.0f}")
+    return f"{value:.{max(6, whole + 1)}g}"

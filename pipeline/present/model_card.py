@@ -44,7 +44,7 @@ def card(results: Results, model: Mapping[str, Any], words: Words, level: float,
         parts.append(text("simulated"))
     about = {"trained": model["trained"], "outcome": words.label("columns", "default")}
     parts += [f"## {text('headings.data')}", text("data", **about)]
-    parts += _metrics(results, words, text)
+    parts += _metrics(results, model["trained"]["outcome"], words, text)
     parts += _points(model, words, text)
     parts += _cuts(model, text)
     parts += _groups(results, words, text)
@@ -52,9 +52,9 @@ def card(results: Results, model: Mapping[str, Any], words: Words, level: float,
     return "\n\n".join(parts)
 
 
-def _metrics(results: Results, words: Words, text: Any) -> Iterator[str]:
-    rows = results.where(estimator=list(KINDS), outcome="default")
-    way = results.where(estimator="split", outcome="default")["specification"].iloc[0]
+def _metrics(results: Results, outcome: str, words: Words, text: Any) -> Iterator[str]:
+    rows = results.where(estimator=list(KINDS), outcome=outcome)
+    way = results.where(estimator="split", outcome=outcome)["specification"].iloc[0]
     rows = rows[rows["specification"] == way]
     last = "with_crm" if (rows["factor"] == "with_crm").any() else "hard"
     rows = rows[rows["factor"] == last]
@@ -161,6 +161,8 @@ def _group(level: str, words: Words, text: Any) -> str:
 
 
 def _percents(row: Any) -> str:
+    if row.ci_low != row.ci_low:
+        return percent(row.estimate)
     low, high = percent(max(row.ci_low, 0)), percent(min(row.ci_high, 100))
     return f"{percent(row.estimate)} [{low}, {high}]"
 

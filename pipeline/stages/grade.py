@@ -11,7 +11,8 @@ from pipeline.core import cohorts, places, results
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params, Study
 from pipeline.core.scope import FEWEST, scope
-from pipeline.stats import accuracy, grading, saved_score, splits
+from pipeline.stages.predict_moments import dealt
+from pipeline.stats import accuracy, discrimination, grading, saved_score
 from pipeline.stats.design import design_matrix
 from pipeline.stats.features import BLOCK_OF_CONSTRUCT
 from pipeline.stats.regression import Effect, linear_probability
@@ -41,6 +42,7 @@ class Loans(NamedTuple):
     frame: pd.DataFrame
     protocol: Study
     level: float
+    outcome: str = "default"
 
     def row(self, estimator: str, specification: str, factor: str, estimand: str, **more: Any) -> Row:
         """Return a row with the numbers of these loans."""
@@ -49,7 +51,7 @@ class Loans(NamedTuple):
             "n_treated": number_treated(self.frame),
             "n_clusters": self.frame[self.protocol.cluster].nunique(),
         }
-        named = {"specification": specification, "factor": factor, "outcome": "default", "estimand": estimand}
+        named = {"specification": specification, "factor": factor, "outcome": self.outcome, "estimand": estimand}
         return {"estimator": estimator} | named | counts | more
 
     def part(self, rows: np.ndarray) -> "Loans":
@@ -60,6 +62,11 @@ class Loans(NamedTuple):
     def default(self) -> np.ndarray:
         """0/1 (loans,)."""
         return self.frame["default"].to_numpy(dtype=float)
+
+    @property
+    def clusters(self) -> np.ndarray:
+        """Cluster (loans,) of each loan, by which the protocol clusters."""
+        return self.frame[self.protocol.cluster].to_numpy()
 
     @property
     def weights(self) -> np.ndarray | None:
@@ -81,7 +88,7 @@ def run(study: str, params: Params) -> str:
         note = model.get("nothing", "too few loans defaulted, or too few did not.")
         rows.append(every.row("not_graded", "", "score_grade", "", note=note))
     else:
-        parts = _parts(every, params, model)
+        parts = _parts(every, study, params, model)
         rows += _graded(parts, model, params)
         rows += _terms(parts["test"], model)
         if "renewed" in model:
@@ -101,21 +108,18 @@ def _model(study: str) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def _parts(every: Loans, params: Params, model: dict[str, Any]) -> dict[str, Loans]:
-    """Return the loans that the score has learnt from and the others, dealt as the stage predict deals them."""
-    loans, share = every.frame, params.predict.train_share
-    borrower = loans.get("borrower_id")
-    borrower = None if borrower is None or borrower.isna().all() else borrower
-    if model["trained"]["split"] == "out_of_time":
-        split = splits.by_time(loans["origination_date"], borrower, share)
-    else:
-        split = splits.at_random(loans["loan_id"], borrower, share, [model["trained"]["seed"], 1])
-    return {"train": every.part(split.folds[0].train), "test": every.part(split.folds[0].test)}
+def _parts(every: Loans, study: str, params: Params, model: dict[str, Any]) -> dict[str, Loans]:
+    """Return the loans that the score has learnt from and later ones, dealt as the stage predict deals them."""
+    window = params.predict.windows.get(study)
+    found = dealt(every.frame, "default", every.protocol, window, params, model["trained"]["seed"])
+    loans = every._replace(frame=every.frame.assign(default=found.default), outcome=found.outcome)
+    fold = found.saved.folds[0]
+    return {"train": loans.part(fold.train), "test": loans.part(fold.test)}
 
 
 def _rate(loans: Loans, inside: np.ndarray) -> Row:
     within = None if loans.weights is None else loans.weights[inside]
-    rate, low, high = accuracy.share_interval(loans.default[inside], within, loans.level)
+    rate, low, high = accuracy.share_interval(loans.default[inside], within, loans.level, loans.clusters[inside])
     return {"estimate": 100 * rate, "ci_low": 100 * low, "ci_high": 100 * high, "unit": "percent"}
 
 
@@ -162,11 +166,11 @@ def _graded(parts: dict[str, Loans], model: dict[str, Any], params: Params) -> I
 
 def _trend(loans: Loans, name: str, factor: str, number: np.ndarray, rates: list[float]) -> Iterator[Row]:
     try:
-        found = grading.jonckheere(loans.default, number)
+        found = grading.trend(loans.default, number, loans.level, loans.clusters, loans.weights)
     except StudyError as error:
         yield loans.row("trend", name, factor, "jonckheere_terpstra", note=str(error))
         return
-    more = {"estimate": found.z, "p_value": found.p_value, "unit": "standard normal"}
+    more = {"estimate": found.estimate, "p_value": found.p_value, "unit": "standard errors", "note": "by cluster"}
     yield loans.row("trend", name, factor, "jonckheere_terpstra", **more)
     yield loans.row("trend", name, factor, "steps_down", estimate=grading.steps_down(rates), unit="steps")
 
@@ -182,7 +186,9 @@ def _terms(test: Loans, model: dict[str, Any]) -> Iterator[Row]:
         for place in np.unique(number):
             inside = number == place
             within = None if test.weights is None else test.weights[inside]
-            one = accuracy.mean_effect(values[inside], within, test.level)._replace(p_value=np.nan)
+            one = accuracy.mean_effect(values[inside], within, test.level, test.clusters[inside])._replace(
+                p_value=np.nan
+            )
             yield test.part(inside).row(
                 "terms", f"tier_{place + 1:02d}", name, "mean", **one._asdict(), unit=unit.removesuffix(" points")
             )
@@ -240,7 +246,7 @@ def _recorded(loans: Loans) -> Iterator[Row]:
         label = loans.frame["credit_grade"][inside].astype(str).iloc[0]
         here = loans.part(inside)
         yield here.row("recorded", f"all_{place + 1:02d}", f"credit_grade[{label}]", "default_rate", **rate)
-    area = accuracy.area(loans.default, number.astype(float), loans.level)
+    area = accuracy.area(loans.default, number.astype(float), loans.level, loans.clusters)
     yield loans.row("recorded", "all", "credit_grade", "auc", **area._asdict(), unit="area")
     yield from _trend(loans, "all", "credit_grade", number, rates)
     design = pd.DataFrame({"intercept": 1.0, "grade": number.astype(float)}, loans.frame.index)
@@ -319,7 +325,7 @@ def _assessment(loans: Loans) -> Iterator[Row]:
     # Only the order within a lender counts; a score may rise or fall with risk.
     value = codes if score is None or score.isna().any() else score
     risk = value.to_numpy(dtype=float)
-    if accuracy.area(loans.default, risk, loans.level).estimate < 0.5:
+    if discrimination.area(loans.default, risk) < 0.5:
         risk = -risk
     dates = (
         frame["origination_date"].rank(method="first", pct=True) if frame["origination_date"].notna().all() else None
@@ -334,7 +340,7 @@ def _assessment(loans: Loans) -> Iterator[Row]:
         bad = loans.default[early].sum()
         if min(bad, len(early) - bad) < FEWEST:
             continue
-        area = accuracy.area(loans.default[early], risk[early], loans.level).estimate
+        area = discrimination.area(loans.default[early], risk[early])
         kind = str(own["institution_type"].iloc[0])
         rows.append((str(name), area, 100 * loans.default[late].mean(), kind))
     named = ("assessment", "between_lenders", "risk_assessment", "slope")

@@ -1,4 +1,4 @@
-"""Fit and judge scores of default out of time, with and without what CRM knows, and save the score."""
+"""Fit and judge scores of default on later loans, with and without what CRM knows, and save the score."""
 
 import zlib
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from pipeline.present import model_card
 from pipeline.present.words import Words
 from pipeline.stages import predict_judged, predict_saved
 from pipeline.stages.predict_moments import ALL, HARD, Moment, Row, enough, moments
-from pipeline.stats import accuracy, dependence, prediction, saved_score, splits
+from pipeline.stats import accuracy, dependence, discrimination, prediction, saved_score, splits
 from pipeline.stats.design import column_of
 from pipeline.stats.prediction import Fitted, Kind, Sample
 
@@ -57,9 +57,9 @@ def run(study: str, params: Params) -> str:
     try:
         if allowed.lacks("few_defaults"):
             raise StudyError("too few loans defaulted, or too few did not.")
-        for moment in moments(cohort, allowed.protocol, params, seed):
+        for moment in moments(cohort, allowed.protocol, params.predict.windows.get(study), params, seed):
             rows += [*_judge(moment)]
-            if moment.outcome == "default":
+            if not model:
                 model = predict_saved.model_of(moment)
                 rows += predict_saved.groups(moment, model)
                 rows += predict_saved.assumptions(moment, model)
@@ -120,7 +120,7 @@ def _judge(moment: Moment) -> Iterator[Row]:
                 yield moment.row(f"importance_{kind}", block, "auc_lost", note=note, **more)
         yield from _dependence(moment, {kind: judged[kind, last].fitted for kind in TREES}, found, last, test)
     for node in prediction.nodes(judged["tree", last].fitted):
-        threshold = "" if np.isnan(node.threshold) else f"{node.threshold:.6g}"
+        threshold = "" if np.isnan(node.threshold) else results.figures(node.threshold)
         named = {"specification": node.path, "loans": train.loans, "n": node.loans, "note": threshold}
         yield moment.row("tree_node", node.column, "default_rate", estimate=100 * node.rate, unit="percent", **named)
     if HARD in moment.rungs:
@@ -146,10 +146,10 @@ def _definitions(moment: Moment, found: dict[tuple[Kind, str], np.ndarray]) -> I
             continue
         for rung, terms in {HARD: hard, ALL: [*hard, *crm]}.items():
             share = prediction.predict(moment.sample, moment.split, terms, "logistic").share
-            area = accuracy.area(moment.test.default, share, moment.level)._asdict()
+            area = accuracy.area(moment.test.default, share, moment.level, moment.clusters)._asdict()
             yield moment.row("hard_information", name, f"auc_{rung}", **area, unit="area")
     for rung in EXPECTED:
-        area = accuracy.area(moment.test.default, found["logistic", rung], moment.level)._asdict()
+        area = accuracy.area(moment.test.default, found["logistic", rung], moment.level, moment.clusters)._asdict()
         yield moment.row("hard_information", "everything", f"auc_{rung}", **area, unit="area")
 
 
@@ -157,7 +157,7 @@ def _dependence(
     moment: Moment, fitted: dict[Kind, Fitted], found: dict[tuple[Kind, str], np.ndarray], last: str, test: Sample
 ) -> Iterator[Row]:
     """Yield how the best of the trees' predictions depend on what matters most to them."""
-    areas = {kind: accuracy.area(moment.test.default, found[kind, last], moment.level).estimate for kind in fitted}
+    areas = {kind: discrimination.area(moment.test.default, found[kind, last], moment.test.weights) for kind in fitted}
     best = max(areas, key=lambda kind: areas[kind])
     # Ranks need no more loans than these.
     few = dependence.thinned(test, MOST_RANKED)
@@ -167,19 +167,23 @@ def _dependence(
         common = {"loans": few.loans, "note": best}
         yield moment.row("term_importance", one.column, "auc_lost", estimate=one.lost, unit="area", **common)
         for value, share in zip(one.values, one.shares, strict=True):
-            at = value if isinstance(value, str) else f"{value:.6g}"
+            at = value if isinstance(value, str) else results.figures(value)
             named = {"outcome": at, "estimate": 100 * share, "unit": "percent"}
             yield moment.row("partial_dependence", one.column, "default_rate", **named, **common)
 
 
 def _counts(moment: Moment) -> Iterator[Row]:
-    """Yield how many loans teach and are judged, of how many dates, and from when on."""
+    """Yield how many loans teach and are judged, of how many dates, from when on, and what was known by then."""
     _, default, _ = moment.sample
     teach = moment.split.folds[-1].train
-    dates = moment.sample.loans["origination_date"].nunique()
-    counts = {"train_loans": teach.sum(), "train_defaults": default[teach].sum(), "dates": dates}
+    date = moment.sample.loans["origination_date"]
+    counts = {"train_loans": teach.sum(), "train_defaults": default[teach].sum(), "dates": date.nunique()}
     counts["factors_with_gaps"] = len(_with_gaps(moment))
     counts |= {"test_loans": len(moment.test.loans), "test_defaults": moment.test.default.sum()}
+    if moment.months is not None:
+        # Earlier loans whose outcome was not known when the first of the judged ones was granted.
+        earlier = (date < pd.Timestamp(moment.saved.cut)).to_numpy() & ~moment.saved.folds[0].train
+        counts |= {"months_to_outcome": moment.months, "loans_left_out": earlier.sum()}
     for name, number in counts.items():
         yield moment.row("split", "", name, estimate=float(number), unit="count", note=moment.split.cut)
 
@@ -196,12 +200,11 @@ def _complete(moment: Moment, hard: np.ndarray) -> Iterator[Row]:
     terms = [term for term in moment.rungs[ALL] if term not in gaps]
     if not gaps or len(terms) == len(moment.rungs[HARD]):
         return
-    loans, default, _ = moment.test
+    default = moment.test.default
     share = prediction.predict(moment.sample, moment.split, terms, "logistic").share
-    clusters = loans[moment.protocol.cluster].to_numpy()
     named = ("logistic", ALL, "auc_gain_of_complete_clustered")
     try:
-        found = accuracy.clustered_gain(default, hard, share, clusters, moment.level)
+        found = accuracy.gain(default, hard, share, moment.level, moment.clusters, moment.test.weights)
     except StudyError as error:
         yield moment.row(*named, note=str(error))
         return
@@ -244,10 +247,12 @@ def _other_institutions(moment: Moment) -> Iterator[Row]:
         if rung in moment.rungs:
             share = prediction.predict(sample, split, moment.rungs[rung], "logistic").share
             found["logistic", rung] = share
-            yield here.row(
-                "logistic", rung, "auc", **accuracy.area(here.test.default, share, moment.level)._asdict(),
-                unit="area",
-            )  # fmt: skip
+            try:
+                area = accuracy.area(here.test.default, share, here.level, here.clusters, here.test.weights)._asdict()
+            except StudyError as error:
+                yield here.row("logistic", rung, "auc", note=str(error))
+            else:
+                yield here.row("logistic", rung, "auc", **area, unit="area")
     if HARD in moment.rungs:
         yield from predict_judged.gains(here, "logistic", ALL, found["logistic", ALL], found)
 
@@ -257,5 +262,5 @@ def _updated(moment: Moment, share: np.ndarray) -> Iterator[Row]:
     later = set(moment.protocol.after_origination())
     static = [term for term in moment.rungs[ALL] if term not in later]
     other = prediction.predict(moment.sample, moment.split, static, "logistic").share
-    found = accuracy.gain(moment.test.default, other, share, moment.level)
+    found = accuracy.gain(moment.test.default, other, share, moment.level, moment.clusters, moment.test.weights)
     yield moment.row("logistic", ALL, "auc_gain_on_static", **found._asdict(), unit="area")

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
 from pipeline.stages.predict_moments import HARD, HARD_MARKET, MARKET, Moment, Row
-from pipeline.stats import accuracy
+from pipeline.stats import accuracy, discrimination
 from pipeline.stats.prediction import Kind
 from pipeline.stats.regression import Effect
 
@@ -17,43 +17,42 @@ CONTACTS = {"": 1.0, "_at_half": 0.5, "_at_twice": 2.0}
 
 
 def quality(moment: Moment, kind: Kind, rung: str, share: np.ndarray) -> Iterator[Row]:
-    """Yield order, calibration, decisions and stability of one score."""
+    """Yield order, calibration, decisions and stability of one score; intervals allow for the protocol's clusters."""
     _, default, weights = moment.test
-    level, choices = moment.level, moment.params.predict
+    level, choices, clusters = moment.level, moment.params.predict, moment.clusters
 
     def row(estimand: str, found: Effect | float, unit: str, **more: Any) -> Row:
         numbers = found._asdict() if isinstance(found, Effect) else {"estimate": found}
         return moment.row(kind, rung, estimand, **(numbers | {"unit": unit} | more))
 
-    yield row("auc", accuracy.area(default, share, level), "area")
-    yield row("kolmogorov_smirnov", accuracy.kolmogorov_smirnov(default, share), "share")
-    brier = accuracy.mean_effect((default - share) ** 2, weights, level)._replace(p_value=np.nan)
+    try:
+        yield row("auc", accuracy.area(default, share, level, clusters, weights), "area")
+    except StudyError as error:
+        estimate = discrimination.area(default, share, weights)
+        yield moment.row(kind, rung, "auc", estimate=estimate, unit="area", note=str(error))
+    yield row("kolmogorov_smirnov", accuracy.kolmogorov_smirnov(default, share, weights), "share")
+    brier = accuracy.mean_effect((default - share) ** 2, weights, level, clusters)._replace(p_value=np.nan)
     yield row("brier", brier, "squared error")
     try:
-        right = accuracy.calibration(default, share, weights, level)
+        right = accuracy.calibration(default, share, weights, level, clusters)
     except StudyError as error:
         yield moment.row(kind, rung, "calibration_slope", note=str(error))
     else:
-        # What a slope is tested against is one.
-        slope = right.slope
-        z = abs(slope.estimate - 1) / slope.std_error
-        yield row("calibration_slope", slope._replace(p_value=_two_sided(z)), "log odds for log odds")
+        yield row("calibration_slope", right.slope, "log odds for log odds")
         yield row("calibration_intercept", right.intercept, "log odds")
-    followed = accuracy.flagged(share, weights, choices.capacity).astype(float)
     note = f"the {100 * choices.capacity:g}% of loans with the highest scores"
     try:
-        precision = accuracy.ratio_of_means(followed * default, followed, weights, level)
-        recall = accuracy.ratio_of_means(followed * default, default, weights, level)
+        found = accuracy.alerts(default, share, weights, choices.capacity, level, clusters)
     except StudyError as error:
         yield moment.row(kind, rung, "precision", note=str(error))
     else:
-        yield row("precision", percent(precision), "percent", note=note)
-        yield row("recall", percent(recall), "percent", note=note)
-        yield row("lift", _lift(followed, default, weights, level), "times", note=note)
+        yield row("precision", percent(found.precision), "percent", note=note)
+        yield row("recall", percent(found.recall), "percent", note=note)
+        yield row("lift", found.lift._replace(p_value=np.nan), "times", note=note)
     costs = choices.costs
     saving = _saving(moment, default, share)
     note = f"loss {_lost(moment.params):g}, contact {costs.contact:g}, prevented {costs.prevented:g}"
-    yield row("saving", accuracy.mean_effect(saving, weights, level), "of 100 lent", note=note)
+    yield row("saving", accuracy.mean_effect(saving, weights, level, clusters), "of 100 lent", note=note)
 
 
 def _saving(moment: Moment, default: np.ndarray, share: np.ndarray, multiple: float = 1.0) -> np.ndarray:
@@ -66,17 +65,6 @@ def _saving(moment: Moment, default: np.ndarray, share: np.ndarray, multiple: fl
 def _lost(params: Params) -> float:
     """Return what a default loses, of 100 lent."""
     return 100 * params.loss_share
-
-
-def _lift(followed: np.ndarray, default: np.ndarray, weights: np.ndarray | None, level: float) -> Effect:
-    """Return the default rate of the loans that are followed up, by that of all."""
-    weights = np.ones(len(default)) if weights is None else weights
-    rate, share = np.average(default, weights=weights), np.average(followed, weights=weights)
-    lift = np.average(followed * default, weights=weights) / rate / share
-    # The ratio of means of followed x default and (share followed) x default.
-    found = accuracy.ratio_of_means(followed * default / share, default, weights, level)
-    assert np.isclose(found.estimate, lift)
-    return found._replace(p_value=np.nan)
 
 
 def gains(
@@ -94,13 +82,13 @@ def gains(
         against["gain_given_market"] = found[kind, HARD_MARKET]
     if kind != "logistic" and ("logistic", rung) in found:
         against["gain_on_logistic"] = found["logistic", rung]
-    loans, default, weights = moment.test
-    level, clusters = moment.level, loans[moment.protocol.cluster].to_numpy()
+    _, default, weights = moment.test
+    level, clusters = moment.level, moment.clusters
     for name, other in against.items():
-        by_loan = accuracy.gain(default, other, share, level)
+        by_loan = accuracy.gain(default, other, share, level, weights=weights)
         yield moment.row(kind, rung, f"auc_{name}", **by_loan._asdict(), unit="area")
         try:
-            clustered = accuracy.clustered_gain(default, other, share, clusters, level)
+            clustered = accuracy.gain(default, other, share, level, clusters, weights)
             yield moment.row(kind, rung, f"auc_{name}_clustered", **clustered._asdict(), unit="area")
         except StudyError as error:
             yield moment.row(kind, rung, f"auc_{name}_clustered", note=str(error))
@@ -121,12 +109,6 @@ def gains(
             yield moment.row(kind, rung, f"saving_{name}{suffix}", **saved, unit="of 100 lent", note=note)
 
 
-def _two_sided(z: float) -> float:
-    from scipy.stats import norm
-
-    return float(2 * norm.sf(z))
-
-
 def percent(found: Effect) -> Effect:
     """Return a share in percent."""
     scaled = [100 * value for value in found[:4]]
@@ -137,11 +119,12 @@ def curves(moment: Moment, shares: dict[Kind, np.ndarray], rung: str) -> Iterato
     """Yield the points of the figures: ROC, reliability and lift."""
     _, default, weights = moment.test
     for kind, share in shares.items():
-        for one in accuracy.roc(default, share).itertuples():
+        for one in accuracy.roc(default, share, weights=weights).itertuples():
             more = {"outcome": f"{one.false_alarms:.4f}", "estimate": one.found, "unit": "share"}
             yield moment.row("roc", rung, kind, **more)
         for one in accuracy.gains(default, share, weights).itertuples():
             yield moment.row("gains", rung, kind, outcome=f"{one.flagged:.4f}", estimate=one.lift, unit="times")
-        for one in accuracy.reliability(default, share, weights, moment.level).itertuples():
+        bins = accuracy.reliability(default, share, weights, moment.level, clusters=moment.clusters)
+        for one in bins.itertuples():
             ends = {"estimate": 100 * one.rate, "ci_low": 100 * one.low, "ci_high": 100 * one.high, "n": one.n}
             yield moment.row("reliability", rung, kind, outcome=f"{100 * one.predicted:.6f}", unit="percent", **ends)

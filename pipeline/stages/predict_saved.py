@@ -10,13 +10,17 @@ from pipeline.core import results
 from pipeline.core.errors import StudyError
 from pipeline.stages.predict_judged import percent
 from pipeline.stages.predict_moments import ALL, HARD, Moment, Row
-from pipeline.stats import accuracy, prediction, saved_score, scorecard
+from pipeline.stats import accuracy, discrimination, prediction, saved_score, scorecard
 from pipeline.stats.design import column_of
 from pipeline.stats.prediction import Sample
 from pipeline.stats.samples import number_treated
 
 ENOUGH = 100
 """Defaults among judged loans from which a score's validation is reliable (Vergouwe et al. 2005)."""
+
+LARGEST = 0.1
+"""Share of the judged loans in one cluster from which an error by clusters rests on it (MacKinnon, Nielsen & Webb 2023,
+Journal of Econometrics 232, 272-299, section 8, advise to look at such clusters first)."""
 
 TOO_GOOD = 0.95
 """Area under the ROC curve that no single honest column reaches: a column above it says what happened."""
@@ -59,6 +63,8 @@ def model_of(moment: Moment) -> dict[str, Any]:
             "loans": len(train.loans),
             "defaults": int(train.default.sum()),
             "split": moment.saved.name,
+            "outcome": moment.outcome,
+            "months_to_outcome": moment.months,
             "cut": moment.saved.cut,
             "first": "" if dates.empty else str(dates.min().date()),
             "last": "" if dates.empty else str(dates.max().date()),
@@ -80,6 +86,7 @@ def logistic(moment: Moment) -> dict[str, Any]:
 def groups(moment: Moment, model: dict[str, Any]) -> Iterator[Row]:
     """Yield alerts and calibration of the saved scorecard by group of clients, among the loans after the cut."""
     loans, default, weights = moment.sample.part(moment.saved.folds[0].test)
+    clusters = loans[moment.protocol.cluster].to_numpy()
     share = saved_score.probability(model, "scorecard", loans)
     alert = saved_score.judged(share, model["cuts"]["scorecard"])["alert"].to_numpy(dtype=float)
     for name in GROUPS:
@@ -90,7 +97,7 @@ def groups(moment: Moment, model: dict[str, Any]) -> Iterator[Row]:
             if labels.nunique() > 2:
                 edges = np.unique(np.round(np.quantile(labels, [1 / 3, 2 / 3])))
                 place = np.searchsorted(edges, labels, side="left")
-                ends = ["", *(f"{edge:g}" for edge in edges), ""]
+                ends = ["", *(results.figures(edge) for edge in edges), ""]
                 labels = pd.Series([f"{ends[one]}..{ends[one + 1]}" for one in place], loans.index)
             else:
                 labels = labels.map("{:g}".format)
@@ -104,7 +111,7 @@ def groups(moment: Moment, model: dict[str, Any]) -> Iterator[Row]:
             within = None if weights is None else weights[inside]
             ways = {"alert_rate": alert, "observed_rate": default, "predicted_rate": share}
             for estimand, values in ways.items():
-                one = percent(accuracy.mean_effect(values[inside], within, moment.level))
+                one = percent(accuracy.mean_effect(values[inside], within, moment.level, clusters[inside]))
                 more = {"unit": "percent", "loans": loans[inside], "specification": moment.saved.name}
                 yield moment.row("group", f"{name}[{level}]", estimand, **one._asdict(), **more)
 
@@ -121,13 +128,20 @@ def assumptions(moment: Moment, model: dict[str, Any]) -> Iterator[Row]:
         "n_clusters": test.loans[moment.protocol.cluster].nunique(),
     }
     judged = int(moment.test.default.sum())
+    of_clusters = moment.test.loans[moment.protocol.cluster].value_counts(normalize=True)
     yield results.assumption("judged_defaults", judged, ENOUGH, passed=judged >= ENOUGH, **common)
+    largest = float(of_clusters.iloc[0])
+    by = common | {"factor": moment.protocol.cluster, "n": len(moment.test.loans), "n_clusters": len(of_clusters)}
+    yield results.assumption("no_cluster_rules", largest, LARGEST, passed=largest <= LARGEST, **by)
+    known = float(moment.split.forecasts)
+    yield results.assumption("outcomes_known", known, 1, passed=moment.split.forecasts, **common)
     before, after = (saved_score.probability(model, "scorecard", one.loans) for one in (train, test))
     moved = accuracy.score_stability(before, after, train.weights, test.weights)
     most = moment.params.grade.stable
     yield results.assumption("score_stable", moved, most, passed=moved <= most, **common)
     try:
-        large = accuracy.calibration(test.default, after, test.weights, moment.level).intercept
+        clusters = test.loans[moment.protocol.cluster]
+        large = accuracy.calibration(test.default, after, test.weights, moment.level, clusters).intercept
         held = large.ci_low <= 0 <= large.ci_high
         yield results.assumption("score_calibrated", large.estimate, 0, passed=held, p_value=large.p_value, **common)
     except StudyError:
@@ -140,17 +154,13 @@ def assumptions(moment: Moment, model: dict[str, Any]) -> Iterator[Row]:
 
 def _best_column(train: Sample, terms: list[str]) -> tuple[float, str]:
     """Return the largest area under the ROC curve of a single column of the training loans, and its term."""
-    from scipy.stats import rankdata
-
     from pipeline.stats.features import learn
 
     encoder = learn(train.loans, terms, train.weights)
     matrix = encoder.matrix(train.loans)
-    bad = train.default.astype(bool)
     best, name = 0.5, ""
     for column, term in zip(matrix.T, encoder.terms, strict=True):
-        ranks = rankdata(column)
-        area = (ranks[bad].sum() - bad.sum() * (bad.sum() + 1) / 2) / bad.sum() / (~bad).sum()
+        area = discrimination.area(train.default, column, train.weights)
         if max(area, 1 - area) > best:
             best, name = max(area, 1 - area), column_of(term)
-    return float(best), name
+    return best, name

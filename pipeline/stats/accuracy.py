@@ -9,7 +9,16 @@ import pandas as pd
 
 from pipeline.core.errors import StudyError
 from pipeline.stats.discrimination import compare, ranked
-from pipeline.stats.inference import certain, cluster_codes, codes, correction, degrees_of_freedom, effect, group_sums, scaled
+from pipeline.stats.inference import (
+    certain,
+    cluster_codes,
+    codes,
+    correction,
+    degrees_of_freedom,
+    effect,
+    group_sums,
+    scaled,
+)
 from pipeline.stats.regression import Effect
 
 Labels = np.ndarray | pd.Series | None
@@ -66,8 +75,8 @@ def _error(parts: np.ndarray, sizes: np.ndarray, clusters: Labels) -> _Error:
         return _Error(float(np.sqrt((parts**2).sum())), np.inf)
     held = sizes != 0
     numbers = codes(clusters)
-    if (numbers[held] < 0).any():
-        raise StudyError(f"{(numbers[held] < 0).sum()} of the judged loans have no cluster.")
+    if (numbers < 0).any():
+        raise StudyError(f"{(numbers < 0).sum()} of the judged loans have no cluster.")
     if len(np.unique(numbers[held])) < 2:
         return _Error(np.nan, 1.0)
     sums = group_sums(parts, numbers)
@@ -77,9 +86,7 @@ def _error(parts: np.ndarray, sizes: np.ndarray, clusters: Labels) -> _Error:
     return _Error(float(np.sqrt(size * (sums**2).sum())), degrees_of_freedom(of_clusters))
 
 
-def mean_effect(
-    values: np.ndarray, weights: np.ndarray | None, level: float, clusters: Labels = None
-) -> Effect:
+def mean_effect(values: np.ndarray, weights: np.ndarray | None, level: float, clusters: Labels = None) -> Effect:
     """Return the weighted mean of `values` (loans,) with the linearised error of a ratio of sums.
 
     With labels of `clusters` (loans,), loans of one cluster are allowed to be alike, with `inference.correction` and
@@ -194,7 +201,7 @@ class Calibration(NamedTuple):
     """A logistic regression of default on the predicted log odds; one and nought where predictions are right."""
 
     slope: Effect
-    """Below one: predictions are too extreme."""
+    """Below one: predictions are too extreme. The p-value is against one."""
     intercept: Effect
     """Calibration in the large: with the slope held at one; above zero: too little default is predicted."""
 
@@ -216,7 +223,9 @@ def calibration(
     slopes, errors = _newton(np.column_stack([ones, odds]), default, np.zeros(len(odds)), weights, numbers)
     large, of_large = _newton(ones[:, None], default, odds, weights, numbers)
     degrees = np.inf if numbers is None else degrees_of_freedom(np.bincount(numbers, weights))
-    return Calibration(effect(slopes[1], errors[1], level, degrees), effect(large[0], of_large[0], level, degrees))
+    of_one = effect(slopes[1] - 1, errors[1], level, degrees).p_value
+    slope = effect(slopes[1], errors[1], level, degrees)._replace(p_value=of_one)
+    return Calibration(slope, effect(large[0], of_large[0], level, degrees))
 
 
 def _newton(

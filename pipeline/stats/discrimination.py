@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.inference import certain, codes, degrees_of_freedom, effect, group_sums
+from pipeline.stats.inference import certain, codes, degrees_of_freedom, group_sums
 from pipeline.stats.regression import Effect
 
 
@@ -128,9 +128,7 @@ def ranked(score: np.ndarray) -> np.ndarray:
     return score
 
 
-def placements(
-    bad: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def placements(bad: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the share of good loans that each bad one's score beats, and of bad ones that beat each good one's.
 
     `bad` is a mask (loans,), and both are in the order of their loans; ties count half. One sort gives all of it. With

@@ -10,8 +10,9 @@ import pandas as pd
 
 from pipeline.stats import classifiers, scorecard
 from pipeline.stats.classifiers import DECIMALS
+from pipeline.stats.discrimination import area
 from pipeline.stats.features import Encoder, learn
-from pipeline.stats.inference import codes, effect, group_sums
+from pipeline.stats.inference import codes, correction, effect, group_sums
 from pipeline.stats.regression import Effect
 from pipeline.stats.samples import places_by_lot
 from pipeline.stats.splits import Split
@@ -138,17 +139,9 @@ def importance(
     The columns of a block move together, so that a block is not spared because its columns say the same (Breiman 2001,
     by groups as in Gregorutti et al. 2015). Mean and standard deviation over `repeats`.
     """
-    from scipy.stats import rankdata
-
     assert fitted.encoder is not None
     matrix, terms = fitted.encoder.matrix(test.loans), np.array(fitted.encoder.terms)
-    bad = test.default.astype(bool)
-    number_bad, number_good = int(bad.sum()), int((~bad).sum())
-
-    def area(score: np.ndarray) -> float:
-        return float((rankdata(score)[bad].sum() - number_bad * (number_bad + 1) / 2) / number_bad / number_good)
-
-    whole = area(fitted.of_matrix(matrix))
+    whole = area(test.default, fitted.of_matrix(matrix), test.weights)
     found = {}
     for place, (block, of_block) in enumerate(blocks.items()):
         columns = np.isin(terms, of_block)
@@ -159,7 +152,7 @@ def importance(
             rng = np.random.default_rng(np.random.SeedSequence([*seed, place, number]))
             moved = matrix.copy()
             moved[:, columns] = matrix[rng.permutation(len(matrix))][:, columns]
-            lost.append(whole - area(fitted.of_matrix(moved)))
+            lost.append(whole - area(test.default, fitted.of_matrix(moved), test.weights))
         found[block] = (float(np.mean(lost)), float(np.std(lost, ddof=1)))
     return found
 
@@ -210,8 +203,8 @@ def nodes(fitted: Fitted) -> list[Node]:
 def odds_ratios(fitted: Fitted, sample: Sample, clusters: np.ndarray, level: float) -> dict[str, Effect]:
     """Return the odds ratio of one standard deviation more of each number, given the others, errors by cluster.
 
-    Errors are on the log scale, by the sandwich of the penalised likelihood and the correction G/(G-1); intervals are
-    those of the ratio.
+    Errors are on the log scale, by the sandwich of the penalised likelihood and `inference.correction`; intervals
+    are those of the ratio.
     """
     assert fitted.encoder is not None
     matrix = np.column_stack([np.ones(len(sample.loans)), fitted.encoder.matrix(sample.loans)])
@@ -223,8 +216,8 @@ def odds_ratios(fitted: Fitted, sample: Sample, clusters: np.ndarray, level: flo
     numbers = codes(clusters)
     order = np.argsort(numbers, kind="stable")
     scores = group_sums((matrix * (weights * (sample.default - share))[:, None])[order], numbers[order])
-    groups = len(scores)
-    errors = np.sqrt(np.diag(bread @ (scores.T @ scores) @ bread) * groups / (groups - 1))
+    size = correction(len(scores), *matrix.shape)
+    errors = np.sqrt(np.diag(bread @ (scores.T @ scores) @ bread) * size)
     found = {}
     numbered = {feature["term"] for feature in fitted.encoder.features if feature["kind"] == "number"}
     for place, name in enumerate(fitted.encoder.columns, start=1):

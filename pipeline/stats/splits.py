@@ -21,7 +21,9 @@ class Split(NamedTuple):
     """One or more folds whose test loans are judged together."""
 
     name: str
-    """out_of_time, rolling_origin, at_random or other_institutions."""
+    """out_of_time and rolling_origin where every outcome that teaches was known before the loans that it is judged on;
+    same_period and same_period_spans where they are other loans, but of outcomes that came later or nobody dates;
+    at_random; other_institutions."""
     folds: list[Fold]
     cut: str
     """First date of test loans of the first fold, or nothing."""
@@ -31,38 +33,67 @@ class Split(NamedTuple):
         """Loans that are judged, in the order of the folds."""
         return np.concatenate([np.flatnonzero(fold.test) for fold in self.folds])
 
+    @property
+    def forecasts(self) -> bool:
+        """Whether the score could have been learnt on the day when it is first used."""
+        return self.name in ("out_of_time", "rolling_origin")
 
-def by_time(date: pd.Series, borrower: pd.Series | None, share: float) -> Split:
+
+def by_time(date: pd.Series, borrower: pd.Series | None, share: float, known: pd.Series | None = None) -> Split:
     """Split at the date that leaves nearest to `share` of the loans before it; loans of one date stay together.
 
-    Borrowers who have a loan on either side are judged on neither: their later loans leave the test. Raises StudyError
-    when all loans are of one date.
+    Borrowers who have a loan on either side are judged on neither: their later loans leave the test.
+
+    Parameters
+    ----------
+    date : Series (loans,)
+        Origination.
+    borrower : Series (loans,), optional
+        Borrowers, where they are named.
+    share : float
+        Share of the loans before the cut.
+    known : Series (loans,), optional
+        Date from which each loan's outcome is known. Only loans whose outcome is known at the cut teach, so that loans
+        of a span as long as an outcome takes stand on neither side, and the split is ``out_of_time``. Without it all
+        earlier loans teach, which no lender could have done at the cut, and the split is ``same_period``.
+
+    Raises
+    ------
+    StudyError
+        When all loans are of one date.
     """
     dates = np.sort(date.dropna().unique())
     if len(dates) < 2:
         raise StudyError("all loans are of one date, so none is later than others.")
     before = date.value_counts().reindex(dates).cumsum().to_numpy()[:-1] / date.notna().sum()
     cut = dates[1:][np.argmin(np.abs(before - share))]
-    train, test = (date < cut).to_numpy(), (date >= cut).to_numpy()
-    return Split("out_of_time", [_apart(train, test, borrower)], str(np.datetime64(cut, "D")))
+    fold = _apart(_teaching(date, cut, known), (date >= cut).to_numpy(), borrower)
+    return Split("same_period" if known is None else "out_of_time", [fold], str(np.datetime64(cut, "D")))
 
 
-def rolling(date: pd.Series, borrower: pd.Series | None, blocks: int) -> Split:
+def rolling(date: pd.Series, borrower: pd.Series | None, blocks: int, known: pd.Series | None = None) -> Split:
     """Split into `blocks` spans of about equally many loans; each but the first is judged by what came before it.
 
-    For few loans: more of them are judged than after a single cut (Hyndman & Athanasopoulos 2021, section 5.10).
+    For few loans: more of them are judged than after a single cut (Hyndman & Athanasopoulos 2021, section 5.10). Only
+    loans whose outcome is `known` (dates, loans,) when a span begins teach for it; without it all earlier ones do, and
+    the split is ``same_period_spans`` instead of ``rolling_origin``.
     """
-    known = date[date.notna()]
-    edges = [known.quantile(place / blocks, interpolation="higher") for place in range(1, blocks)]
+    dated = date[date.notna()]
+    edges = [dated.quantile(place / blocks, interpolation="higher") for place in range(1, blocks)]
     edges = sorted(set(edges))
-    if not edges or known.min() >= edges[0]:
+    if not edges or dated.min() >= edges[0]:
         raise StudyError("there are too few dates to judge span by span.")
     folds = []
     for place, edge in enumerate(edges):
         until = edges[place + 1] if place + 1 < len(edges) else None
         test = (date >= edge) & (True if until is None else date < until)
-        folds.append(_apart((date < edge).to_numpy(), test.to_numpy(), borrower))
-    return Split("rolling_origin", folds, str(np.datetime64(edges[0], "D")))
+        folds.append(_apart(_teaching(date, edge, known), test.to_numpy(), borrower))
+    name = "same_period_spans" if known is None else "rolling_origin"
+    return Split(name, folds, str(np.datetime64(edges[0], "D")))
+
+
+def _teaching(date: pd.Series, cut: np.datetime64, known: pd.Series | None) -> np.ndarray:
+    return ((date < cut) & (True if known is None else known <= cut)).to_numpy()
 
 
 def at_random(identifier: pd.Series, groups: pd.Series | None, share: float, seed: list[int]) -> Split:
