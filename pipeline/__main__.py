@@ -28,7 +28,7 @@ STAGES = {
     "heterogeneity": "ask whose default the CRM factors change, on the ratio and the difference scale",
     "time": "follow loans month by month: survival, hazards, competing exits, contacts over time",
     "mechanism": "ask by which way the programme works, and show the ways that mislead",
-    "predict": "fit and judge scores out of time, with and without what CRM knows",
+    "predict": "fit and judge scores on later loans, with and without what CRM knows",
     "warning": "raise alerts month by month and judge them",
     "grade": "grade clients, sort them into tiers, and value rules of treatment",
     "policy": "value rules of whom to treat, by the data alone and by the truth of a simulation",

@@ -42,7 +42,9 @@ def card(results: Results, model: Mapping[str, Any], words: Words, level: float,
     parts += [f"## {text('headings.use')}", text("use")]
     if simulated:
         parts.append(text("simulated"))
-    about = {"trained": model["trained"], "outcome": words.label("columns", "default")}
+    trained = model["trained"]
+    window = trained["outcome"].removeprefix("default").removeprefix("_within_")
+    about = {"trained": trained, "outcome": words.label("columns", "default"), "window": window}
     parts += [f"## {text('headings.data')}", text("data", **about)]
     parts += _metrics(results, model["trained"]["outcome"], words, text)
     parts += _points(model, words, text)

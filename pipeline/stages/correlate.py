@@ -386,8 +386,7 @@ def _relation(cohort: pd.DataFrame, relation: Relation, protocol: Study, level: 
         yield named | counts | trend | found | {"note": note}
         if yes_or_no:
             score = values.to_numpy()
-            with np.errstate(invalid="ignore"):
-                # A score less itself has no error.
-                area = compare(outcome.to_numpy(), score, score, level).first
+            clusters = loans[protocol.cluster].to_numpy()
+            area = compare(outcome.to_numpy(), score, score, level, clusters).first
             more = {"estimator": "discrimination", "estimand": "area_under_curve", "unit": "area"}
             yield named | counts | more | area._asdict()

@@ -42,13 +42,13 @@ def quality(moment: Moment, kind: Kind, rung: str, share: np.ndarray) -> Iterato
         yield row("calibration_intercept", right.intercept, "log odds")
     note = f"the {100 * choices.capacity:g}% of loans with the highest scores"
     try:
-        found = accuracy.alerts(default, share, weights, choices.capacity, level, clusters)
+        found = accuracy.alerts(default, share, weights, choices.capacity, level, clusters, moment.seed)
     except StudyError as error:
         yield moment.row(kind, rung, "precision", note=str(error))
     else:
         yield row("precision", percent(found.precision), "percent", note=note)
         yield row("recall", percent(found.recall), "percent", note=note)
-        yield row("lift", found.lift._replace(p_value=np.nan), "times", note=note)
+        yield row("lift", found.lift, "times", note=note)
     costs = choices.costs
     saving = _saving(moment, default, share)
     note = f"loss {_lost(moment.params):g}, contact {costs.contact:g}, prevented {costs.prevented:g}"

@@ -132,7 +132,7 @@ def assumptions(moment: Moment, model: dict[str, Any]) -> Iterator[Row]:
     yield results.assumption("judged_defaults", judged, ENOUGH, passed=judged >= ENOUGH, **common)
     largest = float(of_clusters.iloc[0])
     by = common | {"factor": moment.protocol.cluster, "n": len(moment.test.loans), "n_clusters": len(of_clusters)}
-    yield results.assumption("no_cluster_rules", largest, LARGEST, passed=largest <= LARGEST, **by)
+    yield results.assumption("no_dominant_cluster", largest, LARGEST, passed=largest <= LARGEST, **by)
     known = float(moment.split.forecasts)
     yield results.assumption("outcomes_known", known, 1, passed=moment.split.forecasts, **common)
     before, after = (saved_score.probability(model, "scorecard", one.loans) for one in (train, test))

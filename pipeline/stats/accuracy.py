@@ -17,12 +17,14 @@ from pipeline.stats.inference import (
     degrees_of_freedom,
     effect,
     group_sums,
-    scaled,
 )
 from pipeline.stats.regression import Effect
 
 Labels = np.ndarray | pd.Series | None
 """Labels of clusters (loans,); None: every loan is one of its own."""
+
+DRAWS = 999
+"""Draws of a bootstrap, so that quantiles of usual levels are draws."""
 
 LEAST_SHARE = 1e-4
 """Share that stands for an empty group in the stability index."""
@@ -133,34 +135,63 @@ def alerts(
     capacity: float,
     level: float,
     clusters: Labels = None,
+    seed: int = 0,
 ) -> Alerts:
     """Return precision, recall and lift of following up a share `capacity` of the loans, as `flagged` picks them.
 
-    The score at which the capacity runs out is itself a quantile of these loans, so a cluster with high scores pushes
-    others out. The linearised errors allow for it: a loan that is followed pushes out one at the margin, which defaults
-    at the rate of the loans whose place in the order is within half the capacity of the last one followed. With
-    `clusters` (loans,) as in `mean_effect`. Raises StudyError where no loan defaulted or none can be followed.
+    Intervals are quantiles of a bootstrap over clusters (loans without them), errors its standard deviation: the score
+    at which the capacity runs out is a quantile of these very loans, and where most of those followed are of one
+    cluster, a straight line through it says little of what the other clusters would give (a lift of 2.3 was 0.1 without
+    one bank of 772, which a linearised interval of 1.6 to 3.1 did not show).
+
+    Parameters
+    ----------
+    default, score : arrays (loans,)
+        0/1, and scores, higher where the risk is.
+    weights : array (loans,), optional
+        How many loans of the population each stands for.
+    capacity, level : float
+        Share that is followed up, and confidence level.
+    clusters : array or Series (loans,), optional
+        Labels of what is drawn.
+    seed : int
+        Of the draws, `DRAWS` in number; those without a default are left out.
+
+    Returns
+    -------
+    Alerts
+        Shares and a ratio; there is no p-value.
+
+    Raises
+    ------
+    StudyError
+        Where no loan defaulted or none can be followed up.
     """
     weights = np.ones(len(default)) if weights is None else weights
-    picked = flagged(score, weights, capacity)
-    followed, share = picked.astype(float), np.average(picked, weights=weights)
-    rate = np.average(default, weights=weights)
-    if rate == 0 or share == 0:
-        raise StudyError("no loan defaulted, or none can be followed up.")
-    caught = np.average(followed * default, weights=weights)
+    numbers = np.arange(len(default)) if clusters is None else cluster_codes(clusters)
     order = np.argsort(-ranked(score), kind="stable")
-    place = np.empty(len(order))
-    place[order] = (np.cumsum(weights[order]) - weights[order] / 2) / weights.sum()
-    near = np.abs(place - share) <= max(share / 2, np.abs(place - share).min())
-    marginal = np.average(default[near], weights=weights[near])
-    parts = weights / weights.sum()
-    of_caught = followed * default - caught - marginal * (followed - share)
-    of_recall = parts * (of_caught - caught / rate * (default - rate)) / rate
-    found = _error(parts * of_caught / share, weights * followed, clusters)
-    precision = certain(caught / share, found.size, level, found.degrees)
-    found = _error(of_recall, weights * default, clusters)
-    recall = certain(caught / rate, found.size, level, found.degrees)
-    return Alerts(precision, recall, scaled(recall, 1 / share))
+    last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
+    numbers, weights, default = numbers[order], weights[order], default[order]
+
+    def found(times: np.ndarray | None) -> np.ndarray:
+        held = weights if times is None else weights * times[numbers]
+        loans, bad = np.cumsum(held)[last], np.cumsum(held * default)[last]
+        if bad[-1] == 0:
+            return np.full(3, np.nan)
+        # As `flagged`: the score at which the followed share is nearest to the capacity.
+        at = int(np.argmin(np.abs(loans / loans[-1] - capacity)))
+        precision, recall = bad[at] / loans[at], bad[at] / bad[-1]
+        return np.array([precision, recall, precision * loans[-1] / bad[-1]])
+
+    estimates = found(None)
+    if np.isnan(estimates).any():
+        raise StudyError("no loan defaulted, or none can be followed up.")
+    rng, number = np.random.default_rng(seed), int(numbers.max()) + 1
+    drawn = [found(rng.multinomial(number, np.full(number, 1 / number))) for _ in range(DRAWS)]
+    drawn = np.array([one for one in drawn if np.isfinite(one).all()])
+    low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+    ends = zip(estimates, drawn.std(axis=0, ddof=1), low, high, strict=True)
+    return Alerts(*(Effect(*map(float, one), np.nan) for one in ends))
 
 
 def share_interval(
@@ -238,6 +269,10 @@ def _newton(
     """Return coefficients and robust errors (HC0, or by cluster number) of a logistic regression with an offset."""
     weights = np.ones(len(default)) if weights is None else weights / weights.mean()
     slopes = np.zeros(design.shape[1])
+    # From nought, a first step for rare defaults goes too far to come back.
+    rate = np.average(default, weights=weights)
+    if 0 < rate < 1:
+        slopes[0] = np.log(rate / (1 - rate)) - np.average(offset, weights=weights)
     for _ in range(60):
         share = 1 / (1 + np.exp(-(design @ slopes + offset)))
         curvature = (design * (weights * share * (1 - share))[:, None]).T @ design

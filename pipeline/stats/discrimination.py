@@ -147,11 +147,11 @@ def area(default: np.ndarray, score: np.ndarray, weights: np.ndarray | None = No
     return float(np.average(placements(bad, score, weights)[0], weights=None if weights is None else weights[bad]))
 
 
-def out_of_time(design: np.ndarray, default: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Return the log odds of default for the loans outside `train`, from a logistic regression on those inside.
+def out_of_time(design: np.ndarray, default: np.ndarray, train: np.ndarray, judged: np.ndarray) -> np.ndarray:
+    """Return the log odds of default for the loans in `judged`, from a logistic regression on those in `train`.
 
-    `design` is loans x columns without an intercept, `train` a mask (loans,). Columns are standardised and a ridge
-    penalty of one prior loan keeps rare levels finite.
+    `design` is loans x columns without an intercept, `train` and `judged` are masks (loans,). Columns are standardised
+    and a ridge penalty of one prior loan keeps rare levels finite.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -159,4 +159,4 @@ def out_of_time(design: np.ndarray, default: np.ndarray, train: np.ndarray) -> n
     ready = (design - centre) / np.where(scale > 0, scale, 1.0)
     model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-10, max_iter=100)
     model.fit(ready[train], default[train])
-    return np.round(model.decision_function(ready[~train]), 6)
+    return np.round(model.decision_function(ready[judged]), 6)

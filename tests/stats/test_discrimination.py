@@ -52,8 +52,8 @@ def test_out_of_time_learns_from_the_training_loans_only():
     design = rng.normal(size=(4000, 2))
     default = (rng.random(4000) < 1 / (1 + np.exp(2 - 1.5 * design[:, 0]))).astype(int)
     train = np.arange(4000) < 3000
-    score = out_of_time(design, default, train)
+    score = out_of_time(design, default, train, ~train)
     assert len(score) == 1000
     assert roc_auc_score(default[~train], score) > 0.75
     changed = np.where(train, default, 1 - default)
-    assert (out_of_time(design, changed, train) == score).all()
+    assert (out_of_time(design, changed, train, ~train) == score).all()

@@ -40,6 +40,9 @@ def blocks(page: Page) -> Iterator[str]:
         yield page.text("grade.one", rate=graded[graded["estimand"] == "default_rate"]["estimate"].iloc[0])
     else:
         yield page.text("grade.score", **_of_score(results))
+        dealt = results.where(stage="predict", estimator="split")["specification"]
+        if dealt.str.startswith("same_period").any():
+            yield page.text("grade.same_period")
         yield page.show_figure("grade", STAGE)
         yield page.show_table("grade_tiers", tiers(results, words), STAGE)
     moved = results.where(stage=STAGE, estimator="migration", specification="all")
@@ -209,7 +212,9 @@ def tiers(results: Results, words: Words) -> str:
             words.label("score_tiers", name),
             f"{whole(rate['n'])} ({percent(100 * rate['n'] / total)})",
             percent(predicted["estimate"]),
-            f"{percent(rate['estimate'])} [{percent(rate['ci_low'])}, {percent(rate['ci_high'])}]",
+            percent(rate["estimate"])
+            if np.isnan(rate["ci_low"])
+            else f"{percent(rate['estimate'])} [{percent(rate['ci_low'])}, {percent(rate['ci_high'])}]",
         ]
         place = factor.split("[")[1].rstrip("]").zfill(2)
         for term in there:

@@ -47,6 +47,7 @@ def blocks(page: Page) -> Iterator[str]:
     cut = _of(rows, "split")["note"].iloc[0]
     way = _of(rows, "split")["specification"].iloc[0]
     named = {"counts": counts, "cut": cut, "way": way, "how": words.label("score_splits", way)}
+    named["window"] = counts["months_to_outcome"] if "_within_" in rows["outcome"].iloc[0] else None
     named["later"] = rows["outcome"].iloc[0] == "default_after_landmark"
     named["market"] = _part(results, rows, "market") is not None
     named["complete"] = _optional(rows, "logistic", ALL, "auc_gain_of_complete_clustered")
@@ -368,10 +369,11 @@ def _compared(rows: pd.DataFrame) -> str:
 
 
 def _main(results: Results) -> pd.DataFrame:
-    """Return the rows of the moment at which every model was tried, judged out of time."""
+    """Return the rows of the moment at which every model was tried, as its split judges them."""
     rows = results.where(stage=STAGE)
     models = rows[rows["estimator"].isin(MODELS)]
-    outcome = "default_after_landmark" if (models["outcome"] == "default_after_landmark").any() else "default"
+    later = models["outcome"] == "default_after_landmark"
+    outcome = models["outcome"][later if later.any() else ~later].iloc[0]
     way = rows[(rows["estimator"] == "split") & (rows["outcome"] == outcome)]["specification"].iloc[0]
     kept = (rows["outcome"] == outcome) & (rows["specification"] == way)
     return rows[kept | (rows["estimator"] == "tree_node")].reset_index(drop=True)

@@ -41,18 +41,20 @@ def effects(
         order=params.match.order,
     )
     terms = [*protocol.controls.loan, *protocol.controls.borrower, *protocol.controls.market]
-    return [*rows, *_discrimination(cohort, terms, params.inference.level)]
+    return [*rows, *_discrimination(cohort, terms, protocol, params.inference.level)]
 
 
-def _discrimination(cohort: pd.DataFrame, hard: list[str], level: float) -> Iterator[dict[str, Any]]:
+def _discrimination(cohort: pd.DataFrame, hard: list[str], protocol: Study, level: float) -> Iterator[dict[str, Any]]:
     """Compare a score on hard information with one that has the CRM records up to the landmark as well.
 
     Loans that were open at the landmark, default after it: before it, records of default would be read as features.
     """
     loans = cohort[cohort["open_at_landmark"] == 1]
-    months = loans["origination_month"].astype(str)
-    known = np.sort(months.unique())
-    train = (months < known[int(TRAINING_MONTHS * len(known))]).to_numpy()
+    months = pd.PeriodIndex(loans["origination_month"].astype(str), freq="M")
+    every = months.unique().sort_values()
+    cut = every[int(TRAINING_MONTHS * len(every))]
+    # What came of the loans that teach was known when the first of those judged were granted.
+    train, judged = (np.asarray(one) for one in (months + protocol.horizon_months < cut, months >= cut))
     records = ["treated", "information_sharing", "relationship_length", "early_warning"]
     for name in CRM_RECORDS:
         missing = loans[name].isna()
@@ -60,10 +62,10 @@ def _discrimination(cohort: pd.DataFrame, hard: list[str], level: float) -> Iter
         records += [name, f"no_{name}"]
     default = loans[AFTER].to_numpy()
     scores = [
-        out_of_time(design_matrix(loans, features).matrix.drop(columns="intercept").to_numpy(), default, train)
+        out_of_time(design_matrix(loans, features).matrix.drop(columns="intercept").to_numpy(), default, train, judged)
         for features in (hard, [*hard, *records])
     ]
-    found = compare(default[~train], *scores, level)
+    found = compare(default[judged], *scores, level, loans[protocol.cluster].to_numpy()[judged])
     names = ("hard_information", "with_crm_records", "gain")
     for name, one in zip(names, found, strict=True):
         yield {
@@ -72,6 +74,6 @@ def _discrimination(cohort: pd.DataFrame, hard: list[str], level: float) -> Iter
             "outcome": AFTER,
             "estimand": "area_under_curve" if name != "gain" else "difference_of_areas",
             "unit": "area",
-            "n": int((~train).sum()),
-            "note": f"fitted on loans granted before {known[int(TRAINING_MONTHS * len(known))]}, judged on later ones",
+            "n": int(judged.sum()),
+            "note": f"fitted on loans whose outcome was known in {cut}, judged on those granted from then on",
         } | one._asdict()

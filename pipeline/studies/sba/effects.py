@@ -383,16 +383,19 @@ def _renewal(loans: pd.DataFrame, protocol: Study, level: float) -> Rows:
                 day = max(pd.Timestamp(year=int(of), month=1, day=1), first)
                 renewed[year == of] = learnt(day).probability(judged.loans[year == of])
             shares = {"frozen": frozen, "renewed": renewed}
+            banks = judged.loans["institution_id"].astype(str).to_numpy()
             right = {
-                kind: accuracy.ratio_of_means(judged.default, share, judged.weights, level)
+                kind: accuracy.ratio_of_means(judged.default, share, judged.weights, level, banks)
                 for kind, share in shares.items()
             }
-            areas = {kind: accuracy.area(judged.default, share, level) for kind, share in shares.items()}
+            areas = {
+                kind: accuracy.area(judged.default, share, level, banks, judged.weights)
+                for kind, share in shares.items()
+            }
         except (StudyError, ValueError) as error:
             yield _row("renewal", name, "frozen_model", None, **row, note=str(error))
             continue
         lost = (judged.default - frozen) ** 2 - (judged.default - renewed) ** 2
-        banks = judged.loans["institution_id"].astype(str).to_numpy()
         worse = accuracy.mean_effect(lost, judged.weights, level, banks)
         note = "squared error of the frozen score less that of the renewed one, by bank; above nought: frozen is worse"
         yield _row(
