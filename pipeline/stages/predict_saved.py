@@ -12,15 +12,12 @@ from pipeline.stages.predict_judged import percent
 from pipeline.stages.predict_moments import ALL, HARD, Moment, Row
 from pipeline.stats import accuracy, discrimination, prediction, saved_score, scorecard
 from pipeline.stats.design import column_of
+from pipeline.stats.inference import DOMINANT
 from pipeline.stats.prediction import Sample
 from pipeline.stats.samples import number_treated
 
 ENOUGH = 100
 """Defaults among judged loans from which a score's validation is reliable (Vergouwe et al. 2005)."""
-
-LARGEST = 0.1
-"""Share of the judged loans in one cluster from which an error by clusters rests on it (MacKinnon, Nielsen & Webb 2023,
-Journal of Econometrics 232, 272-299, section 8, advise to look at such clusters first)."""
 
 TOO_GOOD = 0.95
 """Area under the ROC curve that no single honest column reaches: a column above it says what happened."""
@@ -132,7 +129,7 @@ def assumptions(moment: Moment, model: dict[str, Any]) -> Iterator[Row]:
     yield results.assumption("judged_defaults", judged, ENOUGH, passed=judged >= ENOUGH, **common)
     largest = float(of_clusters.iloc[0])
     by = common | {"factor": moment.protocol.cluster, "n": len(moment.test.loans), "n_clusters": len(of_clusters)}
-    yield results.assumption("no_dominant_cluster", largest, LARGEST, passed=largest <= LARGEST, **by)
+    yield results.assumption("no_dominant_cluster", largest, DOMINANT, passed=largest <= DOMINANT, **by)
     known = float(moment.split.forecasts)
     yield results.assumption("outcomes_known", known, 1, passed=moment.split.forecasts, **common)
     before, after = (saved_score.probability(model, "scorecard", one.loans) for one in (train, test))

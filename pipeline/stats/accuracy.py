@@ -10,6 +10,7 @@ import pandas as pd
 from pipeline.core.errors import StudyError
 from pipeline.stats.discrimination import compare, ranked
 from pipeline.stats.inference import (
+    DOMINANT,
     certain,
     cluster_codes,
     codes,
@@ -71,7 +72,9 @@ def _error(parts: np.ndarray, sizes: np.ndarray, clusters: Labels) -> _Error:
 
     With `clusters` the parts are added up by cluster first, with `inference.correction` for one coefficient, and
     `sizes` (loans,) say how much of the measure rests on each loan: its weight in the denominator, by which the
-    degrees of freedom are counted. Where all of it rests on one cluster there is no error to be had, and it is missing.
+    degrees of freedom are counted. Where one cluster holds more than `DOMINANT` of that, each sum is divided by what is
+    left without its cluster, which gives the jackknife over clusters exactly for a ratio. Where all rests on one
+    cluster there is no error to be had, and it is missing.
     """
     if clusters is None:
         return _Error(float(np.sqrt((parts**2).sum())), np.inf)
@@ -83,8 +86,11 @@ def _error(parts: np.ndarray, sizes: np.ndarray, clusters: Labels) -> _Error:
         return _Error(np.nan, 1.0)
     sums = group_sums(parts, numbers)
     of_clusters = np.bincount(numbers, np.abs(sizes))
+    shares = of_clusters / of_clusters.sum()
     of_clusters = of_clusters[of_clusters > 0]
     size = correction(len(of_clusters), int(held.sum()), 1)
+    if shares.max() > DOMINANT:
+        sums, size = sums / (1 - shares), 1 / size
     return _Error(float(np.sqrt(size * (sums**2).sum())), degrees_of_freedom(of_clusters))
 
 

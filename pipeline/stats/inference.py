@@ -84,6 +84,12 @@ def certain(estimate: float, std_error: float, level: float, degrees: float = np
     return effect(estimate, std_error, level, degrees)
 
 
+DOMINANT = 0.1
+"""Share of the loans in one cluster above which it rules an error by clusters (MacKinnon, Nielsen & Webb 2023, Journal
+of Econometrics 232, 272-299, on clusters that are influential): sums by cluster then understate it, and the jackknife
+that leaves out a cluster at a time stands for them."""
+
+
 def degrees_of_freedom(sizes: np.ndarray) -> float:
     """Return the degrees of freedom of an error by clusters with these `sizes` (clusters,): loans, or their weight.
 

@@ -163,7 +163,7 @@ def _grades(cohort: pd.DataFrame) -> Iterator[Row]:
 
 
 def _account(cohort: pd.DataFrame, protocol: Study, params: Params) -> Iterator[Row]:
-    """Ask what the use of the account before the loan adds to the application, span by span on other loans of the same period."""
+    """Ask what the use of the account before the loan adds to the application, span by span on other loans."""
     loans = cohort.sort_values(["origination_date", "loan_id"], kind="stable", ignore_index=True)
     row = {"estimator": "account_before_loan", "factor": "account_use", "outcome": "default", "unit": "area"}
     sample = Sample(loans, loans["default"].to_numpy(dtype=float), None)
