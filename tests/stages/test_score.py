@@ -94,11 +94,11 @@ def rows(stage, **columns):
 
 def test_a_relationship_that_matters_raises_the_area(work):
     found = rows(
-        "predict", estimator="logistic", factor="with_crm", estimand="auc_gain_clustered", specification="out_of_time"
+        "predict", estimator="logistic", factor="with_crm", estimand="auc_gain_clustered", specification="same_period"
     )
     assert found["ci_low"].item() > 0
     # The step is the relationship's, which comes second; contacts come after it.
-    steps = rows("predict", estimator="logistic", estimand="auc_step", specification="out_of_time")
+    steps = rows("predict", estimator="logistic", estimand="auc_step", specification="same_period")
     assert set(steps["factor"]) == {"relationship", "with_crm"}
     assert steps.loc[steps["factor"] == "relationship", "ci_low"].item() > 0
     assert (rows("predict", estimator="logistic")["n_clusters"].dropna() > 0).all()

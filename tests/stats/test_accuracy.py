@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from scipy.stats import ks_2samp
+from scipy.stats import ks_2samp, norm, t
+from sklearn.metrics import roc_curve
 from statsmodels.stats.proportion import proportion_confint
 
 from pipeline.core.errors import StudyError
@@ -154,7 +155,7 @@ def test_curves_end_where_they_must(made):
 
 def test_a_mean_by_cluster_is_that_of_statsmodels(made):
     default, share, rng = made
-    clusters = rng.integers(0, 12, len(default))
+    clusters = rng.integers(0, 40, len(default))
     values = (default - share) ** 2
     for weights in (None, np.where(default == 1, 1.0, 3.0)):
         model = (
@@ -163,7 +164,124 @@ def test_a_mean_by_cluster_is_that_of_statsmodels(made):
         theirs = model.fit(cov_type="cluster", cov_kwds={"groups": clusters, "use_correction": False})
         found = accuracy.mean_effect(values, weights, LEVEL, clusters)
         assert found.estimate == pytest.approx(theirs.params[0])
-        assert found.std_error == pytest.approx(theirs.bse[0] * np.sqrt(12 / 11))
+        assert found.std_error == pytest.approx(theirs.bse[0] * np.sqrt(40 / 39))
         alone = accuracy.mean_effect(values, weights, LEVEL)
         robust = model.fit(cov_type="HC0")
         assert alone.std_error == pytest.approx(robust.bse[0])
+
+
+def test_a_mean_that_a_cluster_rules_has_the_error_of_leaving_clusters_out(made):
+    default, share, _ = made
+    clusters = np.repeat(np.arange(11), [200, *[40] * 10])
+    values = (default - share) ** 2
+    found = accuracy.mean_effect(values, None, LEVEL, clusters)
+    left = np.array([values[clusters != one].mean() for one in range(11)])
+    assert found.std_error == pytest.approx(np.sqrt(10 / 11 * ((left - values.mean()) ** 2).sum()))
+    degrees = 600**2 / (200**2 + 10 * 40**2) - 1
+    assert found.ci_high - found.estimate == pytest.approx(t.ppf(0.975, degrees) * found.std_error)
+    # One cluster says nothing of others.
+    alone = accuracy.mean_effect(values, None, LEVEL, np.zeros(600))
+    assert alone.estimate == values.mean() and np.isnan(alone[1:]).all()
+    with pytest.raises(StudyError, match="600 of the judged loans have no cluster"):
+        accuracy.mean_effect(values, None, LEVEL, np.full(600, np.nan))
+
+
+def test_calibration_by_cluster_is_that_of_statsmodels(made):
+    default, share, rng = made
+    clusters = rng.integers(0, 30, len(default))
+    odds = np.log(share / (1 - share))
+    found = accuracy.calibration(default, share, None, LEVEL, clusters)
+    family, by = sm.families.Binomial(), {"groups": clusters}
+    slope = sm.GLM(default, sm.add_constant(odds), family).fit(cov_type="cluster", cov_kwds=by, tol=1e-12)
+    large = sm.GLM(default, np.ones(600), family, offset=odds).fit(cov_type="cluster", cov_kwds=by, tol=1e-12)
+    assert found.slope.std_error == pytest.approx(slope.bse[1], rel=1e-6)
+    assert found.intercept.std_error == pytest.approx(large.bse[0], rel=1e-6)
+    sizes = np.bincount(clusters)
+    degrees = sizes.sum() ** 2 / (sizes**2).sum() - 1
+    assert found.slope.p_value == pytest.approx(2 * t.sf(abs(slope.params[1] - 1) / slope.bse[1], degrees), rel=1e-5)
+
+
+def test_rare_defaults_far_below_the_prediction_have_a_calibration():
+    rng = np.random.default_rng(2)
+    odds = rng.normal(-5, 0.6, 4_000)
+    default = (rng.random(4_000) < 0.03).astype(float)
+    theirs = sm.GLM(default, sm.add_constant(odds), sm.families.Binomial()).fit(tol=1e-12)
+    found = accuracy.calibration(default, 1 / (1 + np.exp(-odds)), np.where(default == 1, 1.2, 5.0) / 5, LEVEL)
+    plain = accuracy.calibration(default, 1 / (1 + np.exp(-odds)), None, LEVEL)
+    assert plain.slope.estimate == pytest.approx(theirs.params[1], abs=1e-7) and np.isfinite(found.slope.estimate)
+
+
+def test_shares_by_cluster_are_worth_as_many_loans_as_their_variance(made):
+    rng = np.random.default_rng(8)
+    clusters = np.repeat(np.arange(50), 20)
+    level = np.repeat(rng.beta(2, 8, 50), 20)
+    default = (rng.random(1_000) < level).astype(float)
+    share, low, high = accuracy.share_interval(default, None, LEVEL, clusters)
+    error = sm.OLS(default, np.ones(1_000)).fit(cov_type="cluster", cov_kwds={"groups": clusters}).bse[0]
+    worth = share * (1 - share) / error**2
+    level = 1 - 2 * norm.sf(t.ppf(0.975, 49))
+    assert (low, high) == pytest.approx(proportion_confint(share * worth, worth, alpha=1 - level, method="wilson"))
+    alone = accuracy.share_interval(default, None, LEVEL, np.arange(1_000))
+    assert alone == pytest.approx(accuracy.share_interval(default, None, LEVEL), rel=2e-3)
+    assert accuracy.share_interval(np.zeros(40), None, LEVEL, np.repeat([0, 1], 20))[2] > 0.5
+    assert np.isnan(accuracy.share_interval(default, None, LEVEL, np.zeros(1_000))[1])
+
+
+def test_alerts_are_those_of_a_bootstrap_over_clusters():
+    rng = np.random.default_rng(3)
+    clusters = np.repeat(np.arange(40), 30)
+    level = np.repeat(rng.normal(0, 1, 40), 30)
+    score = level + rng.normal(size=1_200)
+    default = (rng.random(1_200) < 1 / (1 + np.exp(2 - score))).astype(float)
+    weights = np.where(default == 1, 1.0, 3.0)
+    found = accuracy.alerts(default, score, weights, 0.1, LEVEL, clusters, seed=1)
+
+    def by_hand(rows):
+        w, bad, picked = weights[rows], default[rows] == 1, accuracy.flagged(score[rows], weights[rows], 0.1)
+        caught = w[picked & bad].sum()
+        precision = caught / w[picked].sum()
+        return precision, caught / w[bad].sum(), precision * w.sum() / w[bad].sum()
+
+    assert [one.estimate for one in found] == pytest.approx(by_hand(np.arange(1_200)), rel=1e-12)
+    rng = np.random.default_rng(9)
+    drawn = [
+        by_hand(np.concatenate([np.flatnonzero(clusters == one) for one in rng.integers(0, 40, 40)]))
+        for _ in range(600)
+    ]
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    assert [one.std_error for one in found] == pytest.approx(np.std(drawn, axis=0), rel=0.1)
+    assert [one.ci_low for one in found] == pytest.approx(low, rel=0.08)
+    assert [one.ci_high for one in found] == pytest.approx(high, rel=0.08)
+    alone = accuracy.alerts(default, score, weights, 0.1, LEVEL)
+    assert alone.precision.std_error < 0.7 * found.precision.std_error
+    assert accuracy.alerts(default, score, weights, 0.1, LEVEL, clusters, seed=1) == found
+    with pytest.raises(StudyError, match="no loan defaulted"):
+        accuracy.alerts(np.zeros(1_200), score, None, 0.1, LEVEL)
+
+
+def test_a_missing_score_is_refused_wherever_loans_are_ranked(made):
+    default, share, _ = made
+    missing = np.where(np.arange(600) == 5, np.nan, share)
+    for ask in (
+        lambda: accuracy.area(default, missing, LEVEL),
+        lambda: accuracy.gain(default, share, missing, LEVEL),
+        lambda: accuracy.flagged(missing, None, 0.1),
+        lambda: accuracy.alerts(default, missing, None, 0.1, LEVEL),
+        lambda: accuracy.kolmogorov_smirnov(default, missing),
+        lambda: accuracy.calibration(default, missing, None, LEVEL),
+        lambda: accuracy.roc(default, missing),
+        lambda: accuracy.gains(default, missing, None),
+        lambda: accuracy.reliability(default, missing, None, LEVEL),
+        lambda: accuracy.score_stability(share, missing),
+    ):
+        with pytest.raises(StudyError, match="1 of 600 loans have no score"):
+            ask()
+
+
+def test_weighted_curves_are_those_of_scikit_learn(made):
+    default, share, rng = made
+    weights = rng.uniform(0.5, 4, 600)
+    false, found, _ = roc_curve(default, share, sample_weight=weights)
+    curve = accuracy.roc(default, share, weights=weights)
+    assert curve["found"].to_numpy() == pytest.approx(np.interp(curve["false_alarms"], false, found), abs=2e-3)
+    assert accuracy.kolmogorov_smirnov(default, share, weights) == pytest.approx(np.abs(found - false).max())

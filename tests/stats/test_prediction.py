@@ -95,6 +95,25 @@ def test_later_loans_judge_and_no_borrower_stands_on_both_sides(sample):
         splits.by_time(pd.Series(pd.Timestamp("2001-01-01"), range(9)), None, 0.7)
 
 
+def test_only_outcomes_known_at_the_cut_teach(sample):
+    date = sample.loans["origination_date"]
+    known = date + pd.DateOffset(months=6)
+    split = splits.by_time(date, None, 0.7, known)
+    fold, cut = split.folds[0], pd.Timestamp(split.cut)
+    assert split.name == "out_of_time" and split.forecasts
+    assert (fold.train == (known <= cut)).all() and (fold.test == (date >= cut)).all()
+    # Between them stand loans of six months.
+    between = date[~fold.train & ~fold.test]
+    assert len(between) and cut - between.min() > pd.Timedelta(days=170)
+    plain = splits.by_time(date, None, 0.7)
+    assert plain.name == "same_period" and not plain.forecasts and plain.cut == split.cut
+    assert (plain.folds[0].train | plain.folds[0].test).all()
+    rolled = splits.rolling(date, None, 4, known)
+    assert rolled.name == "rolling_origin" and splits.rolling(date, None, 4).name == "same_period_spans"
+    for one in rolled.folds:
+        assert not one.train.any() or known[one.train].max() <= date[one.test].min()
+
+
 def test_two_dates_are_cut_between_them():
     date = pd.Series(pd.to_datetime(["2003-09-01"] * 4 + ["2003-10-01"] * 6))
     assert splits.by_time(date, None, 0.9).folds[0].train.sum() == 4

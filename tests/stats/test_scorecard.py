@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 from pipeline.stats import classifiers, saved_score, scorecard
 from pipeline.stats.classifiers import logistic
@@ -168,3 +169,22 @@ def test_the_regression_of_many_loans_is_that_of_few(monkeypatch, weighted):
     default[:] = 0
     default[1] = 1
     assert np.isfinite(logistic(design, default, weights)[1]).all()
+
+
+@pytest.mark.parametrize("low", [200501, 20050131, 2005013123])
+def test_neighbouring_numbers_of_many_digits_are_parted(low):
+    # Risk is .1 at the one value and .3 at the other, which six digits, or a tree's seven, hold for one.
+    values = np.repeat([low, low + 1], 1_000)
+    default = np.tile(np.repeat([1.0, 0.0], [1, 9]), 200)
+    default[1_000:] = np.tile(np.repeat([1.0, 0.0], [3, 7]), 100)
+    frame = pd.DataFrame({"when": values.astype(float)})
+    card = scorecard.fit(frame, ["when"], default)
+    one = card["characteristics"][0]
+    assert one["rates"] == pytest.approx([0.1, 0.3])
+    good, bad = np.array([900.5, 700.5]) / 1601, np.array([100.5, 300.5]) / 401
+    assert one["information_value"] == pytest.approx(((good - bad) * np.log(good / bad)).sum())
+    # Nor does the file round them.
+    saved = json.loads(json.dumps(saved_score.tidied({"scorecard": card})))
+    share = saved_score.probability(saved, "scorecard", frame)
+    assert roc_auc_score(default, share) == pytest.approx(roc_auc_score(default, values))
+    assert saved_score.columns_of(saved, "scorecard")[0]["high"] == low + 1
