@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core import params, places, store
+from pipeline.core import params, places, results, store
 from pipeline.core.errors import StudyError
 from pipeline.core.params import Study
 from pipeline.sources import cells, tabular
@@ -281,7 +281,7 @@ def _said(
         for name, rows in outside.items():
             one = limits[name]
             lines.append(
-                f"  {name}: {int(rows.sum()):,} loans beyond {one['low']:g} to {one['high']:g} "
+                f"  {name}: {int(rows.sum()):,} loans beyond {results.figures(one['low'])} to {results.figures(one['high'])} "
                 f"(first in row {int(np.argmax(rows)) + 2})"
             )
     return lines
