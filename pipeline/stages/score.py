@@ -281,7 +281,8 @@ def _said(
         for name, rows in outside.items():
             one = limits[name]
             lines.append(
-                f"  {name}: {int(rows.sum()):,} loans beyond {results.figures(one['low'])} to {results.figures(one['high'])} "
+                f"  {name}: {int(rows.sum()):,} loans beyond {results.figures(one['low'])} to "
+                f"{results.figures(one['high'])} "
                 f"(first in row {int(np.argmax(rows)) + 2})"
             )
     return lines

@@ -117,7 +117,7 @@ def test_the_narrower_hard_information_is_the_less_it_tells(work, monkeypatch):
     monkeypatch.setattr(predict, "HARD_INFORMATION", {"narrow": ("credit_grade",), "elsewhere": ("no_column",)})
     choices = params.load()
     frame = cohort().sort_values(["origination_date", "loan_id"], ignore_index=True)
-    moment = next(predict_moments.moments(frame, choices.study(STUDY), choices, 1))
+    moment = next(predict_moments.moments(frame, choices.study(STUDY), None, choices, 1))
     found = {
         ("logistic", rung): prediction.predict(moment.sample, moment.split, moment.rungs[rung], "logistic").share
         for rung in predict.EXPECTED
