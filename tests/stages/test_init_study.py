@@ -84,7 +84,7 @@ def test_levels_that_say_nothing_are_left_to_the_reader(workplace):
         (lambda made: made, [], "sba", "there is a study 'sba' already"),
         (lambda made: made, ["--default", "bad"], "mine", "no column 'bad' (--default): it has id, grade"),
         (lambda made: made, ["--default", "id", "--treated", "id"], "mine", "both name 'id'"),
-        (lambda made: made.assign(default=1), ["--default", "default"], "mine", "column default: all cells are the same"),
+        (lambda made: made.assign(default=1), ["--default", "default"], "mine", "default: all cells are the same"),
         (lambda made: made, ["--default", "amount"], "mine", "different values: the outcome must say yes or no"),
         (lambda made: made[["id", "amount"]], [], "mine", "no column was recognised as the outcome"),
     ],
