@@ -352,3 +352,14 @@ def test_chinese_letters_stay_letters_where_no_font_has_them(workplace, monkeypa
     assert "no font here has Chinese characters" in capsys.readouterr().out
     drawn = (places.reports("mine") / "figures" / "rates.svg").read_text(encoding="utf-8")
     assert "装修" in drawn and "<text" in drawn
+
+
+@pytest.mark.parametrize("value", ["1e300", "-1e300", "2e15"])
+def test_a_number_that_no_loan_can_have_is_set_aside_with_its_row(workplace, value):
+    made = frame().astype(object)
+    made.loc[7, "amount"] = value
+    set_up(made)
+    run("intake", "prepare")
+    quarantined = pd.read_csv(places.processed("mine") / "quarantine.csv")
+    assert quarantined["row"].tolist() == [9]
+    assert "amount must be at most 1e+15 in size" in quarantined["reason"][0]
