@@ -86,9 +86,14 @@ NEARLY = 1e-5
 """Length, of one, that the columns before it leave of a column which they determine up to rounding in the data."""
 
 
-def collinear(columns: pd.DataFrame) -> dict[str, list[str]]:
+ALIKE = 3e-3
+"""The same length, below which a likelihood is too flat to tell two columns apart (`matching.FLAT`)."""
+
+
+def collinear(columns: pd.DataFrame, tolerance: float = NEARLY) -> dict[str, list[str]]:
     """Return each column that those before it determine, with the names of these: none for a constant.
 
+    A column is determined where they leave no more than `tolerance` of its length.
     `columns` are numeric (rows x columns) without an intercept, which counts as standing before them.
     """
     values = columns.to_numpy(dtype=float)
@@ -99,7 +104,7 @@ def collinear(columns: pd.DataFrame) -> dict[str, list[str]]:
     flat = length <= 1e-12 * np.linalg.norm(values, axis=0)
     scaled = centred / np.where(flat, 1.0, length)
     scaled[:, flat] = 0.0
-    kept = independent(scaled, NEARLY)
+    kept = independent(scaled, tolerance)
     found: dict[str, list[str]] = {}
     for place in np.flatnonzero(~kept):
         before = np.flatnonzero(kept[:place])
@@ -112,10 +117,10 @@ def collinear(columns: pd.DataFrame) -> dict[str, list[str]]:
     return found
 
 
-def no_collinear(columns: pd.DataFrame, what: str) -> None:
+def no_collinear(columns: pd.DataFrame, what: str, tolerance: float = NEARLY) -> None:
     """Raise a StudyError that names the `collinear` columns, where there are any; `what` is what needs them."""
     said = []
-    for name, others in collinear(columns).items():
+    for name, others in collinear(columns, tolerance).items():
         if not others:
             said.append(f"{name} is constant")
         elif len(others) > 1:
@@ -123,7 +128,8 @@ def no_collinear(columns: pd.DataFrame, what: str) -> None:
         else:
             ratio = columns[name] / columns[others[0]].where(columns[others[0]] != 0)
             multiple = np.ptp(ratio.dropna()) <= 1e-6 * abs(ratio.mean())
-            said.append(f"{name} is {'a multiple of' if multiple else 'told exactly by'} {others[0]}")
+            exactly = "told exactly by" if tolerance <= NEARLY else "told nearly by"
+            said.append(f"{name} is {'a multiple of' if multiple else exactly} {others[0]}")
     if said:
         raise StudyError(f"{what} cannot tell its covariates apart: {'; '.join(said)}; leave one of them out.")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.design import no_collinear
+from pipeline.stats.design import ALIKE, no_collinear
 
 SCORE_DECIMALS = 6
 """Decimals to which the score's logit is rounded: closer scores are ties, on every machine the same ones."""
@@ -64,6 +64,7 @@ def propensity_logit(covariates: pd.DataFrame, treated: np.ndarray) -> np.ndarra
     design = np.column_stack([np.ones(len(logit)), standardised])
     curvature = np.linalg.eigvalsh((design * weight[:, None]).T @ design / len(logit))[0]
     if model.n_iter_[0] == model.max_iter or curvature < FLAT:
+        no_collinear(covariates, "the propensity score", ALIKE)
         raise StudyError(
             "the propensity score has no maximum likelihood: its covariates separate the two arms; leave one out."
         )

@@ -400,3 +400,14 @@ def test_the_strata_of_a_readers_lottery_stand_in_every_regression(workplace, ca
     assert row.estimate == pytest.approx(100 * fit.params["treated"], rel=1e-6)
     assert rows.one(estimator="assumption", specification="permuted_centre").note.startswith("passed")
     assert "strata of lots" in rows.one(estimator="permuted_treatment", estimand="rejection_rate").note
+
+
+@pytest.mark.parametrize("value", ["1e300", "-1e300", "2e15"])
+def test_a_number_that_no_loan_can_have_is_set_aside_with_its_row(workplace, value):
+    made = frame().astype(object)
+    made.loc[7, "amount"] = value
+    set_up(made)
+    run("intake", "prepare")
+    quarantined = pd.read_csv(places.processed("mine") / "quarantine.csv")
+    assert quarantined["row"].tolist() == [9]
+    assert "amount must be at most 1e+15 in size" in quarantined["reason"][0]
