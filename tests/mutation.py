@@ -53,8 +53,10 @@ COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
 }  # fmt: skip
+ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 NAMES = {"min": "max", "minimum": "maximum", "argmin": "argmax", "any": "all", "floor": "ceil", "cummin": "cummax"}
 NAMES |= {new: old for old, new in NAMES.items()}
+SMALL = 1e-6
 SPOKEN = {"warn", "warning", "info", "debug", "error", "exception"}
 NO_NUMBER = {"strict", "copy", "n_jobs", "verbose", "max_iter", "maxiter", "tol", "xtol", "check_finite"}
 """Keywords that decide on checks, effort or where to stop."""
@@ -80,6 +82,11 @@ class Mutant(NamedTuple):
         return f"{self.file}:{self.start}-{self.end} {self.change}"
 
 
+def is_small(value):
+    """Return whether a number only says what counts as nothing."""
+    return isinstance(value, float) and 0 < abs(value) <= SMALL
+
+
 def mistakes(node):
     """Yield what may go wrong in a node: the mistaken node."""
 
@@ -94,13 +101,15 @@ def mistakes(node):
             yield other(value=not value)
         case ast.Constant(value=int(value)):
             yield other(value=value + 1)
-        case ast.Constant(value=float(value)) if value == 0 or 1e-6 <= abs(value) < float("inf"):
+        case ast.Constant(value=float(value)) if not is_small(value) and abs(value) != float("inf"):
             yield other(value=1.5 * value if value else 1.0)
         case ast.BinOp() | ast.AugAssign() if type(node.op) in ARITHMETIC:
             yield other(op=ARITHMETIC[type(node.op)]())
         case ast.Compare():
+            close = any(isinstance(one, ast.Constant) and is_small(one.value) for one in ast.walk(node))
             for i, op in enumerate(node.ops):
-                if type(op) in COMPARISONS:
+                # That a distance is exactly the one at which a search stops never happens.
+                if type(op) in COMPARISONS and not (close and isinstance(op, ORDERS)):
                     yield other(ops=[*node.ops[:i], COMPARISONS[type(op)](), *node.ops[i + 1 :]])
         case ast.BoolOp():
             yield other(op=ast.Or() if isinstance(node.op, ast.And) else ast.And())
