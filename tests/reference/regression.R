@@ -7,6 +7,7 @@ out <- list()
 
 ols <- lm(default ~ treated + x + z, d)
 out$ols_bank <- one(ols, "treated", vcovCL(ols, d$bank, type = "HC1"))
+out$ols_two_way <- one(ols, "treated", vcovCL(ols, ~ bank + officer, type = "HC1"))
 out$ols_hc1 <- one(ols, "treated", vcovHC(ols, type = "HC1"))
 # CR3 adds up the squared moves of the coefficient without each cluster; the jackknife multiplies by (G-1)/G.
 out$ols_cr3 <- one(ols, "treated", as.matrix(vcovCR(ols, d$bank, type = "CR3")))
