@@ -84,6 +84,7 @@ def test_robust_errors_are_those_of_sandwich_and_clubsandwich():
     banks = numbers("bank")
     fit = robust_errors.partial_out(LOANS["default"], design(["treated", *CONTROLS]), "treated")
     same(robust_errors.clustered(fit, banks, LEVEL), R["regression"]["ols_bank"])
+    same(robust_errors.two_way(fit, banks, numbers("officer"), LEVEL), R["regression"]["ols_two_way"])
     same(robust_errors.heteroskedastic(fit, LEVEL), R["regression"]["ols_hc1"])
     found = robust_errors.jackknife(fit, robust_errors.leave_one_out(fit, banks), LEVEL)
     shrunk = R["regression"]["ols_cr3"]["std_error"] * np.sqrt((make_loans.BANKS - 1) / make_loans.BANKS)
