@@ -555,3 +555,24 @@ def test_absorbed_marginal_effects_are_those_of_indicators_in_and_across_cluster
     margins = fit.get_margeff(dummy=factor == "treated").summary_frame().loc[factor]
     assert found.average_marginal_effect.estimate == pytest.approx(margins["dy/dx"], rel=1e-7)
     assert found.average_marginal_effect.std_error == pytest.approx(margins["Std. Err."], rel=1e-6)
+
+
+def test_an_outcome_less_a_multiple_of_another_is_that_of_statsmodels():
+    loans = made(26)
+    controls = np.column_stack([np.ones(400), loans["x"]])
+    assigned = np.random.default_rng(2).integers(0, 2, 400).astype(float)
+    both = loans[["amount", "z"]].to_numpy()
+    slopes, variances = randomisation.Studentised(both, controls, loans["lender"]).shifted(assigned[:, None])
+    fit = sm.OLS(both @ [1, -0.7], np.column_stack([controls, assigned])).fit(
+        cov_type="cluster", cov_kwds={"groups": loans["lender"], "use_correction": True}
+    )
+    assert slopes[0, 0] - 0.7 * slopes[1, 0] == pytest.approx(fit.params[-1])
+    assert variances[0, 0] - 1.4 * variances[1, 0] + 0.49 * variances[2, 0] == pytest.approx(fit.bse[-1] ** 2)
+
+
+def test_what_nothing_varies_is_certain_and_clusters_of_one_size_have_one_degree_less():
+    assert inference.certain(0.7, 0.3, 0.9, 11) == inference.effect(0.7, 0.3, 0.9, 11)
+    assert inference.certain(0.7, 0.0, 0.9) == (0.7, 0.0, 0.7, 0.7, 0.0)
+    assert inference.degrees_of_freedom(np.full(8, 5)) == 7
+    # Carter, Schnepel and Steigerwald (2017): (1 + 1 + 2)^2 / (1 + 1 + 4) less one.
+    assert inference.degrees_of_freedom(np.array([1, 1, 2])) == pytest.approx(16 / 6 - 1)

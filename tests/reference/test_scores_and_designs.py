@@ -112,9 +112,10 @@ def test_the_error_of_a_gain_by_cluster_is_the_derivative_by_whole_clusters():
         )
 
     moved = [(gain(1 + 1e-5 * (lender == one)) - gain(1 - 1e-5 * (lender == one))) / 2e-5 for one in np.unique(lender)]
-    found = accuracy.clustered_gain(default, first, second, lender, LEVEL)
+    found = accuracy.gain(default, first, second, LEVEL, lender)
     assert found.estimate == pytest.approx(gain(np.ones(600)))
     assert found.std_error == pytest.approx(np.sqrt(15 / 14 * np.square(moved).sum()), rel=1e-5)
+    assert discrimination.area(default, second) == pytest.approx(roc_auc_score(default, second))
     numbers = np.unique(lender, return_inverse=True)[1]
     areas = early_warning.clustered_areas(default, first, second, numbers, LEVEL)
     assert areas.difference.std_error == pytest.approx(found.std_error, rel=1e-9)
@@ -475,9 +476,9 @@ def test_draws_and_deals_are_as_likely_as_they_should_be():
     p_value, found = matched_effects.permuted_treatment(difference, treated, np.zeros(6, dtype=int), 4000, 1)
     assert p_value == pytest.approx(exact, abs=0.03)
     assert sorted(set(found.round(9))) == sorted(set(np.round(every, 9)))
-    moved = specification_curve.exchanges(np.zeros(3, dtype=int), 6000, 2)
-    of_each = pd.Series([tuple(column) for column in moved.T]).value_counts()
-    assert len(of_each) == 6 and stats.chisquare(of_each).pvalue > 0.001
+    signs = specification_curve.sign_changes(3, 8000, 2)
+    of_each = pd.Series([tuple(column) for column in np.reshape(signs, (3, -1)).T]).value_counts()
+    assert len(of_each) == 8 and stats.chisquare(of_each).pvalue > 0.001
 
 
 def test_the_bootstrap_of_matched_loans_begins_at_their_difference():
@@ -486,7 +487,9 @@ def test_the_bootstrap_of_matched_loans_begins_at_their_difference():
     x = rng.normal(size=(80, 2))
     treated = (rng.random(80) < 1 / (1 + np.exp(1 - x[:, 0]))).astype(int)
     outcome = x[:, 0] + treated + rng.normal(size=80)
-    estimate = matched_effects.matched_difference(x, treated, outcome, np.zeros(80, dtype=int), caliper=None)
+    estimate = matched_effects.matched_difference(
+        x, treated, outcome, np.zeros(80, dtype=int), np.arange(80), caliper=None
+    )
     score = sm.Logit(treated, sm.add_constant(x)).fit(disp=0).fittedvalues.round(6)
     gaps = []
     ones, zeros = list(np.flatnonzero(treated == 1)), list(np.flatnonzero(treated == 0))
@@ -562,7 +565,7 @@ def test_scores_of_months_are_scikit_learns():
     theirs = model.decision_function(scale.transform(x[400:]))
     assert early_warning.fitted_log_odds(x[:400], default[:400], x[400:]) == pytest.approx(theirs, abs=1e-4)
     train = np.arange(600) < 400
-    assert discrimination.out_of_time(x, default, train) == pytest.approx(theirs, abs=1e-4)
+    assert discrimination.out_of_time(x, default, train, ~train) == pytest.approx(theirs, abs=1e-4)
 
 
 def test_alerts_are_the_highest_ranks_of_each_period():
