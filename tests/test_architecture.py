@@ -46,6 +46,7 @@ def test_one_place_corrects_clustered_errors_for_the_size_of_the_sample():
     """
     ratio = re.compile(r"/ \(?(?:max\()?[\w.]*(?:\(\w+\))? - 1\b")
     allowed = {"clusters / (clusters - 1)": "the rule itself", "/ (at_risk - 1)": "a hypergeometric variance"}
+    allowed["/ (number - 1)"] = "the variance of an outcome among neighbours"
     found = {
         f"{path.name}: {line.strip()}"
         for folder in ("stats", "studies", "stages")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StudyError
-from pipeline.stats.inference import DOMINANT, certain, codes, degrees_of_freedom, group_sums
+from pipeline.stats.inference import DOMINANT, certain, codes, correction, degrees_of_freedom, group_sums
 from pipeline.stats.regression import Effect
 
 
@@ -122,8 +122,8 @@ def _error(part: np.ndarray, bad: np.ndarray, numbers: np.ndarray) -> float:
         held = int((np.bincount(numbers[kind], minlength=groups) > 0).sum())
         if held < 2:
             raise StudyError("errors by cluster need at least two clusters with defaults, and two with other loans.")
-        variance += held / (held - 1) * float(sums @ sums)
-    return (variance + 2 * groups / (groups - 1) * float(of_bad @ of_good)) ** 0.5
+        variance += correction(held, held) * float(sums @ sums)
+    return (variance + 2 * correction(groups, groups) * float(of_bad @ of_good)) ** 0.5
 
 
 def _shares(weights: np.ndarray, numbers: np.ndarray, kind: np.ndarray) -> np.ndarray:
