@@ -20,6 +20,7 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import sys
 import tempfile
@@ -56,6 +57,7 @@ COMPARISONS = {
 ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 NAMES = {"min": "max", "minimum": "maximum", "argmin": "argmax", "any": "all", "floor": "ceil", "cummin": "cummax"}
 NAMES |= {new: old for old, new in NAMES.items()}
+MEMORY = 16 << 30
 SMALL = 1e-6
 SPOKEN = {"warn", "warning", "info", "debug", "error", "exception"}
 NO_NUMBER = {"strict", "copy", "n_jobs", "verbose", "max_iter", "maxiter", "tol", "xtol", "check_finite"}
@@ -248,6 +250,8 @@ def _pytest(folder, tests, traced, pipe):
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)
     os.chdir(folder)
+    # A loop that no longer ends may fill the memory before its time is over.
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     watch = Watch(folder, traced)
     options = [
         "-p",
@@ -432,7 +436,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1, help="of the draw (default: 1)")
     parser.add_argument("--modules", nargs="*", default=[], help="only these modules of pipeline/stats")
     parser.add_argument("--survivors", action="store_true", help="try again those that got through")
-    parser.add_argument("--budget", type=float, default=60, help="seconds of tests for a mutant (default: 60)")
+    parser.add_argument("--budget", type=float, default=30, help="seconds of tests for a mutant (default: 30)")
     options = parser.parse_args()
     sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() not in (ROOT, ROOT / "tests")]
     for name in PRELOADED:

@@ -152,3 +152,16 @@ def test_equal_means_can_hide_unlike_squares_and_products():
     assert found.covariates["standardised_mean_difference"].abs().max() < 1e-9
     assert set(found.products["product"]) == {"a^2", "a x b"}
     assert found.products["standardised_mean_difference"].abs().min() > 0.3
+
+
+def test_differences_are_in_roots_of_the_mean_variance_of_both_arms():
+    rng = np.random.default_rng(5)
+    treated = np.repeat([1, 0], [40, 70])
+    values = rng.normal(size=110) * (1 + treated) + treated
+    weight = np.where(treated == 1, 1.0, rng.random(110))
+    one, other = values[treated == 1], values[treated == 0]
+    found = diagnose(pd.DataFrame({"x": values}), treated, weight)
+    # Of the loans before any weighting.
+    scale = np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / 2)
+    gap = one.mean() - np.average(other, weights=weight[treated == 0])
+    assert found.covariates.loc["x", "standardised_mean_difference"] == pytest.approx(gap / scale)
