@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> str:
 
         return stale(options.name)
     if options.name is None:
-        raise StudyError("name a claim such as E09, or a row with --study; or ask --stale.")
+        raise StudyError("name a CLAIM such as E09 or, with --study, a ROW; or ask with --stale.")
     params = yaml.load()
     if "/" in options.name or options.name in yaml.read(Path("dvc.yaml"))["stages"]:
         return "\n".join(rows_told(options.name, options.study, params))

@@ -12,7 +12,7 @@ from benchmarks import history, machine, months, page, stages
 from pipeline.core import params
 from pipeline.core.errors import StudyError
 
-DERIVED = ("data/interim", "data/processed", "data/raw", "data/truth")
+DERIVED = ("data/code", "data/interim", "data/processed", "data/raw", "data/truth")
 
 
 def row(name="prepare", seconds=10.0, size=1.0, peak=1.0, group="reference", part="stages", by="ours", **more):
