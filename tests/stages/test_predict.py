@@ -180,10 +180,11 @@ def test_the_card_says_what_the_rows_say(moment, model, share, language, tmp_pat
     assert {"en": "other loans of the same period", "zh": "同一时期的其他贷款"}[language] in card.replace("\n", " ")
     points = model["scorecard"]["characteristics"][0]["points"]
     assert all(str(one).replace("-", "\N{MINUS SIGN}") in card for one in points[:2])
+    # The window is that of the outcome; how long before the cut loans were granted is another number.
     dated = model | {"trained": model["trained"] | {"outcome": "default_within_48", "months_to_outcome": 36}}
     renamed = results.Results(found.frame.assign(outcome="default_within_48"))
     windowed = model_card.card(renamed, dated, Words(language, STUDY, STUDY), 0.95, simulated=False)
-    assert {"en": "within 36 months of origination", "zh": "放款后 36 个月以内"}[language] in windowed
+    assert {"en": "within 48 months of origination", "zh": "放款后 48 个月以内"}[language] in windowed
     assert model_card.card(found, {"nothing": "why"}, Words(language, STUDY, STUDY), 0.95, simulated=False).endswith(
         "why"
     )
