@@ -13,7 +13,7 @@ from functools import partial
 
 from benchmarks import history, large, matching, months, page, regression, stages
 from benchmarks.history import Measurement, measurement
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 Job = Callable[[], Iterator[Measurement]]
 

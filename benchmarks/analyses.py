@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.machine import processor
-from pipeline.core import params, store
+from pipeline.core import params
+from pipeline.runtime import store
 
 PAGE = Path("reports/analyses_benchmarks.md")
 

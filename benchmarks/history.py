@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import machine
-from pipeline.core import store
+from pipeline.runtime import store
 
 FILE = Path("reports/benchmarks_history.csv")
 SLOWER = 0.2

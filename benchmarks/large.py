@@ -16,7 +16,7 @@ import pandas as pd
 
 from benchmarks import machine
 from benchmarks.history import Measurement, add, measurement
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 LOANS = 10_000_000
 MEMORY = 16.0

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.machine import processor
-from pipeline.core import store
+from pipeline.runtime import store
 
 PAGE = Path("reports/matching_benchmarks.md")
 SIZES = (40_000, 200_000, 1_000_000, 4_000_000)
@@ -104,8 +104,8 @@ def chain(frame: pd.DataFrame) -> int:
 
 def bootstrap(frame: pd.DataFrame, replications: int, workers: int) -> int:
     """Draw loans again and do everything again: score, pairs, effect."""
-    from pipeline.core.parallel import each
     from pipeline.core.params import Parallel
+    from pipeline.runtime.parallel import each
     from pipeline.stats.matched_effects import bootstrap, matched_difference
     from pipeline.stats.ties import priorities
 

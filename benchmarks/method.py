@@ -14,11 +14,12 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from pipeline.core import results, store
+from pipeline.core import results
 from pipeline.present import figures
 from pipeline.present.numerals import fixed, whole
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words
+from pipeline.runtime import store
 from pipeline.stats.balance import ecdf, quantiles
 from pipeline.stats.comparison import WEIGHTS, Comparison, compare
 from pipeline.stats.design import term_values

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks import history, large, machine, months, regression, stages
 from benchmarks.history import Measurement
-from pipeline.core import store
+from pipeline.runtime import store
 
 PAGE = Path("reports/benchmarks.md")
 TARGET = 60.0

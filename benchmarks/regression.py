@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.machine import processor
-from pipeline.core import store
+from pipeline.runtime import store
 
 PAGE = Path("reports/regression_benchmarks.md")
 LOANS, LENDERS, QUARTERS, CONTROLS = 1_000_000, 500, 40, 10

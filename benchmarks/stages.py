@@ -20,8 +20,9 @@ from pathlib import Path
 from benchmarks import machine
 from benchmarks.history import Measurement, measurement
 from benchmarks.machine import Spent
-from pipeline.core import params, places
-from pipeline.core.errors import StudyError
+from pipeline.core import params
+from pipeline.runtime import places
+from pipeline.runtime.errors import StudyError
 
 NOT_TIMED = ("collect", "intake", "label", "recovery", "synthesis", "evidence")
 """Stages that wait for a network, or for every study, and the recovery, which simulates its own worlds."""

@@ -8,8 +8,8 @@ import signal
 import sys
 from contextlib import nullcontext
 
-from pipeline.core import runs
-from pipeline.core.errors import one_line, told
+from pipeline.runtime import runs
+from pipeline.runtime.errors import one_line, told
 
 STAGES = {
     "code": "write down which code each stage runs (of all studies: no --study)",
@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _command(name: str, arguments: list[str]) -> int:
     """Run a command that is no stage and has a parser of its own."""
-    module = importlib.import_module(f"pipeline.stages.{name.replace('-', '_')}")
+    module = importlib.import_module(f"pipeline.commands.{name.replace('-', '_')}")
     options = _with_loudness(module.parser()).parse_args(arguments)
     try:
         # One command changes files that others share.

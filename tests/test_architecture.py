@@ -10,12 +10,18 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.core import params
-from pipeline.core.code import Code
+from pipeline.runtime.code import Code
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pipeline"
-FLOORS = ["core", "sources", "stats", "studies", "present", "stages", "__main__"]
-"""Imports go to the left only; sources and stats stand beside each other."""
+FLOORS = {
+    name: height
+    for height, names in enumerate(
+        ("runtime", "core", "sources stats", "studies", "present", "analyses", "pages", "stages commands", "__main__")
+    )
+    for name in names.split()
+}
+"""Imports go to lower floors only; what shares a floor stands apart."""
 
 PIPELINE = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
 STAGES = {name: stage.get("do", stage) for name, stage in PIPELINE["stages"].items()}
@@ -49,7 +55,7 @@ def test_one_place_corrects_clustered_errors_for_the_size_of_the_sample():
     allowed["/ (number - 1)"] = "the variance of an outcome among neighbours"
     found = {
         f"{path.name}: {line.strip()}"
-        for folder in ("stats", "studies", "stages")
+        for folder in ("stats", "studies", "analyses", "stages")
         for path in (PACKAGE / folder).rglob("*.py")
         for line in path.read_text().splitlines()
         if ratio.search(line) and not any(part in line for part in allowed)
@@ -110,8 +116,12 @@ def test_imports_go_one_way(module):
     for other in map(floor, imports(MODULES[module])):
         if own is None or other is None or own == other:
             continue
-        assert FLOORS.index(other) < FLOORS.index(own), f"{module} imports from pipeline.{other}"
-        assert {own, other} != {"sources", "stats"}
+        assert FLOORS[other] < FLOORS[own], f"{module} imports from pipeline.{other}"
+
+
+@pytest.mark.parametrize("module", [name for name in sorted(MODULES) if name.endswith(".rows")])
+def test_rows_know_nothing_of_pages(module):
+    assert not {name for name in imports(MODULES[module]) if floor(name) == "present" or name.endswith(".page")}
 
 
 CODE = Code(ROOT)
@@ -144,8 +154,13 @@ def test_the_synthesis_reads_the_studies_that_it_names():
 @pytest.mark.parametrize(("stage", "study"), [run for run in RUNS if run[0] != "code"])
 def test_a_stage_depends_on_the_code_it_runs_by_one_file(stage, study):
     deps = [place(dep, study) for dep in STAGES[stage]["deps"]]
-    assert [dep for dep in deps if dep.startswith("data/code/")] == [code_file(stage, study)]
-    assert [dep for dep in deps if dep.startswith("pipeline/")] in ([], ["pipeline/present/words"])
+    code = [dep for dep in deps if dep.startswith("data/code/")]
+    words = [dep for dep in code if dep.startswith("data/code/words/")]
+    assert [dep for dep in code if dep not in words] == [code_file(stage, study)]
+    assert words in ([], [f"data/code/words/{module_named(study) if study else 'all'}.json"])
+    fills = "pipeline/present/words.py" in CODE.runs(stage, module_named(study) if study else None)
+    assert bool(words) == fills, f"{stage} fills in words" if fills else f"{stage} fills in none"
+    assert not [dep for dep in deps if dep.startswith("pipeline/")]
 
 
 def test_the_code_of_every_stage_is_written():
@@ -156,7 +171,7 @@ def test_the_code_of_every_stage_is_written():
 def test_the_recovery_is_repeated_when_generator_or_estimators_change_and_not_for_plumbing():
     runs = CODE.runs("recovery")
     assert {"pipeline/stats/estimators.py", "pipeline/studies/reference/generator.py"} <= runs
-    assert not {"pipeline/core/params.py", "pipeline/core/store.py", "pipeline/core/runs.py"} & runs
+    assert not {"pipeline/core/params.py", "pipeline/runtime/store.py", "pipeline/runtime/runs.py"} & runs
 
 
 PLACES = {"parallel", "engine", "engine_address", "engine_memory"}
@@ -184,7 +199,9 @@ def sections_read(path):
 def test_a_stage_declares_the_parameters_it_reads(stage):
     declared = STAGES[stage].get("params", [])
     start = PACKAGE / "stages" / f"{stage}.py"
-    parts = [path for path in closure(start) if path.parent == start.parent]
+    parts = [
+        path for path in closure(start) if path.parent == start.parent or path.is_relative_to(PACKAGE / "analyses")
+    ]
     read = set.union(*map(sections_read, [start, *parts]))
     if stage in ("prepare", "recovery"):
         for study in [study for name, study in RUNS if name == stage]:
@@ -196,7 +213,7 @@ def test_a_stage_declares_the_parameters_it_reads(stage):
         read |= sections_read(PACKAGE / "studies" / OWN / "intake.py")
     for name in read:
         assert any(name == path or path.startswith(f"{name}.") for path in declared), f"{stage} reads {name}"
-    if "scope(protocol" in (PACKAGE / "stages" / f"{stage}.py").read_text():
+    if any("scope(protocol" in path.read_text() for path in [start, *parts]):
         # Through the scope a stage may read whatever the cohort has to hold.
         read |= {f"studies.${{key}}.{name}" for name in ("factors", "matching", "controls", "cluster")}
     for path in declared:
@@ -313,10 +330,10 @@ def texts(value):
         yield value
 
 
-WORDS = sorted((PACKAGE / "present" / "words").rglob("*.yaml"))
+WORDS = sorted([*(PACKAGE / "present" / "words").rglob("*.yaml"), *PACKAGE.rglob("words.*.yaml")])
 
 
-@pytest.mark.parametrize("file", WORDS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("file", WORDS, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_no_number_is_typed_into_prose(file):
     for text in texts(params.read(file)):
         prose = NAMES.sub("", re.sub(r"\{[{%].*?[}%]\}", "", text, flags=re.S))
@@ -338,10 +355,8 @@ def test_no_analysis_can_open_the_truth():
         declared = str([*content["deps"], *content["outs"]])
         assert ("data/truth" in declared) == (stage in ("simulate", "policy"))
         reached = {path.relative_to(PACKAGE).as_posix() for path in closure(PACKAGE / "stages" / f"{stage}.py")}
-        knows = (
-            "studies/reference/truth.py" in reached
-            or "places.truth" in (PACKAGE / "stages" / f"{stage}.py").read_text()
-        )
+        own = [PACKAGE / "stages" / f"{stage}.py", *(PACKAGE / "analyses" / stage).glob("*.py")]
+        knows = "studies/reference/truth.py" in reached or any("places.truth" in path.read_text() for path in own)
         assert knows == (stage in ("simulate", "recovery", "policy"))
     study = {path.relative_to(PACKAGE).as_posix() for path in closure(PACKAGE / "studies" / "reference" / "study.py")}
     assert "studies/reference/truth.py" not in study and "studies/reference/generator.py" not in study

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from pipeline.present import evidence
+from pipeline.pages import evidence
 
 ROOT = Path(__file__).parents[1]
 REPORTS = ROOT / "reports"

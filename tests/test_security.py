@@ -9,10 +9,11 @@ import pypandoc
 import pytest
 
 from pipeline import studies
-from pipeline.core import params, store
-from pipeline.core.errors import LONGEST, StudyError, told
+from pipeline.core import params
 from pipeline.core.schema import cohort_schema
 from pipeline.present import words
+from pipeline.runtime import store
+from pipeline.runtime.errors import LONGEST, StudyError, told
 from pipeline.sources import dictionary
 from pipeline.studies.berka.study import RAW as BANK
 from pipeline.studies.karlan_zinman.study import RAW as LOTTERY
@@ -161,7 +162,7 @@ def test_what_is_said_is_one_line_that_steers_no_terminal():
 
 def test_a_defect_of_the_program_is_one_line_unless_asked_for(monkeypatch, capsys):
     from pipeline.__main__ import main
-    from pipeline.stages import explain
+    from pipeline.commands import explain
 
     def broken(options):
         raise KeyError("treated")

@@ -33,7 +33,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from pipeline.core import params, places
+from pipeline.core import params
+from pipeline.runtime import places
 
 sns.set_theme(style="white", rc={"figure.dpi": 110})
 choices = params.load()

@@ -32,7 +32,8 @@ import pandas as pd
 import seaborn as sns
 import statsmodels.formula.api as smf
 
-from pipeline.core import params, places, results, store
+from pipeline.core import params, results
+from pipeline.runtime import places, store
 from pipeline.stats.matching import nearest_neighbour
 
 sns.set_theme(style="whitegrid", rc={"figure.figsize": (7, 3), "figure.dpi": 110})

@@ -33,7 +33,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from pipeline.core import params, places, results
+from pipeline.core import params, results
+from pipeline.runtime import places
 
 sns.set_theme(style="whitegrid", rc={"figure.dpi": 110})
 choices = params.load()

@@ -34,8 +34,9 @@ import numpy as np
 import pandas as pd
 import statsmodels.formula.api as smf
 
-from pipeline.core import params, places, results, store
+from pipeline.core import params, results
 from pipeline.core.scope import scope
+from pipeline.runtime import places, store
 from pipeline.stats.matching import nearest_neighbour
 
 choices = params.load()

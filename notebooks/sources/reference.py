@@ -35,7 +35,8 @@ import seaborn as sns
 from linearmodels.iv import IV2SLS
 from statsmodels.discrete.conditional_models import ConditionalPoisson
 
-from pipeline.core import places, results, store
+from pipeline.core import results
+from pipeline.runtime import places, store
 
 sns.set_theme(style="whitegrid", rc={"figure.figsize": (7, 3), "figure.dpi": 110})
 columns = ["institution_id", "institution_type", "origination_month", "origination_quarter", "adoption_month"]

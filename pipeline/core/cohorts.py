@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.core import places, store
-from pipeline.core.errors import StudyError
 from pipeline.core.params import BLOCKS, Study, nearest
 from pipeline.core.scope import column_in
+from pipeline.runtime import places, store
+from pipeline.runtime.errors import StudyError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 MOST_VALUES = 100_000
 """Values of a YAML file with aliases written out: a hundred studies with long sections have fewer."""
@@ -732,3 +732,10 @@ def checked(content: dict[str, Any], path: Path = Path("params.yaml")) -> Params
         return Params.model_validate(content)
     except ValidationError as error:
         raise StudyError(f"{path}: " + "; ".join(sentence(item, Params) for item in error.errors()) + ".") from error
+
+
+def rungs_of(protocol: Study) -> dict[str, list[str]]:
+    """Return the rungs on all loans, each with its blocks of controls."""
+    present = [block for block in BLOCKS if block in protocol.controls.ladder()]
+    numbered = {f"M{BLOCKS.index(block) + 2}": present[: place + 1] for place, block in enumerate(present)}
+    return {"M1": [], **numbered}

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.core import store
-from pipeline.core.errors import StudyError
+from pipeline.runtime import store
+from pipeline.runtime.errors import StudyError
 
 if TYPE_CHECKING:
     import pandas as pd

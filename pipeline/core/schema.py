@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 import pandera.pandas as pa
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

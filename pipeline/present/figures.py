@@ -25,12 +25,12 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import FuncFormatter
 
-from pipeline.core import store
-from pipeline.core.errors import StudyError
 from pipeline.core.results import Results
 from pipeline.present.numerals import fixed, whole
 from pipeline.present.tables import row_label
 from pipeline.present.words import WIDE, Words, filled, split, upper_first
+from pipeline.runtime import store
+from pipeline.runtime.errors import StudyError
 
 WIDTH = 7.0
 """Width of every figure in inches: that of the report's text, so that letters keep their size in print."""

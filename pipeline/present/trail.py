@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core import params
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 
 class Trail:

@@ -11,10 +11,15 @@ from typing import Any, Literal
 import jinja2
 
 from pipeline.core import params
-from pipeline.core.errors import StudyError
-from pipeline.present.chapters import words_of_chapters
+from pipeline.runtime.errors import StudyError
 
 FOLDER = Path(__file__).parent / "words"
+"""Words of all pages, and of those that belong to no single study, by language."""
+
+TEMPLATES = FOLDER.with_name("templates")
+"""What pages are filled into."""
+
+ANALYSES, STUDIES = (FOLDER.parents[1] / name for name in ("analyses", "studies"))
 
 LANGUAGES = ("en", "zh")
 """The languages of the pages."""
@@ -51,7 +56,7 @@ def environment(kind: Literal["html", "markdown", "words"]) -> jinja2.Environmen
     """
     page = kind != "words"
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER.with_name("templates")),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
         trim_blocks=page,
         lstrip_blocks=page,
@@ -92,15 +97,13 @@ class Words:
         `columns` are labels of its columns, before all others.
         """
         self.language = language
-        self._common = [
-            params.read(file) for file in (FOLDER / language / "common.yaml", *words_of_chapters(FOLDER / language))
-        ]
-        files = [FOLDER / language / f"{name}.yaml" for name in dict.fromkeys((study, module or study))]
+        self._common = [params.read(FOLDER / language / "common.yaml"), *map(params.read, of_analyses(language))]
+        files = [of_study(language, name) for name in dict.fromkeys((study, module or study))]
         there = [file for file in files if file.exists()] or files[:1]
-        self._where = f"pipeline/present/words/{language}"
+        self._where = f"a file words.{language}.yaml below pipeline, or to pipeline/present/words/{language}"
         self._own = [{"labels": {"columns": dict(columns or {})}}, *map(params.read, there)]
         if columns and language != LANGUAGES[0]:
-            self._translate(columns, FOLDER / LANGUAGES[0] / there[0].name)
+            self._translate(columns, _english(there[0]))
 
     def _translate(self, columns: Mapping[str, str], english: Path) -> None:
         """Put this language's labels in the place of given ones that are English as the study was set up."""
@@ -190,8 +193,25 @@ class Words:
 
 def there(language: str, study: str, module: str | None = None) -> bool:
     """Say whether a study has words in a language."""
-    folder = FOLDER / language
-    return any((folder / f"{name}.yaml").exists() for name in (study, module or study))
+    return any(of_study(language, name).exists() for name in (study, module or study))
+
+
+def of_analyses(language: str) -> list[Path]:
+    """Return the files of words that stand beside the analyses."""
+    return sorted(ANALYSES.glob(f"*/words.{language}.yaml"))
+
+
+def of_study(language: str, name: str) -> Path:
+    """Return a study's file of words: in its folder, or with the common ones for a page of all studies."""
+    folder = STUDIES / name
+    return folder / f"words.{language}.yaml" if folder.is_dir() else FOLDER / language / f"{name}.yaml"
+
+
+def _english(file: Path) -> Path:
+    """Return the English twin of a file of words."""
+    if file.parent.parent == STUDIES:
+        return file.with_name(f"words.{LANGUAGES[0]}.yaml")
+    return FOLDER / LANGUAGES[0] / file.name
 
 
 def _at(source: Any, path: str) -> Any:

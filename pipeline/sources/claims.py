@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, model_validator
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 CLAIMS = Path("data/claims.csv")
 ROWS = Path("data/claim_rows.csv")

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 FOLDER = Path("data/dictionaries")
 

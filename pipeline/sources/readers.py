@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 if TYPE_CHECKING:
     import pandas as pd

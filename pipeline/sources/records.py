@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from pipeline.core import params
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 _RECORDS = Path(__file__).parent
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 LARGEST = 32 << 20
 """Bytes of a saved score; those of the studies have some ten thousand."""

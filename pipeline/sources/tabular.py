@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,9 +2,9 @@
 
 import shutil
 
-from pipeline.core import places, store
-from pipeline.core.code import Code
 from pipeline.core.params import Params
+from pipeline.runtime import places, store
+from pipeline.runtime.code import Code
 
 
 def run(study: None, params: Params) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline import studies
-from pipeline.core import places, store
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
+from pipeline.runtime import places, store
+from pipeline.runtime.errors import StudyError
 from pipeline.sources.fetch import DELAYS, fetch, mirror_from_environment
 from pipeline.sources.records import Source, SourceFile, load_source
 

@@ -1,8 +1,9 @@
 """Estimate what a study's design allows beyond matching and regression: experiments, instruments, panels."""
 
 from pipeline import studies
-from pipeline.core import cohorts, places, results, store
+from pipeline.core import cohorts, results
 from pipeline.core.params import Params
+from pipeline.runtime import places, store
 
 
 def run(study: str, params: Params) -> str:

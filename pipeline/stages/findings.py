@@ -1,8 +1,8 @@
 """Print the headline results and where the report is."""
 
-from pipeline.core import places
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
+from pipeline.runtime import places
+from pipeline.runtime.errors import StudyError
 
 
 def run(study: str, params: Params) -> str:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pipeline import studies
 from pipeline.core import params as parameters
-from pipeline.core import places, store
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
+from pipeline.runtime import places, store
+from pipeline.runtime.errors import StudyError
 
 
 def run(study: str, params: Params) -> str:

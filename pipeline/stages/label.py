@@ -1,8 +1,9 @@
 """Put what a reader's data dictionary calls the columns among the results, where pages look for everything."""
 
-from pipeline.core import places, results
-from pipeline.core.errors import StudyError
+from pipeline.core import results
 from pipeline.core.params import Params
+from pipeline.runtime import places
+from pipeline.runtime.errors import StudyError
 from pipeline.sources import dictionary
 
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from pipeline.core import places, store
 from pipeline.core.params import Params
-from pipeline.present.notebook import execute
-from pipeline.present.report import to_html
+from pipeline.pages.notebook import execute
+from pipeline.present.documents import to_html
 from pipeline.present.words import Words
+from pipeline.runtime import places, store
 
 NAMES = ("evidence", "methods")
 """The verdicts derived again, and why some methods find the truth."""

@@ -1,10 +1,10 @@
 """Turn raw tables into the loan cohort and count every row that leaves."""
 
 from pipeline import studies
-from pipeline.core import places, store
-from pipeline.core.engine import Engine
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
+from pipeline.runtime import places, store
+from pipeline.runtime.engine import Engine
+from pipeline.runtime.errors import StudyError
 from pipeline.studies.preparation import Parts
 
 

@@ -1,5 +1,6 @@
 """Draw the figures and write the report, the findings, the headline rows and the metrics."""
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -7,31 +8,28 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.core import journal, places, results, store
-from pipeline.core.errors import StudyError
-from pipeline.core.params import Params
+from pipeline.analyses.predict import card
+from pipeline.core import results
+from pipeline.core.params import Params, rungs_of
 from pipeline.core.scope import Scope
+from pipeline.pages.chapters import INSIDE, chapters
+from pipeline.pages.report import CONTENTS, Report
 from pipeline.present import figures
-from pipeline.present.chapters import INSIDE, chapters
-from pipeline.present.report import (
-    CONTENTS,
-    PANDOC,
-    Page,
+from pipeline.present.documents import PANDOC, to_html, to_pdf, untranslated
+from pipeline.present.page import (
     correlation_kinds,
     effect_row,
     effects_parts,
     labels_of,
     largest_difference,
     raw_factor,
-    rungs_of,
     scope_of,
     shown_factors,
-    to_html,
-    to_pdf,
-    untranslated,
 )
 from pipeline.present.trail import Trail
 from pipeline.present.words import Words, there
+from pipeline.runtime import journal, places, store
+from pipeline.runtime.errors import StudyError
 from pipeline.sources.records import load_source
 
 
@@ -54,11 +52,12 @@ def run(study: str, params: Params) -> str:
     sources = [load_source(name) for name in protocol.sources]
     trail = Trail(study)
     title = words.text("title")
-    for_code_host = Page(rows, params, study, words, trail, sources, "markdown")
+    for_code_host = Report(rows, params, study, words, trail, sources, "markdown")
     store.write_text(folder / "report.md", for_code_host.render())
     store.write_text(folder / "findings.txt", for_code_host.findings())
+    store.write_text(folder / "model_card.md", model_card(study, params, words))
     store.write_csv(folder / "contents.csv", pd.DataFrame(for_code_host.contents, columns=list(CONTENTS)))
-    page = Page(rows, params, study, words, trail, sources, "pandoc").render()
+    page = Report(rows, params, study, words, trail, sources, "pandoc").render()
     other, pictures = f"report.{twin}.html", f"figures_{twin}"
     beside = (other, second) if second else None
     store.write_text(folder / "report.html", to_html(page, PANDOC, title, words, folder, beside))
@@ -71,7 +70,7 @@ def run(study: str, params: Params) -> str:
     shown = second or words
     if second:
         draw_all(rows, second, allowed, params, folder / pictures)
-        text = Page(rows, params, study, second, trail, sources, "pandoc", pictures).render()
+        text = Report(rows, params, study, second, trail, sources, "pandoc", pictures).render()
     else:
         shutil.rmtree(folder / pictures, ignore_errors=True)
         (folder / pictures).mkdir()
@@ -87,6 +86,14 @@ def run(study: str, params: Params) -> str:
         _metrics(study, rows, allowed),
     )
     return f"{folder / 'report.html'}{figures.missing_font(page)}"
+
+
+def model_card(study: str, params: Params, words: Words) -> str:
+    """Return the card of the saved score, from the rows of `predict` alone and the score itself."""
+    model = json.loads((places.reports(study) / "model.json").read_text(encoding="utf-8"))
+    rows = results.read(places.results(study, "predict"))
+    simulated = params.study(study).design == "simulated"
+    return card.card(rows, model, words, params.inference.level, simulated=simulated)
 
 
 def rungs_shown(allowed: Scope) -> list[str]:

@@ -2,9 +2,9 @@
 
 import shutil
 
-from pipeline.core import places
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Params
+from pipeline.runtime import places
+from pipeline.runtime.errors import StudyError
 from pipeline.studies.reference.generator import generate
 from pipeline.studies.reference.settings import Settings
 

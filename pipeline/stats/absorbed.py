@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import independent
 from pipeline.stats.inference import adding, cluster_codes, codes, correction, effect
 from pipeline.stats.products import BLOCK, weighted_products

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats import prediction
 from pipeline.stats.discrimination import compare
 from pipeline.stats.prediction import Sample

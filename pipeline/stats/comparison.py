@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats import ties
 from pipeline.stats.coarsening import AUTOMATIC, strata, stratum_weights
 from pipeline.stats.matching import DISTANCE_DECIMALS, Matches, Order

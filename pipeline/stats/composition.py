@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.inference import codes, effect
 from pipeline.stats.month_regression import month_regression
 from pipeline.stats.regression import Effect

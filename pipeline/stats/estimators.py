@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats import difference_in_differences as did
 from pipeline.stats import ties
 from pipeline.stats.design import column_of, design_matrix, term_values

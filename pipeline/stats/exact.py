@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 TOLERANCE = 1e-7
 """Relative difference up to which two tables count as equally likely (Fisher's test in R uses the same)."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import absorbed_linear
 from pipeline.stats.inference import codes
 from pipeline.stats.regression import Effect

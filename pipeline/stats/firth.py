@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 STEPS = 200
 """Newton steps after which a fit counts as failed."""

@@ -7,7 +7,7 @@ import contextlib
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.inference import cluster_codes, codes, correction, effect
 from pipeline.stats.month_regression import month_regression
 from pipeline.stats.products import newton_sums

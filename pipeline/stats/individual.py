@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.cross_fitting import Predict, boosted, one_thread
 from pipeline.stats.inference import cluster_codes, correction, effect
 from pipeline.stats.moderation import in_thirds

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.inference import WAYS, cluster_codes, correction, effect, group_sums, on_matched
 from pipeline.stats.matching import DISTANCE_DECIMALS, SCORE_DECIMALS, Matches, nearest_neighbour
 from pipeline.stats.neighbours import SAME

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import grouped_logit
 from pipeline.stats.design import independent
 from pipeline.stats.inference import cluster_codes, codes, correction, effect

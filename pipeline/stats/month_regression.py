@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.inference import cluster_codes, codes, correction, effect
 from pipeline.stats.products import newton_sums
 from pipeline.stats.regression import Effect

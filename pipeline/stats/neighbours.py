@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.matching import DISTANCE_DECIMALS, Matches, Order, nearest_neighbour, ranks
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.matching import DISTANCE_DECIMALS, Matches, ranks
 from pipeline.stats.neighbours import Caliper
 

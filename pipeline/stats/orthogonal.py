@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.cross_fitting import Nuisances
 from pipeline.stats.inference import cluster_codes, correction, effect
 from pipeline.stats.regression import Effect

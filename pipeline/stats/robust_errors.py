@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats import inference
 from pipeline.stats.inference import adding, correction, effect
 from pipeline.stats.regression import Effect

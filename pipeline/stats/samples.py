@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 
 def candidates(cohort: pd.DataFrame, factor: str, after_origination: Collection[str]) -> pd.DataFrame:

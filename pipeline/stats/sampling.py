@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 
 def prior_ratio(outcome: pd.Series | np.ndarray, weights: pd.Series | np.ndarray) -> float:

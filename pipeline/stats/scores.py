@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import NEARLY, independent
 from pipeline.stats.matching import SCORE_DECIMALS, propensity_logit, ranks
 

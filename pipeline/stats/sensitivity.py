@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 
 def rosenbaum_bounds(outcome: np.ndarray, treated: np.ndarray, pair: np.ndarray, gammas: np.ndarray) -> pd.DataFrame:

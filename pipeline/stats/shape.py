@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import grouped_logit
 from pipeline.stats.inference import cluster_codes, codes, effect
 from pipeline.stats.regression import Effect

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import independent
 from pipeline.stats.inference import adding, cluster_codes, correction, on_matched
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 
 def subclasses(treated: np.ndarray, score: np.ndarray, number: int, estimand: str = "ATT") -> np.ndarray:

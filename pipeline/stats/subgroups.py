@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import independent
 from pipeline.stats.inference import cluster_codes
 from pipeline.stats.regression import Effect

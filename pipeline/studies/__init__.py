@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 if TYPE_CHECKING:
     from pipeline.core.params import Study

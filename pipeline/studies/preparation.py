@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks
 from pipeline.core.schema import Checked
+from pipeline.runtime.errors import StudyError
 
 
 class Parts(Mapping[str, pd.DataFrame]):

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import history, machine, months, page, stages
 from pipeline.core import params
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 DERIVED = ("data/code", "data/interim", "data/processed", "data/raw", "data/truth")
 

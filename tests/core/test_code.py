@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.code import BESIDE, Code, settled
+from pipeline.runtime.code import BESIDE, Code, settled
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,7 +83,9 @@ def code():
 def changed(tmp_path, code, file, old, new):
     """Return the files of stages that another text of one module changes."""
     for folder in ("pipeline", "notebooks/sources"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / folder, tmp_path / folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+        )
     text = (tmp_path / file).read_text(encoding="utf-8")
     assert old in text
     (tmp_path / file).write_text(text.replace(old, new, 1), encoding="utf-8")
@@ -108,15 +110,22 @@ def test_a_source_record_changes_the_stages_that_read_records(tmp_path, code):
 
 
 def test_a_chapter_changes_pages(tmp_path, code):
-    text = (ROOT / "pipeline/present/chapters/curve.py").read_text(encoding="utf-8")
+    text = (ROOT / "pipeline/analyses/curve/page.py").read_text(encoding="utf-8")
     name = next(line for line in text.splitlines() if line.startswith("def "))
-    found = changed(tmp_path, code, "pipeline/present/chapters/curve.py", name, f"OTHER = 1\n\n\n{name}")
+    found = changed(tmp_path, code, "pipeline/analyses/curve/page.py", name, f"OTHER = 1\n\n\n{name}")
     assert "report" in found and not {"regress", "curve", "recovery"} & found
+
+
+def test_a_word_changes_pages_alone(tmp_path, code):
+    found = changed(tmp_path, code, "pipeline/studies/sba/words.zh.yaml", "\n", "\n# other\n")
+    assert found == {"words/sba", "words/all"}
+    found = changed(tmp_path, code, "pipeline/analyses/curve/words.zh.yaml", "\n", "\n# other\n")
+    assert found == {f"words/{name}" for name in ("all", *code.studies())}
 
 
 def test_every_file_beside_the_code_belongs_to_a_module_or_is_words():
     there = {path for path in (ROOT / "pipeline").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
-    words = {path for path in there if (ROOT / "pipeline/present/words") in path.parents}
+    words = {ROOT / name for name in Code(ROOT).words("*")}
     named = {path for patterns in BESIDE.values() for pattern in patterns for path in ROOT.glob(pattern)}
     assert there - words <= named
     assert all((ROOT / name).exists() for name in BESIDE)

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from pipeline.core import cohorts, params, scope
-from pipeline.core.errors import StudyError
 from pipeline.core.schema import cohort_schema
+from pipeline.runtime.errors import StudyError
 from tests.sample import PARAMS
 
 STUDIES = params.load(PARAMS).studies

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core import engine, store
-from pipeline.core.engine import Engine, frame, value
-from pipeline.core.errors import StudyError
+from pipeline.runtime import engine, store
+from pipeline.runtime.engine import Engine, frame, value
+from pipeline.runtime.errors import StudyError
 
 TEXTS = [
     "2004-11-30",

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from pipeline.core import journal, store
+from pipeline.runtime import journal, store
 
 
 def test_what_the_store_reads_and_writes_is_noted_in_order(tmp_path):

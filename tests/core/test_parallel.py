@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core import parallel
-from pipeline.core.errors import StudyError
-from pipeline.core.parallel import each
 from pipeline.core.params import Parallel
+from pipeline.runtime import parallel
+from pipeline.runtime.errors import StudyError
+from pipeline.runtime.parallel import each
 from pipeline.stats import matched_effects
 
 ROOT = Path(__file__).parents[2]

@@ -5,8 +5,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 
-from pipeline.core.errors import StudyError
 from pipeline.core.params import CONSTRUCTS, Match, Month, construct, load, read
+from pipeline.runtime.errors import StudyError
 from tests.sample import PARAMS
 
 GONE = object()

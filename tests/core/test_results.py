@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core import results
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 ROW = {
     "estimator": "logit",

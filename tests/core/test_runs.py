@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.core import journal, places, runs, store
-from pipeline.core.errors import StudyError
+from pipeline.runtime import journal, places, runs, store
+from pipeline.runtime.errors import StudyError
 
 ROOT = Path(__file__).parents[2]
 

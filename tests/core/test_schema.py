@@ -2,8 +2,8 @@ import pandas as pd
 import pandera.pandas as pa
 import pytest
 
-from pipeline.core.errors import StudyError
 from pipeline.core.schema import check, check_cohort
+from pipeline.runtime.errors import StudyError
 
 SCHEMA = pa.DataFrameSchema(
     {

@@ -7,8 +7,8 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 
-from pipeline.core import store
-from pipeline.core.errors import StudyError
+from pipeline.runtime import store
+from pipeline.runtime.errors import StudyError
 
 
 def names(folder):

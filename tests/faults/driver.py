@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ruamel.yaml import YAML
 
-from pipeline.core import places, store
+from pipeline.runtime import places, store
 from tests.own_loans import english_csv
 from tests.sample import write_mirror
 from tests.test_end_to_end import clone

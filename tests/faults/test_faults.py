@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pipeline.core import places
+from pipeline.runtime import places
 from tests.faults import driver
 from tests.faults.driver import BEGINNING, Stage, every_stage
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from pipeline.core import places
+from pipeline.runtime import places
 from tests.faults import driver
 from tests.faults.test_same_bytes import all_removed
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as draw
 from pipeline import studies
 from pipeline.__main__ import main
 from pipeline.core import params
-from pipeline.core.errors import StudyError, one_line
 from pipeline.core.schema import check_cohort
+from pipeline.runtime.errors import StudyError, one_line
 from tests.hostile.place import ROOT, STUDY, loans, picture, text, write
 from tests.hostile.test_ledgers import SCHEMA, cohort
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pandera.pandas as pa
 import pytest
 
-from pipeline.core.errors import StudyError
 from pipeline.core.schema import check_cohort, cohort_schema
+from pipeline.runtime.errors import StudyError
 from pipeline.sources import claims, dictionary, records
 from tests.hostile.place import ROOT, STUDY, picture, refused, text, write
 

@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.sources import readers, tabular
 from tests.hostile.place import STUDY, loans, picture, refused, write
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.core import params, results
 from pipeline.present import figures
-from pipeline.present.report import Page, labels_of, scope_of
+from pipeline.present.page import Page, labels_of, scope_of
 from pipeline.present.trail import Trail
 from pipeline.present.words import WIDE, Words
 from pipeline.sources.records import load_source

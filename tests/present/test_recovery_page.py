@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.core import params, results
-from pipeline.core.errors import StudyError
 from pipeline.core.results import Results
 from pipeline.present import figures
-from pipeline.present.report import Page, labels_of
+from pipeline.present.page import Page, labels_of
 from pipeline.present.trail import Trail
 from pipeline.present.words import Words
+from pipeline.runtime.errors import StudyError
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "reports/reference/results").glob("*.csv"))

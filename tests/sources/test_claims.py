@@ -3,7 +3,7 @@ import re
 import pytest
 
 from pipeline.core import params
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.sources import claims as ledger
 
 CLAIMS = ledger.load_claims()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.sources import fetch as module
 from pipeline.sources.fetch import CHUNK, fetch, mirror_from_environment
 from pipeline.sources.records import SourceFile, load_source

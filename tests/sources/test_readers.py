@@ -17,7 +17,7 @@ from rdata.conversion.to_r import build_r_object
 from rdata.missing import R_FLOAT_NA
 from rdata.parser import RObjectType
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.sources.readers import read_delimited, read_dta, read_fred_csv, read_rda, read_rds, read_world_bank_csv
 
 EPOCH = datetime.date(1970, 1, 1)

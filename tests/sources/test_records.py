@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.sources import records
 from pipeline.sources.readers import read_fred_csv, read_rda, read_world_bank_csv
 from pipeline.sources.records import Source, SourceFile, load_source, source_names

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.sources import tabular
 
 

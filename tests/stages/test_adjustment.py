@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core import params, places, results, store
-from pipeline.stages import adjust, heterogeneity, match
+from pipeline.analyses.adjust import rows as adjust
+from pipeline.analyses.heterogeneity import rows as heterogeneity
+from pipeline.analyses.match import rows as match
+from pipeline.core import params, results
+from pipeline.runtime import places, store
 from pipeline.stats.design import design_matrix
 from tests.sample import PARAMS, market_tables, protocol, raw_loans
 
@@ -119,7 +122,7 @@ def test_groups_of_every_kind():
     [("<5", "below 5"), ("5-<20", "5 to below 20"), (">=20", "20 and more"), ("highest", "highest third")],
 )
 def test_groups_have_names(level, said):
-    from pipeline.present.chapters.heterogeneity import group
+    from pipeline.analyses.heterogeneity.page import group
     from pipeline.present.words import Words
 
     assert group(Words("en", STUDY), level) == said

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.analyses.cases import rows as cases
 from pipeline.core import params, results
-from pipeline.present import cases as shown
-from pipeline.present.evidence import words_of
-from pipeline.stages import cases
+from pipeline.pages import cases as shown
+from pipeline.pages.evidence import words_of
 
 
 def word_in(language):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.core import params
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.sources.fetch import DELAYS
 from pipeline.stages import collect
 

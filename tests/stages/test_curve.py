@@ -4,13 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core import params, places, results, store
-from pipeline.core.errors import StudyError
+from pipeline.analyses.curve import page as chapter
+from pipeline.analyses.curve import rows as curve
+from pipeline.analyses.match import rows as match
+from pipeline.analyses.regress import rows as regress
+from pipeline.core import params, results
 from pipeline.core.params import Alternatives
-from pipeline.present.chapters import curve as chapter
 from pipeline.present.figures import draw
 from pipeline.present.words import Words, filled
-from pipeline.stages import curve, match, regress
+from pipeline.runtime import places, store
+from pipeline.runtime.errors import StudyError
 from tests.sample import PARAMS, market_tables, protocol, raw_loans
 
 STUDY = "lendingclub"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.core import runs, store
-from pipeline.stages import doctor
+from pipeline.commands import doctor
+from pipeline.runtime import runs, store
 from tests.sample import write_mirror
 from tests.test_end_to_end import edit
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.analyses.evidence import rows as evidence
 from pipeline.core import params, results
-from pipeline.core.errors import StudyError
 from pipeline.core.results import Results
-from pipeline.present import evidence as pages
-from pipeline.present import paper
+from pipeline.pages import evidence as pages
+from pipeline.pages import paper
+from pipeline.runtime.errors import StudyError
 from pipeline.sources.claims import Claim, Selector, load_claims, load_limits, load_selectors
-from pipeline.stages import evidence, notebooks
+from pipeline.stages import notebooks
 
 TEMPLATES = Path(pages.TEMPLATES) / "evidence"
 LANGUAGES = evidence.LANGUAGES

@@ -3,7 +3,8 @@ import re
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.core import places, results
+from pipeline.core import results
+from pipeline.runtime import places
 from pipeline.sources.records import load_source
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.core.code import Code
-from pipeline.core.errors import StudyError
-from pipeline.stages import explain_stale
+from pipeline.commands import explain_stale
+from pipeline.runtime.code import Code
+from pipeline.runtime.errors import StudyError
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.commands import init_study
 from pipeline.core import params
-from pipeline.core.errors import StudyError
-from pipeline.stages import init_study
+from pipeline.runtime.errors import StudyError
 from tests import own_loans
 
 ROOT = Path(__file__).parents[2]

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.analyses.missing import rows as missing
 from pipeline.core.params import load
-from pipeline.stages import missing
 from tests.sample import PARAMS
 from tests.stats.test_missing_data import over_time
 

@@ -2,13 +2,13 @@ import re
 
 import pytest
 
+from pipeline.analyses.evidence import rows as evidence
 from pipeline.core import params
-from pipeline.present import evidence as pages
-from pipeline.present import paper
+from pipeline.pages import evidence as pages
+from pipeline.pages import paper
 from pipeline.present.software import software
 from pipeline.present.words import FOLDER
 from pipeline.sources.claims import load_claims, load_selectors
-from pipeline.stages import evidence
 
 LANGUAGES = evidence.LANGUAGES
 WORDS = {language: (FOLDER / language / "paper.yaml").read_text(encoding="utf-8") for language in LANGUAGES}

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core import places, results, store
+from pipeline.analyses.policy import rows as policy
+from pipeline.core import results
 from pipeline.core.params import load
-from pipeline.stages import policy
+from pipeline.runtime import places, store
 from tests.sample import PARAMS, completed
 
 LOANS = 4000

@@ -8,12 +8,13 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, precision_score, recall_score, roc_auc_score
 
+from pipeline.analyses.predict import card as model_card
+from pipeline.analyses.predict import judged as predict_judged
+from pipeline.analyses.predict import saved as predict_saved
+from pipeline.analyses.predict.moments import ALL, HARD, dealt, moments
 from pipeline.core import params, results
 from pipeline.core.params import OutcomeWindow
-from pipeline.present import model_card
 from pipeline.present.words import Words
-from pipeline.stages import predict_judged, predict_saved
-from pipeline.stages.predict_moments import ALL, HARD, dealt, moments
 from pipeline.stats import prediction, saved_score
 from tests.sample import completed
 from tests.stages.test_score import cohort

@@ -6,12 +6,15 @@ import pytest
 import statsmodels.api as sm
 from statsmodels.discrete.conditional_models import ConditionalLogit
 
-from pipeline.core import params, places, results, store
-from pipeline.present.chapters import robustness as chapter
-from pipeline.present.report import Page
+from pipeline.analyses.match import rows as match
+from pipeline.analyses.regress import rows as regress
+from pipeline.analyses.robustness import page as chapter
+from pipeline.analyses.robustness import rows as robustness
+from pipeline.core import params, results
+from pipeline.present.page import Page
 from pipeline.present.trail import Trail
 from pipeline.present.words import Words
-from pipeline.stages import match, regress, robustness
+from pipeline.runtime import places, store
 from pipeline.stats.design import design_matrix, independent
 from tests.sample import PARAMS, market_tables, protocol, raw_loans
 

@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.core import params, places, results, store
-from pipeline.stages import grade, predict, predict_moments
+from pipeline.analyses.grade import rows as grade
+from pipeline.analyses.predict import moments as predict_moments
+from pipeline.analyses.predict import rows as predict
+from pipeline.core import params, results
+from pipeline.runtime import places, store
 from pipeline.stats import classifiers, prediction, saved_score
 from tests.sample import completed
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.stages.synthesis import pooled
+from pipeline.analyses.synthesis.rows import pooled
 from pipeline.stats.synthesis import random_effects
 
 ONE, SPREAD = "log_odds_ratio_of_one", "log_odds_ratio_of_a_standard_deviation"

@@ -4,9 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core import places, results, store
+from pipeline.analyses.warning import alerts as warning_alerts
+from pipeline.analyses.warning import book as warning_book
+from pipeline.analyses.warning import rows as warning
+from pipeline.analyses.warning import signals as warning_signals
+from pipeline.core import results
 from pipeline.core.params import load
-from pipeline.stages import warning, warning_alerts, warning_book, warning_signals
+from pipeline.runtime import places, store
 from tests.sample import PARAMS, completed
 
 LOANS, LENGTH = 3000, 12

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.stages import warning_book, warning_grades
+from pipeline.analyses.warning import book as warning_book
+from pipeline.analyses.warning import grades as warning_grades
 
 LEVEL = 0.95
 CUTS = (0.3, 0.6)

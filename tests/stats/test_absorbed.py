@@ -4,7 +4,7 @@ import pytest
 import statsmodels.api as sm
 from linearmodels.iv.absorbing import AbsorbingLS
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import absorbed_linear, absorbed_logit, grouped_logit, number_of_effects, spread_of_groups
 from pipeline.stats.design import design_matrix
 from pipeline.stats.regression import logit

@@ -5,7 +5,7 @@ from scipy.stats import ks_2samp, norm, t
 from sklearn.metrics import roc_curve
 from statsmodels.stats.proportion import proportion_confint
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats import accuracy
 
 LEVEL = 0.95

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.added_information import added
 from pipeline.stats.prediction import Sample
 from pipeline.stats.splits import by_time

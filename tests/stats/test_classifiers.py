@@ -3,7 +3,7 @@ import pytest
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.tree import DecisionTreeClassifier
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats import classifiers
 from pipeline.stats.classifiers import boosted, forest, learnable, least_leaf, logistic, probability, pruned_tree
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.coarsening import coarsen, strata, stratum_weights
 from pipeline.stats.comparison import compare
 from pipeline.stats.neighbours import Caliper, mahalanobis, nearest, on_support

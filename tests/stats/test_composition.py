@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats import difference_in_differences as did
 from pipeline.stats.composition import by_composition, by_lot, composition_weights, drift
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import minimize, minimize_scalar
 from statsmodels.discrete.conditional_models import ConditionalLogit
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.conditional import _derivatives, conditional_logit
 
 LOANS = 240

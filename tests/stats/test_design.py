@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import _decomposed as decomposed
 from pipeline.stats.design import column_of, design_matrix, independent, term_values
 

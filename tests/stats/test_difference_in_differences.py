@@ -4,7 +4,7 @@ import pytest
 import statsmodels.api as sm
 from scipy.stats import f, t
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats import difference_in_differences as did
 
 LENDERS, MONTHS, FIRST = 24, 36, 2003 * 12

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.analyses.recovery.rows import EXPECTED, TABLES
 from pipeline.core import params, results
-from pipeline.stages.recovery import EXPECTED, TABLES
 from pipeline.stats import estimators
 from pipeline.stats.instruments import Instrumented
 from pipeline.stats.regression import Effect

@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import chi2
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.firth import firth_logit
 
 

@@ -6,7 +6,7 @@ import pyfixest
 import pytest
 import statsmodels.api as sm
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.gelbach import WHOLE, gelbach
 
 BANKS, EACH = 60, 20

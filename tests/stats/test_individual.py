@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.cross_fitting import deal_folds, hashes
 from pipeline.stats.individual import _least_squares, r_learner
 

@@ -4,7 +4,7 @@ import pytest
 from linearmodels.iv import IV2SLS
 from scipy.stats import norm
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.instruments import _solve, inside, two_sample, two_stage
 from pipeline.stats.regression import linear_probability
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import large
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats import classifiers, neighbours, optimal, robust_errors, scores
 
 LOANS = 20_000

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.errors import StudyError
-from pipeline.core.parallel import each
 from pipeline.core.params import Parallel
+from pipeline.runtime.errors import StudyError
+from pipeline.runtime.parallel import each
 from pipeline.stats import matched_effects as effects
 from pipeline.stats.comparison import compare
 from pipeline.stats.matching import Matches, nearest_neighbour

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats import matching
 from pipeline.stats.matching import nearest_neighbour, propensity_logit
 

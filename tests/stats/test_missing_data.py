@@ -6,7 +6,7 @@ import pytest
 import statsmodels.api as sm
 from statsmodels.imputation.mice import MICEData
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats import missing_data
 from pipeline.stats.missing_data import (
     Shifted,

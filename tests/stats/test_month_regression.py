@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats import month_regression as module
 from pipeline.stats.hazards import hazard_logit
 from pipeline.stats.histories import shifted, spells, window_sum

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.correlation import pearson, spearman
 from pipeline.stats.design import collinear
 from pipeline.stats.inference import cluster_codes

@@ -4,7 +4,7 @@ import pytest
 import statsmodels.api as sm
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.cross_fitting import Nuisances, cross_fit, deal_folds, features, hashes, penalised_logit
 from pipeline.stats.orthogonal import balancing, effect_on_treated, median_of
 from pipeline.stats.regression import Effect

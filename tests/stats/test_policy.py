@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.early_warning import share
 from pipeline.stats.policy import Learned, avoided, by_lot, halves, learn, r_learner, tiers, top, untreated_scores
 

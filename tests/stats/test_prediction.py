@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.errors import StudyError
 from pipeline.core.params import CONSTRUCTS
+from pipeline.runtime.errors import StudyError
 from pipeline.stats import features, prediction, splits
 from pipeline.stats.prediction import Sample
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import design_matrix
 from pipeline.stats.randomisation import deal, randomisation_test, units_of
 from pipeline.stats.regression import linear_probability

@@ -7,7 +7,7 @@ from linearmodels.iv.absorbing import AbsorbingLS
 from linearmodels.panel import PooledOLS
 from scipy.stats import norm
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import design_matrix
 from pipeline.stats.regression import linear_probability, logit
 

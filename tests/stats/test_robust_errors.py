@@ -6,7 +6,7 @@ import pyfixest
 import pytest
 import statsmodels.api as sm
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import design_matrix
 from pipeline.stats.inference import codes
 from pipeline.stats.regression import linear_probability

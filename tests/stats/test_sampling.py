@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import gammaln
 from scipy.stats import norm
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.correlation import partial, pearson, spearman, weighted_ranks
 from pipeline.stats.design import design_matrix
 from pipeline.stats.rates import default_rates

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.sensitivity import bias_adjusted, e_value, oster_delta, rosenbaum_bounds, sensitivity_value
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.matched_effects import weighted_difference
 from pipeline.stats.randomisation import Studentised, deal
 from pipeline.stats.regression import linear_probability

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from statsmodels.duration.survfunc import CumIncidenceRight, SurvfuncRight, survdiff
 
-from pipeline.core.errors import StudyError
-from pipeline.stages.time import follow_up
+from pipeline.analyses.time.rows import follow_up
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.survival import MOST, cumulative_incidence, deal, jackknife, life_table, log_rank
 
 LAST = 10

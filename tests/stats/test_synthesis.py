@@ -3,7 +3,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import t
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.synthesis import random_effects
 
 # Seven trials' log odds ratios and standard errors, made up.

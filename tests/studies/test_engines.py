@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.core import store
-from pipeline.core.engine import Engine
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks
+from pipeline.runtime import store
+from pipeline.runtime.engine import Engine
+from pipeline.runtime.errors import StudyError
 from pipeline.studies.berka import study as berka
 from pipeline.studies.reference import generator
 from pipeline.studies.reference import study as reference
@@ -96,8 +96,8 @@ def cluster(tmp_path):
 PREPARE = """
 import sys
 from pathlib import Path
-from pipeline.core import store
-from pipeline.core.engine import Engine
+from pipeline.runtime import store
+from pipeline.runtime.engine import Engine
 from tests.studies.test_engines import prepared
 raw, address, found = sys.argv[1:]
 for name, table in prepared(Path(raw), "reference", Engine("spark", address)).items():

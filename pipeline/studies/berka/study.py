@@ -15,11 +15,11 @@ import pandas as pd
 import pandera.pandas as pa
 from ibis import _
 
-from pipeline.core import store
-from pipeline.core.engine import Engine, date, frame, number, put
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Study
 from pipeline.core.schema import check, check_cohort, cohort_schema
+from pipeline.runtime import store
+from pipeline.runtime.engine import Engine, date, frame, number, put
+from pipeline.runtime.errors import StudyError
 from pipeline.sources import readers
 from pipeline.sources.records import Source, SourceFile
 from pipeline.studies.preparation import Preparation, SampleFlow, meet, stop_if_too_many

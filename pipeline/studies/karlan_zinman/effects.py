@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Params, Study
+from pipeline.runtime.errors import StudyError
 from pipeline.stats import inference
 from pipeline.stats.added_information import added
 from pipeline.stats.bounds import lee_interval

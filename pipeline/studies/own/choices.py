@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from pipeline.core import cohorts
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Factor, Month, Section, Study, nearest, sentence
+from pipeline.runtime.errors import StudyError
 from pipeline.studies.own import roles
 
 LOTTERY = ("lottery_unit", "lottery_stratum")

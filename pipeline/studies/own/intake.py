@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Study
+from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, tabular
 from pipeline.studies.own.choices import KEYS, Own, checked
 

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from pipeline.core import store
-from pipeline.core.engine import Engine
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Study
 from pipeline.core.schema import LARGEST, Checked, check_cohort
+from pipeline.runtime import store
+from pipeline.runtime.engine import Engine
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.ties import hashes
 from pipeline.studies.own import roles
 from pipeline.studies.own.choices import KEYS, Eligibility, checked

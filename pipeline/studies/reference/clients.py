@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.studies.reference.settings import Settings
 from pipeline.studies.reference.world import World, log_odds, logistic, stream
 

@@ -31,8 +31,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from pipeline.core import store
-from pipeline.core.errors import StudyError
+from pipeline.runtime import store
+from pipeline.runtime.errors import StudyError
 from pipeline.studies.reference.clients import draw_clients, draw_institution
 from pipeline.studies.reference.columns import Table, arrow, optional
 from pipeline.studies.reference.dirt import spoil

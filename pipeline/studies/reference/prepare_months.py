@@ -11,7 +11,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from pipeline.core.engine import value
+from pipeline.runtime.engine import value
 
 REACTIVE = ("arrears", "payment_difficulty")
 """Reasons of contacts that answer trouble. All others are the lender's own initiative, whoever dialled."""

@@ -22,8 +22,8 @@ import ibis.expr.types as ir
 import pandas as pd
 from ibis import _
 
-from pipeline.core.engine import date, frame, number, store, value
-from pipeline.core.errors import StudyError
+from pipeline.runtime.engine import date, frame, number, store, value
+from pipeline.runtime.errors import StudyError
 from pipeline.studies.reference.tables import CONTACT_CHANNELS, INDUSTRIES, LOAN_TYPES, SCHEMAS
 
 KEYS = {

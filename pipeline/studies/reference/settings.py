@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 
 INSTITUTION_TYPES = ("commercial_bank", "consumer_finance", "p2p")
 

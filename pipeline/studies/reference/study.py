@@ -28,10 +28,10 @@ import pandera.pandas as pa
 import pyarrow
 from ibis import _
 
-from pipeline.core.engine import Engine, frame, local, put, store, store_parts, value
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Study
 from pipeline.core.schema import Checked, check_cohort, cohort_schema
+from pipeline.runtime.engine import Engine, frame, local, put, store, store_parts, value
+from pipeline.runtime.errors import StudyError
 from pipeline.studies import market
 from pipeline.studies.preparation import Parts, Preparation, SampleFlow, stop_if_too_many
 from pipeline.studies.reference import prepare_months

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Params, Study
+from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import Absorbed, absorbed_linear, absorbed_logit, spread_of_groups
 from pipeline.stats.design import design_matrix
 from pipeline.stats.inference import scaled

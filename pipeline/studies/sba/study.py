@@ -14,11 +14,11 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import PositiveFloat, PositiveInt, ValidationError
 
-from pipeline.core import store
-from pipeline.core.engine import Engine
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Month, Section, Study
 from pipeline.core.schema import check, check_cohort, cohort_schema
+from pipeline.runtime import store
+from pipeline.runtime.engine import Engine
+from pipeline.runtime.errors import StudyError
 from pipeline.sources import readers
 from pipeline.sources.records import Source, SourceFile
 from pipeline.studies import market

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, load
+from pipeline.runtime.errors import StudyError
 from pipeline.sources.records import load_source
 from pipeline.stats.design import column_of, design_matrix
 from pipeline.stats.randomisation import deal, randomisation_test

@@ -4,8 +4,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, load
+from pipeline.runtime.errors import StudyError
 from pipeline.sources.records import load_source
 from pipeline.studies.lendingclub import study
 from tests.sample import PARAMS, market_tables, protocol, raw_loans, write_mirror

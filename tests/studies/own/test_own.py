@@ -10,7 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.__main__ import main
-from pipeline.core import params, places, results, store
+from pipeline.core import params, results
+from pipeline.runtime import places, store
 from pipeline.studies.own import roles
 from pipeline.studies.own.choices import Own
 from tests import own_loans

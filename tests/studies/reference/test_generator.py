@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.errors import StudyError
+from pipeline.runtime.errors import StudyError
 from pipeline.studies.reference import dirt, generator
 from pipeline.studies.reference.settings import Settings
 from pipeline.studies.reference.truth import summarise

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.engine import Engine
-from pipeline.core.errors import StudyError
 from pipeline.core.params import Checks, Landmark, Study
+from pipeline.runtime.engine import Engine
+from pipeline.runtime.errors import StudyError
 from pipeline.studies.reference import generator, sentiment, study
 from pipeline.studies.reference.prepare_months import REACTIVE
 from pipeline.studies.reference.prepare_records import KEYS

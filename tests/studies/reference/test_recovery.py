@@ -5,9 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core import parallel, params, places
-from pipeline.core.errors import StudyError
-from pipeline.stages import recovery
+from pipeline.analyses.recovery import rows as recovery
+from pipeline.core import params
+from pipeline.runtime import parallel, places
+from pipeline.runtime.errors import StudyError
 from pipeline.stats import estimators
 from pipeline.studies.reference.generator import simulate
 from pipeline.studies.reference.settings import Settings

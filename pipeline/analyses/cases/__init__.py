@@ -1,0 +1,1 @@
+"""Cases chosen by rule, with their timelines."""

@@ -1,0 +1,1 @@
+"""How each CRM factor goes with default, raw and given the controls."""

@@ -1,0 +1,272 @@
+"""What stands in the section on correlations beside their table: trends, the matrix, who answered, plain relations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.core.results import Results
+from pipeline.core.scope import Scope
+from pipeline.present.numerals import MISSING, fixed, p_value, whole
+from pipeline.present.page import Page, shown_factors
+from pipeline.present.tables import markdown
+from pipeline.present.words import Words, lower_first, split
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STAGE = "correlate"
+
+
+def blocks(page: Page) -> Iterator[str]:
+    """Yield the blocks of Markdown that follow the table of correlations."""
+    results, words = page.results, page.words
+    factors = shown_factors(results, page.scope)
+    if not factors:
+        return
+    steps = {row.factor: row for row in _of(results, "trend", "clustered").itertuples() if row.factor in factors}
+    if steps:
+        group = words.known("columns", page.scope.protocol.cluster) or page.scope.protocol.cluster
+        directions: dict[str, list[str]] = {"falls": [], "rises": [], "flat": []}
+        for name in factors:
+            if name in steps:
+                row = steps[name]
+                where = "falls" if row.ci_high < 0 else "rises" if row.ci_low > 0 else "flat"
+                directions[where].append(name)
+        alone = page.scope.protocol.cluster == "loan_id"
+        yield page.text("correlate_more.trend", group=group, alone=alone, **directions)
+        yield page.show_figure("binned", STAGE)
+        yield page.show_table("trends", trends(results, words, factors), STAGE)
+    inflation = results.where(stage=STAGE, estimator="assumption", specification="collinear", factor=factors)
+    strongest = _strongest(results)
+    if strongest is not None:
+        most = inflation.loc[inflation["estimate"].idxmax()] if len(inflation) else None
+        yield page.text(
+            "correlate_more.matrix",
+            one=_label(words, strongest.factor),
+            other=_label(words, strongest.specification),
+            row=strongest,
+            most=most,
+        )
+        yield page.show_figure("matrix", STAGE)
+    answered = results.where(stage=STAGE, estimator="response_model", estimand="share_answered", factor=factors)
+    known = [row for row in answered.itertuples() if _response(results, row.factor)["weighted"] is not None]
+    for row in known:
+        yield page.text("correlate_more.response", share=row.estimate, **_response(results, row.factor), row=row)
+    if known:
+        yield page.text("correlate_more.hidden")
+    relations = results.where(stage=STAGE, estimator="relation")
+    relations = relations[relations["estimate"].notna()]
+    if len(relations):
+        yield page.text("correlate_more.relations", areas=_areas(results))
+        names = [relation.name for relation in page.scope.protocol.relations]
+        yield page.show_table("relations", _relations(results, words, names), STAGE)
+
+
+def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[Any, ...]]:
+    """Return the figures of binned means and of the matrix."""
+    factors = shown_factors(results, scope)
+    found: dict[str, tuple[Any, ...]] = {}
+    if factors and len(_of(results, "trend", "clustered")):
+        found["binned"] = (binned, factors)
+    if _strongest(results) is not None:
+        found["matrix"] = (matrix,)
+    return found
+
+
+def binned(results: Results, words: Words, factors: list[str]) -> Figure:
+    """Default rate by groups of each factor with intervals, a small panel a factor, on one scale of default."""
+    import matplotlib.pyplot as plt
+
+    from pipeline.present import figures
+
+    columns = min(3, len(factors))
+    lines = -(-len(factors) // columns)
+    figure, panels = plt.subplots(
+        lines, columns, figsize=(figures.WIDTH, 1.9 * lines), layout="constrained", sharey=True, squeeze=False
+    )
+    for axes, factor in zip(panels.flat, factors, strict=False):
+        rows = results.where(stage=STAGE, estimator="binned_means", factor=factor)
+        rates = rows[rows["estimand"] == "default_rate"].sort_values("specification", ignore_index=True)
+        means = rows[rows["estimand"] == "mean_of_factor"].sort_values("specification")["estimate"].to_numpy()
+        value = rates["estimate"].to_numpy(dtype=float)
+        spread = np.abs(rates[["ci_low", "ci_high"]].to_numpy(dtype=float).T - value)
+        axes.errorbar(
+            means, value, yerr=spread, fmt="o-", color=figures.TREATED, markersize=3.5, linewidth=1, capsize=2
+        )
+        axes.set_title(words.label("columns", factor), loc="left", fontsize=8.5)
+        axes.tick_params(labelsize=7.5)
+        if len(means) == 2:
+            axes.set_xticks(means)
+            axes.margins(x=0.3)
+        axes.grid(visible=False, axis="x")
+    for axes in panels[:, 0]:
+        axes.set_ylabel(f"{words.text('columns.rate')} (%)", fontsize=8)
+    panels[0, 0].set_ylim(bottom=0)
+    for axes in panels.flat[len(factors) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def matrix(results: Results, words: Words) -> Figure:
+    """Heat map of the correlations among default, factors and controls."""
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+    from matplotlib.ticker import FuncFormatter
+
+    from pipeline.present import figures
+
+    rows = results.where(stage=STAGE, estimator="correlation_matrix")
+    names = _names(rows)
+    size = len(names)
+    values = np.full((size, size), np.nan)
+    for row in rows.itertuples():
+        values[names.index(row.factor), names.index(row.specification)] = row.estimate
+    labels = [_label(words, name) for name in names]
+    figure, axes = plt.subplots(figsize=(figures.WIDTH, 0.24 * size + 1.6), layout="constrained")
+    shown = values[1:, :-1]
+    sns.heatmap(
+        shown,
+        ax=axes,
+        cmap="vlag",
+        vmin=-1,
+        vmax=1,
+        mask=np.isnan(shown),
+        annot=np.vectorize(lambda value: "" if np.isnan(value) else fixed(value, 2).replace("0.", "."))(shown),
+        fmt="",
+        annot_kws={"fontsize": 5.5},
+        linewidths=0.5,
+        xticklabels=labels[:-1],
+        yticklabels=labels[1:],
+        cbar_kws={
+            "label": words.text("columns.correlation"),
+            "format": FuncFormatter(lambda value, _: fixed(value, 1)),
+        },
+    )
+    axes.tick_params(labelsize=6.5)
+    axes.tick_params(axis="x", rotation=90)
+    axes.tick_params(axis="y", rotation=0)
+    axes.grid(visible=False)
+    return figure
+
+
+def trends(results: Results, words: Words, factors: list[str]) -> str:
+    """Default in the lowest and the highest dose of each factor, the change from dose to dose, and both tests."""
+    body = []
+    for factor in factors:
+        doses = results.where(stage=STAGE, estimator="dose_group", factor=factor).sort_values("specification")
+        if doses.empty:
+            continue
+        tests = [
+            next(
+                row
+                for row in _of(results, "trend", name).itertuples()
+                if (row.factor, row.outcome) == (factor, "default")
+            )
+            for name in ("cochran_armitage", "jonckheere_terpstra")
+        ]
+        step = next((row for row in _of(results, "trend", "clustered").itertuples() if row.factor == factor), None)
+        inflation = results.where(stage=STAGE, estimator="assumption", specification="collinear", factor=factor)
+        ends = [f"{fixed(doses['estimate'].iloc[place], 1)}% ({whole(doses['n'].iloc[place])})" for place in (0, -1)]
+        body.append(
+            [
+                words.label("columns", factor),
+                whole(len(doses)),
+                *ends,
+                MISSING
+                if step is None
+                else f"{fixed(step.estimate, 2)} [{fixed(step.ci_low, 2)}, {fixed(step.ci_high, 2)}]",
+                *(p_value(test.p_value) for test in tests),
+                MISSING if inflation.empty else fixed(inflation["estimate"].iloc[0], 1),
+            ]
+        )
+    header = (
+        "factor",
+        "groups",
+        "lowest_group",
+        "highest_group",
+        "step",
+        "cochran_armitage",
+        "jonckheere",
+        "inflation",
+    )
+    return markdown([words.text(f"columns.{name}") for name in header], body)
+
+
+def _relations(results: Results, words: Words, names: list[str]) -> str:
+    rows = {row.specification: row for row in results.where(stage=STAGE, estimator="relation").itertuples()}
+    body = []
+    for name in names:
+        row = rows.get(name)
+        if row is None or np.isnan(row.estimate):
+            continue
+        unit = words.text("columns.points_short" if row.unit == "percentage points" else "columns.units_of_outcome")
+        given = row.note.removeprefix("given ")
+        plain = given == "nothing else"
+        body.append(
+            [
+                words.known("relations", name) or name.replace("_", " "),
+                _label(words, row.outcome),
+                f"{fixed(row.estimate, 2)} [{fixed(row.ci_low, 2)}, {fixed(row.ci_high, 2)}]",
+                unit,
+                p_value(row.p_value),
+                MISSING if plain else ", ".join(lower_first(_label(words, term)) for term in given.split(", ")),
+                whole(row.n),
+            ]
+        )
+    header = ("relation", "outcome", "change", "unit", "p", "controls", "loans")
+    return markdown([words.text(f"columns.{name}") for name in header], body)
+
+
+def _of(results: Results, estimator: str, specification: str) -> Any:
+    rows = results.where(stage=STAGE, estimator=estimator, specification=specification)
+    return rows[rows["estimate"].notna()]
+
+
+def _label(words: Words, name: str) -> str:
+    """Return the label of a column, a logarithm or one level; a column without a label stands with its name."""
+    plain = name.removeprefix("log(").removesuffix(")")
+    column, level = split(plain)
+    label = words.known("columns", name) or words.known("columns", column) or column.replace("_", " ")
+    return label if level is None else f"{label}: {words.known('levels', level) or level}"
+
+
+def _names(rows: Any) -> list[str]:
+    """Return the names of the matrix in its own order: each one's row holds its correlation with all before it."""
+    names = {*rows["factor"], *rows["specification"]}
+    before = {name: int((rows["factor"] == name).sum()) for name in names}
+    return sorted(names, key=lambda name: (before[name], name))
+
+
+def _strongest(results: Results) -> Any:
+    """Return the matrix's row farthest from zero that is not about default, or None."""
+    rows = results.where(stage=STAGE, estimator="correlation_matrix")
+    rows = rows[(rows["specification"] != "default") & (rows["estimate"].abs() < 1 - 1e-9)]
+    return None if rows.empty else next(rows.loc[[rows["estimate"].abs().idxmax()]].itertuples())
+
+
+def _response(results: Results, factor: str) -> dict[str, Any]:
+    """Return what the words on who answered ask for."""
+
+    def one(specification: str, estimand: str, estimator: str = "response") -> Any:
+        rows = results.where(
+            stage=STAGE, estimator=estimator, specification=specification, estimand=estimand, factor=factor
+        )
+        return next(rows.itertuples(), None)
+
+    raw = results.one(stage=STAGE, estimator="point_biserial", specification="raw", factor=factor)
+    return {
+        "raw": raw,
+        "weighted": one("weighted", "point_biserial"),
+        "plain_slope": one("complete_cases", "risk_difference"),
+        "weighted_slope": one("weighted", "risk_difference"),
+        "area": one("", "area_under_curve", "response_model"),
+        "of_default": one("default", "odds_ratio", "response_model"),
+        "of_treated": one("treated", "odds_ratio", "response_model"),
+    }
+
+
+def _areas(results: Results) -> list[Any]:
+    return list(results.where(stage=STAGE, estimator="discrimination").itertuples())

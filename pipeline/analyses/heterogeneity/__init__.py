@@ -1,0 +1,1 @@
+"""Whose default treatment changes."""

@@ -1,0 +1,212 @@
+"""The chapter on differences between effects: by groups on both scales, and predicted loan by loan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from pipeline.core.results import Results
+from pipeline.core.scope import Scope
+from pipeline.present.numerals import MISSING, p_value
+from pipeline.present.page import Page
+from pipeline.present.tables import markdown
+from pipeline.present.words import Words, lower_first, split
+from pipeline.runtime.errors import StudyError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STAGE = "heterogeneity"
+
+SCALES = {"difference": "risk_difference", "ratio": "odds_ratio"}
+
+
+class Moderated(NamedTuple):
+    """A factor and a moderator: the effect in each group, and the tests of equality."""
+
+    factor: str
+    name: str
+    groups: dict[str, dict[str, Any]]
+    """Rows by scale (`SCALES`) and level, in the groups' order."""
+    tests: dict[str, Any]
+    """Rows of the test by scale."""
+
+    def clear(self, scale: str, alpha: float) -> bool:
+        """Say whether the groups differ on a scale once the other moderators are counted."""
+        return scale in self.tests and self.tests[scale].p_adjusted < alpha
+
+
+def blocks(page: Page) -> Iterator[str]:
+    """Yield the chapter's blocks of Markdown."""
+    results, words = page.results, page.words
+    found = moderated(results, page.scope)
+    of_treatment = [one for one in found if one.factor == "treated"]
+    learnt = {row.estimand: row for row in results.where(stage=STAGE, estimator="individual_effects").itertuples()}
+    known = {name: row for name, row in learnt.items() if not np.isnan(row.estimate)}
+    if not found and not known:
+        return
+    alpha = 1 - page.params.inference.level
+    yield f"## {page.text('headings.heterogeneity')}"
+    if of_treatment:
+        by_scale = {
+            scale: [lower_first(moderator(words, one.name)) for one in of_treatment if one.clear(scale, alpha)]
+            for scale in SCALES
+        }
+        # Whether the other scale was asked wherever one of them shows a difference.
+        both = all("ratio" in one.tests for one in of_treatment if one.clear("difference", alpha))
+        yield page.text("heterogeneity.tests", number=len(of_treatment), both=both, **by_scale)
+        yield page.show_figure("heterogeneity", STAGE)
+        clear = [one for one in of_treatment if any(one.clear(scale, alpha) for scale in SCALES)]
+        if clear:
+            yield page.text("heterogeneity.groups", found=[_ends(words, one, alpha) for one in clear])
+        yield page.show_table("heterogeneity", tests(of_treatment, words), STAGE)
+    others = [one for one in found if one.factor != "treated"]
+    if others:
+        named = [
+            (lower_first(words.known("columns", one.factor) or one.factor), _ends(words, one, alpha)) for one in others
+        ]
+        yield page.text("heterogeneity.others", found=named)
+    if "calibration" in known:
+        thirds = [known.get(f"{place}_third") for place in ("lowest", "highest")]
+        yield page.text(
+            "heterogeneity.individual",
+            average=known["average_effect"],
+            calibration=known["calibration"],
+            lowest=thirds[0],
+            highest=thirds[1],
+            gap=known.get("highest_against_lowest"),
+        )
+
+
+def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[Any, ...]]:
+    """Return the figure of effects by group, where there are any."""
+    found = [one for one in moderated(results, scope) if one.factor == "treated"]
+    return {"heterogeneity": (by_group, scope)} if found else {}
+
+
+def moderated(results: Results, scope: Scope) -> list[Moderated]:
+    """Return every factor and moderator with effects by group, in the order of the protocol."""
+    rows = results.where(stage=STAGE, estimator="by_group")
+    rows = rows[rows["estimate"].notna()]
+    declared = [*scope.protocol.moderators]
+    found: dict[tuple[str, str], Moderated] = {}
+    order = rows.assign(
+        name=[split(text)[0] for text in rows["specification"]],
+        place=[int(note.split(" of ")[0]) for note in rows["note"]],
+    ).sort_values(["factor", "name", "place"], kind="stable")
+    scale_of = {estimand: scale for scale, estimand in SCALES.items()}
+    for row in order.itertuples():
+        name, level = split(row.specification)
+        one = found.setdefault((row.factor, name), Moderated(row.factor, name, {}, {}))
+        one.groups.setdefault(scale_of[row.estimand], {})[str(level)] = row
+    for row in results.where(stage=STAGE, estimator="moderation").itertuples():
+        scale = row.estimand.removeprefix("wald_")
+        if scale in SCALES and (row.factor, row.specification) in found and not np.isnan(row.estimate):
+            found[row.factor, row.specification].tests[scale] = row
+
+    def rank(one: Moderated) -> tuple[bool, str, int]:
+        place = declared.index(one.name) if one.name in declared else len(declared)
+        return (one.factor != "treated", one.factor, place)
+
+    return sorted((one for one in found.values() if "difference" in one.groups), key=rank)
+
+
+def by_group(results: Results, words: Words, scope: Scope) -> Figure:
+    """Draw the effect of treatment in each group: percentage points to the left, odds ratios to the right."""
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    from pipeline.present import figures
+
+    found = [one for one in moderated(results, scope) if one.factor == "treated"]
+    names: list[tuple[int, str, bool]] = []
+    lines: list[tuple[int, Any, Any]] = []
+    place = 0
+    for one in found:
+        names.append((place, moderator(words, one.name), True))
+        for level, row in one.groups["difference"].items():
+            place += 1
+            names.append((place, group(words, level), False))
+            lines.append((place, row, one.groups.get("ratio", {}).get(level)))
+        place += 1
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(figures.WIDTH, 0.2 * place + 0.9), layout="constrained", sharey=True
+    )
+    for axes, which, colour, marker in ((left, 1, figures.TREATED, "o"), (right, 2, figures.CONTROL, "s")):
+        for line in lines:
+            row = line[which]
+            if row is not None and not np.isnan(row.ci_low):
+                axes.plot([row.ci_low, row.ci_high], [line[0]] * 2, color=colour, linewidth=1.4)
+                axes.plot(row.estimate, line[0], marker, color=colour, markersize=4.5)
+        axes.grid(visible=False, axis="y")
+    left.axvline(0, color="black", linewidth=1)
+    right.axvline(1, color="black", linewidth=1)
+    right.set_xscale("log")
+    low, high = right.get_xlim()
+    # An interval of a small group may reach very far; the others must stay readable.
+    low, high = max(low, 0.1), min(high, 10)
+    right.set_xlim(low, high)
+    right.set_xticks([tick for tick in (0.1, 0.2, 0.33, 0.5, 0.75, 1, 1.33, 2, 3, 5, 10) if low < tick < high])
+    right.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    right.xaxis.set_minor_formatter(NullFormatter())
+    left.set_yticks([at for at, _, _ in names], [name for _, name, _ in names])
+    for label, (_, _, head) in zip(left.get_yticklabels(), names, strict=True):
+        label.set_fontweight("bold" if head else "normal")
+        label.set_fontsize(8)
+    left.set_ylim(place - 0.3, -0.7)
+    left.set_xlabel(words.text("columns.points"))
+    right.set_xlabel(words.text("columns.odds_ratio"))
+    return figure
+
+
+def tests(found: list[Moderated], words: Words) -> str:
+    """Lay out the tests of equal effects: p-values on both scales, plain and by Holm's method."""
+    body = []
+    for one in found:
+        line = [moderator(words, one.name), str(len(one.groups["difference"]))]
+        for scale in SCALES:
+            row = one.tests.get(scale)
+            line += [MISSING, MISSING] if row is None else [p_value(row.p_value), p_value(row.p_adjusted)]
+        body.append(line)
+    names = ("moderator", "groups", "p_difference", "p_holm", "p_ratio", "p_holm")
+    return markdown([words.text(f"columns.{name}") for name in names], body)
+
+
+def moderator(words: Words, name: str) -> str:
+    """Return what a moderator is called."""
+    return words.known("moderators", name) or words.known("columns", name) or name
+
+
+def group(words: Words, level: str) -> str:
+    """Return what a group is called: a third, a range of numbers, or the level of a category."""
+    known = words.known("groups", level)
+    if known is not None:
+        return known
+    ranges = {"below": r"<(?P<low>.+)", "between": r"(?P<low>.+)-<(?P<high>.+)", "from": r">=(?P<low>.+)"}
+    for form, pattern in ranges.items():
+        if match := re.fullmatch(pattern, level):
+            text = words.text(f"ranges.{form}")
+            for name, value in match.groupdict().items():
+                text = text.replace(f"{{{{ {name} }}}}", value)
+            return text
+    try:
+        return words.level(level)
+    except StudyError:
+        return level
+
+
+def _ends(words: Words, one: Moderated, alpha: float) -> dict[str, Any]:
+    """Return the groups with the lowest and the highest effect, and on which scales the groups differ."""
+    ordered = sorted(one.groups["difference"].items(), key=lambda item: item[1].estimate)
+    return {
+        "name": lower_first(moderator(words, one.name)),
+        "lowest": (group(words, ordered[0][0]), ordered[0][1]),
+        "highest": (group(words, ordered[-1][0]), ordered[-1][1]),
+        "difference": one.clear("difference", alpha),
+        "ratio": one.clear("ratio", alpha),
+        "has_ratio": "ratio" in one.tests,
+        "p": min(row.p_adjusted for row in one.tests.values()) if one.tests else np.nan,
+    }

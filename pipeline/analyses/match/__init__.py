@@ -1,0 +1,1 @@
+"""Comparable loans: pairs or weights."""

@@ -1,0 +1,1 @@
+"""By which way the programme works."""

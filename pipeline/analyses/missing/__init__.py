@@ -1,0 +1,1 @@
+"""What missing values could hide."""

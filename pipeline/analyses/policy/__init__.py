@@ -1,0 +1,1 @@
+"""Rules of whom to treat, by the data and by the truth of a simulation."""

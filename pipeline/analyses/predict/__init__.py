@@ -1,0 +1,1 @@
+"""Scores of default, judged on other loans, and the score that is saved."""

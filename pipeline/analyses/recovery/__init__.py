@@ -1,0 +1,1 @@
+"""Every method in simulated worlds whose truth is known."""

@@ -1,0 +1,1 @@
+"""The headline regressions with other standard errors, effects and shapes."""

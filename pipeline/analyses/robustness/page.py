@@ -1,0 +1,195 @@
+"""The chapter on robustness: the headline under other errors, effects and shapes, and what controls take away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.params import BLOCKS
+from pipeline.core.results import Results
+from pipeline.core.scope import Scope
+from pipeline.present.numerals import MISSING, fixed
+from pipeline.present.page import Page, effect_row, shown_factors
+from pipeline.present.tables import markdown
+from pipeline.present.words import Words, lower_first
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STAGE = "robustness"
+
+ERRORS = ("robust", "clustered", "clustered_t", "two_way", "jackknife", "wild_bootstrap")
+
+SPECIFICATIONS = (
+    *(("errors", name, "risk_difference") for name in ERRORS),
+    ("group_effects", "linear_probability", "risk_difference"),
+    ("group_effects", "group_by_time", "risk_difference"),
+    ("group_effects", "logit", "average_marginal_effect"),
+)
+"""What the figure shows, from the top; all in percentage points of default."""
+
+
+def blocks(page: Page) -> Iterator[str]:
+    """Yield the chapter's blocks of Markdown."""
+    results, words = page.results, page.words
+    factors = _estimated(results, page.scope)
+    if not factors:
+        return
+    head = factors[0]
+    label = words.label("columns", head)
+    full = _clustered(results, head)
+    group = words.known("columns", page.scope.protocol.cluster) or page.scope.protocol.cluster
+    without = results.where(stage=STAGE, estimator="leave_one_cluster_out", factor=head)
+    inside, taken = _inside(results, head), []
+    if inside is not None:
+        columns = inside.note.split(";")[0].removeprefix("effects of ").split(" and ")
+        taken = [lower_first(words.known("columns", name) or name) for name in columns]
+    named = {"factor": label, "group": group, "taken": taken, "alone": without.empty}
+
+    yield f"## {page.text('headings.robustness')}"
+    yield page.text("robustness.errors", **_of_errors(results, words, head), **named)
+    yield page.show_figure("robustness", STAGE, **named)
+    if inside is not None:
+        yield page.text("robustness.effects", inside=inside, full=full, **named)
+    if len(without):
+        ends = {row.estimand: row for row in without.itertuples()}
+        yield page.text("robustness.without", full=full, name=_name, **ends, **named)
+    tests = results.where(stage=STAGE, estimator="shape", estimand="wald_test", factor=factors)
+    tests = tests[tests["p_value"].notna()]
+    if len(tests):
+        significance = 1 - page.params.inference.level
+        pairs = [(words.label("columns", row.factor), row) for row in tests.itertuples()]
+        pairs.sort(key=lambda one: factors.index(one[1].factor))
+        yield page.text(
+            "robustness.shape",
+            bent=[one for one in pairs if one[1].p_value < significance],
+            straight=[one for one in pairs if one[1].p_value >= significance],
+            ends=lambda factor, end: _end(results, factor, end),
+        )
+    if _blocks_of(results):
+        most = _largest_part(results, head)
+        yield page.text(
+            "robustness.gelbach",
+            **named,
+            block=words.label("blocks", most.specification),
+            part=most,
+            whole_difference=results.one(stage=STAGE, estimator="gelbach", estimand="difference", factor=head),
+        )
+        yield page.show_table("gelbach", gelbach(results, words, factors), STAGE, **named)
+
+
+def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[Any, ...]]:
+    """Return the figure of the first factor that has an estimate."""
+    factors = _estimated(results, scope)
+    return {"robustness": (specifications, factors[0])} if factors else {}
+
+
+def specifications(results: Results, words: Words, factor: str) -> Figure:
+    """One factor's effect under each standard error and with effects of lenders, and its range without one cluster."""
+    import matplotlib.pyplot as plt
+
+    from pipeline.present import figures
+
+    rows = results.where(stage=STAGE, factor=factor)
+    rows = rows[rows["ci_low"].notna()]
+    shown = [
+        (found.iloc[0], estimator, name)
+        for estimator, name, estimand in SPECIFICATIONS
+        for found in [rows[(rows.estimator == estimator) & (rows.specification == name) & (rows.estimand == estimand)]]
+        if len(found)
+    ]
+    labels = [words.label("robustness", f"{estimator}_{name}") for _, estimator, name in shown]
+    without = results.where(stage=STAGE, estimator="leave_one_cluster_out", factor=factor)
+    height = len(shown) + (len(without) > 0)
+    figure, axes = plt.subplots(figsize=(figures.WIDTH, 0.28 * height + 0.9), layout="constrained")
+    for estimator, colour, marker in (("errors", figures.TREATED, "o"), ("group_effects", figures.CONTROL, "s")):
+        of_kind = [(place, row) for place, (row, kind, _) in enumerate(shown) if kind == estimator]
+        for place, row in of_kind:
+            ends = np.array([row.ci_low, row.ci_high])
+            axes.plot(ends, [place, place], color=colour, linewidth=1.5)
+            axes.plot(row.estimate, place, marker, color=colour, markersize=5)
+    if len(without):
+        axes.plot(without["estimate"], [height - 1] * 2, color=figures.QUIET, linewidth=5, solid_capstyle="butt")
+        labels.append(words.label("robustness", "leave_one_cluster_out"))
+    axes.axvline(0, color="black", linewidth=1)
+    headline = _clustered(results, factor).estimate
+    axes.axvline(headline, color=figures.QUIET, linestyle=":", linewidth=1)
+    axes.set_yticks(range(height), labels)
+    axes.set_ylim(height - 0.5, -0.5)
+    axes.set_xlabel(words.text("columns.points"))
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
+def gelbach(results: Results, words: Words, factors: list[str]) -> str:
+    """Raw effect, what each block of controls takes away, and what is left; standard errors below."""
+    present = _blocks_of(results)
+    ends = {"with_controls": _clustered, "inside": _inside}
+    if all(_inside(results, factor) is None for factor in factors):
+        del ends["inside"]
+    body = []
+    for factor in factors:
+        raw = effect_row(results, factor, "M1")
+        parts = results.where(stage=STAGE, estimator="gelbach", factor=factor, estimand="part_of_difference")
+        found = {row.specification: row for row in parts.itertuples()}
+        cells = [raw, *(found.get(block) for block in present), *(find(results, factor) for find in ends.values())]
+        empty = [row is None or np.isnan(row.estimate) for row in cells]
+        pairs = list(zip(cells, empty, strict=True))
+        body.append([words.label("columns", factor), *(MISSING if no else fixed(row.estimate, 2) for row, no in pairs)])
+        body.append(["", *("" if no else f"({fixed(row.std_error, 2)})" for row, no in pairs)])
+    header = [words.text("columns.factor"), words.text("columns.raw")]
+    header += [words.label("blocks", block) for block in present]
+    return markdown([*header, *(words.text(f"columns.{name}") for name in ends)], body)
+
+
+def _estimated(results: Results, scope: Scope) -> list[str]:
+    """Return the factors that have an effect with all controls."""
+    rows = results.where(stage=STAGE, estimator="errors", specification="clustered")
+    there = set(rows.loc[rows["estimate"].notna(), "factor"])
+    return [factor for factor in shown_factors(results, scope) if factor in there]
+
+
+def _clustered(results: Results, factor: str) -> Any:
+    return results.one(stage=STAGE, estimator="errors", specification="clustered", factor=factor)
+
+
+def _inside(results: Results, factor: str) -> Any:
+    """Return the row of the effect inside lenders (or clusters) and periods, or None."""
+    rows = results.where(stage=STAGE, estimator="group_effects", specification="linear_probability", factor=factor)
+    return next(rows[rows["estimate"].notna()].itertuples(), None)
+
+
+def _of_errors(results: Results, words: Words, factor: str) -> dict[str, Any]:
+    """Return how many kinds of error leave out zero, and the narrowest and the widest interval."""
+    rows = results.where(stage=STAGE, estimator="errors", factor=factor)
+    rows = rows[rows["ci_low"].notna()]
+    width = rows["ci_high"] - rows["ci_low"]
+    clear = (rows["ci_low"] > 0) | (rows["ci_high"] < 0)
+    ends: dict[str, pd.Series] = {"narrowest": rows.loc[width.idxmin()], "widest": rows.loc[width.idxmax()]}
+    named = {name: (words.label("robustness", f"errors_{row['specification']}"), row) for name, row in ends.items()}
+    return {"kinds": len(rows), "clear": int(clear.sum()), "lower": rows["estimate"].iloc[0] < 0, **named}
+
+
+def _end(results: Results, factor: str, end: str) -> Any:
+    rows = results.where(stage=STAGE, estimator="shape", factor=factor, estimand=end)
+    return next(rows.itertuples(), None)
+
+
+def _name(row: Any) -> str:
+    """Return the cluster that a row leaves out."""
+    return row.note.removeprefix("without ").rsplit(", ", 1)[0]
+
+
+def _blocks_of(results: Results) -> list[str]:
+    rows = results.where(stage=STAGE, estimator="gelbach", estimand="part_of_difference")
+    there = set(rows.loc[rows["estimate"].notna(), "specification"])
+    return [block for block in BLOCKS if block in there]
+
+
+def _largest_part(results: Results, factor: str) -> Any:
+    rows = results.where(stage=STAGE, estimator="gelbach", estimand="part_of_difference", factor=factor)
+    rows = rows[rows["estimate"].notna()]
+    return next(rows.loc[[rows["estimate"].abs().idxmax()]].itertuples())

@@ -1,0 +1,1 @@
+"""The studies' effects side by side, and pooled where they are alike."""

@@ -1,0 +1,1 @@
+"""Loans month by month: survival, hazards, contacts."""

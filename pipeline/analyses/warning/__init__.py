@@ -1,0 +1,1 @@
+"""Alerts month by month, and how good they are."""

@@ -1,0 +1,1 @@
+"""What a reader runs by hand: no stage of the pipeline."""

@@ -1,0 +1,129 @@
+"""Set up a study of a reader's own file: look at the file, and write what the reader then fills in."""
+
+import argparse
+import os
+import re
+from pathlib import Path
+
+from pipeline import studies
+from pipeline.core import params
+from pipeline.runtime import places, store
+from pipeline.runtime.errors import StudyError
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what the command line takes."""
+    taken = argparse.ArgumentParser(
+        prog="python -m pipeline init-study",
+        description="Look at a file of loans and write a study's section of params.yaml and its data dictionary.",
+    )
+    taken.add_argument("name", metavar="NAME", help="the study's name: small letters, digits and underscores")
+    taken.add_argument("--data", required=True, metavar="FILE", help="CSV, TSV, Excel (.xlsx), parquet or Stata (.dta)")
+    taken.add_argument("--default", metavar="COLUMN", help="the column that says which loans defaulted")
+    taken.add_argument("--treated", metavar="COLUMN", help="the column that says which loans the programme reached")
+    taken.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return taken
+
+
+def run(options: argparse.Namespace) -> str:
+    """Write the section, the line in dvc.yaml and the dictionary; return what was found and what is missing."""
+    from pipeline.sources import cells, dictionary, tabular
+    from pipeline.studies.own import profile, roles, section
+
+    name = options.name
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise StudyError(
+            f"'{name}' cannot be a study's name: use small letters, digits and underscores, such as my_loans."
+        )
+    if name in places.NO_STUDY:
+        raise StudyError(f"'{name}' cannot be a study's name: reports/{name} holds other pages; choose another.")
+    if options.treated and options.treated == options.default:
+        raise StudyError(f"--default and --treated both name '{options.default}': name two columns, or leave one out.")
+    choices, pipeline = Path("params.yaml"), Path("dvc.yaml")
+    if name in params.load(choices).studies or (Path(studies.__file__).parent / name).exists():
+        raise StudyError(
+            f"there is a study '{name}' already: choose another name, or remove its section of params.yaml."
+        )
+    params.read(pipeline)
+    path = tabular.path_of(options.data)
+    form = tabular.form_of(path)
+    table = tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame
+    if table.empty:
+        tabular.read_table(path, form)
+    decimal = profile.decimal_of(table)
+    columns = profile.profile(table, decimal)
+
+    fixed = {role: column for role, column in (("default", options.default), ("treated", options.treated)) if column}
+    for role, column in fixed.items():
+        if column not in columns:
+            raise StudyError(f"{path} has no column '{column}' (--{role}): it has {', '.join(list(columns)[:40])}.")
+    found = roles.guess(columns, fixed)
+    if twice := [name for name in found.values() if f"{name} (2)" in columns]:
+        raise StudyError(f"{path} has several columns '{twice[0]}': rename or remove all but one.")
+    if "default" not in found:
+        raise StudyError(
+            f"{path}: no column was recognised as the outcome: name it with --default, one of "
+            f"{', '.join(list(columns)[:40])}."
+        )
+    outcome = columns[found["default"]]
+    if outcome.states is None:
+        if outcome.distinct < 2:
+            raise StudyError(
+                f"{path}, column {outcome.name}: all cells are the same, so no loan defaulted or every one did."
+            )
+        if outcome.distinct > profile.FEW_LEVELS:
+            raise StudyError(
+                f"{path}, column {outcome.name} has {outcome.distinct} different values: the outcome must say yes or "
+                "no, 1 or 0, or name states of a loan."
+            )
+        # Words that say nothing here: the reader sorts them in params.yaml.
+        levels = sorted(re.sub(r" \(\d+\)$", "", level) for level in outcome.levels)
+        outcome = outcome._replace(states=profile.States([], [], levels))
+        columns = {**columns, outcome.name: outcome}
+    doses = {}
+    for role in roles.of_section("factors"):
+        if role in found and (edges := section.quartile_edges(cells.measures(table[found[role]], decimal).meaning)):
+            doses[role] = edges
+    # A path inside the repository is written as seen from its root, so that a copy of it works elsewhere.
+    inside = path.resolve().is_relative_to(Path.cwd().resolve())
+    file = path.resolve().relative_to(Path.cwd().resolve()).as_posix() if inside else os.path.abspath(path)  # noqa: PTH100
+    draft = section.Draft(name, file, form, decimal, columns, found, doses)
+    old = choices.read_bytes(), pipeline.read_bytes()
+    new = (
+        section.with_section(old[0].decode(), name, section.section(draft)),
+        section.with_study(old[1].decode(), name, file),
+    )
+    for target, text in zip((choices, pipeline), new, strict=True):
+        store.write_bytes(target, text.encode())
+    try:
+        params.load(choices)
+    except StudyError:
+        for target, content in zip((choices, pipeline), old, strict=True):
+            store.write_bytes(target, content)
+        raise
+    target = dictionary.FOLDER / f"{name}.csv"
+    # The mark at the beginning lets spreadsheet programs see that the text is UTF-8.
+    described = section.dictionary(draft).apply(store.no_formula)
+    content = described.to_csv(index=False, lineterminator="\n")
+    store.write_bytes(target, content.encode("utf-8-sig"))
+
+    looked = (
+        f"the first {profile.SAMPLE_ROWS:,} rows" if len(table) == profile.SAMPLE_ROWS else f"all {len(table):,} rows"
+    )
+    written = " ".join(filter(None, (form.kind, form.encoding, form.sheet and f"sheet {form.sheet}")))
+    lines = [f"{path}: {written}, {len(columns)} columns; looked at {looked}.", "", "Found:"]
+    lines += [f"  {role:<28} {column}" for role, column in found.items()]
+    if advised := section.advice(draft):
+        lines += ["", "Still missing, or to look at:", *(f"  - {sentence}" for sentence in advised)]
+    if not outcome.states.default or not outcome.states.repaid:
+        lines.append(
+            f"  - Which values of {outcome.name} mean default? Move them from left_out_when to default_when and "
+            "repaid_when: no stage can run before."
+        )
+    lines += [
+        "",
+        f"Written: studies.{name} in params.yaml (fill in or correct the roles there),",
+        f"         {target} (what each column holds; edit its labels, pages use them).",
+        f"Next:    make reproduce STUDY={name}",
+    ]
+    return "\n".join(lines)

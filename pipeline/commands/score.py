@@ -1,0 +1,289 @@
+"""Score the loans of a reader's file with a study's saved score."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core import params, results
+from pipeline.core.params import Study
+from pipeline.runtime import places, store
+from pipeline.runtime.errors import StudyError
+from pipeline.sources import cells, tabular
+from pipeline.sources.scores import load_score
+from pipeline.stats import saved_score, scorecard
+
+REASONS = 3
+"""Reasons that are given for a loan: what raises its risk most against the average loan."""
+
+FORMS = (".csv", ".parquet")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what the command line takes."""
+    taken = argparse.ArgumentParser(
+        prog="python -m pipeline score",
+        description="Give each loan of a file its probability of default, grade, tier, alert and main reasons.",
+    )
+    taken.add_argument("--study", dest="name", required=True, metavar="NAME", help="the study whose score is used")
+    taken.add_argument("--data", required=True, metavar="FILE", help="CSV, TSV, Excel (.xlsx), parquet or Stata (.dta)")
+    taken.add_argument("--out", metavar="FILE", help="where to write, .csv or .parquet (beside the data, _scored.csv)")
+    taken.add_argument("--model", choices=saved_score.KINDS, default=saved_score.KINDS[0], help="the model to use")
+    taken.add_argument("--force", action="store_true", help="replace a file that is there already")
+    taken.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return taken
+
+
+def run(options: argparse.Namespace) -> str:
+    """Write the scores; return what was scored and what lies outside what the score has seen."""
+    protocol = params.load().study(options.name)
+    model = _model(options.name)
+    data = tabular.path_of(options.data)
+    out = tabular.path_of(options.out) if options.out else data.with_name(f"{data.stem}_scored.csv")
+    _may_write(out, data, force=options.force)
+    loans = read(data, saved_score.columns_of(model, options.model), protocol)
+    outside = outside_of(loans, saved_score.columns_of(model, options.model))
+    scored = scores(model, options.model, loans, outside)
+    _write(out, scored)
+    return "\n".join(_said(options, data, out, scored, outside, model))
+
+
+def _model(study: str) -> dict[str, Any]:
+    again = f"run the stage predict again (make reproduce STUDY={study})"
+    return load_score(places.reports(study) / "model.json", saved_score.VERSION, again)
+
+
+def _may_write(out: Path, data: Path, *, force: bool) -> None:
+    if out.suffix.lower() not in FORMS:
+        raise StudyError(f"{out} is no kind of file that is written here: give one of {', '.join(FORMS)}.")
+    if data.exists() and out.resolve() == data.resolve():
+        raise StudyError(f"{out} is the file of the loans itself: give another name with --out.")
+    if out.is_dir():
+        raise StudyError(f"{out} is a folder: give the name of a file with --out.")
+    if out.exists() and not force:
+        raise StudyError(f"{out} is there already: give another name with --out, or --force to replace it.")
+
+
+def read(data: Path, needed: list[dict[str, Any]], protocol: Study) -> pd.DataFrame:
+    """Return the columns that a score needs, typed, with ``row`` (line of the file) and ``loan_id`` where it has one.
+
+    Columns stand under the cohort's names or, in a study of a reader's own file, under that file's. Raises StudyError
+    that names file, column and row for what is missing, of another type, or unknown.
+    """
+    form = tabular.form_of(data)
+    header = tabular.header_of(data, form)
+    own = _own(protocol)
+    names = {one["column"]: _name(one["column"], header, own) for one in needed}
+    if "row" in names:
+        raise StudyError("a column of the score is called row, as the lines of the file are: name it otherwise.")
+    missing = [name for name in names.values() if name not in header]
+    if missing:
+        raise StudyError(
+            f"{data} has no column {', '.join(map(repr, missing))}, which the score needs: it has "
+            f"{', '.join(header[:40]) or 'none'}."
+        )
+    identifier = _name("loan_id", header, own)
+    wanted = list(dict.fromkeys([*names.values(), *([identifier] if identifier in header else [])]))
+    table = tabular.read_table(data, form, columns=wanted)
+    if table.broken:
+        line, why = table.broken[0]
+        raise StudyError(f"{data}, row {line or '?'}: {why}: correct the line.")
+    raw = table.frame.reset_index(drop=True)
+    found = {"row": np.arange(2, len(raw) + 2)}
+    if identifier in header:
+        found["loan_id"] = cells.plain(raw[identifier])
+    for one in needed:
+        where = f"{data}, column {names[one['column']]}"
+        column = raw[names[one["column"]]]
+        typed = _category(column, one, where, own) if one["kind"] == "category" else _number(column, one, where, own)
+        found[one["column"]] = typed
+    return pd.DataFrame(found)
+
+
+def _own(protocol: Study) -> Any:
+    """Return how a reader's own study reads its file; None for others."""
+    if protocol.own is None:
+        return None
+    from pipeline.studies.own.choices import Own, checked
+
+    return checked(Own, protocol.own, "own")
+
+
+def _name(role: str, header: list[str], own: Any) -> str:
+    mapped = own.mapped() if own is not None else {}
+    # A file scored with the cohort's names is as good as one with the reader's own.
+    return mapped[role] if role in mapped and (mapped[role] in header or role not in header) else role
+
+
+def _number(column: pd.Series, one: Mapping[str, Any], where: str, own: Any) -> pd.Series:
+    values = _plain_numbers(column) if own is None or own.decimal == "." else None
+    if values is None:
+        decimal = "." if own is None else own.decimal
+        factor = own is not None and one["column"] in own.factors
+        found = cells.measures(column, decimal) if factor else cells.numbers(column, decimal)
+        if found.wrong.any():
+            first = found.wrong.idxmax()
+            raise StudyError(
+                f"{where}, row {first + 2}: '{column[first]}' is no number ({int(found.wrong.sum())} in all)."
+            )
+        values = found.meaning
+        if own is not None:
+            from pipeline.studies.own.intake import in_units
+
+            values = in_units(one["column"], column, found, own).meaning
+    elif own is not None and one["column"] == "interest_rate" and own.interest_rate_in == "fraction":
+        values = 100 * values
+    gaps = values.isna()
+    if gaps.any() and not one["missing"]:
+        raise StudyError(
+            f"{where}, row {gaps.idxmax() + 2} is empty ({int(gaps.sum())} in all): the score was learnt from loans "
+            "that all have it."
+        )
+    if one["logarithm"] and (low := values <= 0).any():
+        raise StudyError(f"{where}, row {low.idxmax() + 2}: {values[low.idxmax()]:g} must be above zero.")
+    return values
+
+
+def _plain_numbers(column: pd.Series) -> pd.Series | None:
+    """Return numbers, or text that is nothing but numbers and empty cells, at the speed of the machine; else None."""
+    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
+        return None
+    if pd.api.types.is_numeric_dtype(column):
+        values = column.astype("Float64").astype(float)
+        return None if np.isinf(values).any() else values
+    import pyarrow
+    import pyarrow.compute
+
+    try:
+        text = pyarrow.compute.utf8_trim_whitespace(pyarrow.array(column, type=pyarrow.string(), from_pandas=True))
+        empty = pyarrow.compute.equal(text, "")
+        cast = pyarrow.compute.if_else(empty, pyarrow.scalar(None, pyarrow.string()), text).cast(pyarrow.float64())
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
+        return None
+    values = pd.Series(cast.to_numpy(zero_copy_only=False), column.index)
+    return values if np.isfinite(values[values.notna()]).all() else None
+
+
+def _category(column: pd.Series, one: Mapping[str, Any], where: str, own: Any) -> pd.Series:
+    texts = cells.plain(column)
+    known = [str(level) for level in one["levels"]]
+    if own is not None:
+        from pipeline.studies.own.study import NOT_STATED, OTHER, readable
+
+        levels = {level: readable(level) for level in texts.dropna().unique()}
+        texts = texts.map(levels).astype("string")
+        if OTHER in known:
+            texts = texts.where(texts.isin(known) | texts.isna(), OTHER)
+        if NOT_STATED in known:
+            texts = texts.fillna(NOT_STATED)
+    wrong = ~texts.isin(known)
+    if wrong.any():
+        first = wrong.idxmax()
+        if pd.isna(texts[first]):
+            raise StudyError(
+                f"{where}, row {first + 2} is empty ({int(wrong.sum())} in all): give one of {_list(known)}."
+            )
+        raise StudyError(
+            f"{where}, row {first + 2}: '{column[first]}' is unknown to the score ({int(wrong.sum())} cells in all): "
+            f"it knows {_list(known)}."
+        )
+    return pd.Series(pd.Categorical(texts, known), column.index)
+
+
+def _list(known: list[str]) -> str:
+    return ", ".join(known[:20]) + (" ..." if len(known) > 20 else "")
+
+
+def outside_of(loans: pd.DataFrame, needed: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Return by column which loans (boolean) lie outside what training loans held; columns without any are left out."""
+    found = {}
+    for one in needed:
+        if one["kind"] == "number":
+            values = loans[one["column"]].to_numpy()
+            beyond = (values < one["low"]) | (values > one["high"])
+            if beyond.any():
+                found[one["column"]] = beyond
+    return found
+
+
+def scores(model: Mapping[str, Any], kind: str, loans: pd.DataFrame, outside: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Return one row a loan: probability, grade, tier, alert, points (scorecard), reasons, and columns out of range."""
+    share = saved_score.probability(model, kind, loans)
+    found = {"loan_id": loans["loan_id"]} if "loan_id" in loans else {}
+    found |= {"row": loans["row"], "probability": np.round(share, 8)}
+    judged = saved_score.judged(share, model["cuts"][kind])
+    found |= {name: judged[name] for name in judged}
+    if kind == "scorecard":
+        found["points"] = _points(model, loans)
+    terms, adds = saved_score.contributions(model, kind, loans)
+    names = np.array([term.removeprefix("log(").removesuffix(")") for term in terms] + [""], dtype=object)
+    most = min(REASONS, len(terms))
+    order = np.argsort(-adds, axis=1, kind="stable")[:, :most] if most else np.empty((len(loans), 0), dtype=int)
+    for place in range(most):
+        pick = order[:, place]
+        raises = np.take_along_axis(adds, pick[:, None], axis=1)[:, 0] > 0
+        found[f"reason_{place + 1}"] = pd.Categorical.from_codes(np.where(raises, pick, len(terms)), names)
+    beyond = np.full(len(loans), "", dtype=object)
+    for name, rows in outside.items():
+        at = np.flatnonzero(rows)
+        beyond[at] = [f"{text} {name}".strip() for text in beyond[at]]
+    return pd.DataFrame(found | {"outside_training": beyond})
+
+
+def _points(model: Mapping[str, Any], loans: pd.DataFrame) -> np.ndarray:
+    total = np.zeros(len(loans), dtype=np.int64)
+    for one in model["scorecard"]["characteristics"]:
+        total += np.asarray(one["points"], dtype=np.int64)[scorecard.bin_of(loans[one["column"]], one)]
+    return total
+
+
+def _write(out: Path, scored: pd.DataFrame) -> None:
+    if out.suffix.lower() == ".parquet":
+        store.write_parquet(out, scored)
+        return
+    import pyarrow
+    import pyarrow.csv
+
+    plain = {name: store.no_formula(column) for name, column in scored.items()}
+    plain = {name: column.astype("string") if column.dtype == "category" else column for name, column in plain.items()}
+    with store.atomic(out) as temporary:
+        pyarrow.csv.write_csv(
+            pyarrow.Table.from_pandas(pd.DataFrame(plain), preserve_index=False),
+            temporary,
+            pyarrow.csv.WriteOptions(quoting_style="needed"),
+        )
+
+
+def _said(
+    options: argparse.Namespace,
+    data: Path,
+    out: Path,
+    scored: pd.DataFrame,
+    outside: Mapping[str, np.ndarray],
+    model: Mapping[str, Any],
+) -> list[str]:
+    number = len(scored)
+    alerts = int(scored["alert"].sum())
+    trained = model["trained"]
+    learnt = f", learnt from {trained['loans']:,} loans" + (f" up to {trained['last']}" if trained["last"] else "")
+    lines = [
+        f"{out}: {number:,} loans of {data} by the {options.model} of {options.name}{learnt}.",
+        f"Mean probability of default {100 * scored['probability'].mean():.1f}%; {alerts:,} alerts "
+        f"({100 * alerts / number:.1f}%).",
+    ]
+    tiers = scored["tier"].value_counts()
+    lines.append("Tiers: " + ", ".join(f"{name} {tiers.get(name, 0):,}" for name in saved_score.TIERS) + ".")
+    if outside:
+        lines.append("Outside what the score has seen, so to be read with care:")
+        limits = {one["column"]: one for one in saved_score.columns_of(model, options.model)}
+        for name, rows in outside.items():
+            one = limits[name]
+            lines.append(
+                f"  {name}: {int(rows.sum()):,} loans beyond {results.figures(one['low'])} to "
+                f"{results.figures(one['high'])} "
+                f"(first in row {int(np.argmax(rows)) + 2})"
+            )
+    return lines

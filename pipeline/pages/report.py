@@ -1,0 +1,182 @@
+"""The report: words and result rows in, Markdown out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from pipeline.core.params import rungs_of
+from pipeline.core.scope import FEWEST, LeftOut
+from pipeline.pages.chapters import chapters
+from pipeline.present import tables
+from pipeline.present.numerals import fixed, p_value, percent, whole
+from pipeline.present.page import Page, correlation_kinds, effects_parts, shown_factors
+from pipeline.present.words import environment, filled, lower_first
+
+
+class Report(Page):
+    """A study's report, as its template lays it out."""
+
+    def render(self) -> str:
+        """Return the report in Markdown."""
+        page = (
+            environment("markdown")
+            .get_template("report.md.jinja")
+            .render(
+                text=self.text,
+                texts=self.texts,
+                figure=self.figure,
+                table=self.table,
+                has=self._words.has,
+                effects_parts=self.effects_parts,
+                chapters=self.chapters,
+                inside=self.inside,
+                failed=self.failed,
+                scope=self._scope,
+                left_out=self.left_out,
+                protocol=self._protocol,
+            )
+        )
+        return re.sub(r"\n{3,}", "\n\n", page)
+
+    def findings(self) -> str:
+        """Return the headline results as plain text: first what becomes of the claim, then one line each."""
+        return "\n".join([self.text("lead"), *(f"- {sentence}" for sentence in self.texts("findings"))])
+
+    def chapters(self) -> Iterator[str]:
+        """Yield the blocks of the chapters, one after the other."""
+        for chapter in chapters(self._results):
+            yield from chapter.blocks(self)
+
+    def inside(self, section: str) -> Iterator[str]:
+        """Yield the blocks that end a section of the template."""
+        for chapter in chapters(self._results, [section]):
+            yield from chapter.blocks(self)
+
+    def failed(self) -> list[str]:
+        """Return a sentence on each assumption that its stage checked and found not to hold."""
+        rows = self._results.where(estimator="assumption")
+        rows = rows[rows["note"].str.startswith("failed")]
+        return [
+            filled(
+                self._words.text(f"assumptions.{row.specification}"),
+                row=row,
+                label=lower_first(self._words.known("columns", row.factor) or row.factor or self._words.text("study")),
+                value=fixed(row.estimate, 2),
+                stage=row.stage,
+                fixed=fixed,
+                whole=whole,
+                percent=percent,
+                p_value=p_value,
+            )
+            for row in rows.itertuples(index=False)
+        ]
+
+    def left_out(self) -> list[str]:
+        """Return a sentence on each thing that the data cannot support; columns that are absent alike share one."""
+        words = self._words
+        sentences: dict[str, list[LeftOut]] = {}
+        for item in self._scope.left_out:
+            template = words.text(f"left_out.{item.reason}")
+            if item.reason == "absent":
+                # What the absence of this column means; the others share a sentence.
+                special = words.known("absent", item.name)
+                template = template if special is None else special
+            sentences.setdefault(template, []).append(item)
+        return [
+            filled(
+                template,
+                names=self._listed([item.name for item in items if item.name]),
+                count=whole(items[0].count),
+                note=items[0].note,
+                fewest=FEWEST,
+            )
+            for template, items in sentences.items()
+            if template.strip()
+        ]
+
+    def _listed(self, names: list[str]) -> str:
+        kinds = ("columns", "blocks")
+        labels = [next(filter(None, (self._words.known(kind, name) for kind in kinds)), name) for name in names]
+        return self._words.series([lower_first(label) for label in labels])
+
+    def effects_parts(self) -> Iterator[dict[str, str]]:
+        """Yield the sections on what the study's design allows: heading, text, and figure and table or nothing."""
+        for part in effects_parts(self._words):
+            section = {"heading": part["heading"], "text": filled(part["text"], **self._context)}
+            # The figure comes first on the page, so it is numbered first; a table's number counts by itself.
+            section["figure"] = self.figure(part["figure"]) if "figure" in part else ""
+            section["table"] = ""
+            if "caption" in part:
+                body = tables.effects(self._results, self._words, part["estimators"])
+                section["table"] = self._block("table", body, filled(part["caption"], **self._context), "effects")
+            yield section
+
+    def figure(self, name: str) -> str:
+        """Return a figure with its number, its caption and what made it."""
+        caption = self.text(f"figures.{name}")
+        return self._block("figure", self._image(name, caption), caption, FIGURE_STAGES.get(name, "effects"))
+
+    def table(self, name: str) -> str:
+        """Return a table with its number, its caption and what made it."""
+        results, words, protocol = self._results, self._words, self._protocol
+        factors = shown_factors(self._results, self._scope)
+        rungs = rungs_of(protocol)
+        every = list(rungs.values())[-1]
+        all_rungs = {**rungs, "M6": [], "M7": every} if self._scope.matching else rungs
+        make: dict[str, Callable[[], str]] = {
+            "sources": self._sources_table,
+            "flow": lambda: tables.flow(results, words),
+            "balance": lambda: tables.balance(results, words),
+            "rates": lambda: tables.rates(results, words, [*protocol.groups, *protocol.doses]),
+            "recovery": lambda: tables.recovery(results, words),
+            "targets": lambda: tables.targets(results, words),
+            "correlations": lambda: tables.correlations(results, words, factors, correlation_kinds(protocol)),
+        }
+        for kind in ("linear", "odds", "marginal"):
+            make[kind] = lambda kind=kind: tables.ladder(results, words, factors, list(all_rungs), all_rungs, kind)
+        return self._block("table", make[name](), self.text(f"tables.{name}"), TABLE_STAGES[name])
+
+    def _sources_table(self) -> str:
+        rows = [
+            [
+                source.title,
+                self._words.known("measures", source.name) or source.measures.what.strip(),
+                f"[{source.licence}]({source.licence_page})",
+            ]
+            for source in self._sources
+        ]
+        header = [self._words.text(f"columns.{name}") for name in ("source", "measures", "licence")]
+        return tables.markdown(header, rows, prose=True)
+
+
+FIGURE_STAGES = {
+    "flow": "describe",
+    "raw": "describe",
+    "balance": "describe",
+    "overlap": "describe",
+    "rates": "describe",
+    "correlations": "correlate",
+    "ladder": "regress",
+    "recovery": "recovery",
+}
+"""The stage whose rows each figure shows; all others are the study's own and show rows of the stage effects."""
+
+
+TABLE_STAGES = {
+    "sources": "collect",
+    "flow": "describe",
+    "balance": "describe",
+    "rates": "describe",
+    "correlations": "correlate",
+    "linear": "regress",
+    "odds": "regress",
+    "marginal": "regress",
+    "recovery": "recovery",
+    "targets": "recovery",
+}
+"""The stage whose rows each table shows."""
+
+
+CONTENTS = ("kind", "number", "file", "stage", "caption")
+"""Columns of the list of a page's figures and tables."""

@@ -1,0 +1,186 @@
+"""The page that lays the studies side by side."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from pipeline.core.params import CONSTRUCTS, Params
+from pipeline.core.results import Results
+from pipeline.present.numerals import MISSING, fixed, p_value, percent, whole
+from pipeline.present.page import Flavour
+from pipeline.present.tables import markdown
+from pipeline.present.words import WIDE, Words, environment, filled, lower_first
+
+
+class SynthesisPage:
+    """What the page's template and its words can call."""
+
+    def __init__(
+        self,
+        results: Results,
+        params: Params,
+        words: Words,
+        of_study: dict[str, Words],
+        flavour: Flavour,
+        pictures: str = "figures",
+    ) -> None:
+        """Take the synthesis rows, the page's own words and each study's, which name its factors.
+
+        `pictures` is the folder of the figure, beside the page.
+        """
+        self._results, self._params, self._words, self._of_study = results, params, words, of_study
+        self._flavour, self._pictures = flavour, pictures
+        self._numbers = {"figure": 0, "table": 0}
+
+    def render(self) -> str:
+        """Return the page in Markdown."""
+        page = (
+            environment("markdown")
+            .get_template("synthesis.md.jinja")
+            .render(
+                text=self.text, texts=self.texts, figure=self.figure, table=self.table, any_pooled=bool(self._pooled())
+            )
+        )
+        return re.sub(r"\n{3,}", "\n\n", page)
+
+    def text(self, key: str) -> str:
+        """Return a text of the words, its numbers filled in."""
+        return self._fill(self._words.text(key))
+
+    def texts(self, key: str) -> list[str]:
+        """Return a list of texts, their numbers filled in."""
+        return [self._fill(template) for template in self._words.text(key)]
+
+    def _fill(self, template: str) -> str:
+        return filled(template, **self._context())
+
+    def _context(self) -> dict[str, Any]:
+        real = self._single("odds_ratio", real=True)
+        turned = real["factor"].isin(self._params.synthesis.reversed)
+        lower, higher = real["ci_high"] < 1, real["ci_low"] > 1
+        clear = {
+            "expected": int(lower.where(~turned, higher).sum()),
+            "against": int(higher.where(~turned, lower).sum()),
+        }
+        together = self._pooled()
+        return {
+            "clear": {name: self._words.counted(count) for name, count in clear.items()},
+            "effects": whole(len(real)),
+            "studies": self._words.counted(real["study"].nunique()),
+            "undecided": len(real) - sum(clear.values()),
+            "pooled": len(together),
+            "turned": self._words.text("joining.semicolon").join(
+                lower_first(self._of_study[row.study].label("columns", row.factor)) for row in real[turned].itertuples()
+            ),
+            "pooled_clear": sum(row.ci_low > 0 or row.ci_high < 0 for row in together),
+            "level": f"{100 * self._params.inference.level:g}",
+        }
+
+    def _single(self, estimand: str, *, real: bool) -> Any:
+        rows = self._results.where(estimator="one_study", estimand=estimand)
+        return rows[rows["estimate"].notna() & ((rows["note"] != "simulated") if real else True)]
+
+    def _pooled(self) -> list[Any]:
+        rows = self._results.where(estimator="random_effects")
+        return list(rows[~rows["estimand"].str.contains(",")].itertuples())
+
+    def figure(self, name: str) -> str:
+        """Return a figure with its number and caption."""
+        caption = self.text(f"figures.{name}")
+        return self._block("figure", f"![{caption}]({self._pictures}/{name}.svg)", caption)
+
+    def table(self, name: str) -> str:
+        """Return a table with its number and caption."""
+        body = {"effects": self._effects_table, "pooled": self._pooled_table}[name]()
+        return self._block("table", body, self.text(f"tables.{name}"))
+
+    def _effects_table(self) -> str:
+        points = {
+            (row.study, row.factor): row
+            for row in self._results.where(estimator="one_study", estimand="risk_difference").itertuples()
+        }
+        rows = ordered(self._results.where(estimator="one_study", estimand="odds_ratio"), self._params)
+        body = []
+        for row in rows:
+            other = points[row.study, row.factor]
+            words = self._of_study[row.study]
+            body.append(
+                [
+                    self._words.label("constructs", row.specification),
+                    words.label("columns", row.factor),
+                    words.text("short"),
+                    words.label("designs", row.note),
+                    self._words.label("outcomes", row.outcome),
+                    _with_interval(row, 3),
+                    _with_interval(other, 2),
+                    whole(row.n),
+                ]
+            )
+        names = ("construct", "factor", "study", "design", "outcome", "odds_ratio", "points", "loans")
+        return markdown([self._words.text(f"columns.{name}") for name in names], body)
+
+    def _pooled_table(self) -> str:
+        body = []
+        for row in self._pooled():
+            more = {
+                name: self._results.one(
+                    estimator="random_effects",
+                    specification=row.specification,
+                    outcome=row.outcome,
+                    estimand=f"{row.estimand}, {name}",
+                )
+                for name in ("studies", "between", "heterogeneity")
+            }
+            body.append(
+                [
+                    self._words.label("constructs", row.specification),
+                    self._words.label("outcomes", row.outcome),
+                    self._words.label("estimands", row.estimand),
+                    self._words.text("joining.semicolon").join(self._named(part) for part in row.note.split(", ")),
+                    f"{fixed(math.exp(row.estimate), 2)} [{fixed(math.exp(row.ci_low), 2)}, "
+                    f"{fixed(math.exp(row.ci_high), 2)}]",
+                    percent(100 * more["heterogeneity"].estimate),
+                    p_value(more["heterogeneity"].p_value),
+                ]
+            )
+        names = ("construct", "outcome", "unit", "measured", "odds_ratio", "heterogeneity", "p_heterogeneity")
+        return markdown([self._words.text(f"columns.{name}") for name in names], body)
+
+    def _named(self, part: str) -> str:
+        study, factor = part.split(": ")
+        words = self._of_study[study]
+        return words.pair(words.text("short"), words.label("columns", factor))
+
+    def _block(self, kind: str, body: str, caption: str) -> str:
+        self._numbers[kind] += 1
+        title = filled(self._words.text("numbered"), kind=self._words.text(kind), number=self._numbers[kind])
+        title = f"{title}{'' if WIDE.search(title) else ' '}{caption}"
+        made = self.text("made")
+        parts = [body, title] if kind == "figure" else [title, body]
+        if self._flavour == "markdown":
+            return "\n\n".join([*parts, f"<sub>{made}</sub>"])
+        breakable = "" if kind == "table" else ' typst:breakable="false"'
+        inner = "\n\n".join([*parts, f'::: {{.made typst:text:size="7pt"}}\n{made}\n:::'])
+        return f":::: {{#{kind}-{self._numbers[kind]} .{kind}{breakable}}}\n{inner}\n::::"
+
+
+def ordered(rows: Any, params: Params) -> list[Any]:
+    """Return one row a study and factor: by construct, then in the order of params.yaml, simulated studies last."""
+    places = {name: place for place, name in enumerate(params.synthesis.studies)}
+    return sorted(
+        rows.itertuples(),
+        key=lambda row: (
+            CONSTRUCTS.index(row.specification),
+            row.note == "simulated",
+            places[row.study],
+            params.study(row.study).factors.index(row.factor),
+        ),
+    )
+
+
+def _with_interval(row: Any, decimals: int) -> str:
+    if math.isnan(row.estimate):
+        return MISSING
+    return f"{fixed(row.estimate, decimals)} [{fixed(row.ci_low, decimals)}, {fixed(row.ci_high, decimals)}]"

@@ -1,0 +1,1 @@
+"""Files, places, runs, workers and engines: nothing here knows of loans."""
