@@ -183,12 +183,13 @@ def sections_read(path):
     """Names of the sections of params.yaml that a module reads, as dvc.yaml would write them."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
+            owner = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
             name = {"after_origination": "landmark"}.get(node.attr, node.attr)
             # The module is a dependency in dvc.yaml, which names its folder.
-            if node.value.id in ("protocol", "study") and name in set(params.Study.model_fields) - {"module"}:
+            if owner in ("protocol", "study") and name in set(params.Study.model_fields) - {"module"}:
                 found.add(f"studies.${{key}}.{name}")
-            elif node.value.id == "params" and node.attr in set(params.Params.model_fields) - {"studies"} - PLACES:
+            elif owner == "params" and node.attr in set(params.Params.model_fields) - {"studies"} - PLACES:
                 found.add(node.attr)
     return found
 
