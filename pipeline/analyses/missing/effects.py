@@ -13,13 +13,7 @@ from pipeline.core.scope import column_in
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import design_matrix
 from pipeline.stats.inference import cluster_codes
-from pipeline.stats.missing_data import (
-    Pooled,
-    Shifted,
-    impute,
-    tipping_point,
-    with_imputed_controls,
-)
+from pipeline.stats.missing_data import Pooled, Shifted, impute, tipping_point, with_imputed_controls
 from pipeline.stats.response import response
 from pipeline.stats.robust_errors import clustered, partial_out
 
