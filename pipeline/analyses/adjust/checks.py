@@ -157,7 +157,7 @@ def permuted(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
 
 
 def _lots(loans: Loans) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Return for what treatment is dealt and within what stratum (loans,), and whether a real lottery did so."""
+    """Return the unit by which treatment is permuted, its stratum (both loans,), and whether a lottery drew it."""
     if {"lottery_unit", "lottery_stratum"} <= set(loans.frame):
         return loans.frame["lottery_unit"].to_numpy(), loans.frame["lottery_stratum"].to_numpy(), True
     exact = loans.protocol.matching.exact
@@ -170,9 +170,9 @@ def _lots(loans: Loans) -> tuple[np.ndarray, np.ndarray, bool]:
 def _statistics(
     loans: Loans, design: pd.DataFrame, unit: np.ndarray, stratum: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the t statistic of treatment as it is (1,), and as it is dealt (permutations,).
+    """Return the t statistic of treatment as it is (1,), and as it is permuted (permutations,).
 
-    Raises StudyError where there is nothing to deal, or the controls determine treatment.
+    Raises StudyError where there is nothing to permute, or the controls determine treatment.
     """
     dealt = deal(loans.treated, unit, stratum, loans.choices.permutations, loans.seed)
     controls = design.drop(columns="treated", errors="ignore").to_numpy()

@@ -30,7 +30,21 @@ EVEN = 0.5
 def of_factors(
     cohort: pd.DataFrame, factors: list[str], protocol: Study, params: Params, seed: str, *, arms: bool
 ) -> Iterator[Row]:
-    """Yield each factor's effect with all controls: complete cases, weighted, imputed, and with the imputed shifted."""
+    """Yield each factor's effect with all controls: complete cases, weighted, imputed, and with the imputed shifted.
+
+    Parameters
+    ----------
+    cohort : (loans x columns)
+    factors : list of str
+        Columns with gaps that could be measured on the same loans.
+    protocol : Study
+    params : Params
+        Of which: the level of confidence intervals, and how often and how long gaps are filled.
+    seed : str
+        From it and the names of what is filled the draws of the imputation follow.
+    arms : bool
+        Whether there is a treatment, given which gaps are filled too.
+    """
     level = params.inference.level
     loans = askable(cohort, factors[0], protocol).sort_values("loan_id", kind="stable")
     controls = design_matrix(loans, full_controls(protocol)).matrix
@@ -156,7 +170,21 @@ def _extremes(
 def of_controls(
     cohort: pd.DataFrame, factor: str, incomplete: list[str], protocol: Study, params: Params, seed: str
 ) -> Iterator[Row]:
-    """Yield the headline regression with controls that have gaps: without them, complete, weighted and imputed."""
+    """Yield the headline regression with controls that have gaps: without them, complete, weighted and imputed.
+
+    Parameters
+    ----------
+    cohort : (loans x columns)
+    factor : str
+        Whose coefficient is shown.
+    incomplete : list of str
+        Terms of the controls that have gaps.
+    protocol : Study
+    params : Params
+        Of which: the level of confidence intervals, and how often and how long gaps are filled.
+    seed : str
+        From it and the names of what is filled the draws of the imputation follow.
+    """
     level = params.inference.level
     loans = askable(cohort, factor, protocol).sort_values("loan_id", kind="stable")
     loans = loans[loans[factor].notna()]

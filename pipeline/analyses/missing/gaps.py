@@ -88,7 +88,20 @@ def against(cohort: pd.DataFrame, gaps: list[str], protocol: Study, level: float
 def by_chance(
     cohort: pd.DataFrame, gaps: list[str], incomplete: list[str], protocol: Study, level: float, factors: list[str]
 ) -> Iterator[Row]:
-    """Yield Little's test that values are missing completely at random, on all columns that are numbers."""
+    """Yield Little's test that values are missing completely at random, on all columns that are numbers.
+
+    Parameters
+    ----------
+    cohort : (loans x columns)
+    gaps : list of str
+        Columns that lack values of some loans.
+    incomplete : list of str
+        Terms that would be controls if they had no gaps.
+    protocol : Study
+    level : float
+        One less the significance level of the test.
+    factors : list of str
+    """
     loans = _common(cohort, gaps, protocol)
     ladder = protocol.controls.ladder()
     controls = [column_in(term) for term in ([*ladder.values()][-1] if ladder else [])]
