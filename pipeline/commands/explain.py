@@ -173,7 +173,7 @@ def origin(study: str, stage: str, stages: dict[str, Any], params: Params) -> It
     yield f"  program     pipeline/stages/{stage}.py{f', {analysis.as_posix()}' if analysis.is_dir() else ''}"
     yield f"  again       dvc repro --single-item --force {stage}@{study}"
     yield f"  parameters  {Trail(study).sentence(stage)}"
-    yield f"  reads       {', '.join(Trail(study).reads(stage, named.module))}"
+    yield f"  reads       {', '.join(Trail(study).reads(stage, study))}"
     for name in named.sources:
         source = load_source(name)
         for file in studies.module(named.module).files(source, named.vintages):

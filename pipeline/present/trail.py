@@ -31,10 +31,10 @@ class Trail:
             named |= _opened(path, value)
         return named
 
-    def reads(self, stage: str, module: str) -> list[str]:
-        """Return the files and folders that a stage reads, its code aside; `module` is the study's folder."""
-        deps = [dep.replace("${key}", self._study) for dep in self._stages[stage]["do"]["deps"]]
-        return [dep.replace("${item.module}", module) for dep in deps if not dep.startswith("data/code/")]
+    def reads(self, stage: str, study: str) -> list[str]:
+        """Return the files and folders that a stage of a study reads, its code aside."""
+        deps = [dep.replace("${key}", study) for dep in self._stages[stage]["do"]["deps"]]
+        return [dep for dep in deps if not dep.startswith("data/code/")]
 
     def sentence(self, stage: str) -> str:
         """Return a stage's parameters in one line: short values with their value, longer ones by name."""
