@@ -170,7 +170,8 @@ def test_it_makes_nothing_else_stale_but_pages(house):
     """Neither the analysis nor its estimator touches another stage; pages that have chapters see the new one."""
     before, now = hashes(house / "before"), hashes(house / "data" / "code")
     changed = {name.split("/")[0].removesuffix(".json") for name in now if now[name] != before.get(name)}
-    assert changed == {"made_up", "report", "words"}
+    # The stage `code` runs whenever anything changes.
+    assert changed - {"code"} == {"made_up", "report", "words"}
     assert "pipeline/stats/made_up.py" in json.loads(now["made_up.json"])
 
 
