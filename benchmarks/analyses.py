@@ -45,9 +45,9 @@ AT_A_TIME = 2
 TARGET = 60
 """Seconds that all analyses of the reference study may take on two cores."""
 
-OUTSIDE = ("pipeline/stages/", "pipeline/studies/", "pipeline/stats/estimators.py")
+OUTSIDE = ("pipeline/stages/", "pipeline/analyses/", "pipeline/studies/", "pipeline/stats/estimators.py")
 """Who calls estimators: a call from here into `INSIDE` is a step of its own. `estimators` only calls others."""
-INSIDE = ("pipeline/stats/", "pipeline/core/store.py", "pipeline/core/results.py")
+INSIDE = ("pipeline/stats/", "pipeline/runtime/store.py", "pipeline/core/results.py")
 
 SHOWN = 0.02
 """Share of a stage's processor time from which a step has a line of its own."""

@@ -1,4 +1,4 @@
-"""``python -m pipeline STAGE --study NAME``: run one stage of one study."""
+"""``python -m pipeline STAGE --study NAME``: run one stage of one study, or a command."""
 
 from __future__ import annotations
 
@@ -6,81 +6,113 @@ import argparse
 import importlib
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from pipeline.runtime import runs
 from pipeline.runtime.errors import one_line, told
 
-STAGES = {
-    "code": "write down which code each stage runs (of all studies: no --study)",
-    "simulate": "simulate lenders' raw tables and put the truth apart",
-    "intake": "read a reader's own file and keep the columns that have a role",
-    "label": "put what the reader's data dictionary calls the columns among the results",
-    "collect": "fetch the public files and keep the columns that the study uses",
-    "prepare": "turn raw tables into the loan cohort, counting every row that leaves",
-    "match": "pair treated loans with controls of the same initial credit status",
-    "describe": "sample flow, balance before and after matching, default rates by group",
-    "correlate": "correlate each CRM factor with default, raw and given the controls",
-    "regress": "climb the regression ladder, on all loans and on matched pairs",
-    "missing": "ask what missing answers could hide: patterns, weighting, imputation, tipping points",
-    "robustness": "repeat the headline regressions with other errors, effects and shapes",
-    "adjust": "estimate the same contrast by every adjustment, and ask what hidden confounding could do",
-    "curve": "the effect under every combination of choices that could as well have been made",
-    "heterogeneity": "ask whose default the CRM factors change, on the ratio and the difference scale",
-    "time": "follow loans month by month: survival, hazards, competing exits, contacts over time",
-    "mechanism": "ask by which way the programme works, and show the ways that mislead",
-    "predict": "fit and judge scores on later loans, with and without what CRM knows",
-    "warning": "raise alerts month by month and judge them",
-    "grade": "grade clients, sort them into tiers, and value rules of treatment",
-    "policy": "value rules of whom to treat, by the data alone and by the truth of a simulation",
-    "effects": "estimate what the study's design allows beyond matching and regression",
-    "recovery": "try every method in simulated worlds whose truth is known",
-    "report": "draw the figures and write the report",
-    "cases": "choose cases by rule and write their timelines",
-    "synthesis": "lay the studies' effects side by side and pool those that are alike (of all studies: no --study)",
-    "evidence": "give each claim of the literature its verdict (of all studies: no --study)",
-    "notebooks": "execute the notebooks on the verdicts and on the methods (of all studies: no --study)",
-    "notebook": "execute the study's notebook",
-    "findings": "print the headline results and where the report is",
-}
-
-
-COMMANDS = ("init-study", "score", "explain", "compare", "doctor")
-"""What a reader runs by hand: no stage of the pipeline."""
+HOUSE = Path(__file__).parent
 
 LOUDNESS = {
     "quiet": "print nothing but errors",
     "verbose": "print every file that is read or written with its rows, then seconds and memory",
 }
 
-OF_ALL_STUDIES = ("code", "synthesis", "evidence", "notebooks")
-"""Stages that run once, not for each study."""
+
+def _texts(floor: str, runs_by: tuple[str, ...]) -> dict[str, str]:
+    """Return the modules of a floor that can be run, by the name that runs them."""
+    texts = {file.stem: file.read_text(encoding="utf-8") for file in sorted((HOUSE / floor).glob("*.py"))}
+    return {name: text for name, text in texts.items() if any(line in text for line in runs_by)}
+
+
+def stages() -> dict[str, str]:
+    """Return what each stage does: the first line of its analysis, or its own where it has none."""
+    found = {}
+    for name, text in _texts("stages", ("\ndef run(study: ", "import run\n")).items():
+        rows = HOUSE / "analyses" / name / "rows.py"
+        found[name] = _first_line(rows.read_text(encoding="utf-8") if rows.exists() else text)
+    return found
+
+
+def commands() -> dict[str, str]:
+    """Return what each command does, which a reader runs by hand: the first line of its module."""
+    found = _texts("commands", ("\ndef arguments(parser: ",))
+    return {name.replace("_", "-"): _first_line(text) for name, text in found.items()}
+
+
+def _first_line(text: str) -> str:
+    return text.removeprefix('"""').partition("\n")[0].removesuffix('"""')
+
+
+def _of_all_studies(stage: str) -> bool:
+    """Say whether a stage runs once, not for each study."""
+    return "\ndef run(study: None" in (HOUSE / "stages" / f"{stage}.py").read_text(encoding="utf-8")
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that asks for its arguments when it parses: no command is imported for the sake of the others."""
+
+    fill: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, once the arguments are there."""
+        if self.fill is not None:
+            fill, self.fill = self.fill, None
+            fill(self)
+        return super().parse_known_args(args, namespace)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line, with one below it for each stage and command."""
+    made = _Parser(
+        prog="python -m pipeline",
+        description="Run one stage of one study, or a command. `make reproduce` runs all stages in their order, which "
+        "dvc.yaml has.",
+    )
+    below = made.add_subparsers(dest="run", metavar="STAGE|COMMAND", required=True)
+    for kind, fill in ((stages, _of_a_stage), (commands, _of_a_command)):
+        for name, what in kind().items():
+            one = below.add_parser(name, help=what.replace("%", "%%"), description=what)
+            one.fill = partial(fill, name)
+    return made
+
+
+def _of_a_stage(name: str, one: argparse.ArgumentParser) -> None:
+    one.add_argument("--study", help="a name under studies in params.yaml")
+    one.set_defaults(do=partial(_stage, name, one))
+    _common(one)
+
+
+def _of_a_command(name: str, one: argparse.ArgumentParser) -> None:
+    module = importlib.import_module(f"pipeline.commands.{name.replace('-', '_')}")
+    module.arguments(one)
+    one.set_defaults(do=partial(_command, name, module.run))
+    _common(one)
+
+
+def _common(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    group = one.add_mutually_exclusive_group()
+    for flag, what in LOUDNESS.items():
+        group.add_argument(f"--{flag}", dest="loudness", action="store_const", const=flag, default="normal", help=what)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one stage; return 0, or 1 after the one sentence that says what to put right (3: a defect of the program)."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if given and given[0] in COMMANDS:
-        return _command(given[0], given[1:])
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline",
-        description="Run one stage of one study. `make reproduce` runs all of them in order.",
-        epilog="stages: "
-        + "; ".join(f"{name}: {what}" for name, what in STAGES.items())
-        + ". `python -m pipeline init-study NAME --data FILE` sets up a study of a file of your own;"
-        + " `python -m pipeline score --study NAME --data FILE` scores loans of a file of your own;"
-        + " `python -m pipeline explain CLAIM` says where a verdict comes from, with --study NAME ROW any result row;"
-        + " `python -m pipeline compare A B` says what differs between two commits, branches or experiments;"
-        + " `python -m pipeline doctor` checks what the pipeline needs and says what to do.",
-    )
-    parser.add_argument("stage", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
-    parser.add_argument("--study", help="a name under studies in params.yaml")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    options = _with_loudness(parser).parse_args(arguments)
-    name = " ".join(filter(None, (options.stage, options.study)))
-    if (options.study is None) != (options.stage in OF_ALL_STUDIES):
+    """Run a stage or command; return 0, or 1 after the one sentence that says what to put right (3: a defect)."""
+    options = parser().parse_args(arguments)
+    return options.do(options)
+
+
+def _stage(name: str, one: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Run a stage."""
+    if (options.study is None) != _of_all_studies(name):
         takes = "of all studies: leave --study out" if options.study else "of one study: name it with --study"
-        parser.error(f"{options.stage} is {takes}")
+        one.error(f"{name} is {takes}")
+    title = " ".join(filter(None, (name, options.study)))
     try:
         # Not before: the doctor is to be heard where packages are missing.
         from pipeline.core import params
@@ -89,42 +121,33 @@ def main(arguments: list[str] | None = None) -> int:
         if options.study is not None:
             importlib.import_module("pipeline.studies").check(checked.study(options.study), f"studies.{options.study}")
         with (
-            runs.alone(name),
+            runs.alone(title),
             runs.told(options.loudness) as entries,
-            runs.logged(options.stage, options.study, entries) as run,
+            runs.logged(name, options.study, entries) as run,
         ):
-            run.said = importlib.import_module(f"pipeline.stages.{options.stage}").run(options.study, checked)
+            run.said = importlib.import_module(f"pipeline.stages.{name}").run(options.study, checked)
     except (Exception, KeyboardInterrupt) as error:
         if options.debug:
             raise
-        return _failed(name, error)
+        return _failed(title, error)
     if options.loudness != "quiet":
-        print(f"{name}: {run.said}" if options.stage != "findings" else run.said)
+        print(f"{title}: {run.said}" if name != "findings" else run.said)
     return 0
 
 
-def _command(name: str, arguments: list[str]) -> int:
-    """Run a command that is no stage and has a parser of its own."""
-    module = importlib.import_module(f"pipeline.commands.{name.replace('-', '_')}")
-    options = _with_loudness(module.parser()).parse_args(arguments)
+def _command(name: str, run: Callable[[argparse.Namespace], str], options: argparse.Namespace) -> int:
+    """Run a command that is no stage."""
     try:
         # One command changes files that others share.
         with runs.alone(name) if name == "init-study" else nullcontext(), runs.told(options.loudness):
-            said = module.run(options)
+            said = run(options)
     except (Exception, KeyboardInterrupt) as error:
         if options.debug:
             raise
-        return _failed(f"{name} {options.name or ''}".strip(), error)
+        return _failed(f"{name} {getattr(options, 'name', None) or ''}".strip(), error)
     if options.loudness != "quiet":
         print(said)
     return 0
-
-
-def _with_loudness(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    group = parser.add_mutually_exclusive_group()
-    for flag, what in LOUDNESS.items():
-        group.add_argument(f"--{flag}", dest="loudness", action="store_const", const=flag, default="normal", help=what)
-    return parser
 
 
 def _failed(name: str, error: Exception | KeyboardInterrupt) -> int:

@@ -33,9 +33,9 @@ FORBIDDEN_CALLS = {
 
 TRUSTED = {
     # This study's own function on its way to workers of a cluster that the user runs; no file is unpacked.
-    "pipeline/core/parallel.py": {"cloudpickle"},
+    "pipeline/runtime/parallel.py": {"cloudpickle"},
     # Unpacks what git has just packed of this repository, and by tarfile's safe filter.
-    "pipeline/stages/compare.py": {"tarfile"},
+    "pipeline/commands/compare.py": {"tarfile"},
 }
 
 
@@ -80,7 +80,7 @@ def test_only_recorded_addresses_are_fetched():
         if re.match(r"(requests|urllib\.request|httpx|socket|ftplib)\b", name) or name.endswith("session.get")
     }
     # The engine asks whether the cluster that params.yaml names answers, and fetches nothing.
-    assert asking == {"pipeline/sources/fetch.py", "pipeline/core/engine.py"}
+    assert asking == {"pipeline/sources/fetch.py", "pipeline/runtime/engine.py"}
 
 
 SCRIPT = "<script>alert(1)</script>"

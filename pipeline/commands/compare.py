@@ -28,16 +28,12 @@ READ = re.compile(
 """Files in which a version's choices and findings stand."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command."""
-    made = argparse.ArgumentParser(
-        prog="python -m pipeline compare",
-        description="Say in words what differs between two versions: parameters, headline numbers, rows, verdicts.",
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument(
+        "name", metavar="A", nargs="?", default="HEAD", help="a commit, branch, tag or experiment (HEAD)"
     )
-    made.add_argument("name", metavar="A", nargs="?", default="HEAD", help="a commit, branch, tag or experiment (HEAD)")
-    made.add_argument("other", metavar="B", nargs="?", default=WORKSPACE, help=f"another one ({WORKSPACE})")
-    made.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return made
+    parser.add_argument("other", metavar="B", nargs="?", default=WORKSPACE, help=f"another one ({WORKSPACE})")
 
 
 def run(options: argparse.Namespace) -> str:

@@ -30,15 +30,8 @@ class Finding(NamedTuple):
     says: str
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command."""
-    made = argparse.ArgumentParser(
-        prog="python -m pipeline doctor",
-        description="Check what the pipeline needs, one line each: ok, note (only some uses need it) or fix.",
-    )
-    made.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    made.set_defaults(name="")
-    return made
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes: nothing."""
 
 
 def run(options: argparse.Namespace) -> str:

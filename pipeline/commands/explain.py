@@ -1,4 +1,4 @@
-"""Go back from a verdict or a result row to the row, the stage, its parameters and the files that it started from."""
+"""Go back from a verdict, a row, a figure or a table to the stage, its parameters and the files it started from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline import studies
 from pipeline.analyses.evidence.rows import FOLDER, OVERALL, contents, read
+from pipeline.commands import explain_shown
 from pipeline.core import params as yaml
 from pipeline.core.params import Params
 from pipeline.core.results import COUNTS
@@ -27,27 +28,24 @@ SHOWN = 20
 """Rows that are told at once."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command."""
-    made = argparse.ArgumentParser(
-        prog="python -m pipeline explain",
-        description="Say where a verdict or a result row comes from: stage, parameters, source files and checksums.",
-    )
-    made.add_argument(
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument(
         "name",
-        metavar="CLAIM|ROW|STAGE",
+        metavar="CLAIM|ROW|TABLE|STAGE",
         nargs="?",
         help='a claim such as E09, or, with --study, a row such as "regress / linear_probability / M5 / treated": '
-        "parts in this order, a star for any; later parts may be left out; with --stale, a stage such as regress@sba",
+        'parts in this order, a star for any; later parts may be left out; or "Table 3", "Figure 4"; with --stale, a '
+        "stage such as regress@sba",
     )
-    made.add_argument("--stale", action="store_true", help="say which module, parameter or file makes stages run again")
-    made.add_argument("--study", help="one study; without it, all that bear on the claim")
-    made.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return made
+    parser.add_argument(
+        "--stale", action="store_true", help="say which module, parameter or file makes stages run again"
+    )
+    parser.add_argument("--study", help="one study; without it, all that bear on the claim")
 
 
 def run(options: argparse.Namespace) -> str:
-    """Return the explanation of a claim's verdicts, or of result rows."""
+    """Return the explanation of a claim's verdicts, of result rows, or of a figure or table."""
     import pandas as pd
 
     if options.stale:
@@ -55,8 +53,12 @@ def run(options: argparse.Namespace) -> str:
 
         return stale(options.name)
     if options.name is None:
-        raise StudyError("name a CLAIM such as E09 or, with --study, a ROW; or ask with --stale.")
+        raise StudyError('name a CLAIM such as E09 or, with --study, a ROW or "Table 3"; or ask with --stale.')
     params = yaml.load()
+    if explain_shown.NAMED.fullmatch(options.name):
+        stage, lines = explain_shown.told(options.name, options.study, params)
+        stages = yaml.read(Path("dvc.yaml"))["stages"]
+        return "\n".join([*lines, *origin(options.study, stage, stages, params)])
     if "/" in options.name or options.name in yaml.read(Path("dvc.yaml"))["stages"]:
         return "\n".join(rows_told(options.name, options.study, params))
     file = places.results(FOLDER, "verdicts")
@@ -165,11 +167,13 @@ def _missing(value: Any) -> bool:
 
 def origin(study: str, stage: str, stages: dict[str, Any], params: Params) -> Iterator[str]:
     """Yield the lines about what made a stage's rows."""
+    named = params.study(study)
+    analysis = Path("pipeline/analyses") / stage
     yield f"  stage       {stage}: {stages[stage]['do']['desc']}"
-    yield f"  program     pipeline/stages/{stage}.py"
+    yield f"  program     pipeline/stages/{stage}.py{f', {analysis.as_posix()}' if analysis.is_dir() else ''}"
     yield f"  again       dvc repro --single-item --force {stage}@{study}"
     yield f"  parameters  {Trail(study).sentence(stage)}"
-    named = params.study(study)
+    yield f"  reads       {', '.join(Trail(study).reads(stage, study))}"
     for name in named.sources:
         source = load_source(name)
         for file in studies.module(named.module).files(source, named.vintages):

@@ -11,18 +11,14 @@ from pipeline.runtime import places, store
 from pipeline.runtime.errors import StudyError
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return what the command line takes."""
-    taken = argparse.ArgumentParser(
-        prog="python -m pipeline init-study",
-        description="Look at a file of loans and write a study's section of params.yaml and its data dictionary.",
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("name", metavar="NAME", help="the study's name: small letters, digits and underscores")
+    parser.add_argument(
+        "--data", required=True, metavar="FILE", help="CSV, TSV, Excel (.xlsx), parquet or Stata (.dta)"
     )
-    taken.add_argument("name", metavar="NAME", help="the study's name: small letters, digits and underscores")
-    taken.add_argument("--data", required=True, metavar="FILE", help="CSV, TSV, Excel (.xlsx), parquet or Stata (.dta)")
-    taken.add_argument("--default", metavar="COLUMN", help="the column that says which loans defaulted")
-    taken.add_argument("--treated", metavar="COLUMN", help="the column that says which loans the programme reached")
-    taken.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return taken
+    parser.add_argument("--default", metavar="COLUMN", help="the column that says which loans defaulted")
+    parser.add_argument("--treated", metavar="COLUMN", help="the column that says which loans the programme reached")
 
 
 def run(options: argparse.Namespace) -> str:

@@ -22,19 +22,15 @@ REASONS = 3
 FORMS = (".csv", ".parquet")
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return what the command line takes."""
-    taken = argparse.ArgumentParser(
-        prog="python -m pipeline score",
-        description="Give each loan of a file its probability of default, grade, tier, alert and main reasons.",
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("--study", dest="name", required=True, metavar="NAME", help="the study whose score is used")
+    parser.add_argument(
+        "--data", required=True, metavar="FILE", help="CSV, TSV, Excel (.xlsx), parquet or Stata (.dta)"
     )
-    taken.add_argument("--study", dest="name", required=True, metavar="NAME", help="the study whose score is used")
-    taken.add_argument("--data", required=True, metavar="FILE", help="CSV, TSV, Excel (.xlsx), parquet or Stata (.dta)")
-    taken.add_argument("--out", metavar="FILE", help="where to write, .csv or .parquet (beside the data, _scored.csv)")
-    taken.add_argument("--model", choices=saved_score.KINDS, default=saved_score.KINDS[0], help="the model to use")
-    taken.add_argument("--force", action="store_true", help="replace a file that is there already")
-    taken.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return taken
+    parser.add_argument("--out", metavar="FILE", help="where to write, .csv or .parquet (beside the data, _scored.csv)")
+    parser.add_argument("--model", choices=saved_score.KINDS, default=saved_score.KINDS[0], help="the model to use")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there already")
 
 
 def run(options: argparse.Namespace) -> str:

@@ -124,17 +124,19 @@ class Report(Page):
         rungs = rungs_of(protocol)
         every = list(rungs.values())[-1]
         all_rungs = {**rungs, "M6": [], "M7": every} if self._scope.matching else rungs
+        steps = (results, words, factors, list(all_rungs), all_rungs)
         make: dict[str, Callable[[], str]] = {
-            "sources": self._sources_table,
+            "sources": lambda: self._sources_table(),
             "flow": lambda: tables.flow(results, words),
             "balance": lambda: tables.balance(results, words),
             "rates": lambda: tables.rates(results, words, [*protocol.groups, *protocol.doses]),
             "recovery": lambda: tables.recovery(results, words),
             "targets": lambda: tables.targets(results, words),
             "correlations": lambda: tables.correlations(results, words, factors, correlation_kinds(protocol)),
+            "linear": lambda: tables.ladder(*steps, "linear"),
+            "odds": lambda: tables.ladder(*steps, "odds"),
+            "marginal": lambda: tables.ladder(*steps, "marginal"),
         }
-        for kind in ("linear", "odds", "marginal"):
-            make[kind] = lambda kind=kind: tables.ladder(results, words, factors, list(all_rungs), all_rungs, kind)
         return self._block("table", make[name](), self.text(f"tables.{name}"), TABLE_STAGES[name])
 
     def _sources_table(self) -> str:

@@ -31,6 +31,11 @@ class Trail:
             named |= _opened(path, value)
         return named
 
+    def reads(self, stage: str, study: str) -> list[str]:
+        """Return the files and folders that a stage of a study reads, its code aside."""
+        deps = [dep.replace("${key}", study) for dep in self._stages[stage]["do"]["deps"]]
+        return [dep for dep in deps if not dep.startswith("data/code/")]
+
     def sentence(self, stage: str) -> str:
         """Return a stage's parameters in one line: short values with their value, longer ones by name."""
         prefix = f"studies.{self._study}."

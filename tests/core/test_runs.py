@@ -36,7 +36,7 @@ def test_a_second_run_of_the_same_is_told_of_the_first():
 
 def test_a_killed_run_holds_no_lock():
     code = (
-        "import os, signal; from pipeline.core import runs\n"
+        "import os, signal; from pipeline.runtime import runs\n"
         "with runs.alone('match sba'): os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT)})

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.__main__ import parser
 from pipeline.commands import init_study
 from pipeline.core import params
 from pipeline.runtime.errors import StudyError
@@ -32,7 +33,7 @@ def loans(number=120):
 
 def set_up(made, *arguments, encoding="utf-8", name="mine"):
     made.to_csv("loans.csv", index=False, encoding=encoding)
-    return init_study.run(init_study.parser().parse_args([name, "--data", "loans.csv", *arguments]))
+    return init_study.run(parser().parse_args(["init-study", name, "--data", "loans.csv", *arguments]))
 
 
 def state():

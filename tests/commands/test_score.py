@@ -394,6 +394,6 @@ def test_both_languages_have_the_same_words(name):
             yield from keys(value, f"{path}{key}.") if isinstance(value, dict) else [path + key]
 
     english, chinese = (
-        params.read(ROOT / f"pipeline/present/words/{language}/chapters/{name}.yaml") for language in ("en", "zh")
+        params.read(ROOT / f"pipeline/analyses/{name}/words.{language}.yaml") for language in ("en", "zh")
     )
     assert {*keys(english)} == {*keys(chinese)}
