@@ -124,6 +124,24 @@ def test_rows_know_nothing_of_pages(module):
     assert not {name for name in imports(MODULES[module]) if floor(name) == "present" or name.endswith(".page")}
 
 
+AT_THE_EDGE = {"pipeline.runtime.places", "pipeline.runtime.store", "pipeline.runtime.journal", "pipeline.core.cohorts"}
+"""Modules by which files are found, read and written."""
+
+WITH_FILES = {"cases", "evidence", "grade", "match", "mechanism", "policy", "predict", "recovery", "regress", "time"}
+WITH_FILES |= {"synthesis", "warning"}
+"""Analyses whose rows still read or write."""
+
+
+@pytest.mark.parametrize("name", sorted({path.parent.name for path in PACKAGE.glob("analyses/*/rows.py")} - WITH_FILES))
+def test_rows_read_and_write_no_file(name):
+    reached, waiting = set(), [f"pipeline.analyses.{name}.rows"]
+    while waiting:
+        found = imports(MODULES[waiting.pop()])
+        assert not found & AT_THE_EDGE, name
+        waiting += [one for one in found - reached if floor(one) == "analyses"]
+        reached |= found
+
+
 CODE = Code(ROOT)
 
 

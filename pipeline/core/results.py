@@ -61,6 +61,12 @@ def assumption(name: str, value: float, threshold: float, *, passed: bool, **mor
     } | more
 
 
+def in_points(effect: Any) -> dict[str, Any]:
+    """Return the columns of an effect on a share, a named tuple of them, in percentage points; p-values stay."""
+    scaled = {name: value if name == "p_value" else 100 * value for name, value in effect._asdict().items()}
+    return scaled | {"unit": "percentage points"}
+
+
 def drawn_by_lot(kept: int, of: int, **more: Any) -> list[dict[str, Any]]:
     """Return the row that says an analysis took `kept` loans `of` all, drawn by lot; none where it took all.
 

@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analyses.adjust import rows as adjust
-from pipeline.analyses.heterogeneity import rows as heterogeneity
-from pipeline.analyses.match import rows as match
+from pipeline.analyses.adjust.checks import permuted
+from pipeline.analyses.adjust.loans import Loans
+from pipeline.analyses.heterogeneity.rows import grouping
 from pipeline.core import params, results
 from pipeline.runtime import places, store
+from pipeline.runtime.errors import StudyError
+from pipeline.stages import adjust, heterogeneity, match
 from pipeline.stats.design import design_matrix
 from tests.sample import PARAMS, market_tables, protocol, raw_loans
 
@@ -109,12 +111,12 @@ def test_groups_of_every_kind():
         }
     )
     window = params.Window(first_month="2010-01", last_month="2010-03")
-    assert heterogeneity.grouping(loans, "crisis", window).tolist() == ["outside", "inside", "inside", "outside"]
-    assert heterogeneity.grouping(loans, "yes", "levels").tolist() == ["no", "yes", "yes", "no"]
-    assert heterogeneity.grouping(loans, "term", "levels").tolist() == ["36", "60", "36", "60"]
-    assert heterogeneity.grouping(loans, "size", [2.0]).tolist()[:2] == ["<2", ">=2"]
-    with pytest.raises(heterogeneity.StudyError, match="no column"):
-        heterogeneity.grouping(loans, "nowhere", "levels")
+    assert grouping(loans, "crisis", window).tolist() == ["outside", "inside", "inside", "outside"]
+    assert grouping(loans, "yes", "levels").tolist() == ["no", "yes", "yes", "no"]
+    assert grouping(loans, "term", "levels").tolist() == ["36", "60", "36", "60"]
+    assert grouping(loans, "size", [2.0]).tolist()[:2] == ["<2", ">=2"]
+    with pytest.raises(StudyError, match="no column"):
+        grouping(loans, "nowhere", "levels")
 
 
 @pytest.mark.parametrize(
@@ -138,11 +140,11 @@ def test_strata_that_the_regression_leaves_out_move_the_centre_of_the_deals_and_
     frame["region"] = rng.integers(0, 300, len(frame))
     study = protocol()
     study = study.model_copy(update={"matching": study.matching.model_copy(update={"exact": ["credit_grade"]})})
-    loans = adjust.Loans(frame, study, 0.95, params.load(PARAMS).adjust, 1)
+    loans = Loans(frame, study, 0.95, params.load(PARAMS).adjust, 1)
 
     def found(terms):
         design = design_matrix(frame, ["treated", *terms]).matrix
-        rows = [*adjust._permuted(loans, design)]
+        rows = [*permuted(loans, design)]
         checks = {row["specification"]: row for row in rows if row["estimator"] == "assumption"}
         return {row["estimand"]: row for row in rows if "estimand" in row} | checks
 
@@ -164,9 +166,9 @@ def test_a_treatment_of_whole_clusters_is_dealt_by_clusters(cohort):
     frame["default"] = (rng.random(len(frame)) < 0.1 + 0.3 * rng.random(60)[bank]).astype(int)
     study = protocol()
     study = study.model_copy(update={"matching": study.matching.model_copy(update={"exact": ["credit_grade"]})})
-    loans = adjust.Loans(frame, study, 0.95, params.load(PARAMS).adjust, 1)
+    loans = Loans(frame, study, 0.95, params.load(PARAMS).adjust, 1)
     design = design_matrix(frame, ["treated"]).matrix
-    rows = {row["estimand"]: row for row in adjust._permuted(loans, design) if "estimand" in row}
+    rows = {row["estimand"]: row for row in permuted(loans, design) if "estimand" in row}
     assert "whole clusters" in rows["rejection_rate"]["note"]
     # Loan by loan the same deals would spread far less than one error of these clusters.
     assert rows["spread"]["ci_low"] < 1.1 and rows["spread"]["estimate"] > 0.85

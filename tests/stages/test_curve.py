@@ -4,16 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.analyses.curve import batches
 from pipeline.analyses.curve import page as chapter
-from pipeline.analyses.curve import rows as curve
-from pipeline.analyses.match import rows as match
-from pipeline.analyses.regress import rows as regress
+from pipeline.analyses.curve import rows as curve_rows
 from pipeline.core import params, results
 from pipeline.core.params import Alternatives
 from pipeline.present.figures import draw
 from pipeline.present.words import Words, filled
 from pipeline.runtime import places, store
+from pipeline.runtime.code import Code
 from pipeline.runtime.errors import StudyError
+from pipeline.stages import curve, match, regress
 from tests.sample import PARAMS, market_tables, protocol, raw_loans
 
 STUDY = "lendingclub"
@@ -39,7 +40,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def in_turn(monkeypatch):
     computed = []
-    monkeypatch.setattr(curve, "each", in_process(computed))
+    monkeypatch.setattr(batches, "each", in_process(computed))
     return computed
 
 
@@ -60,7 +61,7 @@ def rows(cohort, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("whole"))
         computed = []
-        patch.setattr(curve, "each", in_process(computed))
+        patch.setattr(batches, "each", in_process(computed))
         choices = choices_with()
         written(cohort, choices)
         assert len(computed) == len(set(computed)) == BATCHES
@@ -141,18 +142,18 @@ def test_an_interrupted_run_goes_on_where_it_was(folder, cohort, in_turn, monkey
     choices = choices_with(FEW)
     whole = written(cohort, choices)
     every = list(in_turn)
-    real, done = curve.compute, []
+    real, done = batches.compute, []
 
-    def until(batch):
+    def until(folder, batch):
         if len(done) == interrupted_after:
             raise KeyboardInterrupt
         done.append(batch.name)
-        return real(batch)
+        return real(folder, batch)
 
-    monkeypatch.setattr(curve, "compute", until)
+    monkeypatch.setattr(batches, "compute", until)
     with pytest.raises(KeyboardInterrupt):
         written(cohort, choices)
-    monkeypatch.setattr(curve, "compute", real)
+    monkeypatch.setattr(batches, "compute", real)
     in_turn.clear()
     assert written(cohort, choices) == whole
     assert in_turn == every[interrupted_after:]
@@ -161,18 +162,27 @@ def test_an_interrupted_run_goes_on_where_it_was(folder, cohort, in_turn, monkey
 
 
 def test_what_was_kept_of_other_choices_is_not_used(folder, cohort, in_turn, monkeypatch):
-    real = curve.compute
-    monkeypatch.setattr(curve, "_summary", lambda *_: 1 / 0)
+    real = batches.compute
+    monkeypatch.setattr(curve_rows, "_summary", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         written(cohort, choices_with(FEW))
     in_turn.clear()
     with pytest.raises(ZeroDivisionError):
         written(cohort, choices_with(FEW, permutations=20))
-    assert len(in_turn) == len(set(in_turn)) > 0 and curve.compute is real
+    assert len(in_turn) == len(set(in_turn)) > 0 and batches.compute is real
     in_turn.clear()
     with pytest.raises(ZeroDivisionError):
         written(cohort, choices_with(FEW, permutations=20))
     assert in_turn == []
+
+
+def test_batches_are_kept_by_all_code_that_computes_them():
+    root = PARAMS.parent
+    runs = {name for name in Code(root).runs("curve") if name.split("/")[1] in ("analyses", "core", "stats")}
+    hashed = {path.relative_to(root).as_posix() for path in batches.code()}
+    packages = {name for name in runs if name.endswith("/__init__.py")}
+    assert runs - packages <= hashed
+    assert {"pipeline/stats/matching.py", "pipeline/core/scope.py", "pipeline/analyses/curve/matched.py"} <= hashed
 
 
 def test_one_worker_and_two_write_the_same_bytes_in_any_order_of_the_loans(folder, cohort):

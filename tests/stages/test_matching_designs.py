@@ -4,11 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analyses.describe import rows as describe
-from pipeline.analyses.match import rows as match
-from pipeline.analyses.regress import rows as regress
 from pipeline.core import params, results
 from pipeline.runtime import places, store
+from pipeline.stages import describe, match, regress
 from tests.sample import PARAMS, market_tables, protocol, raw_loans
 
 STUDY = "lendingclub"

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analyses.missing import rows as missing
+from pipeline.analyses.missing import effects
 from pipeline.core.params import load
 from tests.sample import PARAMS
 from tests.stats.test_missing_data import over_time
@@ -32,18 +32,18 @@ def loans(seed=3):
 
 def test_gaps_are_filled_given_everything_that_the_analysis_uses():
     cohort, study = loans()
-    about = missing._about(cohort, [], study)
+    about = effects._about(cohort, [], study)
     assert "default" in about
     assert sum(name.startswith("origination_month[") for name in about) == 7
-    weighted = missing._about(cohort.assign(weight=np.arange(len(cohort)) + 1.0), [], study)
+    weighted = effects._about(cohort.assign(weight=np.arange(len(cohort)) + 1.0), [], study)
     assert set(weighted) - set(about) == {"weight"}
 
 
 def test_multiple_imputation_finds_an_effect_whose_factor_and_gaps_follow_the_calendar():
-    found = []
+    found, choices = [], load(PARAMS)
     for seed in range(3):
         cohort, study = loans(seed)
-        rows = missing._of_factors(cohort, ["points"], study, load(PARAMS), "reference", arms=False)
+        rows = effects.of_factors(cohort, ["points"], study, choices, f"{choices.seed} reference", arms=False)
         table = pd.DataFrame(list(rows)).query("estimand == 'risk_difference'").set_index("estimator")
         found.append(table.loc["multiple_imputation", ["estimate", "std_error"]].to_numpy(dtype=float))
     estimate, error = np.mean(found, axis=0)

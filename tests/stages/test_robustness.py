@@ -6,15 +6,14 @@ import pytest
 import statsmodels.api as sm
 from statsmodels.discrete.conditional_models import ConditionalLogit
 
-from pipeline.analyses.match import rows as match
-from pipeline.analyses.regress import rows as regress
+from pipeline.analyses.robustness import errors
 from pipeline.analyses.robustness import page as chapter
-from pipeline.analyses.robustness import rows as robustness
 from pipeline.core import params, results
 from pipeline.present.page import Page
 from pipeline.present.trail import Trail
 from pipeline.present.words import Words
 from pipeline.runtime import places, store
+from pipeline.stages import match, regress, robustness
 from pipeline.stats.design import design_matrix, independent
 from tests.sample import PARAMS, market_tables, protocol, raw_loans
 
@@ -45,7 +44,7 @@ def choices():
 def rows(cohort, choices, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("made_up"))
-        patch.setattr(robustness, "DRAWS", 199)
+        patch.setattr(errors, "DRAWS", 199)
         store.write_parquet(places.processed(STUDY) / "cohort.parquet", cohort)
         match.run(STUDY, choices)
         regress.run(STUDY, choices)

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core import cohorts, results
-from pipeline.core.params import Params, Relation, Study
-from pipeline.core.scope import scope
-from pipeline.runtime import places
+from pipeline.core import results
+from pipeline.core.params import Relation, Study
+from pipeline.core.scope import Scope
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.correlation import (
     Correlation,
@@ -25,8 +24,7 @@ from pipeline.stats.design import column_of, design_matrix, term_values
 from pipeline.stats.discrimination import compare
 from pipeline.stats.inference import cluster_codes
 from pipeline.stats.rates import default_rates, dose_groups
-from pipeline.stats.regression import Effect
-from pipeline.stats.response import response
+from pipeline.stats.response import Response, response
 from pipeline.stats.robust_errors import clustered, partial_out
 from pipeline.stats.samples import candidates, number_treated, sample_for
 from pipeline.stats.trend import cochran_armitage, jonckheere_terpstra, ordered_groups
@@ -51,12 +49,11 @@ PERFECT = (
 Row = dict[str, Any]
 
 
-def run(study: str, params: Params) -> str:
-    """Write the correlation rows of the results table; Holm's adjustment runs over the factors of each kind."""
-    protocol = params.study(study)
-    cohort = cohorts.read(study, protocol)
-    level = params.inference.level
-    allowed = scope(protocol, cohort)
+def rows(cohort: pd.DataFrame, allowed: Scope, level: float) -> list[Row]:
+    """Return the correlation rows of the results table; Holm's adjustment runs over the factors of each kind.
+
+    `cohort` (loans x columns), `allowed` is what it allows of the protocol, `level` that of confidence intervals.
+    """
     protocol = allowed.protocol
     factors = allowed.factors if allowed.models else []
     samples = {factor: sample_for(cohort, factor, protocol.after_origination()) for factor in factors}
@@ -82,23 +79,22 @@ def run(study: str, params: Params) -> str:
             families["partial", f"given_{block}"] |= _partial(loans, same, basis[:, :columns], level)
         inflation += [_inflation(loans, name, basis) for name in same]
 
-    rows = [row for (kind, given), found in families.items() for row in _rows(kind, given, found, samples)]
-    rows += inflation
+    found = [row for (kind, given), family in families.items() for row in _rows(kind, given, family, samples)]
+    found += inflation
     for name, loans in samples.items():
-        rows += _binned(loans, name, level)
-        rows += _trend(loans, name, protocol, level)
-    rows += _matrix(cohort, factors, protocol)
+        found += _binned(loans, name, level)
+        found += _trend(loans, name, protocol, level)
+    found += _matrix(cohort, factors, protocol)
     answers = {
         name: rest
         for name in factors
         if (rest := candidates(cohort, name, protocol.after_origination()))[name].isna().any()
     }
-    rows += _responses(answers, families, protocol, level, arms=allowed.arms)
+    found += _responses(answers, families, protocol, level, arms=allowed.arms)
     if allowed.models:
         for relation in protocol.relations:
-            rows += _relation(cohort, relation, protocol, level)
-    results.write(places.results(study, "correlate"), results.table(study, "correlate", rows))
-    return f"{len(rows):,} rows"
+            found += _relation(cohort, relation, protocol, level)
+    return found
 
 
 def _partial(loans: pd.DataFrame, factors: list[str], basis: np.ndarray, level: float) -> dict[str, Correlation]:
@@ -136,8 +132,7 @@ def _measured_together(samples: dict[str, pd.DataFrame]) -> list[list[str]]:
 def _rows(
     kind: str, given: str, found: dict[str, Correlation], samples: dict[str, pd.DataFrame]
 ) -> Iterable[dict[str, Any]]:
-    known = {factor: one.p_value for factor, one in found.items() if not np.isnan(one.p_value)}
-    adjusted = dict(zip(known, holm(list(known.values())), strict=True)) if known else {}
+    adjusted = _adjusted(found)
     for factor, one in found.items():
         yield one._asdict() | {
             "estimator": kind,
@@ -153,6 +148,12 @@ def _rows(
         }
 
 
+def _adjusted(family: dict[str, Correlation]) -> dict[str, float]:
+    """Return the p-values of a family of factors by Holm's method."""
+    known = {factor: one.p_value for factor, one in family.items() if not np.isnan(one.p_value)}
+    return dict(zip(known, holm(list(known.values())), strict=True)) if known else {}
+
+
 def _row(loans: pd.DataFrame, factor: str, protocol: Study | None = None, **more: Any) -> Row:
     """Return a row on a factor and default, with the numbers of its loans."""
     clusters = {} if protocol is None else {"n_clusters": loans[protocol.cluster].nunique()}
@@ -163,11 +164,6 @@ def _row(loans: pd.DataFrame, factor: str, protocol: Study | None = None, **more
         "n_treated": number_treated(loans),
         **clusters,
     } | more
-
-
-def _in_points(effect: Effect) -> Row:
-    scaled = {name: value if name == "p_value" else 100 * value for name, value in effect._asdict().items()}
-    return scaled | {"unit": "percentage points"}
 
 
 def _inflation(loans: pd.DataFrame, factor: str, basis: np.ndarray) -> Row:
@@ -234,7 +230,7 @@ def _trend(loans: pd.DataFrame, factor: str, protocol: Study, level: float) -> I
     except StudyError:
         return
     more = {"estimator": "trend", "specification": "clustered", "estimand": "change_per_group"}
-    yield _row(loans, factor, protocol, **more, **_in_points(step), note=f"{len(rates)} groups")
+    yield _row(loans, factor, protocol, **more, **results.in_points(step), note=f"{len(rates)} groups")
 
 
 def _matrix(cohort: pd.DataFrame, factors: list[str], protocol: Study) -> Iterator[Row]:
@@ -306,24 +302,7 @@ def _responses(
         except StudyError as error:
             yield _row(loans, factor, protocol, estimator="response_model", outcome="answered", note=str(error))
             continue
-        for name, one in found.odds_ratios.items():
-            if "[" not in name:
-                more = one._asdict() | {"estimand": "odds_ratio", "unit": "odds ratio"}
-                yield _row(loans, factor, protocol, estimator="response_model", specification=name) | {
-                    "outcome": "answered",
-                    **more,
-                }
-        about = {"estimator": "response_model", "outcome": "answered"}
-        for estimand, value in (
-            ("share_answered", answered.mean()),
-            ("area_under_curve", found.area),
-            ("largest_weight", found.weights.max()),
-        ):
-            yield _row(loans, factor, protocol) | about | {"estimand": estimand, "estimate": value}
-        even = found.effective_share
-        yield _row(loans[answered], factor, protocol) | results.assumption(
-            "answers_even", even, SOMEWHAT_EVEN, passed=even >= SOMEWHAT_EVEN
-        )
+        yield from _who_answered(loans, factor, found, answered, protocol)
         loans = there[factor] = loans[answered]
         weights = found.weights * (1.0 if "weight" not in loans else loans["weight"].to_numpy(dtype=float))
         both = _both(loans, factor)
@@ -338,16 +317,35 @@ def _responses(
             except StudyError as error:
                 slopes.append(_row(loans, factor, protocol, **more, note=str(error)))
                 continue
-            slopes.append(_row(loans, factor, protocol, **more, **_in_points(one)))
+            slopes.append(_row(loans, factor, protocol, **more, **results.in_points(one)))
     yield from slopes
     for kind, found in weighted.items():
         # The family is that of all factors, with the weighted correlation where answers are missing.
-        family = families[kind, "raw"] | found
-        known = {factor: one.p_value for factor, one in family.items() if not np.isnan(one.p_value)}
-        adjusted = dict(zip(known, holm(list(known.values())), strict=True)) if known else {}
+        adjusted = _adjusted(families[kind, "raw"] | found)
         for factor, one in found.items():
             more = {"estimator": "response", "specification": "weighted", "estimand": kind, "unit": "correlation"}
             yield _row(there[factor], factor, protocol, **more, **one._asdict(), p_adjusted=adjusted.get(factor))
+
+
+def _who_answered(
+    loans: pd.DataFrame, factor: str, found: Response, answered: np.ndarray, protocol: Study
+) -> Iterator[Row]:
+    """Yield what answering a factor is associated with, and how evenly the weights stand for all loans."""
+    about = {"estimator": "response_model", "outcome": "answered"}
+    for name, one in found.odds_ratios.items():
+        if "[" not in name:
+            more = one._asdict() | {"specification": name, "estimand": "odds_ratio", "unit": "odds ratio"}
+            yield _row(loans, factor, protocol) | about | more
+    for estimand, value in (
+        ("share_answered", answered.mean()),
+        ("area_under_curve", found.area),
+        ("largest_weight", found.weights.max()),
+    ):
+        yield _row(loans, factor, protocol) | about | {"estimand": estimand, "estimate": value}
+    even = found.effective_share
+    yield _row(loans[answered], factor, protocol) | results.assumption(
+        "answers_even", even, SOMEWHAT_EVEN, passed=even >= SOMEWHAT_EVEN
+    )
 
 
 def _relation(cohort: pd.DataFrame, relation: Relation, protocol: Study, level: float) -> Iterator[Row]:
@@ -384,7 +382,7 @@ def _relation(cohort: pd.DataFrame, relation: Relation, protocol: Study, level: 
     counts = {name: _row(loans, "", protocol)[name] for name in ("n", "n_treated", "n_clusters")}
     given = f"given {', '.join(relation.controls)}" if relation.controls else "given nothing else"
     yes_or_no = set(outcome.unique()) <= {0.0, 1.0}
-    numbers = _in_points(found) if yes_or_no else found._asdict() | {"unit": "units of the outcome"}
+    numbers = results.in_points(found) if yes_or_no else found._asdict() | {"unit": "units of the outcome"}
     yield named | counts | numbers | {"note": given}
     if loans[column].dtype == "category" and not kind and not relation.controls:
         test = jonckheere_terpstra(outcome.to_numpy(), values.to_numpy())

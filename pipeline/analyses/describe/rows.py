@@ -1,16 +1,12 @@
 """Describe the sample: flow, balance before and after matching, score overlap, default rates."""
 
-import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pipeline.core import cohorts, results
-from pipeline.core.params import Params
-from pipeline.core.scope import LeftOut, reduced, scope
-from pipeline.runtime import places, store
+from pipeline.core.scope import LeftOut, Scope
 from pipeline.stats.balance import balance, indicators
 from pipeline.stats.design import column_of
 from pipeline.stats.rates import default_rates, dose_groups
@@ -22,20 +18,38 @@ SCORE_BINS = 25
 Rows = Iterator[dict[str, Any]]
 
 
-def run(study: str, params: Params) -> str:
-    """Write the descriptive rows of the results table."""
-    protocol = params.study(study)
-    matched = places.matched(study)
-    cohort = cohorts.read(study, protocol)
-    flow = store.read_parquet(places.processed(study) / "flow.parquet")
-    scores = store.read_parquet(matched / "scores.parquet")
-    strata = store.read_parquet(matched / "strata.parquet")
-    design = json.loads((matched / "design.json").read_text(encoding="utf-8"))
-    allowed = scope(protocol, cohort)
-    if design.get("failed"):
-        allowed = reduced(protocol, [*allowed.left_out, LeftOut("no_design", note=design["failed"])])
-    protocol = allowed.protocol
-    weight = cohort["loan_id"].map(store.read_parquet(matched / "weights.parquet").set_index("loan_id")["weight"])
+class Matched(NamedTuple):
+    """What matching has found of a study's loans."""
+
+    design: dict[str, Any]
+    """How it was done: method, ratio, replacement; ``failed`` where there is none."""
+    scores: pd.DataFrame
+    """The propensity score of each loan: loan_id, logit."""
+    strata: pd.DataFrame
+    """Loans of each arm in the strata: treated, controls, matched."""
+    weights: pd.DataFrame
+    """What each matched loan counts: loan_id, weight."""
+
+
+def rows(
+    cohort: pd.DataFrame, flow: pd.DataFrame, matched: Matched, allowed: Scope, level: float
+) -> list[dict[str, Any]]:
+    """Return the descriptive rows of the results table.
+
+    Parameters
+    ----------
+    cohort : (loans x columns)
+    flow : (steps x columns)
+        Loans that leave and remain at each step of preparation: step, reason, loans, defaults, remaining,
+        remaining_defaults.
+    matched : Matched
+    allowed : Scope
+        What cohort and matching allow of the protocol.
+    level : float
+        Level of confidence intervals.
+    """
+    protocol, design = allowed.protocol, matched.design
+    weight = cohort["loan_id"].map(matched.weights.set_index("loan_id")["weight"])
     samples = {"before": cohort} | ({"after": cohort[weight.notna()]} if allowed.matching else {})
     # Pairs of one and one count alike: nothing to weight.
     weight = None if (weight.dropna() == 1).all() else weight.dropna()
@@ -48,21 +62,18 @@ def run(study: str, params: Params) -> str:
     scored = [term for term in protocol.matching.score if term.startswith("log(")]
     groups = {name: cohort[name] for name in protocol.groups}
     groups |= {name: dose_groups(cohort[name], edges) for name, edges in protocol.doses.items()}
-    level = params.inference.level
 
-    rows = [
+    return [
         *_left_out(allowed.left_out),
         *_flow(flow),
         *_loans(cohort),
-        *(_counts(samples, strata) if allowed.matching else []),
+        *(_counts(samples, matched.strata) if allowed.matching else []),
         *([] if one_to_one or not allowed.matching else _effective_counts(samples["after"], weight)),
         *_summaries(cohort, allowed.factors),
         *(_balance(samples, covariates, scored, weight) if allowed.matching else []),
-        *(_overlap(samples, scores, weight) if allowed.matching else []),
+        *(_overlap(samples, matched.scores, weight) if allowed.matching else []),
         *_rates(samples, ({"treated": cohort["treated"].astype(str)} if allowed.arms else {}) | groups, level, weight),
     ]
-    results.write(places.results(study, "describe"), results.table(study, "describe", rows))
-    return f"{len(rows):,} rows"
 
 
 def _left_out(left_out: list[LeftOut]) -> Rows:

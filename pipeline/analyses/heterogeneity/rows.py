@@ -1,16 +1,14 @@
 """Ask whose default treatment changes: by grade, kind of lender and loan, size, market and policy, and loan by loan."""
 
-import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pipeline.core import cohorts, results
-from pipeline.core.params import Moderator, Params, Study, Window
-from pipeline.core.scope import FEWEST, column_in, scope
-from pipeline.runtime import places
+from pipeline.core import results
+from pipeline.core.params import Moderator, Study, Window
+from pipeline.core.scope import FEWEST, Scope, column_in
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import individual
 from pipeline.stats.correlation import holm
@@ -62,12 +60,20 @@ class Sample(NamedTuple):
         } | more
 
 
-def run(study: str, params: Params) -> str:
-    """Write the rows on differences between effects."""
-    protocol = params.study(study)
-    cohort = cohorts.read(study, protocol).sort_values("loan_id", ignore_index=True)
-    allowed = scope(protocol, cohort)
-    protocol = allowed.protocol
+def rows(cohort: pd.DataFrame, allowed: Scope, level: float, seed: int) -> list[Row]:
+    """Return the rows on differences between effects; the order of the loans does not matter.
+
+    Parameters
+    ----------
+    cohort : (loans x columns)
+    allowed : Scope
+        What the cohort allows of the protocol.
+    level : float
+        Level of confidence intervals.
+    seed : int
+        By it the loans are split into the half that individual effects are learnt on and the one that judges them.
+    """
+    cohort, protocol = cohort.sort_values("loan_id", ignore_index=True), allowed.protocol
     ladder = protocol.controls.ladder()
     terms = list(dict.fromkeys([*protocol.controls.time, *([*ladder.values()][-1] if ladder else [])]))
     moderators = protocol.moderators or {
@@ -76,23 +82,22 @@ def run(study: str, params: Params) -> str:
     asked = {"treated": list(moderators)} if allowed.arms else {}
     asked |= protocol.moderated if allowed.models else {}
 
-    rows: list[Row] = []
+    found: list[Row] = []
     for factor, names in asked.items():
         try:
             loans = sample_for(cohort, factor, protocol.after_origination())
         except StudyError as error:
-            rows.append({"estimator": "moderation", "factor": factor, "note": str(error)})
+            found.append({"estimator": "moderation", "factor": factor, "note": str(error)})
             continue
-        sample = Sample(factor, loans, terms, protocol, params.inference.level)
-        rows += _by_groups(sample, {name: moderators[name] for name in names})
+        sample = Sample(factor, loans, terms, protocol, level)
+        found += _by_groups(sample, {name: moderators[name] for name in names})
     if allowed.arms:
-        sample = Sample("treated", cohort, terms, protocol, params.inference.level)
-        seed = zlib.crc32(f"{params.seed} {study} heterogeneity".encode())
-        rows += _individual(sample, str(seed))
-    if not rows:
-        rows = [{"estimator": "moderation", "factor": "treated", "note": "there are not two arms of loans to compare."}]
-    results.write(places.results(study, "heterogeneity"), results.table(study, "heterogeneity", rows))
-    return f"{len(rows):,} rows"
+        sample = Sample("treated", cohort, terms, protocol, level)
+        found += _individual(sample, str(seed))
+    if not found:
+        note = "there are not two arms of loans to compare."
+        found = [{"estimator": "moderation", "factor": "treated", "note": note}]
+    return found
 
 
 def grouping(loans: pd.DataFrame, name: str, how: Moderator) -> pd.Series:
@@ -199,7 +204,7 @@ def _large_enough(sample: Sample, group: pd.Series) -> tuple[pd.Series, list[str
 
 def _of_groups(sample: Sample, name: str, group: pd.Series, found: Groups, scale: str) -> Iterator[Row]:
     """Yield each group's effect and the last one against the first."""
-    of_scale = _in_points if scale == "difference" else _ratio
+    of_scale = results.in_points if scale == "difference" else _ratio
     number = len(found.effects)
     estimand = {"difference": "risk_difference", "ratio": "odds_ratio"}[scale]
     for place, (level, one) in enumerate(found.effects.items(), start=1):
@@ -236,18 +241,13 @@ def _individual(sample: Sample, salt: str) -> Iterator[Row]:
         yield sample.row(*common, "calibration", note=str(error))
         return
     note = "exploratory: learnt on the other half"
-    yield sample.row(*common, "average_effect", held_out, **_in_points(found.average), note=note)
+    yield sample.row(*common, "average_effect", held_out, **results.in_points(found.average), note=note)
     yield sample.row(*common, "calibration", held_out, **found.calibration._asdict(), unit="slope", note=note)
     for name, one in found.thirds.items():
-        yield sample.row(*common, f"{name}_third", held_out, **_in_points(one), note=note)
+        yield sample.row(*common, f"{name}_third", held_out, **results.in_points(one), note=note)
     if found.highest_against_lowest is not None:
-        last = _in_points(found.highest_against_lowest)
+        last = results.in_points(found.highest_against_lowest)
         yield sample.row(*common, "highest_against_lowest", held_out, **last, note=note)
-
-
-def _in_points(effect: Effect) -> Row:
-    scaled = {name: value if name == "p_value" else 100 * value for name, value in effect._asdict().items()}
-    return scaled | {"unit": "percentage points"}
 
 
 def _ratio(effect: Effect) -> Row:
