@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import studies
-from pipeline.analyses.evidence.rows import FOLDER, OVERALL, contents, read
 from pipeline.commands import explain_shown
+from pipeline.analyses.evidence.rows import FOLDER, OVERALL
 from pipeline.core import params as yaml
 from pipeline.core.params import Params
 from pipeline.core.results import COUNTS
+from pipeline.pages.written import contents, read
 from pipeline.present.trail import Trail
 from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError

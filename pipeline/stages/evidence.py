@@ -5,14 +5,13 @@ from pipeline.analyses.evidence.rows import (
     LANGUAGES,
     NO_FONT,
     check,
-    contents,
-    read,
     supporting_rows,
     verdicts_table,
 )
 from pipeline.core.params import Params
 from pipeline.pages import evidence as pages
 from pipeline.pages import paper
+from pipeline.pages.written import contents, read
 from pipeline.present.words import WIDE
 from pipeline.runtime import places, store
 from pipeline.runtime.errors import StudyError

@@ -1,5 +1,21 @@
-"""Stage predict."""
+"""Fit and judge scores of default on later loans, with and without what CRM knows, and save the score."""
 
-from pipeline.analyses.predict.rows import run
+import zlib
 
-__all__ = ["run"]
+from pipeline.analyses.predict.rows import rows
+from pipeline.core import cohorts, results
+from pipeline.core.params import Params
+from pipeline.core.scope import scope
+from pipeline.runtime import places, store
+from pipeline.stats import saved_score
+
+
+def run(study: str, params: Params) -> str:
+    """Write a study's rows on prediction and the saved score; return how many rows there are."""
+    protocol = params.study(study)
+    cohort = cohorts.read(study, protocol)
+    seed = zlib.crc32(f"{params.seed} {study} predict".encode())
+    found, model = rows(cohort, scope(protocol, cohort), params.predict.windows.get(study), params, seed)
+    results.write(places.results(study, "predict"), results.table(study, "predict", found))
+    store.write_json(places.reports(study) / "model.json", {"version": saved_score.VERSION, "study": study} | model)
+    return f"{len(found):,} rows"

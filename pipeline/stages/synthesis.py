@@ -2,7 +2,7 @@
 
 import shutil
 
-from pipeline.analyses.synthesis.rows import FOLDER, effects_of, pooled
+from pipeline.analyses.synthesis.rows import FOLDER, rows
 from pipeline.core import results
 from pipeline.core.params import Params
 from pipeline.pages.synthesis import SynthesisPage
@@ -10,19 +10,20 @@ from pipeline.present import figures
 from pipeline.present.documents import PANDOC, to_html, to_pdf, untranslated
 from pipeline.present.page import Flavour
 from pipeline.present.words import Words, there
-from pipeline.runtime import places, store
+from pipeline.runtime import journal, places, store
 
 
 def run(study: None, params: Params) -> str:
     """Write the synthesis rows, the forest and the page."""
-    rows = [row for name in params.synthesis.studies for row in effects_of(name, params)]
-    rows += pooled(rows, params.inference.level, params.synthesis.reversed)
-    results.write(places.results(FOLDER, "synthesis"), results.table(FOLDER, "synthesis", rows))
+    protocols = {name: params.study(name) for name in params.synthesis.studies}
+    estimated = {name: _estimated(name) for name in protocols}
+    pooled = rows(estimated, protocols, params.inference.level, params.synthesis.reversed)
+    results.write(places.results(FOLDER, "synthesis"), results.table(FOLDER, "synthesis", pooled))
 
     folder = places.reports(FOLDER)
     found = results.read(places.results(FOLDER, "synthesis"))
     language, twin = params.report.language, params.report.twin
-    modules = {name: params.study(name).module for name in params.synthesis.studies}
+    modules = {name: protocol.module for name, protocol in protocols.items()}
     translated = all(there(twin, name, module) for name, module in {FOLDER: FOLDER, **modules}.items())
     words = Words(language, FOLDER)
     title, other = words.text("title"), f"report.{twin}.html"
@@ -47,3 +48,10 @@ def run(study: None, params: Params) -> str:
     shown, back = second or words, ("report.html", words)
     store.write_text(folder / other, to_html(text, PANDOC, shown.text("title"), shown, folder, back))
     return f"{folder / 'report.html'}{figures.missing_font(first)}"
+
+
+def _estimated(study: str) -> results.Results:
+    """Read what a study's stages describe and regress have found."""
+    found = results.read(places.results(study, "describe"), places.results(study, "regress"))
+    journal.note("read", places.results(study, "any").parent, len(found.frame))
+    return found

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.analyses.grade import rows as grade
 from pipeline.analyses.predict import moments as predict_moments
-from pipeline.analyses.predict import rows as predict
+from pipeline.analyses.predict import rows as predicting
 from pipeline.core import params, results
+from pipeline.present.words import Words
 from pipeline.runtime import places, store
+from pipeline.stages import grade, predict, report
 from pipeline.stats import classifiers, prediction, saved_score
 from tests.sample import completed
 
@@ -63,9 +64,12 @@ def small_forests(monkeypatch):
 
 
 def predicted(frame, choices=None):
-    """Run the stage on a cohort in the folder that is at work; return its rows and the saved score."""
+    """Run the stage on a cohort in the folder that is at work, write the card; return the rows and the saved score."""
     store.write_parquet(places.processed(STUDY) / "cohort.parquet", completed(frame, STUDY))
-    predict.run(STUDY, choices or params.load())
+    choices = choices or params.load()
+    predict.run(STUDY, choices)
+    words = Words(choices.report.language, STUDY, choices.study(STUDY).module)
+    store.write_text(places.reports(STUDY) / "model_card.md", report.model_card(STUDY, choices, words))
     return results.read(places.results(STUDY, "predict")), json.loads(Path(f"reports/{STUDY}/model.json").read_text())
 
 
@@ -113,21 +117,21 @@ def test_the_best_trees_go_by_what_matters(work):
     assert found["estimate"].iloc[-1] > found["estimate"].iloc[0] + 5
     lost = rows("predict", estimator="term_importance").set_index("factor")["estimate"]
     assert set(lost.nlargest(2).index) == {"amount", "relationship_length"}
-    assert set(found["note"]) <= set(predict.TREES)
+    assert set(found["note"]) <= set(predicting.TREES)
 
 
 def test_the_narrower_hard_information_is_the_less_it_tells(work, monkeypatch):
-    monkeypatch.setattr(predict, "HARD_INFORMATION", {"narrow": ("credit_grade",), "elsewhere": ("no_column",)})
+    monkeypatch.setattr(predicting, "HARD_INFORMATION", {"narrow": ("credit_grade",), "elsewhere": ("no_column",)})
     choices = params.load()
     frame = cohort().sort_values(["origination_date", "loan_id"], ignore_index=True)
     moment = next(predict_moments.moments(frame, choices.study(STUDY), None, choices, 1))
     found = {
         ("logistic", rung): prediction.predict(moment.sample, moment.split, moment.rungs[rung], "logistic").share
-        for rung in predict.EXPECTED
+        for rung in predicting.EXPECTED
     }
-    area = {(row["factor"], row["estimand"]): row["estimate"] for row in predict._definitions(moment, found)}
+    area = {(row["factor"], row["estimand"]): row["estimate"] for row in predicting._definitions(moment, found)}
     assert {name for name, _ in area} == {"design", "narrow", "everything"}
-    assert area["design", "auc_hard"] == predict.EXPECTED["hard"]
+    assert area["design", "auc_hard"] == predicting.EXPECTED["hard"]
     assert area["narrow", "auc_hard"] < area["everything", "auc_hard"] < area["everything", "auc_with_crm"]
     gains = {name: area[name, "auc_with_crm"] - area[name, "auc_hard"] for name in ("narrow", "everything")}
     assert all(gain > 0 for gain in gains.values())

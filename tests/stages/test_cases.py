@@ -8,6 +8,8 @@ from pipeline.analyses.cases import rows as cases
 from pipeline.core import params, results
 from pipeline.pages import cases as shown
 from pipeline.pages.evidence import words_of
+from pipeline.runtime import places
+from pipeline.stages import cases as stage
 
 
 def word_in(language):
@@ -99,8 +101,8 @@ def test_the_line_is_drawn_through_its_lenders_and_the_cases_are_marked(found):
 
 
 def test_real_clients_are_not_laid_open(tmp_path, monkeypatch):
-    monkeypatch.setattr(cases.places, "results", lambda study, stage: tmp_path / f"{study}.csv")
-    cases.run("berka", params.load())
+    monkeypatch.setattr(places, "results", lambda study, stage: tmp_path / f"{study}.csv")
+    stage.run("berka", params.load())
     rows = results.read(tmp_path / "berka.csv").frame
     assert set(rows["estimator"]) == {"protocol", "selection"}
     assert (rows.loc[rows["estimator"] == "protocol", "estimate"] >= 10).all()

@@ -11,7 +11,7 @@ from pipeline.analyses.evidence import rows as evidence
 from pipeline.core import params, results
 from pipeline.core.results import Results
 from pipeline.pages import evidence as pages
-from pipeline.pages import paper
+from pipeline.pages import paper, written
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.claims import Claim, Selector, load_claims, load_limits, load_selectors
 from pipeline.stages import notebooks
@@ -164,7 +164,7 @@ def table():
     known = params.load()
     claims = load_claims()
     selectors = load_selectors(claims)
-    found = {name: evidence.read(name) for name in known.synthesis.studies}
+    found = {name: written.read(name) for name in known.synthesis.studies}
     limits = load_limits(claims, selectors)
     frame = evidence.verdicts_table(claims, selectors, found, {"reference"}, 0.95, limits)
     return claims, selectors, found, frame, known
@@ -174,7 +174,7 @@ def table():
 def rendered(table):
     claims, selectors, found, frame, known = table
     more = evidence.supporting_rows(selectors, found, frame)
-    shown = {name: evidence.contents(name) for name in found}
+    shown = {name: written.contents(name) for name in found}
     limits = load_limits(claims, selectors)
     return {
         path: text

@@ -6,9 +6,11 @@ from pipeline.analyses.evidence import rows as evidence
 from pipeline.core import params
 from pipeline.pages import evidence as pages
 from pipeline.pages import paper
+from pipeline.pages.written import read
 from pipeline.present.software import software
 from pipeline.present.words import FOLDER
 from pipeline.sources.claims import load_claims, load_selectors
+from pipeline.stages import evidence as stage
 
 LANGUAGES = evidence.LANGUAGES
 WORDS = {language: (FOLDER / language / "paper.yaml").read_text(encoding="utf-8") for language in LANGUAGES}
@@ -19,7 +21,7 @@ ENTRIES = re.findall(r"^@\w+\{([^,]+),", paper.BIBLIOGRAPHY.read_text(encoding="
 def written():
     known, claims = params.load(), load_claims()
     selectors = load_selectors(claims)
-    found = {name: evidence.read(name) for name in known.synthesis.studies}
+    found = {name: read(name) for name in known.synthesis.studies}
     frame = evidence.verdicts_table(claims, selectors, found, {"reference"}, known.inference.level)
     more = evidence.supporting_rows(selectors, found, frame)
     return {name: paper.Paper(name, claims, frame, more, found, known).render("../") for name in LANGUAGES}
@@ -82,10 +84,10 @@ def test_software_has_the_versions_of_the_lock(tmp_path):
 
 def test_the_chinese_print_says_when_it_has_no_letters(written, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(evidence, "has_letters", lambda: False)
-    monkeypatch.setattr(evidence.paper, "path_of", lambda language, suffix: tmp_path / f"{language}.{suffix}")
-    monkeypatch.setattr(evidence.paper, "to_print", lambda *given: asked.append(given[2]) or b"%PDF")
-    monkeypatch.setattr(evidence.paper, "to_markdown", lambda page: page)
+    monkeypatch.setattr(stage, "has_letters", lambda: False)
+    monkeypatch.setattr(paper, "path_of", lambda language, suffix: tmp_path / f"{language}.{suffix}")
+    monkeypatch.setattr(paper, "to_print", lambda *given: asked.append(given[2]) or b"%PDF")
+    monkeypatch.setattr(paper, "to_markdown", lambda page: page)
 
     class Written:
         def __init__(self, language):
@@ -98,5 +100,5 @@ def test_the_chinese_print_says_when_it_has_no_letters(written, tmp_path, monkey
             return key
 
     for language in LANGUAGES:
-        evidence.write_paper(Written(language), language)
+        stage.write_paper(Written(language), language)
     assert asked == ["en"] and (tmp_path / "zh.md").exists() and not (tmp_path / "zh.pdf").exists()

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analyses.policy import rows as policy
 from pipeline.core import results
 from pipeline.core.params import load
 from pipeline.runtime import places, store
+from pipeline.stages import policy
 from tests.sample import PARAMS, completed
 
 LOANS = 4000

@@ -4,11 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analyses.mechanism import rows as mechanism
-from pipeline.analyses.time import rows as time
 from pipeline.core import params, results
 from pipeline.runtime import places, store
-from pipeline.stages import prepare
+from pipeline.stages import mechanism, prepare, time
 from pipeline.studies.reference import generator
 from pipeline.studies.reference.settings import Settings
 from tests.sample import PARAMS

@@ -6,11 +6,11 @@ import pytest
 
 from pipeline.analyses.warning import alerts as warning_alerts
 from pipeline.analyses.warning import book as warning_book
-from pipeline.analyses.warning import rows as warning
 from pipeline.analyses.warning import signals as warning_signals
 from pipeline.core import results
 from pipeline.core.params import load
 from pipeline.runtime import places, store
+from pipeline.stages import warning
 from tests.sample import PARAMS, completed
 
 LOANS, LENGTH = 3000, 12
@@ -329,7 +329,9 @@ def test_a_months_inflow_is_the_first_on_record_and_missing_without_one(tmp_path
     )
     recorded.to_parquet(tmp_path / "repayments.parquet")
     months = pd.DataFrame({"loan_id": ["12", "7", "7", "8", "12"], "month_number": [1, 1, 2, 1, 2]})
-    found = warning_signals.with_activity(months, tmp_path / "repayments.parquet")
+    inflow = warning.recorded_inflow(tmp_path / "repayments.parquet", months)
+    assert inflow["month_number"].max() == 2
+    found = warning_signals.with_activity(months, inflow)
     nothing = np.nan
     np.testing.assert_array_equal(found["inflow"], [1.1, 0.5, nothing, nothing, nothing])
     np.testing.assert_array_equal(found["falling_activity"], [0.0, 1.0, nothing, nothing, nothing])

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.analyses.recovery.rows import EXPECTED, TABLES
+from pipeline.analyses.recovery.expected import EXPECTED
+from pipeline.analyses.recovery.rows import TABLES
 from pipeline.core import params, results
 from pipeline.stats import estimators
 from pipeline.stats.instruments import Instrumented

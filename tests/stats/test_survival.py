@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from statsmodels.duration.survfunc import CumIncidenceRight, SurvfuncRight, survdiff
 
-from pipeline.analyses.time.rows import follow_up
+from pipeline.analyses.time.curves import follow_up
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.survival import MOST, cumulative_incidence, deal, jackknife, life_table, log_rank
 
@@ -52,9 +52,9 @@ def test_months_that_are_no_whole_numbers_from_one_are_refused(months):
         life_table(np.array([1, 1, 2, 3]), np.array([2, 1, 0, 1]), 1, np.arange(4), 3)
 
 
-def test_a_default_on_the_day_of_origination_is_one_of_month_one(tmp_path):
+def test_a_default_on_the_day_of_origination_is_one_is_one_of_month_one():
     cohort = pd.DataFrame({"default": [1, 1, 1, 0, 1], "months_to_default": [0.0, 0.4, 1.2, np.nan, 3.0]})
-    followed = follow_up(cohort, tmp_path / "none.parquet", 3)
+    followed = follow_up(cohort, None, 3)
     assert followed.months.tolist() == [1, 1, 2, 3, 3]
     table = life_table(followed.months, followed.way, 1, np.arange(5), 3)
     assert table.exits[0, 0].tolist() == [2, 1, 1]

@@ -1,18 +1,15 @@
-"""Choose cases by rule from the matched pairs and the lenders of a simulated study, and write their timelines."""
+"""Choose cases by rule from the matched pairs and the lenders of a simulated study, and lay out their timelines."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pipeline.core import cohorts, results
-from pipeline.core.params import Params
-from pipeline.runtime import places, store
 from pipeline.stats.cases import nearest_of_each_fate, on_and_off, studentised
 
 PROTOCOLS = {
@@ -40,29 +37,35 @@ MONTHLY = ("proactive_contacts", "reactive_contacts", "alert", "delinquent", "de
 Rows = Iterator[dict[str, Any]]
 
 
-def run(study: str, params: Params) -> str:
-    """Write the rows of the cases; loans of real people are never laid open one by one."""
-    protocol, rows = params.study(study), list(prepared())
-    if protocol.design != "simulated":
-        rows.append({"estimator": "selection", "note": "loans of real clients are not shown one by one"})
-    else:
-        folder = places.processed(study)
-        cohort = cohorts.read(study, protocol, ["institution_id", "adoption_month"]).sort_values(
-            "loan_id", ignore_index=True
-        )
-        months = store.read_parquet(folder / "more" / "loan_months.parquet")
-        pairs = store.read_parquet(places.matched(study) / "pairs.parquet")
-        scores = store.read_parquet(places.matched(study) / "scores.parquet")
-        rows += of_pairs(cohort, months, pairs, scores)
-        rows += of_lenders(cohort)
-    results.write(places.results(study, "cases"), results.table(study, "cases", rows))
-    return f"{len(rows)} rows"
+class Followed(NamedTuple):
+    """Simulated loans that may be laid open one by one."""
+
+    cohort: pd.DataFrame
+    months: pd.DataFrame
+    """Loan-months: ``loan_id``, ``month_number`` and `MONTHLY`."""
+    pairs: pd.DataFrame
+    """Names of loans: ``treated`` and its ``control``."""
+    scores: pd.DataFrame
+    """``loan_id`` and ``logit``, the log odds of treatment."""
 
 
-def prepared() -> Rows:
-    """Yield how many questions and codes stand ready for interviews; a file's first part is English."""
-    for name, (file, what, begins) in PROTOCOLS.items():
-        english = file.read_text(encoding="utf-8").split("\n# ")[0]
+def rows(protocols: Mapping[str, str], followed: Followed | None) -> list[dict[str, Any]]:
+    """Return the rows of the cases; `protocols` holds the texts of `PROTOCOLS`, by name.
+
+    Without `followed` a row says why there are none: loans of real people are never laid open one by one.
+    """
+    found = list(prepared(protocols))
+    if followed is None:
+        return [*found, {"estimator": "selection", "note": "loans of real clients are not shown one by one"}]
+    cohort = followed.cohort.sort_values("loan_id", ignore_index=True)
+    found += of_pairs(cohort, followed.months, followed.pairs, followed.scores)
+    return [*found, *of_lenders(cohort)]
+
+
+def prepared(protocols: Mapping[str, str]) -> Rows:
+    """Yield how many questions and codes stand ready for interviews; a text's first part is English."""
+    for name, (_, what, begins) in PROTOCOLS.items():
+        english = protocols[name].split("\n# ")[0]
         count = len(re.findall(begins, english, flags=re.M))
         yield _fact("protocol", name, "prepared", count, what, unit=what)
 

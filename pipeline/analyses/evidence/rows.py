@@ -1,4 +1,4 @@
-"""Give each claim of the literature its verdict in each study and over all, and write the pages that show them."""
+"""Give each claim of the literature its verdict in each study and over all."""
 
 import fnmatch
 import math
@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pipeline.core import results
 from pipeline.core.params import Params
 from pipeline.core.results import KEY, Results, cleared, rounded
-from pipeline.runtime import journal, places
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.claims import ROWS, Claim, Limit, Selector
 from pipeline.stats import verdicts
@@ -58,25 +56,6 @@ UNDECIDED = {"verdict": "not_testable", "reason": "the study measures nothing th
 """The line of a claim on which a study is silent."""
 
 NUMBERS = ("estimate", "ci_low", "ci_high", "p_value", "p_adjusted", "smallest_detectable")
-
-
-def read(study: str) -> Results:
-    """Read all results of a study."""
-    folder = places.results(study, "any").parent
-    files = sorted(folder.glob("*.csv"))
-    if not files:
-        raise StudyError(f"{folder} holds no results: run the study first (make reproduce STUDY={study}).")
-    found = results.read(*files)
-    journal.note("read", folder, len(found.frame))
-    return found
-
-
-def contents(study: str) -> list[dict[str, str]]:
-    """Return the figures and tables of a study's report, in its order; none where it is not written yet."""
-    file = places.reports(study) / "contents.csv"
-    if not file.exists():
-        return []
-    return pd.read_csv(file, dtype=str, keep_default_na=False).to_dict(orient="records")
 
 
 def check(selector: Selector, studies: list[str], simulated: set[str], params: Params) -> None:

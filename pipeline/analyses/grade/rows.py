@@ -1,6 +1,5 @@
 """Grade loans by the saved score, judge these grades and those on record, and look at what goes with a tier."""
 
-import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -8,10 +7,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.analyses.predict.moments import dealt
-from pipeline.core import cohorts, results
-from pipeline.core.params import Params, Study
-from pipeline.core.scope import FEWEST, scope
-from pipeline.runtime import places
+from pipeline.core import results
+from pipeline.core.params import OutcomeWindow, Params, Study
+from pipeline.core.scope import FEWEST, Scope
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import accuracy, discrimination, grading, saved_score
 from pipeline.stats.design import design_matrix
@@ -75,43 +73,46 @@ class Loans(NamedTuple):
         return self.frame["weight"].to_numpy(dtype=float) if "weight" in self.frame else None
 
 
-def run(study: str, params: Params) -> str:
-    """Write the rows on grades and tiers."""
-    protocol = params.study(study)
-    cohort = cohorts.read(study, protocol)
-    allowed = scope(protocol, cohort)
+def rows(
+    cohort: pd.DataFrame, model: dict[str, Any], allowed: Scope, window: OutcomeWindow | None, params: Params
+) -> list[Row]:
+    """Return the rows on grades and tiers.
+
+    Parameters
+    ----------
+    cohort
+        Prepared loans, in any order.
+    model
+        The score as the stage predict saves it, or ``nothing`` with the reason why there is none.
+    allowed
+        What the cohort allows of the protocol.
+    window
+        The study's own, within which default counts for scores.
+    params
+        The sections ``predict``, ``grade`` and ``inference`` are read.
+
+    """
     cohort = cohort.sort_values(["origination_date", "loan_id"], kind="stable", ignore_index=True)
     every = Loans(cohort, allowed.protocol, params.inference.level)
-
-    rows: list[Row] = []
-    model = _model(study)
+    found: list[Row] = []
     if allowed.lacks("few_defaults") or "nothing" in model:
         note = model.get("nothing", "too few loans defaulted, or too few did not.")
-        rows.append(every.row("not_graded", "", "score_grade", "", note=note))
+        found.append(every.row("not_graded", "", "score_grade", "", note=note))
     else:
-        parts = _parts(every, study, params, model)
-        rows += _graded(parts, model, params)
-        rows += _terms(parts["test"], model)
+        parts = _parts(every, window, params, model)
+        found += _graded(parts, model, params)
+        found += _terms(parts["test"], model)
         if "renewed" in model:
-            rows += _migration(parts["test"], model)
+            found += _migration(parts["test"], model)
     if not allowed.lacks("few_defaults"):
-        rows += _recorded(every)
-        rows += _leniency(every)
-        rows += _assessment(every)
-    results.write(places.results(study, "grade"), results.table(study, "grade", rows))
-    return f"{len(rows):,} rows"
+        found += _recorded(every)
+        found += _leniency(every)
+        found += _assessment(every)
+    return found
 
 
-def _model(study: str) -> dict[str, Any]:
-    file = places.reports(study) / "model.json"
-    if not file.exists():
-        raise StudyError(f"{file} does not exist: run the stage predict first (make reproduce STUDY={study}).")
-    return json.loads(file.read_text(encoding="utf-8"))
-
-
-def _parts(every: Loans, study: str, params: Params, model: dict[str, Any]) -> dict[str, Loans]:
+def _parts(every: Loans, window: OutcomeWindow | None, params: Params, model: dict[str, Any]) -> dict[str, Loans]:
     """Return the loans that the score has learnt from and later ones, dealt as the stage predict deals them."""
-    window = params.predict.windows.get(study)
     found = dealt(every.frame, "default", every.protocol, window, params, model["trained"]["seed"])
     loans = every._replace(frame=every.frame.assign(default=found.default), outcome=found.outcome)
     fold = found.saved.folds[0]

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pipeline.core import cohorts
 from pipeline.core.params import Match, Params, Study
-from pipeline.core.scope import FEWEST, scope
-from pipeline.runtime import places, store
+from pipeline.core.scope import FEWEST, Scope
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.comparison import PAIRS, STRATA, WEIGHTS, Comparison, compare, share_tied
 from pipeline.stats.design import design_matrix, term_values
@@ -22,24 +21,34 @@ MOST = 200_000
 """Loans up to which that is done: each time takes a second a million."""
 
 
-def run(study: str, params: Params) -> str:
-    """Write weights, pairs, propensity scores and the support of every stratum."""
-    protocol = params.study(study)
-    cohort = cohorts.read(study, protocol)
-    allowed = scope(protocol, cohort)
+class Matched(NamedTuple):
+    """What matching yields."""
+
+    tables: dict[str, pd.DataFrame]
+    """``pairs``, ``scores``, ``strata`` (the support of each), ``weights`` (of loans above zero), ``covariates``."""
+    design: dict[str, Any]
+    """What later stages must know to give the effect an error that fits the design; ``failed`` where there is none."""
+    ties: dict[str, Any]
+    """The share of pairs that a tie decided, and the effect under other orders of ties."""
+    said: str
+    """A sentence on how many loans are matched."""
+
+
+def matched(cohort: pd.DataFrame, allowed: Scope, params: Params) -> Matched:
+    """Return the matched loans of a cohort as the section ``match`` asks; tables without rows where none can be."""
     if not allowed.matching:
-        return _unmatched(study, params.match, "")
+        return _unmatched(params.match, "")
     if not allowed.of_reader:
-        return _matched(study, params, allowed.protocol, cohort)
+        return _matched(cohort, allowed.protocol, params)
     try:
-        return _matched(study, params, allowed.protocol, cohort)
+        return _matched(cohort, allowed.protocol, params)
     except StudyError as error:
         # A published study whose design fails is a mistake; a reader's loans may allow none, and the report says why.
-        return _unmatched(study, params.match, str(error))
+        return _unmatched(params.match, str(error))
 
 
-def _unmatched(study: str, match: Match, reason: str) -> str:
-    """Write tables without rows; `reason` is a sentence where matching was tried."""
+def _unmatched(match: Match, reason: str) -> Matched:
+    """Return tables without rows; `reason` is a sentence where matching was tried."""
     nobody = pd.DataFrame({"loan_id": pd.Series(dtype=str)})
     empty = {
         "pairs": pd.DataFrame(
@@ -52,14 +61,11 @@ def _unmatched(study: str, match: Match, reason: str) -> str:
         "weights": nobody.assign(weight=pd.Series(dtype=float), group=pd.Series(dtype="int64")),
         "covariates": nobody,
     }
-    for name, table in empty.items():
-        store.write_parquet(places.matched(study) / f"{name}.parquet", table)
-    store.write_json(places.matched(study) / "design.json", match.model_dump() | {"failed": reason})
-    store.write_json(places.matched(study) / "ties.json", {})
-    return f"nothing is matched{f': {reason}' if reason else ', these data do not allow it'}"
+    said = f"nothing is matched{f': {reason}' if reason else ', these data do not allow it'}"
+    return Matched(empty, match.model_dump() | {"failed": reason}, {}, said)
 
 
-def _matched(study: str, params: Params, protocol: Study, cohort: pd.DataFrame) -> str:
+def _matched(cohort: pd.DataFrame, protocol: Study, params: Params) -> Matched:
     match = params.match
     exact, terms = protocol.matching.exact, protocol.matching.score
     treated, loan_id = cohort["treated"].to_numpy(), cohort["loan_id"].to_numpy()
@@ -105,21 +111,23 @@ def _matched(study: str, params: Params, protocol: Study, cohort: pd.DataFrame) 
         controls=("controls", "sum"),
         matched=("matched", "sum"),
     )
-    folder = places.matched(study)
-    store.write_parquet(folder / "pairs.parquet", pairs)
-    store.write_parquet(folder / "scores.parquet", scores)
-    store.write_parquet(folder / "strata.parquet", strata)
-    store.write_parquet(folder / "weights.parquet", weights[weights["weight"] > 0].reset_index(drop=True))
-    store.write_parquet(folder / "covariates.parquet", covariates.assign(loan_id=cohort["loan_id"]))
-    # What later stages must know to give the effect an error that fits the design.
-    store.write_json(folder / "design.json", match.model_dump())
     ties = {}
     if match.method in PAIRS and not match.replacement:
         tied = share_tied(found, covariates, treated, exact=cohort[exact], logit=logit, distance=match.distance)
         ties = {"tied": tied, "effects": _renumbered(form, cohort, params.seed)}
-    store.write_json(folder / "ties.json", ties)
     verb = "weighted" if match.method in (*STRATA, *WEIGHTS) else "matched"
-    return f"{int(strata['matched'].sum()):,} of {int(treated.sum()):,} treated loans {verb}"
+    return Matched(
+        {
+            "pairs": pairs,
+            "scores": scores,
+            "strata": strata,
+            "weights": weights[weights["weight"] > 0].reset_index(drop=True),
+            "covariates": covariates.assign(loan_id=cohort["loan_id"]),
+        },
+        match.model_dump(),
+        ties,
+        f"{int(strata['matched'].sum()):,} of {int(treated.sum()):,} treated loans {verb}",
+    )
 
 
 def _renumbered(form: Callable[..., Comparison], cohort: pd.DataFrame, seed: int) -> list[float]:

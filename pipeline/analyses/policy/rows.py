@@ -1,19 +1,18 @@
 """Value rules of whom to treat: as the data alone would, and by the true potential outcomes of a simulation.
 
-Besides the recovery this is the one analysis that opens the truth, and only to judge: nothing that is fitted sees it.
+Besides the recovery this is the one analysis that is given the truth, and only to judge: nothing that is fitted sees
+it.
 """
 
-import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pipeline.core import cohorts, results
+from pipeline.core import results
 from pipeline.core.params import Params, Study
-from pipeline.core.scope import FEWEST, column_in, scope
-from pipeline.runtime import places, store
+from pipeline.core.scope import FEWEST, Scope, column_in
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import policy
 from pipeline.stats.design import design_matrix
@@ -73,25 +72,31 @@ class Clients(NamedTuple):
         return share(values[taken].astype(float), np.ones(int(taken.sum())), self.cluster[taken], self.level)
 
 
-def run(study: str, params: Params) -> str:
-    """Write the rows on rules of treatment of the results table."""
-    protocol = params.study(study)
-    cohort = cohorts.read(study, protocol).sort_values("loan_id", ignore_index=True)
-    truth = store.read_parquet(
-        places.truth(study) / "potential_outcomes.parquet",
-        ["loan_id", "risk_if_not_enrolled", "risk_if_enrolled", "risk_contact_only"],
-    )
-    allowed = scope(protocol, cohort)
-    seed = [zlib.crc32(f"{params.seed} {study} policy".encode())]
+def rows(cohort: pd.DataFrame, truth: pd.DataFrame, allowed: Scope, params: Params, seed: list[int]) -> list[Row]:
+    """Return the rows on rules of treatment, or one that says why nothing can be learned.
+
+    Parameters
+    ----------
+    cohort
+        Prepared loans, in any order.
+    truth
+        Of every loan ``loan_id``, ``risk_if_not_enrolled``, ``risk_if_enrolled`` and ``risk_contact_only``.
+    allowed
+        What the cohort allows of the protocol.
+    params
+        The sections ``policy``, ``loss_share`` and ``inference`` are read.
+    seed
+        Of the draw that parts the loans into halves.
+
+    """
     try:
         if not allowed.arms:
             raise StudyError("there are no two arms to compare.")
+        cohort = cohort.sort_values("loan_id", ignore_index=True)
         clients = _clients(cohort, truth, allowed.protocol, params, seed)
-        rows = [*_rules(clients, params), *_tiers(clients, params), *_curves(clients), *_assumptions(clients)]
+        return [*_rules(clients, params), *_tiers(clients, params), *_curves(clients), *_assumptions(clients)]
     except StudyError as error:
-        rows = [{"estimator": "not_estimated", "specification": "policy", "note": str(error)}]
-    results.write(places.results(study, "policy"), results.table(study, "policy", rows))
-    return f"{len(rows):,} rows"
+        return [{"estimator": "not_estimated", "specification": "policy", "note": str(error)}]
 
 
 def _clients(cohort: pd.DataFrame, truth: pd.DataFrame, protocol: Study, params: Params, seed: list[int]) -> Clients:

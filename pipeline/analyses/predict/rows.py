@@ -1,6 +1,5 @@
-"""Fit and judge scores of default on later loans, with and without what CRM knows, and save the score."""
+"""Fit and judge scores of default on later loans, with and without what CRM knows."""
 
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,12 +9,11 @@ import pandas as pd
 from pipeline.analyses.predict import judged as predict_judged
 from pipeline.analyses.predict import saved as predict_saved
 from pipeline.analyses.predict.moments import ALL, HARD, Moment, Row, enough, moments
-from pipeline.core import cohorts, results
-from pipeline.core.params import Params
-from pipeline.core.scope import FEWEST, scope
-from pipeline.runtime import places, store
+from pipeline.core import results
+from pipeline.core.params import OutcomeWindow, Params
+from pipeline.core.scope import FEWEST, Scope
 from pipeline.runtime.errors import StudyError
-from pipeline.stats import accuracy, dependence, discrimination, prediction, saved_score, splits
+from pipeline.stats import accuracy, dependence, discrimination, prediction, splits
 from pipeline.stats.design import column_of
 from pipeline.stats.prediction import Fitted, Kind, Sample
 
@@ -44,38 +42,56 @@ REPEATS = 5
 """Times that each block's columns are dealt out anew."""
 
 
-def run(study: str, params: Params) -> str:
-    """Write the rows on prediction and the saved score."""
-    protocol = params.study(study)
-    cohort = cohorts.read(study, protocol)
-    allowed = scope(protocol, cohort)
-    cohort = cohort.sort_values(["origination_date", "loan_id"], kind="stable", ignore_index=True)
-    seed = zlib.crc32(f"{params.seed} {study} predict".encode())
+def rows(
+    cohort: pd.DataFrame, allowed: Scope, window: OutcomeWindow | None, params: Params, seed: int
+) -> tuple[list[Row], dict[str, Any]]:
+    """Return the rows on prediction, and the score to save.
 
-    rows: list[Row] = []
+    Parameters
+    ----------
+    cohort
+        Prepared loans, in any order.
+    allowed
+        What the cohort allows of the protocol.
+    window
+        The study's own, within which default counts for scores.
+    params
+        The sections ``predict``, ``grade``, ``loss_share`` and ``inference`` are read.
+    seed
+        Of every draw.
+
+    Returns
+    -------
+    rows
+        Where nothing can be predicted, one that says why.
+    model
+        What `saved_score` reads, but for its version and the study's name; where no score was fitted, ``nothing`` with
+        the reason.
+
+    """
+    cohort = cohort.sort_values(["origination_date", "loan_id"], kind="stable", ignore_index=True)
+    found: list[Row] = []
     model: dict[str, Any] = {}
     try:
         if allowed.lacks("few_defaults"):
             raise StudyError("too few loans defaulted, or too few did not.")
-        for moment in moments(cohort, allowed.protocol, params.predict.windows.get(study), params, seed):
-            rows += [*_judge(moment)]
+        for moment in moments(cohort, allowed.protocol, window, params, seed):
+            found += [*_judge(moment)]
             if not model:
                 model = predict_saved.model_of(moment)
-                rows += predict_saved.groups(moment, model)
-                rows += predict_saved.assumptions(moment, model)
+                found += predict_saved.groups(moment, model)
+                found += predict_saved.assumptions(moment, model)
             else:
                 # For the grades' migration; a loan that is applied for has no landmark yet.
                 model["renewed"] = predict_saved.logistic(moment)
     except StudyError as error:
         if model:
             # At origination it went well; what is missing is the landmark.
-            rows.append({"estimator": "not_predicted", "outcome": "default_after_landmark", "note": str(error)})
+            found.append({"estimator": "not_predicted", "outcome": "default_after_landmark", "note": str(error)})
         else:
-            rows = [{"estimator": "not_predicted", "outcome": "default", "n": len(cohort), "note": str(error)}]
+            found = [{"estimator": "not_predicted", "outcome": "default", "n": len(cohort), "note": str(error)}]
             model = {"nothing": str(error)}
-    results.write(places.results(study, "predict"), results.table(study, "predict", rows))
-    store.write_json(places.reports(study) / "model.json", {"version": saved_score.VERSION, "study": study} | model)
-    return f"{len(rows):,} rows"
+    return found, model
 
 
 def _judge(moment: Moment) -> Iterator[Row]:

@@ -1,14 +1,13 @@
 """Lay the CRM factors' effects of all studies side by side, and pool those that are alike."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline.core import results
-from pipeline.core.params import Params, construct, rungs_of
-from pipeline.runtime import journal, places
+from pipeline.core.params import Study, construct, rungs_of
+from pipeline.core.results import Results
 from pipeline.stats.synthesis import random_effects
 
 FOLDER = "synthesis"
@@ -17,13 +16,20 @@ FOLDER = "synthesis"
 Rows = list[dict[str, Any]]
 
 
-def effects_of(study: str, params: Params) -> Rows:
+def rows(found: Mapping[str, Results], protocols: Mapping[str, Study], level: float, turned: Sequence[str]) -> Rows:
+    """Return each study's effects, and those that are alike pooled.
+
+    `found` holds each study's rows of the stages describe and regress, `protocols` its section of params.yaml; of
+    `level` and `turned` see `pooled`.
+    """
+    effects = [row for study, has in found.items() for row in effects_of(study, protocols[study], has)]
+    return [*effects, *pooled(effects, level, turned)]
+
+
+def effects_of(study: str, protocol: Study, found: Results) -> Rows:
     """Return each factor's effect with all controls: an odds ratio, points of default, and what they are made of."""
-    protocol = params.study(study)
     rung = list(rungs_of(protocol))[-1]
-    found = results.read(places.results(study, "describe"), places.results(study, "regress"))
-    journal.note("read", places.results(study, "any").parent, len(found.frame))
-    rows: Rows = []
+    effects: Rows = []
     for factor in protocol.factors:
         summary = found.where(stage="describe", estimator="summary", factor=factor).set_index("estimand")["estimate"]
         binary = summary["binary"] == 1
@@ -43,7 +49,7 @@ def effects_of(study: str, params: Params) -> Rows:
             if row.estimand not in ("risk_difference", "odds_ratio"):
                 continue
             own = {"estimator": "one_study", "estimand": row.estimand, "unit": row.unit}
-            rows.append(common | own | numbers | counts)
+            effects.append(common | own | numbers | counts)
             if row.estimand == "odds_ratio":
                 # Unlike units become alike in standard deviations; a yes-or-no factor is its own unit.
                 unit = 1.0 if binary else float(summary["standard_deviation"])
@@ -57,17 +63,17 @@ def effects_of(study: str, params: Params) -> Rows:
                     "p_value": row.p_value,
                     "unit": "log odds ratio",
                 }
-                rows.append(common | like | counts)
-    return rows
+                effects.append(common | like | counts)
+    return effects
 
 
-def pooled(rows: Rows, level: float, turned: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+def pooled(effects: Rows, level: float, turned: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """Pool the real studies' like effects: the same construct, outcome and kind of unit. Simulated ones never enter.
 
     Where a study measures a construct in several ways, the way that its protocol names first speaks for it: the ways
     share their loans and would count them twice. Factors in `turned` count what a relationship lacks: their sign turns.
     """
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(effects)
     frame["estimate"] *= 1 - 2 * frame["factor"].isin(turned)
     like = frame[(frame["estimator"] == "like_units") & (frame["note"] != "simulated") & frame["std_error"].gt(0)]
     for (name, outcome, estimand), group in like.groupby(["specification", "outcome", "estimand"], sort=True):

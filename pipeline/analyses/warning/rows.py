@@ -1,8 +1,7 @@
 """Raise alerts month by month from what the records show, and judge them by the defaults that follow."""
 
-import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,10 +11,9 @@ from pipeline.analyses.warning import book as warning_book
 from pipeline.analyses.warning import grades as warning_grades
 from pipeline.analyses.warning import signals as warning_signals
 from pipeline.analyses.warning.book import SCORES, Book, Row, cluster_of, not_estimated, percent, points
-from pipeline.core import cohorts, results
+from pipeline.core import results
 from pipeline.core.params import Params, Study
-from pipeline.core.scope import FEWEST, scope
-from pipeline.runtime import places, store
+from pipeline.core.scope import FEWEST, Scope
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import early_warning
 from pipeline.stats.absorbed import absorbed_linear
@@ -38,36 +36,59 @@ SLOPE, RATIO = (0.8, 1.25), 1.25
 """Slopes of calibration, and factor between defaults and those expected, within which a score counts as calibrated."""
 
 
-def run(study: str, params: Params) -> str:
-    """Write the rows on early warning of the results table."""
-    protocol = params.study(study)
-    cohort = cohorts.read(study, protocol)
-    allowed = scope(protocol, cohort)
-    more = places.processed(study) / "more"
-    rows: list[Row] = []
-    if (more / "loan_months.parquet").exists():
-        rows += _followed(study, cohort, more / "loan_months.parquet", allowed.protocol, params)
-    if (more / "account_months.parquet").exists():
-        accounts = store.read_parquet(more / "account_months.parquet")
-        rows += warning_signals.before_loan(cohort, accounts, params.inference.level)
-    if not rows:
-        rows = [not_estimated("loan_months", "the study follows neither loans nor accounts month by month.")]
-    results.write(places.results(study, "warning"), results.table(study, "warning", rows))
-    return f"{len(rows):,} rows"
+class Tables(NamedTuple):
+    """What a study follows month by month; None where it does not."""
+
+    months: pd.DataFrame | None = None
+    """Loan-months: `MONTHS`, and those of `WHERE_THERE` that the study has."""
+    inflow: pd.DataFrame | None = None
+    """``loan_id``, ``month_number`` and what came into the client's account over its usual level."""
+    accounts: pd.DataFrame | None = None
+    """Accounts in the months before the loan."""
 
 
-def _followed(study: str, cohort: pd.DataFrame, path: Path, protocol: Study, params: Params) -> list[Row]:
+def rows(cohort: pd.DataFrame, tables: Tables, allowed: Scope, params: Params, seed: list[int]) -> list[Row]:
+    """Return the rows on early warning.
+
+    Parameters
+    ----------
+    cohort
+        Prepared loans.
+    tables
+        What stands beside them, month by month.
+    allowed
+        What the cohort allows of the protocol.
+    params
+        The sections ``warning``, ``grade``, ``loss_share`` and ``inference`` are read.
+    seed
+        Of the draws of clusters.
+
+    """
+    found: list[Row] = []
+    if tables.months is not None:
+        found += _followed(cohort, tables.months, tables.inflow, allowed.protocol, params, seed)
+    if tables.accounts is not None:
+        found += warning_signals.before_loan(cohort, tables.accounts, params.inference.level)
+    return found or [not_estimated("loan_months", "the study follows neither loans nor accounts month by month.")]
+
+
+def _followed(
+    cohort: pd.DataFrame,
+    months: pd.DataFrame,
+    inflow: pd.DataFrame | None,
+    protocol: Study,
+    params: Params,
+    seed: list[int],
+) -> list[Row]:
     """Return every row on loans that are followed month by month."""
-    import pyarrow.parquet
-
-    there = [name for name in pyarrow.parquet.read_schema(path).names if name in (*MONTHS, *WHERE_THERE)]
-    months = store.read_parquet(path, there)
     missing = [name for name in MONTHS if name not in months]
     if missing:
         return [not_estimated("loan_months", f"the loan-months have no {', '.join(missing)}.")]
-    months = warning_signals.with_activity(months, places.interim(study) / "repayments.parquet")
+    if inflow is not None:
+        months = warning_signals.with_activity(months, inflow)
     # A loan is looked up once, not month by month; from here on its number stands for it.
-    of_months, known = pd.factorize(months.pop("loan_id"))
+    of_months, known = pd.factorize(months["loan_id"])
+    months = months.drop(columns="loan_id")
     place = pd.Index(cohort["loan_id"]).get_indexer(known)[of_months]
     number = months["month_number"].to_numpy(dtype=np.int64)
     # Preparation has put them in order, as a rule: of so many months each copy counts.
@@ -77,22 +98,21 @@ def _followed(study: str, cohort: pd.DataFrame, path: Path, protocol: Study, par
         months, place = months.iloc[order].reset_index(drop=True), place[order]
     if months.empty:
         return [not_estimated("loan_months", "no loan-month belongs to a loan of the cohort.")]
-    level, rng = params.inference.level, [zlib.crc32(f"{params.seed} {study} warning".encode())]
-    rows: list[Row] = []
+    level, found = params.inference.level, []
     try:
-        rows += warning_signals.before_default(cohort, months, place, protocol, level)
+        found += warning_signals.before_default(cohort, months, place, protocol, level)
         book, fitted = warning_book.fit(cohort, months, place, protocol, params.warning)
     except StudyError as error:
-        return [*rows, not_estimated("scores", str(error))]
-    rows += _areas(book, level)
-    rows += _records(book, level)
-    rows += _calibration(book, level)
+        return [*found, not_estimated("scores", str(error))]
+    found += _areas(book, level)
+    found += _records(book, level)
+    found += _calibration(book, level)
     alerts = warning_alerts.raised(book, params.warning)
-    rows += warning_alerts.judged(book, alerts, level, rng)
-    rows += warning_alerts.costs(book, alerts, params.warning, params.loss_share, level)
-    rows += warning_grades.moves(book, params.grade.cuts, level)
-    rows += _response(months, place, cohort, fitted, protocol, params)
-    return rows
+    found += warning_alerts.judged(book, alerts, level, seed)
+    found += warning_alerts.costs(book, alerts, params.warning, params.loss_share, level)
+    found += warning_grades.moves(book, params.grade.cuts, level)
+    found += _response(months, place, cohort, fitted, protocol, params)
+    return found
 
 
 def _areas(book: Book, level: float) -> Iterator[Row]:

@@ -1,7 +1,6 @@
 """What the months before a default look like, and the months before a loan, for the stage warning."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -34,32 +33,27 @@ UNKNOWN = 2
 FALLEN = 0.8
 """Share of its usual level below which what comes into a client's account counts as fallen."""
 
+INFLOW = "account_inflow_ratio"
+"""Column of the lenders' monthly records that holds what comes into a client's account over its usual level."""
+
 POWER = 0.8
 """Chance with which the smallest detectable area would be found."""
 
 
-def with_activity(months: pd.DataFrame, repayments: Path) -> pd.DataFrame:
+def with_activity(months: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
     """Return loan-months with ``inflow``, the month's inflow to the client's account over its usual level.
 
     Beside it stands ``falling_activity`` (0/1, empty where nothing is recorded). Both come from the lenders' monthly
-    records of repayment, where these hold the account as well; otherwise the months are returned as they are.
+    records of repayment: ``loan_id``, ``month_number`` and `INFLOW`, of no later months than those that are followed.
     """
-    import pyarrow.parquet
-
-    name = "account_inflow_ratio"
-    if not repayments.exists() or name not in pyarrow.parquet.read_schema(repayments).names:
-        return months
     last = int(months["month_number"].max())
-    recorded = pd.read_parquet(
-        repayments, columns=["loan_id", "month_number", name], filters=[("month_number", "<=", last)]
-    )
     # Loans are looked up once each, not month by month; of a month recorded twice the first record counts.
     number, loans = pd.factorize(recorded["loan_id"])
     table = np.full((len(loans) + 1, last + 1), np.nan)
     # Written from the end, so that the first record is the last that is written. NumPy goes through copies in their
     # order, through views in that of memory.
     cell = (number * (last + 1) + recorded["month_number"].to_numpy())[::-1].copy()
-    table.reshape(-1)[cell] = recorded[name].to_numpy(dtype=float)[::-1].copy()
+    table.reshape(-1)[cell] = recorded[INFLOW].to_numpy(dtype=float)[::-1].copy()
     of_months, known = pd.factorize(months["loan_id"])
     row = pd.Index(loans.astype(str)).get_indexer(known)
     # The last row is that of loans without a record.

@@ -6,9 +6,12 @@ import pandas as pd
 import pytest
 
 from pipeline.analyses.recovery import rows as recovery
+from pipeline.analyses.recovery import verdicts
+from pipeline.analyses.recovery.expected import EXPECTED
 from pipeline.core import params
 from pipeline.runtime import parallel, places
 from pipeline.runtime.errors import StudyError
+from pipeline.stages import recovery as stage
 from pipeline.stats import estimators
 from pipeline.studies.reference.generator import simulate
 from pipeline.studies.reference.settings import Settings
@@ -36,7 +39,7 @@ def written(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for workers in (1, 2):
             patch.chdir(tmp_path_factory.mktemp("recovery"))
-            recovery.run("reference", chosen(workers))
+            stage.run("reference", chosen(workers))
             found.append(places.results("reference", "recovery").read_bytes())
     return found
 
@@ -72,7 +75,7 @@ def test_a_cluster_computes_the_same_worlds(worlds, tmp_path, monkeypatch):
 
 def test_the_truth_of_the_null_world_is_zero_for_the_programme_alone(worlds):
     truth = worlds[0].set_index(["estimator", "outcome"])["truth"]
-    for one in recovery.EXPECTED:
+    for one in EXPECTED:
         value = truth.get((one.estimator, one.outcome))
         if one.truth in ("of_satisfaction", "of_contacts"):
             assert value is None or value < 0
@@ -132,13 +135,13 @@ def invented(estimates, std_error, truth, expected, scenario):
 
 
 def method(verdict):
-    return next(one for one in recovery.EXPECTED if one.verdict == verdict)
+    return next(one for one in EXPECTED if one.verdict == verdict)
 
 
 def judged(verdict, base, null, truth=-1.0, std_error=1.0):
     one = method(verdict)
     found = pd.concat([invented(base, std_error, truth, one, "base"), invented(null, std_error, 0.0, one, "null")])
-    return recovery.judge(found)[0].as_expected
+    return verdicts.judge(found)[0].as_expected
 
 
 @pytest.fixture(scope="module")
@@ -175,9 +178,9 @@ def test_intervals_that_are_too_narrow_do_not_recover(noise):
 
 
 def test_performance_by_hand():
-    one = recovery.EXPECTED[0]
+    one = EXPECTED[0]
     rows = invented(np.array([1.0, 2.0, 3.0, 6.0]), 1.0, 2.0, one, "base")
-    found = recovery.measure(rows)
+    found = verdicts.measure(rows)
     assert found.bias == pytest.approx((1.0, np.std([-1, 0, 1, 4], ddof=1) / 2))
     assert found.rmse[0] == pytest.approx(np.sqrt(18 / 4))
     assert found.coverage == pytest.approx((0.75, np.sqrt(0.75 * 0.25 / 4)))
@@ -188,13 +191,13 @@ def test_a_broken_verdict_stops_the_study(monkeypatch, tmp_path, noise):
     monkeypatch.chdir(tmp_path)
     one = method("recovers")
     found = pd.concat([invented(noise[0], 1.0, -3.0, one, "base"), invented(noise[1], 1.0, 0.0, one, "null")])
-    monkeypatch.setattr(recovery, "replicate", lambda study, chosen: found)
+    monkeypatch.setattr(stage, "replicate", lambda study, chosen: found)
     with pytest.raises(StudyError, match=f"{one.estimator} on {one.outcome}: expected 'recovers', coverage 0"):
-        recovery.run("reference", chosen(1, replications=400))
+        stage.run("reference", chosen(1, replications=400))
     assert places.results("reference", "recovery").exists()
-    assert "not met" in recovery.run("reference", chosen(1, replications=2))
+    assert "not met" in stage.run("reference", chosen(1, replications=2))
 
 
 def test_a_study_without_the_section_says_so():
     with pytest.raises(StudyError, match="no section recovery"):
-        recovery.run("lendingclub", chosen(1))
+        stage.run("lendingclub", chosen(1))

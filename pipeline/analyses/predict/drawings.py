@@ -1,0 +1,198 @@
+"""The figures of the chapter on prediction."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.analyses.predict.lookup import ALL, HARD, STAGE, of
+from pipeline.core.results import Results
+from pipeline.present.numerals import percent, whole
+from pipeline.present.words import Words, split
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LONGEST = 22
+"""Letters of a level's name that stand below an axis; a panel's title has hardly more in a line."""
+
+COLOURS = {"logistic": "#0072B2", "boosting": "#D55E00", "tree": "#009E73"}
+"""Models that are drawn, in Okabe & Ito's colours."""
+
+
+def panels(results: Results, words: Words) -> Figure:
+    """ROC curves, reliability, lift, and the area that is lost when a block's columns are dealt out anew."""
+    import matplotlib.pyplot as plt
+
+    from pipeline.present import figures
+
+    figure, ((roc, reliable), (lift, lost)) = plt.subplots(2, 2, figsize=(figures.WIDTH, 6.2), layout="constrained")
+    rows = results.where(stage=STAGE)
+    last = ALL if len(rows[(rows.estimator == "roc") & (rows.factor == ALL)]) else HARD
+    drawn = [(last, name, colour, "-") for name, colour in COLOURS.items()]
+    if last == ALL:
+        drawn.insert(0, (HARD, "logistic", figures.QUIET, "--"))
+    for estimator, axes in (("roc", roc), ("gains", lift)):
+        for rung, name, colour, line in drawn:
+            of_curve = rows[(rows.estimator == estimator) & (rows.factor == rung) & (rows.estimand == name)]
+            x = of_curve["outcome"].astype(float).to_numpy()
+            order = np.argsort(x)
+            label = words.label("score_models", name) if rung == last else words.label("feature_blocks", HARD)
+            scaled = 100 * x[order] if estimator == "gains" else x[order]
+            value = of_curve["estimate"].to_numpy()[order]
+            axes.plot(scaled, value, line, color=colour, linewidth=1.4, label=label)
+    roc.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
+    roc.set_xlabel(words.text("predict.columns.false_alarm_share"))
+    roc.set_ylabel(words.text("predict.columns.found_share"))
+    roc.legend(loc="lower right")
+    lift.axhline(1, color="black", linewidth=0.8, linestyle=":")
+    lift.set_xlabel(words.text("predict.columns.flagged"))
+    lift.set_ylabel(words.text("predict.columns.lift"))
+    top = 1.0
+    for name in ("logistic", "boosting"):
+        of_curve = rows[(rows.estimator == "reliability") & (rows.factor == last) & (rows.estimand == name)]
+        x = of_curve["outcome"].astype(float).to_numpy()
+        y = of_curve[["estimate", "ci_low", "ci_high"]].to_numpy(dtype=float)
+        order = np.argsort(x)
+        x, y = x[order], y[order]
+        spread = np.abs(y[:, 1:].T - y[:, 0])
+        reliable.errorbar(
+            x, y[:, 0], yerr=spread, fmt="o-", color=COLOURS[name], markersize=3.5, linewidth=1.1, capsize=2
+        )
+        top = max(top, x.max(), y[:, 0].max())
+    reliable.plot([0, top], [0, top], color="black", linewidth=0.8, linestyle=":")
+    reliable.set_xlabel(words.text("predict.columns.predicted"))
+    reliable.set_ylabel(words.text("predict.columns.observed"))
+    _importance(lost, rows, words)
+    return figure
+
+
+def _importance(axes: Any, rows: pd.DataFrame, words: Words) -> None:
+    from pipeline.stats.features import LADDER
+
+    of_blocks = rows[rows["estimator"].str.startswith("importance_")]
+    names = [block for block in LADDER if block in set(of_blocks["factor"])]
+    if not names:
+        # The last span holds too few defaults to deal anything out.
+        axes.set_axis_off()
+        return
+    for shift, name in ((-0.15, "logistic"), (0.15, "boosting")):
+        found = of_blocks[of_blocks["estimator"] == f"importance_{name}"].set_index("factor")
+        there = [block for block in names if block in found.index]
+        places = [names.index(block) + shift for block in there]
+        axes.barh(places, [found.loc[block, "estimate"] for block in there], height=0.28, color=COLOURS[name])
+    axes.set_yticks(range(len(names)), [words.label("feature_blocks", block) for block in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(words.text("predict.columns.auc_lost"))
+
+
+def dependence(results: Results, words: Words) -> Figure:
+    """Draw the best tree model's mean prediction by the columns that matter most to it, a panel each."""
+    import matplotlib.pyplot as plt
+
+    from pipeline.present import figures
+
+    rows = results.where(stage=STAGE, estimator="partial_dependence")
+    columns = list(_by_importance(results.where(stage=STAGE)))
+    lines = (len(columns) + 2) // 3
+    figure, panels = plt.subplots(
+        lines, 3, figsize=(figures.WIDTH, 2.2 * lines), layout="constrained", sharey=True, squeeze=False
+    )
+    for axes, column in zip(panels.flat, columns, strict=False):
+        here = rows[rows["factor"] == column]
+        try:
+            x = here["outcome"].astype(float).to_numpy()
+        except ValueError:
+            names = [words.known("levels", level) or level for level in here["outcome"]]
+            axes.plot(range(len(names)), here["estimate"], "o", color=figures.TREATED, markersize=4.5)
+            # Three short names fit side by side, a word a line; more stand upright.
+            few = len(names) <= 3
+            names = [name.replace(" ", "\n") if few else name[:LONGEST] for name in names]
+            axes.set_xticks(range(len(names)), names, rotation=0 if few else 90, fontsize=7)
+            axes.set_xlim(-0.5, len(names) - 0.5)
+        else:
+            order = np.argsort(x)
+            style = {"color": figures.TREATED, "markersize": 3, "linewidth": 1.3}
+            axes.plot(x[order], here["estimate"].to_numpy()[order], "o-", **style)
+            if x.max() >= 10_000:
+                axes.xaxis.set_major_formatter(lambda value, _: whole(value))
+                axes.locator_params(axis="x", nbins=4)
+            if len(x) <= 2:
+                axes.set_xticks(x)
+        label = textwrap.fill(words.known("columns", column) or column, LONGEST + 4)
+        axes.set_title(label, fontsize="medium", loc="left")
+    for axes in list(panels.flat)[len(columns) :]:
+        axes.set_visible(False)
+    for axes in panels[:, 0]:
+        axes.set_ylabel(words.text("predict.columns.predicted"))
+        axes.set_ylim(bottom=0)
+    return figure
+
+
+def _by_importance(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the points of partial dependence by column, the one that matters most first."""
+    depends = of(rows, "partial_dependence")
+    lost = of(rows, "term_importance").sort_values("estimate", ascending=False, kind="stable")
+    return {name: depends[depends["factor"] == name] for name in lost["factor"]}
+
+
+def tree(results: Results, words: Words) -> Figure:
+    """Draw the pruned tree from the left: where a rule holds the way goes up, where not it goes down."""
+    import matplotlib.pyplot as plt
+
+    from pipeline.present import figures
+
+    rows = results.where(stage=STAGE, estimator="tree_node")
+    node = {row.specification: row for row in rows.itertuples()}
+
+    def leaves(path: str) -> list[str]:
+        below = [leaf for side in "lr" if path + side in node for leaf in leaves(path + side)]
+        return below or [path]
+
+    ends = leaves("n")
+    deepest = max(map(len, ends)) - 1
+    place = {}
+    for path in sorted(node, key=len, reverse=True):
+        inner = path + "l" in node
+        place[path] = (place[path + "l"] + place[path + "r"]) / 2 if inner else float(ends.index(path))
+    figure, axes = plt.subplots(figsize=(figures.WIDTH, 0.42 * len(ends) + 0.5), layout="constrained")
+    axes.set_axis_off()
+    axes.set_xlim(-0.15, deepest + 0.75)
+    axes.set_ylim(len(ends) - 0.4, -0.7)
+    worst = max(row.estimate for row in node.values()) or 1.0
+    for path, row in node.items():
+        x, y = len(path) - 1, place[path]
+        for side in "lr":
+            if path + side in node:
+                axes.plot(
+                    [x, x, x + 1], [y, place[path + side], place[path + side]], color=figures.QUIET, linewidth=0.9
+                )
+        colour = figures.CONTROL if row.estimate > worst / 2 else figures.TREATED
+        axes.plot(x, y, "o", color=colour, markersize=4 + 8 * row.estimate / worst)
+        if path + "l" in node:
+            behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+            axes.annotate(
+                _rule(row, words), (x, y), (8, 0), textcoords="offset points", va="center", fontsize=7.5, bbox=behind
+            )
+        else:
+            text = f"{percent(row.estimate)} ({whole(row.n)})"
+            axes.annotate(text, (x, y), (8, 0), textcoords="offset points", va="center", fontsize=7.5)
+    return figure
+
+
+def _rule(row: Any, words: Words) -> str:
+    """Say what a node asks; where it holds, the way goes up."""
+    column, level = split(row.factor)
+    label = words.known("columns", column) or column
+    if level == "missing":
+        return f"{label}: {words.text('predict.measured')}"
+    if level is not None:
+        return f"{label}: {words.text('predict.no')} {words.known('levels', level) or level}"
+    threshold = float(row.note)
+    shown = whole(threshold) if abs(threshold) >= 1000 else f"{threshold:.4g}".replace("-", "\N{MINUS SIGN}")
+    return f"{label} \N{LESS-THAN OR EQUAL TO} {shown}"
