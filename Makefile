@@ -15,7 +15,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce reproduce-all doctor test test-end-to-end test-long test-spark mutants compare verify bench method audit lint lab lock clean
+.PHONY: help reproduce reproduce-all doctor test test-end-to-end test-long test-spark mutants compare verify bench method audit lint types lab lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ audit: $(VENV)/installed  ## list the packages with their licences in docs/depen
 
 lint: $(VENV)/installed  ## check style
 	@ruff check . && ruff format --check .
+
+types: $(VENV)/installed  ## check the types of what computes: runtime, core, sources and stats
+	@mypy
 
 lab: $(VENV)/installed  ## open the notebooks in JupyterLab
 	@jupyter lab notebooks

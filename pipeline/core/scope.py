@@ -7,7 +7,7 @@ than the cohort holds, and `describe` writes a row for each thing that was left 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.core.params import BLOCKS, Study
@@ -43,7 +43,7 @@ class LeftOut(NamedTuple):
     """One of `REASONS`."""
     name: str = ""
     """The column or block of controls that it is about."""
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # hides tuple.count, which nobody calls
     """How many loans there are of what there are too few of, or that are in the way."""
     note: str = ""
     """A sentence that says more."""
@@ -165,7 +165,7 @@ def reduced(protocol: Study, left_out: Iterable[LeftOut]) -> Scope:
 
     absent, no_logarithm = named("absent"), named("no_logarithm")
 
-    def there(terms: list[str], without: set[str] = frozenset()) -> list[str]:
+    def there(terms: list[str], without: Set[str] = frozenset()) -> list[str]:
         plain = [column_in(term) if column_in(term) in no_logarithm else term for term in terms]
         return [term for term in plain if column_in(term) not in absent | without]
 

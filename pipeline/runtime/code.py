@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 PLUMBING = frozenset(
@@ -53,18 +53,19 @@ def settled(text: str) -> str:
     return _settled(text, _nodes(text))
 
 
-def _nodes(text: str) -> list[ast.AST]:
+def _nodes(text: str) -> list[ast.stmt | ast.expr]:
     """Return the nodes of a module's tree that say what it imports and where its strings are."""
     kinds = (ast.Import, ast.ImportFrom, ast.Expr, ast.JoinedStr, ast.Constant)
     return [node for node in ast.walk(ast.parse(text)) if isinstance(node, kinds)]
 
 
-def _settled(text: str, nodes: list[ast.AST]) -> str:
+def _settled(text: str, nodes: Sequence[ast.stmt | ast.expr]) -> str:
     # Positions count bytes.
     lines = text.encode().split(b"\n")
     strings: dict[int, list[tuple[int, float]]] = {}
     cut: set[int] = set()
     for node in nodes:
+        assert node.end_lineno is not None and node.end_col_offset is not None  # as in every tree of a text
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             cut.update(range(node.lineno, node.end_lineno + 1))
         elif isinstance(node, ast.JoinedStr) or (
@@ -100,11 +101,11 @@ class Code:
         self.root = root
         self.texts = {file.relative_to(root).as_posix(): file.read_text(encoding="utf-8") for file in files}
         self._modules = {_module(name): name for name in self.texts if name.startswith("pipeline/")}
-        self._found: dict[str, list[ast.AST]] = {}
+        self._found: dict[str, list[ast.stmt | ast.expr]] = {}
         self._imports: dict[str, set[str]] = {}
         self._hashes: dict[str, str] = {}
 
-    def _nodes(self, name: str) -> list[ast.AST]:
+    def _nodes(self, name: str) -> list[ast.stmt | ast.expr]:
         if name not in self._found:
             self._found[name] = _nodes(self.texts[name])
         return self._found[name]

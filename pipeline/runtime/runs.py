@@ -124,13 +124,13 @@ def logged(stage: str, study: str | None, entries: list[journal.Entry]) -> Itera
             done: [{"file": entry.file, "rows": entry.rows} for entry in entries if entry.done == done]
             for done in ("read", "written")
         }
-        times = {
+        times: dict[str, object] = {
             "began": began,
             "seconds": round(time.monotonic() - watch, 2),
             "peak_memory_mb": round(_peak_memory()),
             "python": sys.version.split()[0],
         }
-        what = {"stage": stage, "study": study, "ended": ended, "said": run.said, **files}
+        what: dict[str, object] = {"stage": stage, "study": study, "ended": ended, "said": run.said, **files}
         _write(places.log(study), stage, what, times)
 
 

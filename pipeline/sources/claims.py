@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, model_validator
 
@@ -28,6 +28,9 @@ SEVERAL = ("trend", "value", "present")
 
 class _Line(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Line = TypeVar("Line", bound=_Line)
 
 
 class Claim(_Line):
@@ -165,7 +168,7 @@ def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
     return lines
 
 
-def _checked(model: type[_Line], line: dict[str, str], path: Path, number: int) -> _Line:
+def _checked(model: type[Line], line: dict[str, str], path: Path, number: int) -> Line:
     try:
         return model.model_validate(line)
     except ValidationError as error:

@@ -79,7 +79,7 @@ def _converted(path: Path, frame: RObject, columns: Sequence[str]) -> pd.DataFra
     vectors = dict(zip(_strings(_attributes(frame)["names"]), frame.value, strict=True))
     missing = [column for column in columns if column not in vectors]
     if missing:
-        wanted = ", ".join(_with_nearest(column, list(vectors)) for column in missing)
+        wanted = ", ".join(_with_nearest(column, [name for name in vectors if name is not None]) for column in missing)
         raise StudyError(f"{path} has no column {wanted}: correct the names of the columns to read.")
     converted = {}
     for column in columns:
@@ -357,8 +357,9 @@ def _pairs(node: RObject | None) -> Iterator[tuple[str, RObject]]:
     while node is not None and node.info.type is RObjectType.LIST:
         symbol = node.tag
         # R writes a symbol once and refers to it afterwards.
-        while symbol.info.type is RObjectType.REF:
+        while symbol is not None and symbol.info.type is RObjectType.REF:
             symbol = symbol.referenced_object
+        assert symbol is not None and symbol.value is not None  # R names each element of these lists
         value, rest = node.value
         yield symbol.value.value.decode(), value
         node = rest
@@ -370,7 +371,7 @@ def _attributes(vector: RObject) -> dict[str, RObject]:
 
 def _classes(vector: RObject) -> set[str]:
     attributes = _attributes(vector)
-    return set(_strings(attributes["class"])) if "class" in attributes else set()
+    return {name for name in _strings(attributes["class"]) if name is not None} if "class" in attributes else set()
 
 
 def _strings(vector: RObject) -> list[str | None]:

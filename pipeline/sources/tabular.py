@@ -73,6 +73,11 @@ class Form(NamedTuple):
     separator: str | None = None
     sheet: str | None = None
 
+    def of_text(self) -> tuple[str, str]:
+        """Return the encoding and the separator of a text file, which has both."""
+        assert self.encoding is not None and self.separator is not None
+        return self.encoding, self.separator
+
 
 class Table(NamedTuple):
     """A table as read."""
@@ -234,9 +239,10 @@ class _Heading(NamedTuple):
 
 def _names(path: Path, form: Form) -> _Heading:
     blank = 0
-    lines = io.StringIO(re.sub(r"\r\n?", "\n", _start(path, form.encoding)), newline="\n")
+    encoding, separator = form.of_text()
+    lines = io.StringIO(re.sub(r"\r\n?", "\n", _start(path, encoding)), newline="\n")
     try:
-        for row in csv.reader(lines, delimiter=form.separator):
+        for row in csv.reader(lines, delimiter=separator):
             if any(cell.strip() for cell in row):
                 return _Heading(row, blank)
             blank += 1
@@ -318,18 +324,19 @@ def _text(path: Path, form: Form, columns: Sequence[str] | None, rows: int | Non
         return "skip"
 
     def read() -> Any:
+        encoding, separator = form.of_text()
         kinds = dict.fromkeys(names, pyarrow.string())
         options = {
             "read_options": pyarrow.csv.ReadOptions(
                 column_names=names,
                 skip_rows=heading.blank,
                 skip_rows_after_names=1,
-                encoding=_codec(form.encoding),
+                encoding=_codec(encoding),
                 use_threads=False,
                 block_size=LONGEST_LINE,
             ),
             "parse_options": pyarrow.csv.ParseOptions(
-                delimiter=form.separator, newlines_in_values=True, invalid_row_handler=skip
+                delimiter=separator, newlines_in_values=True, invalid_row_handler=skip
             ),
             "convert_options": pyarrow.csv.ConvertOptions(
                 column_types=kinds, include_columns=list(columns) if columns is not None else None
@@ -384,8 +391,9 @@ def _end_inside_quotes(path: Path, form: Form) -> int | None:
     if quotes % 2 == 0:
         return None
     before = 0
-    with path.open(encoding=form.encoding, newline="") as file:
-        reader = csv.reader(file, delimiter=form.separator, strict=True)
+    encoding, separator = form.of_text()
+    with path.open(encoding=encoding, newline="") as file:
+        reader = csv.reader(file, delimiter=separator, strict=True)
         try:
             for _ in reader:
                 before = reader.line_num

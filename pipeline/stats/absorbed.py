@@ -123,7 +123,7 @@ def absorbed_linear(
     variance = (
         correction(count, len(y), x.shape[1] + number_of_effects(groupings)) * bread @ (scores.T @ scores) @ bread
     )
-    found = {
+    found: dict[str, Effect | LogitEffects] = {
         name: effect(slopes[place], np.sqrt(variance[place, place]), level)
         for name in factors
         for place in [names.index(name)]
@@ -187,7 +187,7 @@ class GroupedLogit(NamedTuple):
     """Minus the Hessian in the slopes, the group effects concentrated out."""
     inside: np.ndarray
     """What the group effects leave of the regressors (rows x slopes), at the weights of the maximum."""
-    index: np.ndarray
+    index: np.ndarray  # type: ignore[assignment]  # hides tuple.index, which nobody calls
     """Fitted log odds (rows,)."""
     log_likelihood: float
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from pipeline.stats.inference import (
 )
 from pipeline.stats.regression import Effect
 
-Labels = np.ndarray | pd.Series | None
+Labels: TypeAlias = np.ndarray | pd.Series | None
 """Labels of clusters (loans,); None: every loan is one of its own."""
 
 DRAWS = 999
@@ -194,10 +194,12 @@ def alerts(
         raise StudyError("no loan defaulted, or none can be followed up.")
     rng, number = np.random.default_rng(seed), int(numbers.max()) + 1
     drawn = [found(rng.multinomial(number, np.full(number, 1 / number))) for _ in range(DRAWS)]
-    drawn = np.array([one for one in drawn if np.isfinite(one).all()])
-    low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2], axis=0)
-    ends = zip(estimates, drawn.std(axis=0, ddof=1), low, high, strict=True)
-    return Alerts(*(Effect(*map(float, one), np.nan) for one in ends))
+    known = np.array([one for one in drawn if np.isfinite(one).all()])
+    low, high = np.quantile(known, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+    each = zip(estimates, known.std(axis=0, ddof=1), low, high, strict=True)
+    return Alerts(
+        *(Effect(float(value), float(error), float(start), float(end), np.nan) for value, error, start, end in each)
+    )
 
 
 def share_interval(

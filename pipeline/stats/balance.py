@@ -42,7 +42,7 @@ def balance(
     arm = treated.astype(bool)
     one, other = covariates[arm], covariates[~arm]
     if weight is None:
-        means, spreads = (one.mean(), other.mean()), (one.std(), other.std())
+        means, spreads = [one.mean(), other.mean()], [one.std(), other.std()]
     else:
         means = [_mean(side, weight[of]) for side, of in ((one, arm), (other, ~arm))]
         spreads = [_deviation(side, weight[of]) for side, of in ((one, arm), (other, ~arm))]
@@ -145,7 +145,7 @@ def diagnose(
         others = score[~arm & (weight > 0)]
         mine = score[arm & (weight > 0)]
         outside = int(((mine < others.min()) | (mine > others.max())).sum())
-    return Diagnosis(found, table, *(float(_kish(weight[side])) for side in (arm, ~arm)), outside)
+    return Diagnosis(found, table, float(_kish(weight[arm])), float(_kish(weight[~arm])), outside)
 
 
 def _scale(covariates: pd.DataFrame, arm: np.ndarray, standard: str) -> pd.Series:

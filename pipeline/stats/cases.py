@@ -63,7 +63,7 @@ def on_and_off(residuals: NDArray, names: list[str]) -> dict[str, int]:
     """
     known = [place for place in range(len(names)) if np.isfinite(residuals[place])]
     return {
-        "on_line": min(known, key=lambda place: (abs(round(residuals[place], 9)), names[place])),
-        "above_line": min(known, key=lambda place: (-round(residuals[place], 9), names[place])),
-        "below_line": min(known, key=lambda place: (round(residuals[place], 9), names[place])),
+        "on_line": min(known, key=lambda place: (abs(residuals[place].round(9)), names[place])),
+        "above_line": min(known, key=lambda place: (-residuals[place].round(9), names[place])),
+        "below_line": min(known, key=lambda place: (residuals[place].round(9), names[place])),
     }

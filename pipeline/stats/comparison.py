@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -113,7 +113,7 @@ def compare(
     if method in PAIRS:
         points, limit, within = _scale(covariates, arm, logit, distance, caliper, calipers or {})
         within = [Caliper(one.covariate[rows], one.width) for one in within]
-        chosen = {"ratio": ratio, "caliper": limit, "within": within}
+        chosen: dict[str, Any] = {"ratio": ratio, "caliper": limit, "within": within}
         if method == "nearest":
             score = None if logit is None else logit[rows]
             chosen |= {"replacement": replacement, "order": order, "score": score}
@@ -176,6 +176,7 @@ def share_tied(
 
     Arguments as given to `compare`, and the pairs that it returned.
     """
+    assert found.matches is not None  # pairs were asked for
     arm = np.asarray(treated).astype(bool)
     points, _, _ = _scale(covariates, arm, logit, distance, None, {})
     stratum = strata(pd.DataFrame(index=covariates.index) if exact is None else exact)

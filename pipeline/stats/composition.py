@@ -148,7 +148,8 @@ def by_composition(
 
     late = weights[np.asarray(adopted) == 1]
     effective = float(late.sum() ** 2 / (late**2).sum() / len(late))
-    return Split(*_jackknife(estimate, int(number.max()) + 1, level), effective)
+    total, screening, behaviour, share = _jackknife(estimate, int(number.max()) + 1, level)
+    return Split(total, screening, behaviour, share, effective)
 
 
 def drift(outcome: np.ndarray, after: np.ndarray, covariates: pd.DataFrame, lender: np.ndarray, level: float) -> Effect:
@@ -208,4 +209,5 @@ def by_lot(
             raise StudyError("winning the lot enrols nobody: the programme and screening cannot be told apart.")
         return _parts(total, losers - low * (winners - losers) / (high - low))
 
-    return Split(*_jackknife(estimate, int(number.max()) + 1, level), 1.0)
+    total, screening, behaviour, share = _jackknife(estimate, int(number.max()) + 1, level)
+    return Split(total, screening, behaviour, share, 1.0)

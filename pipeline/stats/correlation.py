@@ -92,8 +92,7 @@ def spearman(factor: np.ndarray, outcome: np.ndarray, level: float, weights: np.
 
     _vary(factor, outcome)
     if weights is not None:
-        ranks = (weighted_ranks(values, weights) for values in (factor, outcome))
-        return _weighted(*ranks, weights, level, 0)
+        return _weighted(weighted_ranks(factor, weights), weighted_ranks(outcome, weights), weights, level, 0)
     r = float(np.corrcoef(rankdata(factor), rankdata(outcome))[0, 1])
     return _with_interval(r, (1 + r**2 / 2) / (len(factor) - 3), level)
 

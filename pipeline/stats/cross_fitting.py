@@ -210,6 +210,7 @@ def cross_fit(
                 if learner == "boosting":
                     model = boosted(x[rows], of[rows], of_rows)
                 else:
-                    model = starts[name] = penalised_logit(x[rows], of[rows], of_rows, starts[name])
+                    starts[name] = penalised_logit(x[rows], of[rows], of_rows, starts[name])
+                    model = starts[name].__call__
                 getattr(found, name)[inside] = model(x[inside])
     return found

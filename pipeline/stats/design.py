@@ -164,8 +164,8 @@ def independent(matrix: np.ndarray, tolerance: float = 1e-8) -> np.ndarray:
     for _ in range(2):
         shares = (matrix.T @ rest) / length[:, None]
         taken = np.zeros_like(shares)
-        for number, place in enumerate(doubtful):
-            before = np.flatnonzero(kept[:place])
+        for number, column in enumerate(doubtful):
+            before = np.flatnonzero(kept[:column])
             taken[before, number] = np.linalg.solve(products[np.ix_(before, before)], shares[before, number])
         rest = rest - matrix @ (taken / length[:, None])
     return kept if (np.linalg.norm(rest, axis=0) <= tolerance).all() else _decomposed(matrix, tolerance)

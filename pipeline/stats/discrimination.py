@@ -85,7 +85,9 @@ def compare(
             raise StudyError(f"{(numbers < 0).sum()} of the judged loans have no cluster.")
         degrees = degrees_of_freedom(np.bincount(numbers, weights))
     dominated = max(_shares(weights, numbers, kind).max() for kind in (bad, ~bad)) > DOMINANT
-    areas, parts, without = [], [], []
+    areas: list[float] = []
+    parts: list[np.ndarray] = []
+    without: list[np.ndarray] = []
     for score in (first, second):
         if score is first and areas:
             areas, parts, without = areas * 2, parts * 2, without * 2
@@ -97,7 +99,8 @@ def compare(
         part[~bad] = weights[~bad] * (of_good - area) / weights[~bad].sum()
         areas.append(area)
         parts.append(part)
-        without.append(_without(bad, score, weights, numbers, (of_bad, of_good)) if dominated else None)
+        if dominated:
+            without.append(_without(bad, score, weights, numbers, (of_bad, of_good)))
     errors = [_error(part, bad, numbers) for part in (*parts, parts[1] - parts[0])]
     if dominated:
         moved = [one - value for one, value in zip(without, areas, strict=True)]
@@ -110,7 +113,7 @@ def compare(
         one._replace(estimate=area, ci_low=max(one.ci_low + 0.5, 0.0), ci_high=min(one.ci_high + 0.5, 1.0))
         for one, area in zip(found[:2], areas, strict=True)
     ]
-    return Discrimination(*singles, found[2])
+    return Discrimination(singles[0], singles[1], found[2])
 
 
 def _error(part: np.ndarray, bad: np.ndarray, numbers: np.ndarray) -> float:

@@ -211,7 +211,7 @@ def clustered_areas(
         one = effect(area - 0.5, max(_clustered_error(influence, clusters), SMALLEST), level)
         singles.append(one._replace(estimate=area, ci_low=one.ci_low + 0.5, ci_high=one.ci_high + 0.5))
     spread = max(_clustered_error(influences[1] - influences[0], clusters), SMALLEST)
-    return Areas(*singles, effect(areas[1] - areas[0], spread, level))
+    return Areas(singles[0], singles[1], effect(areas[1] - areas[0], spread, level))
 
 
 class Calibration(NamedTuple):

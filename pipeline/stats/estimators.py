@@ -21,7 +21,7 @@ from pipeline.stats.hazards import hazard_logit
 from pipeline.stats.inference import crossed, scaled
 from pipeline.stats.instruments import Instrumented, inside, two_sample, two_stage
 from pipeline.stats.matched_effects import widest
-from pipeline.stats.matching import nearest_neighbour, propensity_logit
+from pipeline.stats.matching import Order, nearest_neighbour, propensity_logit
 from pipeline.stats.regression import Effect, linear_probability, logit
 
 Row = dict[str, Any]
@@ -97,7 +97,7 @@ def estimate_all(
     seed: int = 0,
     ratio: int = 1,
     caliper: float | None = 0.2,
-    order: str = "closest",
+    order: Order = "closest",
     without: Collection[tuple[str, str]] = (),
 ) -> list[Row]:
     """Run every estimator and return rows of the results table.
@@ -223,7 +223,7 @@ def _matched(
     exact: Sequence[str],
     ratio: int,
     caliper: float | None,
-    order: str,
+    order: Order,
     seed: int,
 ) -> Iterator[Row]:
     """Effect on the treated loans that find a control; errors by pair and institution (`inference.on_matched`)."""

@@ -73,7 +73,7 @@ def cross_lags(panel: pd.DataFrame, level: float) -> dict[tuple[str, str], Effec
     if both["lender"].nunique() < 2 or len(both) <= 2 * len(names):
         raise StudyError("too few lenders or quarters to follow one quarter into the next.")
     design = both[[f"{name}_before" for name in names]]
-    found = {}
+    found: dict[tuple[str, str], Effect] = {}
     for outcome in names:
         fit = absorbed_linear(both[outcome], design, list(design), both[["lender", "quarter"]], both["lender"], level)
         found |= {(name, outcome): fit.effects[f"{name}_before"] for name in names if name != outcome}

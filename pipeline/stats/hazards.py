@@ -55,7 +55,7 @@ def hazard_logit(
         with contextlib.suppress(StudyError):
             few = slice(None, None, 10)
             start = month_regression(y[few], pd.DataFrame(x[:, few].T), group[few])
-            b[list(start.names)] = start.slopes
+            b[np.array(start.names, dtype=int)] = start.slopes
             own = own - np.bincount(group, b @ x) / np.bincount(group)
     step = np.full(len(x), np.inf)
     for _ in range(50):

@@ -38,7 +38,8 @@ def cluster_codes(labels: Sequence | pd.Series | np.ndarray) -> np.ndarray:
     """Return cluster numbers from 0; a row without a label, or fewer than two clusters, are a StudyError."""
     numbers = codes(labels)
     if (unlabelled := int((numbers < 0).sum())) > 0:
-        column = f"the cluster column {labels.name}" if getattr(labels, "name", None) else "the column of clusters"
+        name = getattr(labels, "name", None)
+        column = f"the cluster column {name}" if name else "the column of clusters"
         raise StudyError(
             f"{column} has no label in {unlabelled:,} of {len(numbers):,} rows: give each row a label, leave these "
             "rows out, or choose another cluster column."
@@ -174,4 +175,5 @@ def degrees_of_freedom(sizes: np.ndarray) -> float:
 
 def scaled(found: Effect, factor: float) -> Effect:
     """Return an effect in other units: everything but the p-value times `factor` (positive)."""
-    return Effect(*(factor * value for value in found[:4]), found.p_value)
+    estimate, error, low, high, p_value = found
+    return Effect(factor * estimate, factor * error, factor * low, factor * high, p_value)

@@ -83,12 +83,8 @@ def weighted_logit(
     sums = group_sums(x * (w * (y - share))[:, None], groups)
     covariance = bread @ (sums.T @ sums) @ bread * correction(len(sums), len(y), x.shape[1])
     on_log_scale = effect(slopes[place], float(np.sqrt(covariance[place, place])), level)
-    odds_ratio = Effect(
-        *np.exp([on_log_scale.estimate]).tolist(),
-        on_log_scale.std_error,
-        *np.exp([on_log_scale.ci_low, on_log_scale.ci_high]).tolist(),
-        on_log_scale.p_value,
-    )
+    ratio, low, high = np.exp([on_log_scale.estimate, on_log_scale.ci_low, on_log_scale.ci_high]).tolist()
+    odds_ratio = Effect(ratio, on_log_scale.std_error, low, high, on_log_scale.p_value)
     if set(np.unique(x[:, place])) <= {0.0, 1.0}:
         without = x @ slopes - x[:, place] * slopes[place]
         p_on, p_off = probability(without + slopes[place]), probability(without)
@@ -136,8 +132,8 @@ def abadie_imbens(
     arm, y = treated.astype(bool), outcome.astype(float)
     sizes = np.bincount(matches.treated, minlength=len(arm))
     matched = np.flatnonzero(sizes)
-    gaps = np.bincount(matches.treated, y[matches.treated] - y[matches.control], minlength=len(arm))[matched]
-    gaps = gaps / sizes[matched]
+    sums = np.bincount(matches.treated, y[matches.treated] - y[matches.control], minlength=len(arm))
+    gaps = sums[matched] / sizes[matched]
     estimate = float(gaps.mean())
     uses = np.bincount(matches.control, 1 / sizes[matches.treated], minlength=len(arm))
     squared = np.bincount(matches.control, 1 / sizes[matches.treated] ** 2, minlength=len(arm))

@@ -116,7 +116,9 @@ def interventional(
     left_out = np.array([estimate(everything - one, loans - own) for one, own in zip(products, size, strict=True)])
     errors = np.sqrt((count - 1) / count * ((left_out - whole) ** 2).sum(axis=0))
     found = [effect(value, error, level, count - 1) for value, error in zip(whole, errors, strict=True)]
-    return Mediated(*found[:5], dict(zip(correlations, found[5:-1], strict=True)), float(whole[-1]))
+    total, on_mediator, of_mediator, indirect, plain_indirect = found[:5]
+    curve = dict(zip(correlations, found[5:-1], strict=True))
+    return Mediated(total, on_mediator, of_mediator, indirect, plain_indirect, curve, float(whole[-1]))
 
 
 def product(first: Effect, second: Effect, level: float) -> Effect:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -138,7 +139,8 @@ def month_regression(
     # One column after the other, in the order of the groups: of so many months each copy counts.
     x = np.empty((design.shape[1], len(rows)))
     size, first = np.bincount(group), np.flatnonzero(np.diff(group, prepend=-1))
-    names, spread = [], []
+    names: list[str] = []
+    spreads: list[float] = []
     for place, name in enumerate(design):
         values = x[len(names)]
         np.copyto(values, design.iloc[:, place].to_numpy()[rows])
@@ -154,21 +156,22 @@ def month_regression(
             # Columns of one size: the steps are then well behaved.
             values /= own_spread
             names.append(name)
-            spread.append(own_spread)
+            spreads.append(own_spread)
     if not names:
         raise StudyError("no column varies inside groups: there is nothing to explain events by.")
-    x, spread = x[: len(names)], np.array(spread)
+    x, spread = x[: len(names)], np.array(spreads)
 
     total = np.bincount(group, weight)
     mean = np.bincount(group, weight * y) / total
-    own = {"logit": log_odds, "poisson": np.log, "linear": np.array}[family](mean)
+    links: dict[str, Callable[[np.ndarray], np.ndarray]] = {"logit": log_odds, "poisson": np.log, "linear": np.array}
+    own = links[family](mean)
     b, step = np.zeros(len(x)), np.full(len(x), np.inf)
     if len(y) > MANY and family != "linear":
         # A tenth of the rows says nearly where the maximum lies, and saves the steps of all rows that lead there.
         with contextlib.suppress(StudyError):
             few = slice(None, None, 10)
             start = month_regression(y[few], pd.DataFrame(x[:, few].T), group[few], family, weight[few])
-            b[list(start.names)] = start.slopes
+            b[np.array(start.names, dtype=int)] = start.slopes
             own = own - np.bincount(group, weight * (b @ x)) / total
     for _ in range(40):
         sums = newton_sums(x, y, weight, group, own, b, family, CERTAIN)

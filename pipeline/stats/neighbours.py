@@ -117,13 +117,17 @@ def nearest(
             f"than {LIMIT:,}: use match.distance logit without replacement and calipers on covariates, or weights."
         )
     score = points if score is None and points.ndim == 1 else score
-    if score is None and order in ("largest", "smallest") and not replacement:
-        raise StudyError(f"match.order {order} needs a propensity score; choose closest or data.")
     points = points.reshape(len(treated), -1)
     rank = ranks(priority)
     arm = treated.astype(bool)
     limit = np.inf if caliper is None else caliper
-    turn = rank if order in ("data", "closest") or replacement else score if order == "smallest" else -score
+    turn: np.ndarray
+    if order in ("data", "closest") or replacement:
+        turn = rank
+    elif score is None:
+        raise StudyError(f"match.order {order} needs a propensity score; choose closest or data.")
+    else:
+        turn = score if order == "smallest" else -score
     found: list[tuple[int, int]] = []
     by_stratum = np.lexsort((rank, stratum))
     edges = np.flatnonzero(np.diff(stratum[by_stratum])) + 1
@@ -254,7 +258,8 @@ class _Pool:
         known = self._looked.get(row)
         size = min(4 * known.size if known else FIRST_LOOK, len(self._in_tree))
         if size:
-            self._note(row, *self._tree.query(self._points[row], k=np.arange(1, size + 1)), size)
+            distance, neighbour = self._tree.query(self._points[row], k=np.arange(1, size + 1))
+            self._note(row, distance, neighbour, size)
         else:
             self._looked[row] = _Looked([], [], 0)
 
@@ -310,6 +315,7 @@ class _Pool:
     def take(self, row: int) -> int:
         """Give a treated loan its nearest free control."""
         found = self.nearest_free(row)
+        assert found is not None  # the caller has seen that one is left
         self.free[found.control] = False
         self._taken += 1
         return found.control

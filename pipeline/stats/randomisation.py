@@ -132,10 +132,10 @@ def randomisation_test(
 
     found, estimate = statistics(0.0), float(slopes[0, 0])
     others = found[1:]
-    ends = [_end(p_value, estimate, side * float(np.sqrt(squares[0, 0])), 1 - level) for side in (-1, 1)]
+    low, high = [_end(p_value, estimate, side * float(np.sqrt(squares[0, 0])), 1 - level) for side in (-1, 1)]
     error = float(others.std(ddof=1) / len(others) ** 0.5) if len(others) > 1 else np.nan
     centre = float(others.mean()) if len(others) else np.nan
-    return RandomisationTest(estimate, *ends, float(found[0]), p_value(0.0), centre, error, len(others))
+    return RandomisationTest(estimate, low, high, float(found[0]), p_value(0.0), centre, error, len(others))
 
 
 def _end(p_value: Callable[[float], float], start: float, step: float, alpha: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -149,18 +150,19 @@ def logit(
         raise StudyError(
             f"the logistic regression on {factor} does not converge: something may separate default perfectly."
         )
-    slope, error = fit.params[place], fit.bse[place]
+    slope, std_error = fit.params[place], fit.bse[place]
     quantile = norm.ppf(0.5 + level / 2)
     odds_ratio = Effect(
         np.exp(slope),
-        error,
-        np.exp(slope - quantile * error),
-        np.exp(slope + quantile * error),
+        std_error,
+        np.exp(slope - quantile * std_error),
+        np.exp(slope + quantile * std_error),
         fit.pvalues[place],
     )
 
     unit = np.zeros(x.shape[1])
-    at, averaged, total = fit.predict, np.mean, len(y)
+    at, total = fit.predict, len(y)
+    averaged: Callable[[np.ndarray], float] = np.mean
     if weights is not None:
         w = weights.to_numpy(dtype=float)
         shift, total = np.log(prior_ratio(y, w)), w.sum()

@@ -63,8 +63,8 @@ def response(measured: np.ndarray, design: pd.DataFrame, clusters: pd.Series, le
     ratios = {}
     for place, name in enumerate(kept):
         one = effect(fit.slopes[place] / scale[place], np.sqrt(fit.variance[place, place]) / scale[place], level)
-        ends = (float(np.exp(value)) for value in (one.ci_low, one.ci_high))
-        ratios[name] = Effect(float(np.exp(one.estimate)), one.std_error, *ends, one.p_value)
+        low, high = (float(np.exp(value)) for value in (one.ci_low, one.ci_high))
+        ratios[name] = Effect(float(np.exp(one.estimate)), one.std_error, low, high, one.p_value)
     weights = 1 / probability[y == 1]
     return Response(ratios, probability, weights / weights.mean(), _area(fit.index, y))
 

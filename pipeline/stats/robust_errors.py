@@ -131,7 +131,8 @@ def two_way(fit: Partialled, first: np.ndarray, second: np.ndarray, level: float
     freedom. Raises StudyError when the variance comes out below zero, which the difference of three parts allows.
     """
     both = np.unique(first * (int(second.max()) + 1) + second, return_inverse=True)[1]
-    error = inference.two_way(*(_error(fit, clusters) for clusters in (first, second, both)))
+    one, other, within = (np.array(_error(fit, clusters)) for clusters in (first, second, both))
+    error = inference.two_way(one, other, within)
     if np.isnan(error):
         raise StudyError("the variance clustered two ways comes out below zero, so there is no such error here.")
     return effect(fit.slope, float(error), level, min(int(first.max()), int(second.max())))

@@ -82,11 +82,11 @@ def contributions(model: Mapping[str, Any], kind: str, frame: pd.DataFrame) -> t
     if kind == "scorecard":
         card = model["scorecard"]
         terms = [one["term"] for one in card["characteristics"]]
-        usual = [
+        by_term = [
             one["coefficient"] * float(np.dot(one["weights_of_evidence"], one["shares"]))
             for one in card["characteristics"]
         ]
-        return terms, scorecard.contributions(frame, card) - np.asarray(usual)
+        return terms, scorecard.contributions(frame, card) - np.asarray(by_term)
     part = model["logistic"]
     encoder = Encoder(part["features"])
     matrix = encoder.matrix(frame)

@@ -159,8 +159,8 @@ def fit(
     from pipeline.stats.classifiers import logistic
 
     weights = np.ones(len(frame)) if weights is None else weights
-    cut = [bins_of(frame, term, default, weights) for term in terms]
-    cut = [one for one in cut if one is not None and by_chance(one, default) <= CHANCE]
+    every = (bins_of(frame, term, default, weights) for term in terms)
+    cut = [one for one in every if one is not None and by_chance(one, default) <= CHANCE]
     while True:
         evidence = (
             np.column_stack([np.asarray(one["weights_of_evidence"])[bin_of(frame[one["column"]], one)] for one in cut])

@@ -198,6 +198,6 @@ def joint(effects: np.ndarray, errors: np.ndarray, critical: float) -> Joint:
         as_far = np.abs(values[1:]) >= abs(values[0]) * (1 - 1e-9)
         return Statistic(float(values[0]), float((1 + as_far.sum()) / len(values)))
 
-    found = [tested(values) for values in (np.median(z, axis=0), share, stouffer)]
     centre = float((effects[:, 1:] / errors[:, 1:]).mean()) if effects.shape[1] > 1 else np.nan
-    return Joint(*found, centre, len(effects), effects.shape[1] - 1)
+    tests = (tested(np.median(z, axis=0)), tested(share), tested(stouffer))
+    return Joint(*tests, centre, len(effects), effects.shape[1] - 1)

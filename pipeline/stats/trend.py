@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def jonckheere_terpstra(outcome: np.ndarray, groups: np.ndarray) -> Trend:
     sizes = np.array([len(part) for part in parts], dtype=float)
     ties = np.unique(outcome, return_counts=True)[1].astype(float)
 
-    def pairs(of: np.ndarray) -> np.ndarray:
+    def pairs(of: Any) -> Any:
         return of * (of - 1)
 
     first = pairs(n) * (2 * n + 5) - (pairs(sizes) * (2 * sizes + 5)).sum() - (pairs(ties) * (2 * ties + 5)).sum()
