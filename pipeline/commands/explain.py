@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import studies
-from pipeline.commands import explain_shown
 from pipeline.analyses.evidence.rows import FOLDER, OVERALL
+from pipeline.commands import explain_shown
 from pipeline.core import params as yaml
 from pipeline.core.params import Params
 from pipeline.core.results import COUNTS

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.analyses.evidence.rows import contents
 from pipeline.core.params import Params
+from pipeline.pages.written import contents
 from pipeline.present.words import Words
 from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
