@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.analyses.evidence.rows import contents
+from pipeline.pages.written import contents
 from pipeline.commands import explain_shown
 from pipeline.core import params, results
 from pipeline.present.words import Words
