@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
+import functools
 import re
 import reprlib
 from collections.abc import Iterator
@@ -664,6 +666,7 @@ def sentence(error: Any, model: type[BaseModel], where: str = "") -> str:
     return f"{path}: {message[0].lower()}{message[1:]}{found}"
 
 
+@functools.lru_cache(maxsize=64)
 def _written_out(text: str) -> int:
     """Return how many values a YAML text has when every alias is written out (`MOST_VALUES` + 1 for too many).
 
@@ -696,9 +699,16 @@ def _written_out(text: str) -> int:
     return total
 
 
+@functools.lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
+    """Parse YAML 1.2; a text that was parsed before, as the words of the pages are again and again, costs nothing."""
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True).load(text)
+
+
 def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
     """Read a YAML 1.2 file (the version that DVC reads) into plain Python objects."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
@@ -707,7 +717,7 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
             raise StudyError(
                 f"{path} repeats itself by aliases (*) to more than {MOST_VALUES:,} values: write them out."
             )
-        content = YAML(typ="safe", pure=True).load(text)
+        content = copy.deepcopy(_parsed(text))
     except (FileNotFoundError, IsADirectoryError) as error:
         raise StudyError(f"{path} is missing: run from the folder that holds it.") from error
     except RecursionError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,13 +147,21 @@ class Results:
     def __init__(self, frame: pd.DataFrame) -> None:
         """Hold a frame with the columns of the results table."""
         self.frame = frame
+        self._rows_of: dict[str, Mapping[str, Any]] = {}
 
     def where(self, **columns: str | list[str]) -> pd.DataFrame:
         """Return the rows whose columns equal the given values (or are among them, for a list)."""
-        keep = self.frame
+        # A page asks hundreds of times: the rows of each value are looked up, and only those found are taken.
+        import numpy as np
+
+        rows = np.arange(len(self.frame))
         for name, value in columns.items():
-            keep = keep[keep[name].isin(value if isinstance(value, list) else [value])]
-        return keep.reset_index(drop=True)
+            if name not in self._rows_of:
+                self._rows_of[name] = self.frame.groupby(name, sort=False).indices
+            wanted = dict.fromkeys(value if isinstance(value, list) else [value])
+            held = [self._rows_of[name][one] for one in wanted if one in self._rows_of[name]]
+            rows = np.intersect1d(rows, np.concatenate([rows[:0], *held]), assume_unique=True)
+        return self.frame.iloc[rows].reset_index(drop=True)
 
     def one(self, **columns: str) -> Any:
         """Return the single row that fits, with its columns as attributes.

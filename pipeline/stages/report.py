@@ -55,7 +55,8 @@ def run(study: str, params: Params) -> str:
     for_code_host = Report(rows, params, study, words, trail, sources, "markdown")
     store.write_text(folder / "report.md", for_code_host.render())
     store.write_text(folder / "findings.txt", for_code_host.findings())
-    store.write_text(folder / "model_card.md", model_card(study, params, words))
+    if not rows.where(stage="predict").empty:
+        store.write_text(folder / "model_card.md", model_card(study, params, words))
     store.write_csv(folder / "contents.csv", pd.DataFrame(for_code_host.contents, columns=list(CONTENTS)))
     page = Report(rows, params, study, words, trail, sources, "pandoc").render()
     other, pictures = f"report.{twin}.html", f"figures_{twin}"

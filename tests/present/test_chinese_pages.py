@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.core import params, results
+from pipeline.pages.report import Report
 from pipeline.present import figures
-from pipeline.present.page import Page, labels_of, scope_of
+from pipeline.present.page import labels_of, scope_of
 from pipeline.present.trail import Trail
 from pipeline.present.words import WIDE, Words
 from pipeline.sources.records import load_source
@@ -27,7 +28,7 @@ def page(study, language):
     trail = Trail(study, ROOT / "dvc.yaml", ROOT / "params.yaml")
     sources = [load_source(name) for name in protocol.sources]
     pictures = {"en": "figures", "zh": "figures_zh"}[language]
-    return Page(rows, PARAMS, study, words, trail, sources, "markdown", pictures).render()
+    return Report(rows, PARAMS, study, words, trail, sources, "markdown", pictures).render()
 
 
 def parts(text):

@@ -1,13 +1,15 @@
 """A simulated study's page shows the worlds in which its methods were tried, whichever they were."""
 
+import functools
 from pathlib import Path
 
 import pytest
 
 from pipeline.core import params, results
 from pipeline.core.results import Results
+from pipeline.pages.report import Report
 from pipeline.present import figures
-from pipeline.present.page import Page, labels_of
+from pipeline.present.page import labels_of
 from pipeline.present.trail import Trail
 from pipeline.present.words import Words
 from pipeline.runtime.errors import StudyError
@@ -25,6 +27,7 @@ def choices(scenario="base", *tried):
     return params.checked(content)
 
 
+@functools.cache
 def rows(*tried):
     frame = results.read(*FILES).frame
     left_out = {"base", "benign", "null"} - set(tried)
@@ -35,7 +38,7 @@ def page(language, scenario, *tried):
     found = rows(*tried)
     words = Words(language, "reference", "reference", labels_of(found))
     trail = Trail("reference", ROOT / "dvc.yaml", ROOT / "params.yaml")
-    return Page(found, choices(scenario, *tried), "reference", words, trail, [], "markdown")
+    return Report(found, choices(scenario, *tried), "reference", words, trail, [], "markdown")
 
 
 @pytest.mark.parametrize(("language", "nothing"), [("en", "the programme does nothing"), ("zh", "毫无作用的世界里")])
