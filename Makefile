@@ -61,7 +61,7 @@ test: $(VENV)/installed  ## run the tests (some minutes)
 	@python -m pytest -n auto --dist loadfile -m "not end_to_end and not long"
 
 test-end-to-end: $(VENV)/installed  ## run the whole pipeline on a small made-up sample in a temporary folder
-	@python -m pytest -n auto --dist loadfile -m end_to_end
+	@python -m pytest -n auto --dist loadfile -m "end_to_end and not long"
 
 test-spark: $(VENV)/spark  ## compare the tables that Spark and DuckDB prepare (needs Java)
 	@python -m pytest -n auto -rs -m "not long" tests/core/test_engine.py tests/studies/test_engines.py

@@ -165,6 +165,7 @@ def test_another_folder_time_zone_and_language_give_the_same_bytes_and_verify_no
                 assert filecmp.cmp(file, second / file.relative_to(first), shallow=False), file.relative_to(first)
 
 
+@pytest.mark.long
 def test_every_recipe_for_experiments_works(reproduced, tmp_path):
     folder, _ = reproduced
     run(folder, "git", "init", "--quiet", "--bare", str(tmp_path / "shared.git"))

@@ -226,6 +226,7 @@ def test_what_a_stage_needs_is_what_dvc_says():
     assert {"curve", "regress", "describe", "predict", "warning"} <= needs["report"]
 
 
+@pytest.mark.long
 def test_small_stages_are_measured_one_by_one():
     start = time.perf_counter()
     found = list(stages.measure("reference", 0.02, 1, ["simulate", "prepare"]))

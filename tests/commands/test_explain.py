@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.pages.written import contents
 from pipeline.commands import explain_shown
 from pipeline.core import params, results
+from pipeline.pages.written import contents
 from pipeline.present.words import Words
 from pipeline.runtime import places
 from pipeline.sources.records import load_source

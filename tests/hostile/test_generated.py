@@ -87,7 +87,7 @@ def spoilt_cohorts(pick):
     return frame, touched
 
 
-@numbers_of_inputs(80, 3000)
+@numbers_of_inputs(40, 3000)
 def test_a_cohort_meets_its_schema_or_is_refused_by_column(inputs):
     def trial(drawn):
         frame, touched = drawn
@@ -282,7 +282,7 @@ def spoilt_files(pick):
     ],
     ids=["init-study", "intake", "score"],
 )
-@numbers_of_inputs(40, 500)
+@numbers_of_inputs(16, 500)
 def test_a_file_is_taken_or_refused_by_name(place, capsys, file, arguments, inputs):
     good = picture(place)
 

@@ -106,6 +106,7 @@ def test_english_text_goes_from_init_study_to_a_report(workplace, capsys):
     assert "Client 10" not in page
 
 
+@pytest.mark.long
 def test_the_programmes_effect_is_found_where_selection_hides_it(workplace):
     own_loans.english_csv(workplace / "loans.csv", 12000, seed=5)
     assert main(["init-study", "mine", "--data", "loans.csv"]) == 0
@@ -116,6 +117,7 @@ def test_the_programmes_effect_is_found_where_selection_hides_it(workplace):
     assert row.ci_high < 1 and row.estimate < raw.estimate
 
 
+@pytest.mark.long
 def test_gbk_text_with_chinese_names(workplace):
     own_loans.chinese_csv(workplace / "loans.csv", 1500)
     assert main(["init-study", "mine", "--data", "loans.csv"]) == 0
@@ -132,6 +134,7 @@ def test_gbk_text_with_chinese_names(workplace):
     assert "满意度（十分制）" in report()
 
 
+@pytest.mark.long
 def test_stata_without_treatment_dates_and_institutions(workplace):
     own_loans.stata_file(workplace / "loans.dta", 800)
     assert main(["init-study", "mine", "--data", "loans.dta"]) == 0
@@ -144,6 +147,7 @@ def test_stata_without_treatment_dates_and_institutions(workplace):
     assert "Are the two arms alike?" not in page and "one unit more of satisfaction" in page
 
 
+@pytest.mark.long
 def test_a_rule_makes_arms_where_no_column_does(workplace):
     own_loans.stata_file(workplace / "loans.dta", 800)
     assert main(["init-study", "mine", "--data", "loans.dta"]) == 0
@@ -201,6 +205,7 @@ def test_a_file_without_any_factor_is_described(workplace):
     assert "say nothing on customer relationship management" in report()
 
 
+@pytest.mark.long
 def test_arms_that_nothing_makes_alike(workplace):
     made = frame(400).sort_values("amount")
     made["treated"] = (np.arange(400) < 200).astype(int)
@@ -362,6 +367,7 @@ def test_what_is_filled_after_the_outcome_is_known_by_its_name(name):
     assert roles.after_outcome(name)
 
 
+@pytest.mark.long
 def test_chinese_letters_stay_letters_where_no_font_has_them(workplace, monkeypatch, capsys):
     from matplotlib import font_manager
 

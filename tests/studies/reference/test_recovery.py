@@ -44,6 +44,7 @@ def written(tmp_path_factory):
     return found
 
 
+@pytest.mark.long
 def test_the_number_of_workers_plays_no_part(written):
     assert written[0] == written[1]
     assert b"verdict_recovers" in written[0]
@@ -55,6 +56,7 @@ def worlds():
     return [pd.DataFrame(recovery.one_world("reference", chosen(1), "null", number)) for number in (0, 1)]
 
 
+@pytest.mark.long
 def test_replications_differ_and_do_not_depend_on_the_other_scenarios(worlds, written):
     first, second = (world.set_index(["estimator", "outcome"])["estimate"] for world in worlds)
     assert (first.dropna() != second.reindex(first.index)[first.notna()]).mean() > 0.5
@@ -63,6 +65,7 @@ def test_replications_differ_and_do_not_depend_on_the_other_scenarios(worlds, wr
     assert float(row[0].split(",")[7]) == pytest.approx(mean, rel=1e-6)
 
 
+@pytest.mark.long
 def test_a_cluster_computes_the_same_worlds(worlds, tmp_path, monkeypatch):
     # A machine that runs many tests at once is slow to start processes.
     monkeypatch.setattr(parallel, "PATIENCE", 120)
