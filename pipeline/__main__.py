@@ -8,7 +8,7 @@ import signal
 import sys
 from contextlib import nullcontext
 
-from pipeline.runtime import runs
+from pipeline.runtime import places, runs
 from pipeline.runtime.errors import one_line, told
 
 STAGES = {
@@ -87,7 +87,8 @@ def main(arguments: list[str] | None = None) -> int:
 
         checked = params.load()
         if options.study is not None:
-            importlib.import_module("pipeline.studies").check(checked.study(options.study), f"studies.{options.study}")
+            where = str(places.choices(options.study))
+            importlib.import_module("pipeline.studies").check(checked.study(options.study), where)
         with (
             runs.alone(name),
             runs.told(options.loudness) as entries,
