@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from pipeline.core import params
 from pipeline.runtime import places
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +26,13 @@ def copied(folder, *names, root=ROOT):
     head, mark, listed = text.partition("\nstudies:\n")
     listed = re.sub(r"(?m)^(  \w+:(?: &\w+)?)\n(?!   )", r"\1 {}\n", listed)
     (folder / "params.yaml").write_text(head + mark + listed, encoding="utf-8")
+
+
+def contents():
+    """Return what params.yaml holds, with each study's own choices under its name in ``studies``."""
+    files = sorted(ROOT.glob(places.choices("*").as_posix()))
+    studies = {file.parent.name: {"module": file.parent.name} | params.read(file) for file in files}
+    return params.read(ROOT / "params.yaml") | {"studies": studies}
 
 
 def edit(path, change):

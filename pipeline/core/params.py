@@ -762,8 +762,10 @@ def load(path: Path = Path("params.yaml")) -> Params:
     Everything that is wrong is reported together, in one StudyError that names the file of each value.
     """
     content = read(path)
+    if "studies" not in content:
+        raise StudyError(f"{path}: studies is missing, the list of studies.")
     try:
-        listed = Studies.model_validate(content.get("studies"))
+        listed = Studies.model_validate(content["studies"])
     except ValidationError as error:
         said = [sentence(item, Studies, "studies") for item in error.errors()]
         raise StudyError(f"{path}: {'; '.join(said)}.") from error
