@@ -1,7 +1,7 @@
 # Two commands matter: `make reproduce` and `make test`. Both build .venv first when it is missing or out of date.
 # `make help` lists everything.
 
-# The study to work on: a name under `studies` in params.yaml.
+# The study to work on: a name in the list of studies in params.yaml.
 STUDY ?= reference
 # Studies worked on at the same time by reproduce-all.
 JOBS ?= 2
@@ -83,7 +83,7 @@ mutants: $(VENV)/installed  ## make small mistakes in pipeline/stats, one at a t
 
 verify: $(VENV)/installed  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
 	@stages=$$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@)); \
-	[ -n "$$stages" ] || { echo "There is no study '$(STUDY)': params.yaml names them under studies." >&2; exit 1; }; \
+	[ -n "$$stages" ] || { echo "There is no study '$(STUDY)': params.yaml lists them under studies." >&2; exit 1; }; \
 	dvc repro code && dvc repro --force --single-item $$stages
 	@git diff --exit-code -- dvc.lock reports notebooks && echo "Same bytes."
 

@@ -3,7 +3,7 @@
 Stages run side by side, two at a time unless asked otherwise, in a copy of the repository in a temporary folder, so
 that nothing here is touched; a time includes start-up and imports. DVC runs the stages of one study one after the
 other, which takes about as long as their processor times together. Larger studies are simulated:
-`studies.reference.scale` multiplies lenders, and so loans.
+`scale` of the simulated study multiplies lenders, and so loans.
 """
 
 import os
@@ -49,8 +49,12 @@ LONG = ("curve", "predict", "effects", "adjust", "time", "robustness")
 def stages_of(study: str) -> list[str]:
     """Return the stages that run for a study, in the order of dvc.yaml."""
     pipeline = params.read(Path("dvc.yaml"))
-    members = {**pipeline["vars"][0], "studies": params.load().studies}
-    each = {name: stage["foreach"][2:-1] for name, stage in pipeline["stages"].items() if "foreach" in stage}
+    members = params.read(Path("params.yaml"))["studies"]
+    each = {
+        name: stage["foreach"].removeprefix("${studies.")[:-1]
+        for name, stage in pipeline["stages"].items()
+        if "foreach" in stage
+    }
     return [name for name, over in each.items() if name not in NOT_TIMED and study in members[over]]
 
 
@@ -74,11 +78,11 @@ def copy(study: str, scale: float = 1.0) -> Iterator[Path]:
             put = shutil.copytree if (root / "data" / part).is_dir() else shutil.copy2
             put(root / "data" / part, folder / "data" / part)
         if study == SIMULATED:
-            text = (folder / "params.yaml").read_text()
-            text, changed = re.subn(r"^    scale: .*$", f"    scale: {scale}", text, flags=re.MULTILINE)
+            choices = folder / places.choices(study)
+            text, changed = re.subn(r"^scale: .*$", f"scale: {scale}", choices.read_text(), flags=re.MULTILINE)
             if changed != 1:
-                raise StudyError(f"params.yaml has {changed} lines `scale:` inside a study; one is needed.")
-            (folder / "params.yaml").write_text(text)
+                raise StudyError(f"{choices} has {changed} lines `scale:`; one is needed.")
+            choices.write_text(text)
         else:
             shutil.copytree(root / places.interim(study), folder / places.interim(study))
         yield folder

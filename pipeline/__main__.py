@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.runtime import runs
+from pipeline.runtime import places, runs
 from pipeline.runtime.errors import one_line, told
 
 HOUSE = Path(__file__).parent
@@ -119,7 +119,8 @@ def _stage(name: str, one: argparse.ArgumentParser, options: argparse.Namespace)
 
         checked = params.load()
         if options.study is not None:
-            importlib.import_module("pipeline.studies").check(checked.study(options.study), f"studies.{options.study}")
+            where = str(places.choices(options.study))
+            importlib.import_module("pipeline.studies").check(checked.study(options.study), where)
         with (
             runs.alone(title),
             runs.told(options.loudness) as entries,

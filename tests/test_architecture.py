@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from pipeline.core import params
 from pipeline.runtime.code import Code
+from tests.choices import copied
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pipeline"
@@ -25,10 +26,15 @@ FLOORS = {
 
 PIPELINE = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
 STAGES = {name: stage.get("do", stage) for name, stage in PIPELINE["stages"].items()}
-EACH = {name: stage["foreach"][2:-1] for name, stage in PIPELINE["stages"].items() if "foreach" in stage}
-"""Stages that run for one study at a time, with the mapping over which they run."""
+EACH = {
+    name: stage["foreach"].removeprefix("${studies.")[:-1]
+    for name, stage in PIPELINE["stages"].items()
+    if "foreach" in stage
+}
+"""Stages that run for one study at a time, with the kind of studies for which they do."""
 STUDIES = params.load(ROOT / "params.yaml").studies
-VARIABLES = PIPELINE["vars"][0]
+LISTED = params.read(ROOT / "params.yaml")["studies"]
+"""Studies by kind."""
 OWN = "own"
 """Stands for any study of a reader's own file: it has the name of the module that serves them all."""
 
@@ -37,8 +43,8 @@ def studies_of(stage):
     """Every study for which a stage runs, or would if a reader had set one up."""
     if stage not in EACH:
         return [""]
-    named = list(VARIABLES.get(EACH[stage], STUDIES))
-    return [*named, OWN] if EACH[stage] in ("studies", "owned") else named
+    named = list(LISTED[EACH[stage]])
+    return [*named, OWN] if EACH[stage] in ("every", "owned") else named
 
 
 RUNS = [(stage, study) for stage in STAGES for study in studies_of(stage)]
@@ -72,7 +78,7 @@ def module_named(study):
 
 def place(dep, study):
     """Return a dependency as dvc.yaml means it for a study."""
-    return dep.replace("${key}", study).replace("${item.module}", module_named(study))
+    return dep.replace("${key}", study)
 
 
 def module_of(path):
@@ -80,7 +86,8 @@ def module_of(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {module_of(path): path for path in PACKAGE.rglob("*.py")}
+MODULES = {module_of(path): path for path in PACKAGE.rglob("*.py") if path.name != "notebook.py"}
+"""Without notebooks, which nothing imports and which may use all floors."""
 
 
 def imports(path):
@@ -146,21 +153,19 @@ CODE = Code(ROOT)
 
 def code_file(stage, study):
     """The file in which the stage `code` writes what a stage of a study runs."""
-    return f"data/code/{stage}/{module_named(study)}.json" if CODE.of_study(stage) else f"data/code/{stage}.json"
+    return f"data/code/{stage}/{study}.json" if CODE.of_study(stage) else f"data/code/{stage}.json"
 
 
 def test_every_study_is_fetched_or_simulated():
     owned = [name for name, study in STUDIES.items() if study.own is not None]
     fetched = [name for name, study in STUDIES.items() if study.sources]
     simulated = [name for name, study in STUDIES.items() if study.simulated]
-    assert list(VARIABLES["fetched"]) == fetched
-    assert list(VARIABLES["simulated"]) == simulated
-    assert VARIABLES["owned"] == {
-        name: {"module": STUDIES[name].module, "file": STUDIES[name].own["file"]} for name in owned
-    }
+    assert list(LISTED["fetched"]) == fetched
+    assert list(LISTED["simulated"]) == simulated
+    assert LISTED["owned"] == {name: {"file": STUDIES[name].own["file"]} for name in owned}
     assert sorted(fetched + simulated + owned) == sorted(STUDIES)
-    designed = [name for name in STUDIES if (PACKAGE / "studies" / name / "effects.py").exists()]
-    assert list(VARIABLES["designed"]) == designed
+    designed = {name for name in STUDIES if (PACKAGE / "studies" / name / "effects.py").exists()}
+    assert set(LISTED["designed"]) == designed
 
 
 def test_the_synthesis_reads_the_studies_that_it_names():
@@ -174,15 +179,15 @@ def test_a_stage_depends_on_the_code_it_runs_by_one_file(stage, study):
     code = [dep for dep in deps if dep.startswith("data/code/")]
     words = [dep for dep in code if dep.startswith("data/code/words/")]
     assert [dep for dep in code if dep not in words] == [code_file(stage, study)]
-    assert words in ([], [f"data/code/words/{module_named(study) if study else 'all'}.json"])
+    assert words in ([], [f"data/code/words/{study or 'all'}.json"])
     fills = "pipeline/present/words.py" in CODE.runs(stage, module_named(study) if study else None)
     assert bool(words) == fills, f"{stage} fills in words" if fills else f"{stage} fills in none"
-    assert not [dep for dep in deps if dep.startswith("pipeline/")]
+    assert not [dep for dep in deps if dep.startswith("pipeline/") and not dep.endswith("/params.yaml")]
 
 
 def test_the_code_of_every_stage_is_written():
     written = {f"data/code/{name}.json" for name, _ in CODE.every()}
-    assert {code_file(stage, study) for stage, study in RUNS if stage != "code"} <= written
+    assert {code_file(stage, study) for stage, study in RUNS if stage != "code" and study != OWN} <= written
 
 
 def test_the_recovery_is_repeated_when_generator_or_estimators_change_and_not_for_plumbing():
@@ -196,8 +201,25 @@ PLACES = {"parallel", "engine", "engine_address", "engine_memory"}
 tests/core/test_engine.py), so no stage declares them and none reruns when they change."""
 
 
+PAGES = ("report", "notebook", "synthesis", "evidence", "notebooks")
+"""Stages whose outcome people read: any choice may stand there."""
+
+OF_STUDY = "pipeline/studies/${key}/params.yaml"
+
+
+def parameters(stage):
+    """Parameters that dvc.yaml declares for a stage, a study's own after its file and a colon."""
+    found = []
+    for one in STAGES[stage].get("params", []):
+        if isinstance(one, dict):
+            found += [f"{file}:{name}" for file, names in one.items() for name in names]
+        else:
+            found.append(one)
+    return found
+
+
 def sections_read(path):
-    """Names of the sections of params.yaml that a module reads, as dvc.yaml would write them."""
+    """Names of the choices that a module reads, a study's own after its file and a colon."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
@@ -205,17 +227,15 @@ def sections_read(path):
             name = {"after_origination": "landmark"}.get(node.attr, node.attr)
             # The module is a dependency in dvc.yaml, which names its folder.
             if owner in ("protocol", "study") and name in set(params.Study.model_fields) - {"module"}:
-                found.add(f"studies.${{key}}.{name}")
+                found.add(f"{OF_STUDY}:{name}")
             elif owner == "params" and node.attr in set(params.Params.model_fields) - {"studies"} - PLACES:
                 found.add(node.attr)
     return found
 
 
-@pytest.mark.parametrize(
-    "stage", [name for name in STAGES if name not in ("report", "notebook", "synthesis", "evidence", "notebooks")]
-)
+@pytest.mark.parametrize("stage", [name for name in STAGES if name not in PAGES])
 def test_a_stage_declares_the_parameters_it_reads(stage):
-    declared = STAGES[stage].get("params", [])
+    declared = parameters(stage)
     start = PACKAGE / "stages" / f"{stage}.py"
     parts = [
         path for path in closure(start) if path.parent == start.parent or path.is_relative_to(PACKAGE / "analyses")
@@ -225,7 +245,7 @@ def test_a_stage_declares_the_parameters_it_reads(stage):
         for study in [study for name, study in RUNS if name == stage]:
             read |= sections_read(PACKAGE / "studies" / module_named(study) / "study.py")
     if stage == "effects":
-        for study in VARIABLES["designed"]:
+        for study in LISTED["designed"]:
             read |= sections_read(PACKAGE / "studies" / study / "effects.py")
     if stage == "intake":
         read |= sections_read(PACKAGE / "studies" / OWN / "intake.py")
@@ -233,7 +253,7 @@ def test_a_stage_declares_the_parameters_it_reads(stage):
         assert any(name == path or path.startswith(f"{name}.") for path in declared), f"{stage} reads {name}"
     if any("scope(protocol" in path.read_text() for path in [start, *parts]):
         # Through the scope a stage may read whatever the cohort has to hold.
-        read |= {f"studies.${{key}}.{name}" for name in ("factors", "matching", "controls", "cluster")}
+        read |= {f"{OF_STUDY}:{name}" for name in ("factors", "matching", "controls", "cluster")}
     for path in declared:
         assert any(path == name or path.startswith(f"{name}.") for name in read), f"{stage} does not read {path}"
 
@@ -249,19 +269,35 @@ def test_every_stage_has_a_description():
     assert all(stage["desc"] for stage in STAGES.values())
 
 
-def test_an_experiment_changes_one_line_of_the_parameters(tmp_path):
+@pytest.mark.parametrize("stage", PAGES)
+def test_a_page_depends_on_all_choices_of_the_studies_that_it_shows(stage):
+    shown = ["${key}"] if stage in EACH else params.load(ROOT / "params.yaml").synthesis.studies
+    assert not [name for name in parameters(stage) if ":" in name or name.startswith("studies")]
+    files = [dep for dep in STAGES[stage]["deps"] if dep.endswith("/params.yaml")]
+    assert sorted(files) == sorted(f"pipeline/studies/{name}/params.yaml" for name in shown)
+
+
+@pytest.mark.parametrize(
+    ("file", "choice", "before", "after"),
+    [
+        ("params.yaml", "match.caliper=0.123", "  caliper: 0.2", "  caliper: 0.123"),
+        ("pipeline/studies/sba/params.yaml", "horizon_months=24", "horizon_months:", "horizon_months: 24"),
+        ("pipeline/studies/reference/params.yaml", "scenario=benign", "scenario: base", "scenario: benign"),
+    ],
+)
+def test_an_experiment_changes_one_line_of_the_parameters(tmp_path, file, choice, before, after):
     from dvc.utils.hydra import apply_overrides
 
-    before = (ROOT / "params.yaml").read_text().splitlines()
-    copy = tmp_path / "params.yaml"
-    copy.write_text("\n".join(before) + "\n")
-    apply_overrides(copy, ["match.caliper=0.123"])
-    after = copy.read_text().splitlines()
+    copied(tmp_path)
+    old = (tmp_path / file).read_text().splitlines()
+    apply_overrides(tmp_path / file, [choice])
+    new = (tmp_path / file).read_text().splitlines()
     # DVC lays lists anew and drops the comments and blank lines behind them (docs/experiments.md says so).
-    dropped = [line[2:] for line in difflib.ndiff(before, after) if line.startswith("- ")]
-    added = [line[2:] for line in difflib.ndiff(before, after) if line.startswith("+ ")]
-    assert added == ["  caliper: 0.123"]
-    assert [line for line in dropped if line.strip() and not line.strip().startswith("#")] == ["  caliper: 0.2"]
+    dropped = [line[2:] for line in difflib.ndiff(old, new) if line.startswith("- ")]
+    added = [line[2:] for line in difflib.ndiff(old, new) if line.startswith("+ ")]
+    assert added == [after]
+    assert [line for line in dropped if line.strip() and not line.strip().startswith("#")] == [before]
+    assert params.load(tmp_path / "params.yaml") != params.load(ROOT / "params.yaml")
 
 
 def canonical(name):

@@ -12,8 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
+from pipeline.runtime import places
+from tests.choices import copied, edit
 from tests.sample import write_mirror
 
 ROOT = Path(__file__).parents[1]
@@ -45,23 +46,20 @@ def commands(page):
     return [line for line in lines if not line.startswith(". ")]
 
 
-def edit(path, change):
-    yaml = YAML()
-    yaml.width = 1000
-    content = yaml.load(path.read_text())
-    change(content)
-    with path.open("w") as file:
-        yaml.dump(content, file)
+def few_loans(study):
+    """Take made-up loans."""
+    study["vintages"] = [2009, 2010, 2011]
+    study["expected"] = dict.fromkeys(study["expected"])
+
+
+def few_worlds(study):
+    """Simulate few loans, and few worlds."""
+    study["scale"] = 0.1
+    study["recovery"] |= {"replications": 2, "scale": 0.05, "scenarios": ["base"]}
 
 
 def make_small(choices):
-    """Take made-up loans, and of what is repeated little: here no number is looked at but to compare it with itself."""
-    study = choices["studies"]["lendingclub"]
-    study["vintages"] = [2009, 2010, 2011]
-    study["expected"] = dict.fromkeys(study["expected"])
-    simulated = choices["studies"]["reference"]
-    simulated["scale"] = 0.1
-    simulated["recovery"] |= {"replications": 2, "scale": 0.05, "scenarios": ["base"]}
+    """Of what is repeated take little: here no number is looked at but to compare it with itself."""
     few = {"permutations": 20, "scores": ["logistic"], "calipers": [0.1, 0.2], "ratios": [1]}
     choices["specification_curve"] |= few
     choices["adjust"] |= {"repetitions": 1, "permutations": 20}
@@ -84,10 +82,12 @@ def clone(folder, mirror):
                 content = path.read_bytes()
                 file |= {"sha256": sha256(content).hexdigest(), "git_blob": None, "bytes": len(content), "rows": None}
 
-    for path in (folder / "pipeline" / "sources").glob("*.yaml"):
+    for path in (folder / "pipeline").glob("**/sources/*.yaml"):
         edit(path, use_sample)
 
     edit(folder / "params.yaml", make_small)
+    edit(folder / places.choices("lendingclub"), few_loans)
+    edit(folder / places.choices("reference"), few_worlds)
     # The tests' own environment stands in for the one that make would build.
     (folder / ".venv").symlink_to(sys.prefix)
     run(folder, "git", "init", "--quiet")
@@ -206,7 +206,7 @@ def wait_for_queue(folder, seconds=600):
 
 def test_a_stage_without_its_input_says_what_to_do(reproduced, tmp_path):
     folder, _ = reproduced
-    shutil.copy(folder / "params.yaml", tmp_path)
+    copied(tmp_path, root=folder)
     said = run(
         tmp_path, sys.executable, "-m", "pipeline", "match", "--study", "lendingclub", fails=True, PYTHONPATH=folder
     )

@@ -17,13 +17,15 @@ from pipeline.analyses.evidence.rows import FOLDER
 from pipeline.core import params as yaml
 from pipeline.core import results
 from pipeline.present.difference import Version, told
+from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
 
 WORKSPACE = "workspace"
 """The files as they are now; DVC calls them so too."""
 
 READ = re.compile(
-    r"params\.yaml|reports/[a-z0-9_]+/(metrics\.json|results/[a-z_]+\.csv)|reports/evidence/results/verdicts\.csv"
+    r"params\.yaml|pipeline/studies/[a-z0-9_]+/params\.yaml"
+    r"|reports/[a-z0-9_]+/(metrics\.json|results/[a-z_]+\.csv)|reports/evidence/results/verdicts\.csv"
 )
 """Files in which a version's choices and findings stand."""
 
@@ -71,7 +73,11 @@ def _read(name: str, root: Path) -> Version:
             verdicts = dict(zip(zip(table["claim"], table["study"], strict=True), table["verdict"], strict=True))
         elif (study := file.parts[-3]) != FOLDER:
             rows[study, file.stem] = results.read(file).frame
-    return Version(name, yaml.read(root / "params.yaml"), metrics, rows, verdicts)
+    choices = yaml.read(root / "params.yaml")
+    studies = choices.setdefault("studies", {})
+    studies.pop("every", None)  # names again those of each kind
+    studies |= {file.parent.name: yaml.read(file) for file in sorted(root.glob(places.choices("*").as_posix()))}
+    return Version(name, choices, metrics, rows, verdicts)
 
 
 def _git(*arguments: str) -> bytes:
@@ -110,7 +116,8 @@ def _commit(name: str) -> str:
 
 def _unpack(commit: str, folder: Path) -> None:
     """Lay a commit's files in which choices and findings stand into a folder."""
-    paths = _git("ls-tree", "-r", "-z", "--name-only", commit, "--", "params.yaml", "reports").decode().split("\0")
+    listed = _git("ls-tree", "-r", "-z", "--name-only", commit, "--", "params.yaml", "pipeline", "reports")
+    paths = listed.decode().split("\0")
     if wanted := [path for path in paths if READ.fullmatch(path)]:
         with tarfile.open(fileobj=io.BytesIO(_git("archive", "--format=tar", commit, "--", *wanted))) as archive:
             archive.extractall(folder, filter="data")

@@ -111,7 +111,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _git() -> Iterator[Finding]:
-    files = ("requirements.lock", "dvc.lock", "dvc.yaml", "params.yaml")
+    files = ("requirements.lock", "dvc.lock", "dvc.yaml", "params.yaml", places.choices("*").as_posix())
     asked = _run("git", "status", "--porcelain", "--", *files)
     if asked is None or asked.returncode:
         yield Finding(
@@ -153,7 +153,8 @@ def _data() -> Iterator[Finding]:
             if file.is_file():
                 yield Finding("ok", subject, f"{file}")
             else:
-                yield Finding("fix", subject, f"{file} is missing: put it there, or correct studies.{name}.own.file.")
+                says = f"{file} is missing: put it there, or correct own.file in {places.choices(name)}."
+                yield Finding("fix", subject, says)
             continue
         wanted = [
             (Path(source.folder) / file.name, file)

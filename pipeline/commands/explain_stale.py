@@ -72,6 +72,8 @@ def _else(status: list[Any]) -> Iterator[str]:
         for kind, entries in part.items():
             for file, what in entries.items():
                 if isinstance(what, dict):
-                    yield f"parameter {', '.join(what)}"
+                    # As `dvc exp run -S` takes them: those of params.yaml by their names alone.
+                    before = "" if file == "params.yaml" else f"{file}:"
+                    yield f"parameter {', '.join(f'{before}{name}' for name in what)}"
                 elif not file.startswith(FOLDER):
                     yield f"{'input' if 'deps' in kind else 'output'} {file} ({what})"

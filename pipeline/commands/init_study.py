@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import shutil
 from pathlib import Path
 
 from pipeline import studies
@@ -22,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> str:
-    """Write the section, the line in dvc.yaml and the dictionary; return what was found and what is missing."""
+    """Write the study's choices, its line in params.yaml and the dictionary; return what was found and is missing."""
     from pipeline.sources import cells, dictionary, tabular
     from pipeline.studies.own import profile, roles, section
 
@@ -35,12 +36,12 @@ def run(options: argparse.Namespace) -> str:
         raise StudyError(f"'{name}' cannot be a study's name: reports/{name} holds other pages; choose another.")
     if options.treated and options.treated == options.default:
         raise StudyError(f"--default and --treated both name '{options.default}': name two columns, or leave one out.")
-    choices, pipeline = Path("params.yaml"), Path("dvc.yaml")
-    if name in params.load(choices).studies or (Path(studies.__file__).parent / name).exists():
-        raise StudyError(
-            f"there is a study '{name}' already: choose another name, or remove its section of params.yaml."
-        )
-    params.read(pipeline)
+    listed, choices = Path("params.yaml"), places.choices(name)
+    code = Path(studies.__file__).parent / name
+    if name in params.load(listed).studies or any(
+        path.exists() for path in (choices.parent, code, code.with_suffix(".py"))
+    ):
+        raise StudyError(f"there is a study '{name}' already: choose another name, or remove its folder and its line.")
     path = tabular.path_of(options.data)
     form = tabular.form_of(path)
     table = tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame
@@ -84,24 +85,21 @@ def run(options: argparse.Namespace) -> str:
     inside = path.resolve().is_relative_to(Path.cwd().resolve())
     file = path.resolve().relative_to(Path.cwd().resolve()).as_posix() if inside else os.path.abspath(path)  # noqa: PTH100
     draft = section.Draft(name, file, form, decimal, columns, found, doses)
-    old = choices.read_bytes(), pipeline.read_bytes()
-    new = (
-        section.with_section(old[0].decode(), name, section.section(draft)),
-        section.with_study(old[1].decode(), name, file),
-    )
-    for target, text in zip((choices, pipeline), new, strict=True):
-        store.write_bytes(target, text.encode())
-    try:
-        params.load(choices)
-    except StudyError:
-        for target, content in zip((choices, pipeline), old, strict=True):
-            store.write_bytes(target, content)
-        raise
+    old = listed.read_bytes()
+    new = section.with_study(old.decode(), name, file)
+    described = section.dictionary(draft).apply(store.no_formula).to_csv(index=False, lineterminator="\n")
     target = dictionary.FOLDER / f"{name}.csv"
-    # The mark at the beginning lets spreadsheet programs see that the text is UTF-8.
-    described = section.dictionary(draft).apply(store.no_formula)
-    content = described.to_csv(index=False, lineterminator="\n")
-    store.write_bytes(target, content.encode("utf-8-sig"))
+    try:
+        store.write_bytes(choices, section.choices(draft).encode())
+        store.write_bytes(listed, new.encode())
+        params.load(listed)
+        # The mark at the beginning lets spreadsheet programs see that the text is UTF-8.
+        store.write_bytes(target, described.encode("utf-8-sig"))
+    except StudyError:
+        if listed.read_bytes() != old:
+            store.write_bytes(listed, old)
+        shutil.rmtree(choices.parent, ignore_errors=True)
+        raise
 
     looked = (
         f"the first {profile.SAMPLE_ROWS:,} rows" if len(table) == profile.SAMPLE_ROWS else f"all {len(table):,} rows"
@@ -118,7 +116,7 @@ def run(options: argparse.Namespace) -> str:
         )
     lines += [
         "",
-        f"Written: studies.{name} in params.yaml (fill in or correct the roles there),",
+        f"Written: {choices} (fill in or correct the roles there), its line in params.yaml,",
         f"         {target} (what each column holds; edit its labels, pages use them).",
         f"Next:    make reproduce STUDY={name}",
     ]

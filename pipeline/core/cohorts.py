@@ -52,7 +52,7 @@ def read(study: str, protocol: Study, also: Sequence[str] = ()) -> pd.DataFrame:
     for section, name in named(protocol):
         if name not in cohort:
             raise StudyError(
-                f"{path} has no column '{name}', which studies.{study}.{section} in params.yaml names: {again}, or "
+                f"{path} has no column '{name}', which {section} in {places.choices(study)} names: {again}, or "
                 f"correct the name{nearest(name, cohort)}"
             )
     labels = cohort[protocol.cluster]
@@ -60,7 +60,7 @@ def read(study: str, protocol: Study, also: Sequence[str] = ()) -> pd.DataFrame:
     if labels.isna().any() and labels.notna().any():
         raise StudyError(
             f"{path}: {int(labels.isna().sum()):,} of {len(labels):,} loans have no {protocol.cluster}, by which "
-            f"studies.{study}.cluster in params.yaml clusters the errors: fill it in, let these loans leave in "
+            f"cluster in {places.choices(study)} clusters the errors: fill it in, let these loans leave in "
             "preparation, or name another column."
         )
     return cohort

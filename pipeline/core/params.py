@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
 
 MOST_VALUES = 100_000
@@ -463,9 +464,9 @@ class Landmark(Section):
 
 
 class Study(Section):
-    """One study's protocol, written as a target trial.
+    """One study's protocol, written as a target trial: the whole of pipeline/studies/NAME/params.yaml.
 
-    `module` names the folder in pipeline/studies that holds the study's code; several studies may share one.
+    `module` names the study whose code this one runs; left out, it runs the code of its own folder.
     `eligibility`, `release_lag_months` and `own` are checked by that module, which knows their names. What a
     study does not have is left out: sources and vintages when it is simulated, scenario and scale when it is not, a
     treatment rule when treatment is recorded, a landmark when every factor is known at origination.
@@ -591,8 +592,42 @@ class Policy(Section):
         return self
 
 
+class Listed(Section):
+    """What the list of studies says of one that it names: nothing."""
+
+
+class ListedFile(Section):
+    """What it says of a study of a reader's own file: where that is, which DVC watches."""
+
+    file: str
+
+
+class Studies(Section):
+    """The list of studies at the end of params.yaml, by kind; stages of dvc.yaml run for the studies of a kind."""
+
+    fetched: dict[Name, Listed]
+    simulated: dict[Name, Listed]
+    owned: dict[Name, ListedFile]
+    every: dict[Name, Any]
+    designed: dict[Name, Listed]
+    watched: dict[Name, Listed]
+
+    @model_validator(mode="after")
+    def _each_study_once(self) -> Studies:
+        named = [*self.fetched, *self.simulated, *self.owned]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            raise ValueError(f"'{twice[0]}' stands under two kinds")
+        if wrong := sorted(set(named) ^ set(self.every)):
+            raise ValueError(f"every must name the studies of fetched, simulated and owned; look at '{wrong[0]}'")
+        for kind in ("designed", "watched"):
+            for name in getattr(self, kind):
+                if name not in named:
+                    raise ValueError(f"{kind} names '{name}', which is not among the studies{nearest(name, named)}")
+        return self
+
+
 class Params(Section):
-    """The whole of params.yaml."""
+    """The choices of params.yaml and, by study, those of each study's own file."""
 
     seed: int = Field(ge=0)
     parallel: Parallel
@@ -624,7 +659,7 @@ class Params(Section):
     def study(self, name: str) -> Study:
         """Return one study's protocol; an unknown name is a StudyError that lists the nearest ones."""
         if name not in self.studies:
-            raise StudyError(f"params.yaml has no study '{name}'{nearest(name, self.studies)}")
+            raise StudyError(f"params.yaml lists no study '{name}'{nearest(name, self.studies)}")
         return self.studies[name]
 
 
@@ -652,7 +687,7 @@ def _fields_at(path: tuple[Any, ...], model: type[BaseModel]) -> list[str]:
 
 
 def sentence(error: Any, model: type[BaseModel], where: str = "") -> str:
-    """Return what one of pydantic's errors says of a section of params.yaml that stands at the path `where`."""
+    """Return what one of pydantic's errors says of a section that stands at the path `where` in its file."""
     steps = [str(step) for step in error["loc"] if step != "[key]"]
     path = ".".join(filter(None, (where, *steps))) or "the file"
     if error["type"] == "extra_forbidden":
@@ -732,16 +767,56 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
-    """Read and check params.yaml; everything that is wrong is reported together, in one StudyError."""
-    return checked(read(path), path)
+    """Read and check params.yaml and the file of each study that it lists.
+
+    Everything that is wrong is reported together, in one StudyError that names the file of each value.
+    """
+    content = read(path)
+    if "studies" not in content:
+        raise StudyError(f"{path}: studies is missing, the list of studies.")
+    try:
+        listed = Studies.model_validate(content["studies"])
+    except ValidationError as error:
+        said = [sentence(item, Studies, "studies") for item in error.errors()]
+        raise StudyError(f"{path}: {'; '.join(said)}.") from error
+    folder = path.parent / places.STUDIES
+    named = [*listed.fetched, *listed.simulated, *listed.owned]
+    there = {file.parent.name for file in folder.glob("*/params.yaml")}
+    wrong = [
+        *(f"'{name}', but {folder / name}/params.yaml is missing" for name in named if name not in there),
+        *(f"no '{name}', but {folder / name}/params.yaml is there" for name in sorted(there - set(named))),
+    ]
+    if wrong:
+        raise StudyError(f"{path} lists {'; '.join(wrong)}: a study is one folder and one line.")
+    sections = {name: {"module": name} | read(path.parent / places.choices(name)) for name in named}
+    checked = validated(content | {"studies": sections}, path)
+    for name, item in listed.owned.items():
+        file = (checked.study(name).own or {}).get("file")
+        if file != item.file:
+            raise StudyError(
+                f"{path} names {item.file} as the file of '{name}' and {path.parent / places.choices(name)} {file} "
+                "under own.file: write one path in both."
+            )
+    return checked
 
 
-def checked(content: dict[str, Any], path: Path = Path("params.yaml")) -> Params:
-    """Return the parameters that a mapping holds; what is wrong is reported as if it stood in the file `path`."""
+def validated(content: dict[str, Any], path: Path = Path("params.yaml")) -> Params:
+    """Return the parameters that the content of params.yaml holds, each study's own under its name in ``studies``.
+
+    What is wrong is reported as if it stood in the file `path` and in the studies' files beside it.
+    """
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise StudyError(f"{path}: " + "; ".join(sentence(item, Params) for item in error.errors()) + ".") from error
+        said: dict[Path, list[str]] = {}
+        for item in error.errors():
+            match item["loc"]:
+                case ("studies", study, *inner):
+                    file = path.parent / places.choices(str(study))
+                    said.setdefault(file, []).append(sentence(item | {"loc": inner}, Study))
+                case _:
+                    said.setdefault(path, []).append(sentence(item, Params))
+        raise StudyError("; ".join(f"{file}: {'; '.join(found)}" for file, found in said.items()) + ".") from error
 
 
 def rungs_of(protocol: Study) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core import params
+from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
 
 
@@ -14,21 +15,26 @@ class Trail:
 
     def __init__(self, study: str, pipeline: Path = Path("dvc.yaml"), choices: Path = Path("params.yaml")) -> None:
         """Read the pipeline and the parameters as they stand."""
-        self._study = study
         self._stages = params.read(pipeline)["stages"]
-        self._choices = params.read(choices)
+        self._own = places.choices(study).as_posix()
+        self._choices = {"": params.read(choices), self._own: params.read(choices.parent / self._own)}
 
     def parameters(self, stage: str) -> dict[str, Any]:
-        """Return the parameters that dvc.yaml declares for a stage, by full name; short sections are opened."""
+        """Return the parameters that dvc.yaml declares for a stage, by name; short sections are opened.
+
+        A study's own choices have the name of their file and a colon before theirs.
+        """
         if stage not in self._stages:
             raise StudyError(f"dvc.yaml has no stage '{stage}'.")
         named: dict[str, Any] = {}
-        for path in self._stages[stage]["do"].get("params", []):
-            path = path.replace("${key}", self._study)
-            value: Any = self._choices
-            for step in path.split("."):
-                value = value[step]
-            named |= _opened(path, value)
+        for declared in self._stages[stage]["do"].get("params", []):
+            # A name of params.yaml, or names by the only other file: the study's own.
+            own = isinstance(declared, dict)
+            for path in next(iter(declared.values())) if own else [declared]:
+                value: Any = self._choices[self._own if own else ""]
+                for step in path.split("."):
+                    value = value[step]
+                named |= _opened(f"{self._own}:{path}" if own else path, value)
         return named
 
     def reads(self, stage: str, study: str) -> list[str]:
@@ -38,14 +44,14 @@ class Trail:
 
     def sentence(self, stage: str) -> str:
         """Return a stage's parameters in one line: short values with their value, longer ones by name."""
-        prefix = f"studies.{self._study}."
+        prefix = f"{self._own}:"
         shown = [
             f"{name}={value}" if isinstance(value, int | float | str) else name
             for name, value in self.parameters(stage).items()
         ]
         common = [text for text in shown if not text.startswith(prefix)]
         own = [text.removeprefix(prefix) for text in shown if text.startswith(prefix)]
-        return "; ".join([*common, f"studies.{self._study}: {', '.join(own)}"])
+        return "; ".join([*common, f"{self._own}: {', '.join(own)}"])
 
 
 def _opened(path: str, value: Any) -> dict[str, Any]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from pipeline.runtime import places
 
 PLUMBING = frozenset(
     f"pipeline/{name}.py"
@@ -29,7 +32,7 @@ BESIDE = {
     "pipeline/pages/paper.py": ("pipeline/pages/references.bib", "pipeline/present/templates/*.*"),
     "pipeline/pages/report.py": ("pipeline/present/templates/*.*",),
     "pipeline/pages/synthesis.py": ("pipeline/present/templates/*.*",),
-    "pipeline/sources/records.py": ("pipeline/sources/*.yaml",),
+    "pipeline/sources/records.py": ("pipeline/sources/*.yaml", "pipeline/studies/*/sources/*.yaml"),
     "pipeline/studies/own/roles.py": ("pipeline/studies/own/roles.yaml",),
 }
 """Files that a module reads beside itself. Words are no code: pages depend on them, and nothing else does."""
@@ -37,8 +40,14 @@ BESIDE = {
 BY_NAME = {"studies.module(": "study.py", "studies.effects(": "effects.py", "studies.intake(": "intake.py"}
 """How a stage imports the module of a study that it is run for, and which file that is."""
 
+MODULE = r"^module:\s*[\"']?([a-z0-9_]+)"
+"""How a study's choices name another study's folder, whose code it runs."""
+
 CHAPTERS = 'import_module(f"pipeline.analyses.{name}.page")'
 """How a page imports its chapters by name: all of them count."""
+
+NOTEBOOKS = re.compile(r"notebooks/sources/\w+\.py|pipeline/studies/\w+/notebook\.py")
+"""Sources of notebooks: their comments are the text that people read, and count."""
 
 WORDS = "pipeline/present/words/*/*.yaml"
 """Words of all pages; those of an analysis or a study stand in its folder."""
@@ -140,11 +149,11 @@ class Code:
         folder = "pipeline/stages/"
         return [name[len(folder) : -3] for name, text in self.texts.items() if name.startswith(folder) and _runs(text)]
 
-    def studies(self) -> list[str]:
-        """Return the names of the folders that hold a study's code."""
-        return [
-            name.split("/")[2] for name in self.texts if name.startswith("pipeline/studies/") and "/study.py" in name
-        ]
+    def studies(self) -> dict[str, str]:
+        """Return for each study the folder whose code it runs: its own, or that which its choices name as module."""
+        files = sorted((self.root / places.STUDIES).glob("*/params.yaml"))
+        named = {file.parent.name: re.search(MODULE, file.read_text(encoding="utf-8-sig"), re.M) for file in files}
+        return {name: found[1] if found else name for name, found in named.items()}
 
     def asks(self, stage: str) -> list[str]:
         """Return which files of a study's folder a stage imports by the study's name; none for most stages."""
@@ -158,7 +167,7 @@ class Code:
         """Return all files that a stage runs, for a study's folder where it matters: code and what lies beside it."""
         starts = {f"pipeline/stages/{stage}.py"}
         if stage == "notebook":
-            starts.add(f"notebooks/sources/{study}.py")
+            starts.add(f"pipeline/studies/{study}/notebook.py")
         if stage == "notebooks":
             starts |= {f"notebooks/sources/{name}.py" for name in ("evidence", "methods")}
         starts |= {f"pipeline/studies/{study}/{file}" for file in self.asks(stage)}
@@ -184,7 +193,7 @@ class Code:
 
     def _hash(self, name: str) -> str:
         if name not in self._hashes:
-            if name in self.texts:
+            if name in self.texts and not NOTEBOOKS.fullmatch(name):
                 content = _settled(self.texts[name], self._nodes(name)).encode()
             else:
                 content = (self.root / name).read_bytes()
@@ -192,16 +201,16 @@ class Code:
         return self._hashes[name]
 
     def every(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """Yield for each stage, and study's folder where it matters, the name of its file and the hashes."""
+        """Yield for each stage, and study where it matters, the name of its file and the hashes."""
         for stage in self.stages():
             if not self.of_study(stage):
                 yield stage, self.hashes(stage)
                 continue
-            for study in self.studies():
-                if all(f"pipeline/studies/{study}/{file}" in self.texts for file in self.asks(stage)):
-                    yield f"{stage}/{study}", self.hashes(stage, study)
-        for study in self.studies():
-            yield f"words/{study}", self.words(study)
+            for study, module in self.studies().items():
+                if all(f"pipeline/studies/{module}/{file}" in self.texts for file in self.asks(stage)):
+                    yield f"{stage}/{study}", self.hashes(stage, module)
+        for study, module in self.studies().items():
+            yield f"words/{study}", self.words(module)
         yield "words/all", self.words("*")
 
 

@@ -10,11 +10,19 @@ CODE = Path("data/code")
 RAW = Path("data/raw")
 """Files as their producers published them, verified by checksum, one folder a source."""
 
+STUDIES = Path("pipeline/studies")
+"""One folder a study: its choices, code, words, notebook and source records."""
+
 NO_STUDY = ("evidence", "log", "method", "notebooks", "synthesis")
 """Folders under reports that belong to no single study, so that none can have such a name."""
 
 LOCKS = Path(".cache/locks")
 """One file for every stage and study that ran: while it runs, its process holds a lock on the file."""
+
+
+def choices(study: str) -> Path:
+    """File of a study's own choices."""
+    return STUDIES / study / "params.yaml"
 
 
 def interim(study: str) -> Path:

@@ -23,6 +23,7 @@ from pipeline.core import params
 from pipeline.runtime.errors import StudyError
 
 _RECORDS = Path(__file__).parent
+_STUDIES = _RECORDS.parent / "studies"
 
 
 def _https(url: str) -> str:
@@ -129,7 +130,12 @@ class Source(_Record):
 
 def source_names() -> list[str]:
     """Return the names of all source records, sorted."""
-    return sorted(path.stem for path in _RECORDS.glob("*.yaml"))
+    return sorted(_paths())
+
+
+def _paths() -> dict[str, Path]:
+    """Return the file of each record: those that studies share stand here, a study's own in its folder."""
+    return {path.stem: path for path in (*_RECORDS.glob("*.yaml"), *_STUDIES.glob("*/sources/*.yaml"))}
 
 
 def load_source(name: str) -> Source:
@@ -146,9 +152,10 @@ def load_source(name: str) -> Source:
         If there is no such record (the message offers the nearest names), or if the record is not valid.
 
     """
-    if name not in source_names():
-        raise _unknown("source", name, source_names())
-    path = _RECORDS / f"{name}.yaml"
+    paths = _paths()
+    if name not in paths:
+        raise _unknown("source", name, sorted(paths))
+    path = paths[name]
     try:
         # YAML 1.2, as DVC reads it: there `yes` and `no` are words, not truth values.
         return Source.model_validate({**params.read(path), "name": name})

@@ -36,7 +36,7 @@ def told(absent: dict[str, str]) -> Iterator[str]:
     sentences = list(dict.fromkeys(absent.values()))
     yield from sentences[:TOLD]
     if more := [name for name, said in absent.items() if said in sentences[TOLD:]]:
-        yield f"Nor could {', '.join(more)}: pipeline/sources has their addresses and checksums."
+        yield f"Nor could {', '.join(more)}: the source records have their addresses and checksums."
 
 
 def run(study: str, params: Params) -> str:

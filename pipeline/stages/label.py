@@ -11,7 +11,7 @@ def run(study: str, params: Params) -> str:
     """Write a row for every column with a label: its name among the factors, the label as the note."""
     protocol = params.study(study)
     if protocol.own is None:
-        raise StudyError(f"studies.{study} in params.yaml has no section own: its labels stand in its words.")
+        raise StudyError(f"{places.choices(study)} has no section own: its labels stand in its words.")
     labels = dictionary.labels(protocol.own, dictionary.FOLDER / f"{study}.csv")
     rows = [{"estimator": "label", "factor": name, "note": label} for name, label in labels.items()]
     results.write(places.results(study, "label"), results.table(study, "label", rows))

@@ -14,7 +14,7 @@ def run(study: str, params: Params) -> str:
     import nbformat
 
     folder = Path("notebooks")
-    executed = execute(folder / "sources" / f"{params.study(study).module}.py", Path.cwd(), study)
+    executed = execute(places.STUDIES / params.study(study).module / "notebook.py", Path.cwd(), study)
     target = folder / f"{study}.ipynb"
     written = nbformat.writes(executed)
     store.write_text(target, written)

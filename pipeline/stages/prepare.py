@@ -19,7 +19,7 @@ def run(study: str, params: Params) -> str:
     engine = Engine(params.engine, params.engine_address, params.engine_memory)
     prepared = module.prepare(module.load(places.interim(study), engine), protocol, params.checks)
     if prepared.cohort.empty:
-        raise StudyError("no loan is left in the cohort: look at eligibility in params.yaml and at the sample flow.")
+        raise StudyError("no loan is left in the cohort: look at the study's eligibility and at the sample flow.")
     folder = places.processed(study)
     store.write_parquet(folder / "cohort.parquet", prepared.cohort)
     store.write_parquet(folder / "flow.parquet", prepared.flow)

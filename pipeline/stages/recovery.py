@@ -19,7 +19,7 @@ def run(study: str, params: Params) -> str:
     """Write the recovery rows of the results table; a verdict that breaks the design document stops the study."""
     protocol = params.study(study).recovery
     if protocol is None:
-        raise StudyError(f"studies.{study} has no section recovery.")
+        raise StudyError(f"{places.choices(study)} has no section recovery.")
     found = replicate(study, params)
     verdicts = judge(found)
     written = rows(found, verdicts)

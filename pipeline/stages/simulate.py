@@ -13,7 +13,7 @@ def run(study: str, params: Params) -> str:
     """Write the raw tables as lenders' systems would, and the truth apart from them."""
     protocol = params.study(study)
     if not protocol.simulated:
-        raise StudyError(f"studies.{study} in params.yaml has no scenario: only studies that have one are simulated.")
+        raise StudyError(f"{places.choices(study)} has no scenario: only studies that have one are simulated.")
     tables, truth = places.interim(study), places.truth(study)
     generate(Settings(scenario=protocol.scenario, scale=protocol.scale), params.seed, tables)
     shutil.rmtree(truth, ignore_errors=True)

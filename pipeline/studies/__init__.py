@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def module(name: str) -> ModuleType:
-    """Return the module ``study`` in a folder of studies; a study's section names the folder as its ``module``.
+    """Return the module ``study`` in a study's folder, its own or the one that its choices name as ``module``.
 
     It offers ``load(folder, engine)`` (the raw tables of a study, in the engine where there is much to join) and
     ``prepare(tables, study, checks)`` (raw tables to a `Preparation`); where the study has sources also
@@ -27,12 +27,10 @@ def module(name: str) -> ModuleType:
 def check(study: Study, where: str) -> None:
     """Check the choices of a study that only its module knows, such as ``eligibility``, before anything runs.
 
-    `where` is the section's path in params.yaml. Raises StudyError; modules without such choices check nothing.
+    `where` names the file in which they stand. Raises StudyError; modules without such choices check nothing.
     """
     if not name_fits(study.module):
-        raise StudyError(
-            f"params.yaml, {where}.module: there is no folder pipeline/studies/{study.module}: correct the name."
-        )
+        raise StudyError(f"{where}: module: there is no code in pipeline/studies/{study.module}: correct the name.")
     choices = getattr(module(study.module), "choices", None)
     if choices is not None:
         choices(study, where)
@@ -48,7 +46,7 @@ def effects(name: str) -> ModuleType:
 
     It offers ``effects(cohort, panels, study, params)``: the cohort and the further tables of its preparation in
     (by name), rows of the results table out; and ``COLUMNS``, the columns of the cohort that it cannot do without,
-    besides those that params.yaml names.
+    besides those that the study's choices name.
     """
     return importlib.import_module(f"pipeline.studies.{name}.effects")
 
@@ -56,6 +54,6 @@ def effects(name: str) -> ModuleType:
 def intake(name: str) -> ModuleType:
     """Return the module ``intake`` in a folder of studies, for a study of a reader's own file.
 
-    It offers ``intake(study, where)``: the file that the study's section names in, typed columns by role out.
+    It offers ``intake(study, where)``: the file that the study's choices name in, typed columns by role out.
     """
     return importlib.import_module(f"pipeline.studies.{name}.intake")

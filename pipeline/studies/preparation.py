@@ -106,6 +106,6 @@ def meet(expected: int | None, found: int, name: str) -> None:
     """Raise a StudyError when a count of the sample flow is not the one that the protocol expects."""
     if expected is not None and expected != found:
         raise StudyError(
-            f"the sample flow finds {found} where params.yaml expects {expected} (expected.{name}): "
+            f"the sample flow finds {found} where the study's params.yaml expects {expected} (expected.{name}): "
             "set it to null if you changed vintages or eligibility on purpose, otherwise look at the source files."
         )

@@ -11,11 +11,11 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.commands import doctor
 from pipeline.runtime import runs, store
+from tests.choices import copied, edit
 from tests.sample import write_mirror
-from tests.test_end_to_end import edit
 
 ROOT = Path(__file__).parents[2]
-FILES = ("params.yaml", "dvc.yaml", "requirements.lock", "dvc.lock")
+FILES = ("dvc.yaml", "requirements.lock", "dvc.lock")
 
 
 @pytest.fixture
@@ -23,6 +23,7 @@ def folder(tmp_path, monkeypatch):
     """A folder with the files that the doctor looks at; DVC is not asked, which takes long and has a test."""
     for name in FILES:
         shutil.copy2(ROOT / name, tmp_path)
+    copied(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CRM_DATA_MIRROR", raising=False)
     answer("{}", monkeypatch)
@@ -109,7 +110,7 @@ def test_a_changed_lock_file_is_noted(folder, capsys):
         subprocess.run(["git", *identity, *command], check=True, capture_output=True)
 
     git("init")
-    git("add", *FILES)
+    git("add", *FILES, "params.yaml", "pipeline")
     git("commit", "--message", "state")
     assert examine(capsys)[1]["git"][0] == "ok"
     with (folder / "requirements.lock").open("a") as file:

@@ -1,6 +1,5 @@
 """Setting up a study of a reader's own file: what is written, what is said, and what is refused."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,8 @@ from pipeline.commands import init_study
 from pipeline.core import params
 from pipeline.runtime.errors import StudyError
 from tests import own_loans
+from tests.choices import copied
 
-ROOT = Path(__file__).parents[2]
 COLUMNS = ["id", "grade", "amount", "income", "treated", "contacts", "default"]
 ENGLISH = {"default": "default", "treated": "treated", "amount": "amount", "communication_frequency": "contacts"}
 CHINESE = {"id": "贷款编号", "grade": "信用等级", "amount": "贷款金额", "income": "月收入", "default": "是否违约"}
@@ -21,8 +20,7 @@ CHINESE = {"id": "贷款编号", "grade": "信用等级", "amount": "贷款金�
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
-    for name in ("params.yaml", "dvc.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
+    copied(tmp_path, "sba")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -37,7 +35,8 @@ def set_up(made, *arguments, encoding="utf-8", name="mine"):
 
 
 def state():
-    return Path("params.yaml").read_bytes(), Path("dvc.yaml").read_bytes()
+    """Everything in the folder but the reader's file."""
+    return {path: path.is_file() and path.read_bytes() for path in Path().rglob("*") if path.name != "loans.csv"}
 
 
 def test_english_columns_get_their_roles_and_the_reader_is_told(workplace):
@@ -47,13 +46,13 @@ def test_english_columns_get_their_roles_and_the_reader_is_told(workplace):
     for role, column in ENGLISH.items():
         assert f"  {role:<28} {column}" in said
     assert said[-3:] == [
-        "Written: studies.mine in params.yaml (fill in or correct the roles there),",
+        "Written: pipeline/studies/mine/params.yaml (fill in or correct the roles there), its line in params.yaml,",
         "         data/dictionaries/mine.csv (what each column holds; edit its labels, pages use them).",
         "Next:    make reproduce STUDY=mine",
     ]
     study = params.load(Path("params.yaml")).studies["mine"]
     assert study.module == "own"
-    assert "loans.csv" in Path("dvc.yaml").read_text(encoding="utf-8")
+    assert "  owned: &owned\n    mine:\n      file: loans.csv\n" in Path("params.yaml").read_text(encoding="utf-8")
     described = pd.read_csv("data/dictionaries/mine.csv", dtype=str)
     assert described["column"].tolist() == COLUMNS
 
@@ -95,11 +94,11 @@ def test_what_cannot_be_set_up_is_one_sentence_and_writes_nothing(workplace, cha
     with pytest.raises(StudyError) as refused:
         set_up(change(loans()), *arguments, name=name)
     assert sentence in str(refused.value) and "\n" not in str(refused.value)
-    assert state() == before and not Path("data").exists()
+    assert state() == before
 
 
 def test_a_section_that_is_no_choice_is_taken_back(workplace, monkeypatch):
-    """Should what was written be refused when it is read again, both files are as they were."""
+    """Should what was written be refused when it is read again, everything is as it was."""
     before, load, calls = state(), params.load, []
 
     def refuse(path):

@@ -1,7 +1,6 @@
 """From a cohort to a saved score, its card, its grades, and the scores of a file of loans."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from pipeline.present.words import Words
 from pipeline.runtime import places, store
 from pipeline.stages import grade, predict, report
 from pipeline.stats import classifiers, prediction, saved_score
+from tests.choices import copied, edit
 from tests.sample import completed
 
 ROOT = Path(__file__).parents[2]
@@ -77,9 +77,9 @@ def predicted(frame, choices=None):
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
     shutil.copy(ROOT / "dvc.yaml", folder)
-    # Here every factor has its date; the study's own say in params.yaml which have none.
-    choices = re.sub(r"undated:\n(    - .*\n)+", "undated: []\n", (ROOT / "params.yaml").read_text())
-    (folder / "params.yaml").write_text(choices)
+    # Here every factor has its date; the study's own choices say which have none.
+    copied(folder, STUDY)
+    edit(folder / places.choices(STUDY), lambda study: study.update(undated=[]))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(classifiers, "FOREST_TREES", 5)
@@ -139,8 +139,8 @@ def test_the_narrower_hard_information_is_the_less_it_tells(work, monkeypatch):
 
 def test_a_factor_without_a_date_never_enters(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("params.yaml", "dvc.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
+    copied(tmp_path, STUDY)
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
     choices = params.load()
     undated = choices.study(STUDY).undated
     assert set(undated) < set(choices.study(STUDY).factors)
@@ -161,7 +161,7 @@ def test_a_column_without_a_role_never_enters(work):
 
 
 def test_a_planted_leak_is_refused(tmp_path, monkeypatch):
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    copied(tmp_path, STUDY)
     monkeypatch.chdir(tmp_path)
     choices = params.load()
     study = choices.study(STUDY)
@@ -180,7 +180,7 @@ def test_a_planted_leak_is_refused(tmp_path, monkeypatch):
 
 def test_rows_do_not_depend_on_the_order_of_loans(work, tmp_path, monkeypatch):
     before = places.results(STUDY, "predict").read_bytes()
-    shutil.copy(work / "params.yaml", tmp_path)
+    copied(tmp_path, root=work)
     monkeypatch.chdir(tmp_path)
     predicted(cohort().sample(frac=1, random_state=1))
     assert places.results(STUDY, "predict").read_bytes() == before
@@ -199,7 +199,7 @@ def test_rows_do_not_depend_on_the_order_of_loans(work, tmp_path, monkeypatch):
     ],
 )
 def test_data_that_cannot_support_it_give_a_note_and_no_error(tmp_path, monkeypatch, change):
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    copied(tmp_path, STUDY)
     monkeypatch.chdir(tmp_path)
     found, model = predicted(change(cohort(400)))
     grade.run(STUDY, params.load())
@@ -241,7 +241,7 @@ def test_the_grade_on_record_is_judged(work):
 
 
 def test_factors_of_the_landmark_wait_for_it(tmp_path, monkeypatch):
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    copied(tmp_path, STUDY)
     monkeypatch.chdir(tmp_path)
     choices = params.load()
     later = params.Landmark(months=6, factors=["relationship_length"])
@@ -299,8 +299,8 @@ def test_a_file_is_scored_as_the_model_says(work, tmp_path, kind, suffix):
 
 def test_alerts_follow_a_threshold_where_there_is_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("params.yaml", "dvc.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
+    copied(tmp_path, STUDY)
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
     choices = params.load()
     choices = choices.model_copy(update={"predict": choices.predict.model_copy(update={"threshold": 0.3})})
     predicted(cohort(), choices)

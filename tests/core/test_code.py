@@ -105,7 +105,7 @@ def test_an_estimator_changes_the_stages_that_use_it(tmp_path, code):
 
 
 def test_a_source_record_changes_the_stages_that_read_records(tmp_path, code):
-    found = changed(tmp_path, code, "pipeline/sources/sba_loans.yaml", "\n", "\n# other\n")
+    found = changed(tmp_path, code, "pipeline/studies/sba/sources/sba_loans.yaml", "\n", "\n# other\n")
     assert "collect/sba" in found and "regress" not in found and "match" not in found
 
 
@@ -126,6 +126,24 @@ def test_a_word_changes_pages_alone(tmp_path, code):
 def test_every_file_beside_the_code_belongs_to_a_module_or_is_words():
     there = {path for path in (ROOT / "pipeline").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     words = {ROOT / name for name in Code(ROOT).words("*")}
+    # Choices are parameters, which DVC compares one by one.
+    words |= set((ROOT / "pipeline").glob("studies/*/params.yaml"))
     named = {path for patterns in BESIDE.values() for pattern in patterns for path in ROOT.glob(pattern)}
     assert there - words <= named
     assert all((ROOT / name).exists() for name in BESIDE)
+
+
+def test_a_notebooks_text_counts_and_a_choice_does_not(tmp_path, code):
+    assert changed(tmp_path, code, "pipeline/studies/sba/notebook.py", "# %%\n", "# %%\n# Said.\n") == {"notebook/sba"}
+    assert not changed(tmp_path, code, "pipeline/studies/sba/params.yaml", "design:", "# Said.\ndesign:")
+
+
+def test_a_readers_study_runs_the_code_of_the_folder_that_it_names(tmp_path, code):
+    changed(tmp_path, code, "pipeline/studies/sba/params.yaml", "\n", "\n")
+    (tmp_path / "pipeline/studies/mine").mkdir()
+    (tmp_path / "pipeline/studies/mine/params.yaml").write_text("# Mine.\n\nmodule: own\n", encoding="utf-8")
+    there = Code(tmp_path)
+    every = dict(there.every())
+    for stage in ("intake", "prepare", "notebook"):
+        assert every[f"{stage}/mine"] == there.hashes(stage, "own")
+    assert every["words/mine"] == there.words("own") and "effects/mine" not in every

@@ -6,27 +6,39 @@ from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 
 from pipeline.core.params import CONSTRUCTS, Match, Month, construct, load, read
+from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
+from tests.choices import copied
 from tests.sample import PARAMS
 
 GONE = object()
 
 
 def changed(tmp_path, changes):
-    """Write params.yaml with other values at some dotted paths."""
-    content = read(PARAMS)
+    """Copy params.yaml and the studies' files with other values at some paths; studies.NAME is a study's file."""
+    copied(tmp_path)
+    files = {}
     for path, value in changes.items():
         *sections, name = path.split(".")
-        section = content
+        file = tmp_path / "params.yaml"
+        if sections[:1] == ["studies"]:
+            file, sections = tmp_path / places.choices(sections[1]), sections[2:]
+        section = files.setdefault(file, read(file))
         for step in sections:
             section = section[step]
         if value is GONE:
             del section[name]
         else:
             section[name] = value
-    path = tmp_path / "params.yaml"
-    YAML(typ="safe", pure=True).dump(content, path)
-    return path
+    for file, content in files.items():
+        YAML(typ="safe", pure=True).dump(content, file)
+    return tmp_path / "params.yaml"
+
+
+def within(name):
+    """How a message names a value: by its file, then its place there."""
+    study, _, place = name.removeprefix("studies.").partition(".")
+    return f"{places.choices(study)}: {place}" if name.startswith("studies.") else f"params.yaml: {name}"
 
 
 def error(tmp_path, changes) -> str:
@@ -68,8 +80,9 @@ def test_an_unknown_name_offers_the_nearest_and_the_right_one_is_missing(tmp_pat
     section, _, name = right.rpartition(".")
     path = f"{section}.{wrong}".removeprefix(".")
     message = error(tmp_path, {right: GONE, path: 1})
-    assert f"{path} is not a parameter: did you mean '{name}'?" in message
-    assert f"{right} is missing" in message
+    file, _, place = within(path).partition(": ")
+    assert file in message and f"{place} is not a parameter: did you mean '{name}'?" in message
+    assert f"{within(right)} is missing" in message
 
 
 def test_an_unknown_name_like_no_other_lists_the_known_ones(tmp_path):
@@ -79,7 +92,7 @@ def test_an_unknown_name_like_no_other_lists_the_known_ones(tmp_path):
 
 @pytest.mark.parametrize("name", ["match.ratio", "inference.level", f"{LENDING}.cluster", "studies", "report"])
 def test_a_missing_parameter_is_named(tmp_path, name):
-    assert f"{name} is missing" in error(tmp_path, {name: GONE})
+    assert f"{within(name)} is missing" in error(tmp_path, {name: GONE})
 
 
 @pytest.mark.parametrize(
@@ -132,8 +145,8 @@ def test_a_missing_parameter_is_named(tmp_path, name):
 )
 def test_a_wrong_value_is_named_once_with_what_was_found(tmp_path, name, value):
     message = error(tmp_path, {name: value})
-    assert re.search(rf"params\.yaml: {re.escape(name)}: .*\(found .*\)\.$", message)
-    assert message.count(name) == 1
+    assert re.search(rf"{re.escape(within(name))}: .*\(found .*\)\.$", message)
+    assert message.count(within(name)) == 1
 
 
 @pytest.mark.parametrize("term", ["log(x+1)", "exp(income)", "log(log(income))", "income ", "Income", "log()"])
@@ -144,29 +157,29 @@ def test_a_term_is_a_column_or_its_logarithm(tmp_path, term):
 
 def test_a_factor_measures_a_construct(tmp_path):
     message = error(tmp_path, {f"{LENDING}.treatment.factor": "messages"})
-    assert "studies.lendingclub.treatment.factor: factor 'messages' must be, or begin with, one of" in message
+    assert f"{within(f'{LENDING}.treatment.factor')}: factor 'messages' must be, or begin with, one of" in message
     assert all(name in message for name in CONSTRUCTS)
 
 
 def test_the_treatment_is_one_of_the_factors(tmp_path):
     message = error(tmp_path, {f"{LENDING}.treatment.factor": "loyalty"})
-    assert LENDING in message and "loyalty" in message
+    assert str(places.choices("lendingclub")) in message and "loyalty" in message
 
 
 @pytest.mark.parametrize("edges", [[], [0, 2, 1], [0, 1, 1]])
 def test_doses_rise(tmp_path, edges):
     message = error(tmp_path, {f"{LENDING}.doses.communication_frequency": edges})
-    assert f"{LENDING}.doses" in message
+    assert within(f"{LENDING}.doses") in message
 
 
 def test_a_factor_is_named_once(tmp_path):
     message = error(tmp_path, {f"{LENDING}.factors": ["communication_frequency"] * 2})
-    assert f"{LENDING}.factors" in message
+    assert within(f"{LENDING}.factors") in message
 
 
 def test_doses_are_of_factors(tmp_path):
     message = error(tmp_path, {f"{LENDING}.doses": {"messages": [0, 1]}})
-    assert "studies.lendingclub.doses.messages" in message
+    assert within(f"{LENDING}.doses.messages") in message
 
 
 @pytest.mark.parametrize("text", ["2009-13", "2009-00", "2009", "10-2009", "2009-1", "2009-10-01"])
@@ -176,9 +189,54 @@ def test_a_month_is_a_month(text):
         TypeAdapter(Month).validate_python(text)
 
 
+def test_a_study_without_a_folder_and_a_folder_without_a_line_are_said(tmp_path):
+    copied(tmp_path, "sba")
+    (tmp_path / places.choices("sba")).parent.rename((tmp_path / places.choices("other")).parent)
+    copied(tmp_path, "berka")
+    with pytest.raises(
+        StudyError, match=r"lists no 'other', but \S*/other/params.yaml is there: a study is one folder"
+    ):
+        load(tmp_path / "params.yaml")
+    (tmp_path / places.choices("other")).unlink()
+    assert list(load(tmp_path / "params.yaml").studies) == ["berka"]
+    (tmp_path / places.choices("berka")).unlink()
+    with pytest.raises(StudyError, match=r"lists 'berka', but \S*/berka/params.yaml is missing: a study is one folder"):
+        load(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (
+            "    reference: {}\n  # ... or read",
+            "    reference: {}\n    sba: {}\n  # ... or read",
+            "'sba' stands under two",
+        ),
+        ("    - *simulated\n", "", "every must name the studies of fetched, simulated and owned; look at 'reference'"),
+        ("  watched:\n", "  watched:\n    brka: {}\n", "watched names 'brka', which is not among the studies: did you"),
+        (
+            "    lendingclub: {}\n",
+            "    lendingclub: {scale: 1}\n",
+            "studies.fetched.lendingclub.scale is not a parameter",
+        ),
+        ("&owned {}", "&owned\n    mine: {}", "studies.owned.mine.file is missing"),
+        ("  fetched: &", "  fetchd: &", "studies.fetchd is not a parameter: did you mean 'fetched'?"),
+    ],
+)
+def test_a_list_of_studies_that_cannot_be_meant(tmp_path, old, new, sentence):
+    copied(tmp_path)
+    path = tmp_path / "params.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(StudyError, match=re.escape(sentence)) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: studies")
+
+
 def test_several_mistakes_are_reported_together(tmp_path):
     message = error(tmp_path, {"match.ratio": 0, "inference.levl": 0.9, f"{LENDING}.cluster": GONE})
-    for wrong in ("match.ratio: ", "inference.levl is not", f"{LENDING}.cluster is missing"):
+    for wrong in ("match.ratio: ", "inference.levl is not", f"{within(f'{LENDING}.cluster')} is missing"):
         assert wrong in message
 
 
@@ -232,7 +290,7 @@ def test_a_whole_number_is_a_number(tmp_path):
 
 
 def test_an_unknown_study_offers_the_nearest():
-    with pytest.raises(StudyError, match=r"no study 'lendinclub': did you mean 'lendingclub'\?"):
+    with pytest.raises(StudyError, match=r"lists no study 'lendinclub': did you mean 'lendingclub'\?"):
         load(PARAMS).study("lendinclub")
     with pytest.raises(StudyError, match=r"no study 'zzz' \(known: .*lendingclub"):
         load(PARAMS).study("zzz")
@@ -272,7 +330,7 @@ def test_an_empty_block_is_no_rung():
 
 
 def test_the_scenario_without_effect_may_be_written_as_yaml_writes_nothing(tmp_path):
-    # What `dvc exp run -S studies.reference.scenario=null` leaves in params.yaml.
+    # What `dvc exp run -S 'pipeline/studies/reference/params.yaml:scenario=null'` leaves there.
     assert load(changed(tmp_path, {"studies.reference.scenario": None})).study("reference").scenario == "null"
     assert load(changed(tmp_path, {"studies.reference.scenario": "null"})).study("reference").simulated
     assert not load(PARAMS).study("lendingclub").simulated
@@ -303,7 +361,7 @@ def test_moderators_are_levels_thirds_cut_points_or_windows(tmp_path):
     found = load(changed(tmp_path, {path: right})).study("lendingclub").moderators
     assert found["law"].first_month == "2010-01" and found["amount"] == [1, 2]
     for wrong in ({"amount": "fourths"}, {"amount": [2, 1]}, {"law": {}}, {"law": {"first_month": "2010"}}):
-        assert path in error(tmp_path, {path: wrong})
+        assert within(path) in error(tmp_path, {path: wrong})
 
 
 def test_what_is_asked_by_groups_names_a_moderator(tmp_path):

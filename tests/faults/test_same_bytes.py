@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.choices import edit
 from tests.faults import driver
-from tests.test_end_to_end import edit
 
 HOUR = 3600
 YEARS = 20 * 365 * 24 * HOUR

@@ -4,14 +4,15 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.stats import classifiers
-from tests.hostile.place import ROOT, STUDY, loans, trimmed
+from tests.choices import copied
+from tests.hostile.place import ROOT, STUDY, loans
 
 
 @pytest.fixture(scope="session")
 def furnished(tmp_path_factory):
     """A folder in which a reader's study was set up, prepared and given a saved score."""
     folder = tmp_path_factory.mktemp("furnished")
-    (folder / "params.yaml").write_text(trimmed((ROOT / "params.yaml").read_text(encoding="utf-8")), encoding="utf-8")
+    copied(folder, "berka")
     shutil.copy(ROOT / "dvc.yaml", folder)
     loans(900).to_csv(folder / "loans.csv", index=False)
     with pytest.MonkeyPatch.context() as patch:

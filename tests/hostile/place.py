@@ -1,7 +1,6 @@
 """Where bad files are tried: a small furnished folder, what a refusal must look like, and ways to spoil a table."""
 
 import io
-import re
 from pathlib import Path
 
 import pandas as pd
@@ -11,15 +10,6 @@ from tests import own_loans
 
 ROOT = Path(__file__).parents[2]
 STUDY = "mine"
-
-
-def trimmed(text):
-    """Return params.yaml without its studies but one, which is quicker to read."""
-    head, studies = text.split("\nstudies:\n")
-    sections = re.split(r"(?m)^(?=  [a-z_]+:$)", studies)
-    kept = next(section for section in sections if section.startswith("  berka:"))
-    head = re.sub(r"(?m)^synthesis:\n(.*\n)*?(?=  # Factors)", "synthesis:\n  studies:\n  - berka\n", head)
-    return f"{head}\nstudies:\n{kept}"
 
 
 def loans(number=60, seed=5):

@@ -1,16 +1,20 @@
-"""What can be wrong with params.yaml: as YAML, in its values, and in the section of a reader's own study."""
+"""What can be wrong with parameters: as YAML, in their values, and in the choices of a reader's own study."""
 
 import re
 
 import pytest
 
-from tests.hostile.place import ROOT, STUDY, refused, write
+from pipeline.runtime import places
+from tests.hostile.place import STUDY, refused, write
 
 STAGE = ("prepare", "--study", STUDY)
 
 
-def lines_of(place):
-    return (place / "params.yaml").read_text(encoding="utf-8")
+MINE = places.choices(STUDY)
+
+
+def lines_of(place, file="params.yaml"):
+    return (place / file).read_text(encoding="utf-8")
 
 
 BOMB = "a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "".join(
@@ -68,10 +72,9 @@ def test_parameters_that_are_no_yaml(place, capsys, name):
     assert re.search(needle, said), said
 
 
-@pytest.mark.parametrize("file", ["params.yaml", "dvc.yaml"])
-def test_parameters_that_are_not_there(place, capsys, file):
-    (place / file).unlink()
-    refused(capsys, place, ["init-study", "theirs", "--data", "loans.csv"], f"{file} is missing")
+def test_parameters_that_are_not_there(place, capsys):
+    (place / "params.yaml").unlink()
+    refused(capsys, place, ["init-study", "theirs", "--data", "loans.csv"], "params.yaml is missing")
 
 
 def test_a_mark_at_the_beginning_and_windows_line_ends_are_read(place, capsys):
@@ -90,17 +93,17 @@ VALUES = {
     "cost_misspelt": ("    contact: 1.0", "    contacts: 1.0", ("predict.costs.contacts", "did you mean 'contact'?")),
     "points_misspelt": ("    odds:", "    ods:", ("predict.points.ods", "did you mean 'odds'?")),
     "cuts_misspelt": ("  cuts:", "  cut:", ("grade.cut", "did you mean 'cuts'?")),
-    "outcome_misspelt": ("    outcome: default\n    # Str", "    outcom: default\n    # Str", ("outcom", "'outcome'?")),
-    "first_month_misspelt": ("      first_month:\n", "      first_moth:\n",
-                             ("studies.mine.eligibility.first_moth", "did you mean 'first_month'?")),
-    "a_role_misspelt": ("        credit_score:", "        credit_scoer:",
-                        ("studies.mine.own.columns.credit_scoer", "did you mean 'credit_score'?")),
-    "a_choice_of_own_misspelt": ("      decimal: '.'", "      decimals: '.'",
-                                 ("studies.mine.own.decimals", "did you mean 'decimal'?")),
-    "a_series_misspelt": ("        inflation:", "        inflatoin:", ("own.market.inflatoin", "'inflation'?")),
-    "exact_misspelt": ("      exact:\n      - credit_grade\n      - loan_type\n      - origination_year",
-                       "      exakt:\n      - credit_grade\n      - loan_type\n      - origination_year",
-                       ("studies.mine.matching.exakt", "did you mean 'exact'?")),
+    "outcome_misspelt": ("outcome: default\n# Str", "outcom: default\n# Str", ("outcom", "'outcome'?")),
+    "first_month_misspelt": ("  first_month:\n", "  first_moth:\n",
+                             ("eligibility.first_moth", "did you mean 'first_month'?")),
+    "a_role_misspelt": ("    credit_score:", "    credit_scoer:",
+                        ("own.columns.credit_scoer", "did you mean 'credit_score'?")),
+    "a_choice_of_own_misspelt": ("  decimal: '.'", "  decimals: '.'",
+                                 ("own.decimals", "did you mean 'decimal'?")),
+    "a_series_misspelt": ("    inflation:", "    inflatoin:", ("own.market.inflatoin", "'inflation'?")),
+    "exact_misspelt": ("  exact:\n  - credit_grade\n  - loan_type\n  - origination_year",
+                       "  exakt:\n  - credit_grade\n  - loan_type\n  - origination_year",
+                       ("matching.exakt", "did you mean 'exact'?")),
     # Values that cannot be meant.
     "a_method_of_no_kind": ("method: nearest", "method: neerest", ("match.method", "'neerest'")),
     "folds_in_words": ("  folds: 1", "  folds: one", ("match.folds", "'one'")),
@@ -143,110 +146,111 @@ VALUES = {
     "no_capacities": ("  capacities:\n", "  capacities: []\n  others:\n", "warning.capacities"),
     "tiers_that_fall": ("middle_tier: 0.02", "middle_tier: 0.5", ("policy", "below the high one")),
     "a_study_that_is_not_there": ("  - berka\n", "  - brka\n", ("synthesis.studies", "'brka'")),
-    "a_factor_of_no_construct": ("    - communication_frequency\n    # Those", "    - mood\n    # Those",
-                                 ("studies.mine.factors", "'mood'")),
-    "a_factor_twice": ("    - communication_frequency\n    # Those",
-                       "    - communication_frequency\n    - communication_frequency\n    # Those",
-                       ("studies.mine.factors", "once")),
-    "a_treatment_of_no_factor": ("    treatment:\n    # CRM",
-                                 "    treatment: {factor: loyalty, at_least: 1}\n    # CRM",
+    "a_factor_of_no_construct": ("- communication_frequency\n# Those", "- mood\n# Those",
+                                 ("factors", "'mood'")),
+    "a_factor_twice": ("- communication_frequency\n# Those",
+                       "- communication_frequency\n- communication_frequency\n# Those",
+                       ("factors", "once")),
+    "a_treatment_of_no_factor": ("treatment:\n# CRM",
+                                 "treatment: {factor: loyalty, at_least: 1}\n# CRM",
                                  ("treatment.factor", "'loyalty'")),
-    "an_undated_factor_of_none": ("    undated: []\n    # Pairs", "    undated: [loyalty]\n    # Pairs",
+    "an_undated_factor_of_none": ("undated: []\n# Pairs", "undated: [loyalty]\n# Pairs",
                                   ("undated", "'loyalty'")),
-    "a_term_that_is_code": ("      - log(income)\n      - age\n    # Controls", "      - exp(income)\n    # Controls",
-                            ("studies.mine.matching.score", "'exp(income)'")),
-    "a_term_that_calls_python": ("      - log(income)\n      - age\n    # Controls",
-                                 "      - __import__('os')\n    # Controls", "studies.mine.matching.score"),
-    "a_covariate_misspelt": ("      - log(income)\n      - age\n    # Controls",
-                             "      - log(incmoe)\n      - age\n    # Controls",
-                             ("studies.mine.matching.score names 'incmoe'", "did you mean 'income'?")),
-    "a_control_left_blank": ("        income: income", "        income:",
-                             ("studies.mine.matching.score names 'income'", "studies.mine.controls.borrower names")),
-    "a_group_misspelt": ("    groups:\n    - credit_grade", "    groups:\n    - credit_grad",
-                         ("studies.mine.groups names 'credit_grad'", "did you mean 'credit_grade'?")),
-    "a_cluster_of_no_role": ("    cluster: ", "    cluster: branch # ", "studies.mine.cluster names 'branch'"),
-    "a_design_of_no_kind": ("    design: matched_observational\n    # Kind of lender: commercial_bank",
-                            "    design: certain\n    # Kind of lender: commercial_bank",
-                            ("studies.mine.design", "'certain'")),
-    "a_module_outside": ("    module: own", "    module: ../own", ("studies.mine.module", "../own")),
-    "a_module_that_is_not_there": ("    module: own", "    module: owm", ("studies.mine.module", "owm")),
-    "a_module_of_the_library": ("    module: own", "    module: os", ("studies.mine.module", "os")),
-    "a_month_of_thirteen": ("      first_month:\n      last_month:", "      first_month: 2015-13\n      last_month:",
-                            ("studies.mine.eligibility.first_month", "2015-13")),
-    "a_day_for_a_month": ("      first_month:\n      last_month:", "      first_month: 2015-01-01\n      last_month:",
-                          "studies.mine.eligibility.first_month"),
-    "doses_that_fall": ("      communication_frequency:\n      - 0\n", "      communication_frequency:\n      - 9\n",
-                        ("studies.mine.doses.communication_frequency", "must rise")),
-    "a_moderator_of_no_kind": ("      credit_grade: levels\n      loan_type: levels\n    # Of which",
-                               "      credit_grade: fifths\n    # Of which", "studies.mine.moderators.credit_grade"),
-    "a_horizon_in_words": ("    horizon_months:\n", "    horizon_months: a year\n", ("horizon_months", "'a year'")),
-    "a_count_in_words": ("      cohort:", "      cohort: many", ("studies.mine.expected.cohort", "'many'")),
-    "a_decimal_mark_of_no_kind": ("      decimal: '.'", "      decimal: ';'", ("studies.mine.own.decimal", "';'")),
-    "no_outcome": ("        default: default", "        default:", ("studies.mine.own", "columns.default")),
-    "one_role_twice": ("        income: income", "        amount: income", ("studies.mine.own", "'amount'")),
-    "a_borrower_of_two_words": ("        income: income", "        the income: income",
+    "a_term_that_is_code": ("  - log(income)\n  - age\n# Controls", "  - exp(income)\n# Controls",
+                            ("matching.score", "'exp(income)'")),
+    "a_term_that_calls_python": ("  - log(income)\n  - age\n# Controls",
+                                 "  - __import__('os')\n# Controls", "matching.score"),
+    "a_covariate_misspelt": ("  - log(income)\n  - age\n# Controls",
+                             "  - log(incmoe)\n  - age\n# Controls",
+                             ("matching.score names 'incmoe'", "did you mean 'income'?")),
+    "a_control_left_blank": ("    income: income", "    income:",
+                             ("matching.score names 'income'", "controls.borrower names")),
+    "a_group_misspelt": ("groups:\n- credit_grade", "groups:\n- credit_grad",
+                         ("groups names 'credit_grad'", "did you mean 'credit_grade'?")),
+    "a_cluster_of_no_role": ("cluster: ", "cluster: branch # ", "cluster names 'branch'"),
+    "a_design_of_no_kind": ("design: matched_observational\n# Kind of lender: commercial_bank",
+                            "design: certain\n# Kind of lender: commercial_bank",
+                            ("design", "'certain'")),
+    "a_module_outside": ("module: own", "module: ../own", ("module", "../own")),
+    "a_module_that_is_not_there": ("module: own", "module: owm", ("module", "owm")),
+    "a_module_of_the_library": ("module: own", "module: os", ("module", "os")),
+    "a_month_of_thirteen": ("  first_month:\n  last_month:", "  first_month: 2015-13\n  last_month:",
+                            ("eligibility.first_month", "2015-13")),
+    "a_day_for_a_month": ("  first_month:\n  last_month:", "  first_month: 2015-01-01\n  last_month:",
+                          "eligibility.first_month"),
+    "doses_that_fall": ("  communication_frequency:\n  - 0\n", "  communication_frequency:\n  - 9\n",
+                        ("doses.communication_frequency", "must rise")),
+    "a_moderator_of_no_kind": ("  credit_grade: levels\n  loan_type: levels\n# Of which",
+                               "  credit_grade: fifths\n# Of which", "moderators.credit_grade"),
+    "a_horizon_in_words": ("horizon_months:\n", "horizon_months: a year\n", ("horizon_months", "'a year'")),
+    "a_count_in_words": ("  cohort:", "  cohort: many", ("expected.cohort", "'many'")),
+    "a_decimal_mark_of_no_kind": ("  decimal: '.'", "  decimal: ';'", ("own.decimal", "';'")),
+    "no_outcome": ("    default: default", "    default:", ("own", "columns.default")),
+    "one_role_twice": ("    income: income", "    amount: income", ("own", "'amount'")),
+    "a_borrower_of_two_words": ("    income: income", "    the income: income",
                                 ("own.borrower", "'the income'")),
-    "a_rate_in_thousandths": ("      interest_rate_in: percent", "      interest_rate_in: permille",
-                              ("studies.mine.own.interest_rate_in", "'permille'")),
-    "no_own_section": ("      file: loans.csv", "      files: loans.csv",
-                       ("studies.mine.own.files", "did you mean 'file'?")),
+    "a_rate_in_thousandths": ("  interest_rate_in: percent", "  interest_rate_in: permille",
+                              ("own.interest_rate_in", "'permille'")),
+    "no_own_section": ("  file: loans.csv", "  files: loans.csv",
+                       ("own.files", "did you mean 'file'?")),
     "memory_in_words": ("engine_memory: ", "engine_memory: lots # ", ("engine_memory", "a size such as", "'lots'")),
     "an_engine_misspelt": ("engine: ", "engine: duckbd # ", ("engine", "'duckbd'")),
     "no_workers": ("  workers: ", "  workers: 0 # ", ("parallel.workers", "found 0")),
     "a_cluster_without_an_address": ("  backend: ", "  backend: dask # ", ("parallel", "address of its scheduler")),
-    "a_name_of_two_words": ("    relations: []", "    relations:\n    - {name: by grade, outcome: default, factor: "
+    "a_name_of_two_words": ("relations: []", "relations:\n- {name: by grade, outcome: default, factor: "
                             "credit_grade, controls: []}", ("relations.0.name", "small letters, digits")),
-    "months_in_the_wrong_order": ("      first_month:\n      last_month:",
-                                  "      first_month: 2019-02\n      last_month: 2015-01",
-                                  ("studies.mine.eligibility", "2019-02 lies after last_month 2015-01")),
-    "the_outcome_as_a_factor": ("        communication_frequency: contacts", "        communication_frequency: default",
-                                ("studies.mine.own", "'default' is the outcome", "communication_frequency")),
-    "the_outcome_as_the_treatment": ("        treated: crm_programme", "        treated: default",
-                                     ("studies.mine.own", "'default' is the outcome", "treated")),
-    "a_value_that_is_default_and_repaid": ("      default_when: []\n      repaid_when: []",
-                                           "      default_when: ['1']\n      repaid_when: ['0', '1']",
-                                           ("studies.mine.own", "'1' of the outcome", "default_when")),
-    "a_value_that_is_treated_and_not": ("      treated_when: []\n      untreated_when: []",
-                                        "      treated_when: ['1']\n      untreated_when: ['1']",
-                                        ("studies.mine.own", "'1' of the treatment", "untreated_when")),
-    "two_answers_to_who_is_treated": ("    treatment:\n    # CRM",
-                                      "    treatment: {factor: communication_frequency, at_least: 1}\n    # CRM",
-                                      ("studies.mine", "own.columns.treated and treatment", "leave one of them blank")),
-    "lists_where_a_name_should_be": ("        income: income", "        income: [income]", "own.borrower.income"),
+    "months_in_the_wrong_order": ("  first_month:\n  last_month:",
+                                  "  first_month: 2019-02\n  last_month: 2015-01",
+                                  ("eligibility", "2019-02 lies after last_month 2015-01")),
+    "the_outcome_as_a_factor": ("    communication_frequency: contacts", "    communication_frequency: default",
+                                ("own", "'default' is the outcome", "communication_frequency")),
+    "the_outcome_as_the_treatment": ("    treated: crm_programme", "    treated: default",
+                                     ("own", "'default' is the outcome", "treated")),
+    "a_value_that_is_default_and_repaid": ("  default_when: []\n  repaid_when: []",
+                                           "  default_when: ['1']\n  repaid_when: ['0', '1']",
+                                           ("own", "'1' of the outcome", "default_when")),
+    "a_value_that_is_treated_and_not": ("  treated_when: []\n  untreated_when: []",
+                                        "  treated_when: ['1']\n  untreated_when: ['1']",
+                                        ("own", "'1' of the treatment", "untreated_when")),
+    "two_answers_to_who_is_treated": ("treatment:\n# CRM",
+                                      "treatment: {factor: communication_frequency, at_least: 1}\n# CRM",
+                                      ("own.columns.treated and treatment", "leave one of them blank")),
+    "lists_where_a_name_should_be": ("    income: income", "    income: [income]", "own.borrower.income"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", VALUES)
 def test_a_choice_that_cannot_be_meant(place, capsys, name):
     old, new, needles = VALUES[name]
-    text = lines_of(place)
-    at = text.rindex(old) if old.startswith("    ") else text.index(old)
-    write(place / "params.yaml", text[:at] + new + text[at + len(old) :])
-    refused(capsys, place, STAGE, ["params.yaml", *([needles] if isinstance(needles, str) else needles)])
+    file = MINE if old in lines_of(place, MINE) else "params.yaml"
+    text = lines_of(place, file)
+    at = text.rindex(old) if file == MINE else text.index(old)
+    write(place / file, text[:at] + new + text[at + len(old) :])
+    refused(capsys, place, STAGE, [str(file), *([needles] if isinstance(needles, str) else needles)])
 
 
 TAKEN_IN = {
-    "an_encoding_of_no_kind": ("      encoding: utf-8\n", "      encoding: utf-9\n", "'utf-9'"),
-    "an_encoding_that_is_none": ("      encoding: utf-8\n", "      encoding: rot13\n", "'rot13'"),
-    "an_encoding_that_unpacks": ("      encoding: utf-8\n", "      encoding: zlib\n", "'zlib'"),
-    "an_encoding_that_is_a_path": ("      encoding: utf-8\n", "      encoding: ../../etc/passwd\n", "passwd"),
-    "an_encoding_of_wide_letters": ("      encoding: utf-8\n", "      encoding: utf-32\n", "utf-32"),
-    "a_separator_of_two": ("      separator: ','", "      separator: ',,'", "',,'"),
-    "a_mark_for_a_separator": ("      separator: ','", "      separator: '\"'", "cannot be the separator"),
-    "a_letter_of_another_script": ("      separator: ','", "      separator: '，'", "cannot be the separator"),
-    "another_separator": ("      separator: ','", "      separator: ';'", "no column"),
-    "another_file_than_dvc_watches": ("      file: loans.csv", "      file: others.csv", "dvc.yaml"),
-    "a_column_that_is_not_there": ("        income: income", "        income: incone", ("'incone'", "'income'?")),
-    "a_column_of_a_number": ("        amount: amount", "        amount: '5'", "no column '5'"),
+    "an_encoding_of_no_kind": ("  encoding: utf-8\n", "  encoding: utf-9\n", "'utf-9'"),
+    "an_encoding_that_is_none": ("  encoding: utf-8\n", "  encoding: rot13\n", "'rot13'"),
+    "an_encoding_that_unpacks": ("  encoding: utf-8\n", "  encoding: zlib\n", "'zlib'"),
+    "an_encoding_that_is_a_path": ("  encoding: utf-8\n", "  encoding: ../../etc/passwd\n", "passwd"),
+    "an_encoding_of_wide_letters": ("  encoding: utf-8\n", "  encoding: utf-32\n", "utf-32"),
+    "a_separator_of_two": ("  separator: ','", "  separator: ',,'", "',,'"),
+    "a_mark_for_a_separator": ("  separator: ','", "  separator: '\"'", "cannot be the separator"),
+    "a_letter_of_another_script": ("  separator: ','", "  separator: '，'", "cannot be the separator"),
+    "another_separator": ("  separator: ','", "  separator: ';'", "no column"),
+    "another_file_than_dvc_watches": ("  file: loans.csv", "  file: others.csv", "own.file"),
+    "a_column_that_is_not_there": ("    income: income", "    income: incone", ("'incone'", "'income'?")),
+    "a_column_of_a_number": ("    amount: amount", "    amount: '5'", "no column '5'"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TAKEN_IN)
 def test_a_choice_that_the_file_does_not_bear(place, capsys, name):
     old, new, needles = TAKEN_IN[name]
-    text = lines_of(place)
+    text = lines_of(place, MINE)
     assert old in text
-    write(place / "params.yaml", text.replace(old, new))
+    write(place / MINE, text.replace(old, new))
     refused(capsys, place, ["intake", "--study", STUDY], needles)
 
 
@@ -256,16 +260,17 @@ def test_all_that_is_wrong_is_said_at_once(place, capsys):
     refused(capsys, place, STAGE, ("match.folds", "inference.level"))
 
 
-PIPELINES = {
-    "no_yaml": ("owned: {}", "owned: {", "dvc.yaml"),
-    "no_studies_of_readers": ("    owned: {}\n", "", "dvc.yaml has no mapping owned"),
+LISTS = {
+    "no_yaml": ("  owned: &owned\n", "  owned: {\n", "is not valid YAML"),
+    "no_studies_of_readers": ("  owned: &owned\n", "  ovned: &owned\n", "did you mean 'owned'?"),
+    "another_form": ("  owned: &owned\n    mine:", "  owned:\n    &owned\n    mine:", "no line `owned: &owned`"),
 }
 
 
-@pytest.mark.parametrize("name", PIPELINES)
-def test_a_pipeline_that_cannot_take_a_study(place, capsys, name):
-    old, new, needle = PIPELINES[name]
-    text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_that_cannot_take_a_study(place, capsys, name):
+    old, new, needle = LISTS[name]
+    text = lines_of(place)
     assert old in text
-    write(place / "dvc.yaml", text.replace(old, new, 1))
-    refused(capsys, place, ["init-study", "theirs", "--data", "loans.csv"], needle)
+    write(place / "params.yaml", text.replace(old, new, 1))
+    refused(capsys, place, ["init-study", "theirs", "--data", "loans.csv"], ("params.yaml", needle))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline.runtime import places
 from tests.hostile.place import ROOT, STUDY, refused, write
 
 COHORT = Path(f"data/processed/{STUDY}/cohort.parquet")
@@ -68,7 +69,8 @@ def test_most_stages_read_the_cohort():
 @pytest.mark.parametrize("stage", READERS)
 def test_a_cohort_without_a_column(place, capsys, stage):
     without("income")
-    needles = (f"{COHORT} has no column 'income', which studies.mine.matching.score", f"make reproduce STUDY={STUDY}")
+    named = f"which matching.score in {places.choices(STUDY)}"
+    needles = (f"{COHORT} has no column 'income', {named}", f"make reproduce STUDY={STUDY}")
     refused(capsys, place, [stage, *OF_STUDY], needles)
     without("default")
     refused(capsys, place, [stage, *OF_STUDY], f"{COHORT} has no column 'default', which this stage needs: run make")
@@ -83,9 +85,9 @@ def test_a_report_before_anything_was_found(place, capsys):
 COMMANDS = {
     "a_study_misspelt": (["match", "--study", "mime"], "no study 'mime': did you mean 'mine'?"),
     "a_study_of_no_name_near": (["match", "--study", "xyz"], "no study 'xyz' (known: berka, mine)"),
-    "a_readers_study_to_simulate": (["simulate", *OF_STUDY], f"studies.{STUDY} in params.yaml has no scenario"),
-    "a_readers_study_to_recover": (["recovery", *OF_STUDY], f"studies.{STUDY} has no section recovery"),
-    "a_public_study_to_take_in": (["intake", "--study", "berka"], "studies.berka in params.yaml has no section own"),
+    "a_readers_study_to_simulate": (["simulate", *OF_STUDY], f"{places.choices(STUDY)} has no scenario"),
+    "a_readers_study_to_recover": (["recovery", *OF_STUDY], f"{places.choices(STUDY)} has no section recovery"),
+    "a_public_study_to_take_in": (["intake", "--study", "berka"], f"{places.choices('berka')} has no section own"),
     "findings_of_nothing": (["findings", *OF_STUDY], f"run make reproduce STUDY={STUDY}"),
     "a_study_named_as_other_pages": (["init-study", "evidence", "--data", "loans.csv"], "reports/evidence"),
     "a_study_named_as_logs": (["init-study", "log", "--data", "loans.csv"], "reports/log"),

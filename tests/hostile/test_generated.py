@@ -16,8 +16,10 @@ from pipeline import studies
 from pipeline.__main__ import main
 from pipeline.core import params
 from pipeline.core.schema import check_cohort
+from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError, one_line
-from tests.hostile.place import ROOT, STUDY, loans, picture, text, write
+from tests.choices import contents
+from tests.hostile.place import STUDY, loans, picture, text, write
 from tests.hostile.test_ledgers import SCHEMA, cohort
 
 
@@ -101,7 +103,7 @@ def test_a_cohort_meets_its_schema_or_is_refused_by_column(inputs):
 
 # Parameters.
 
-CHOICES = params.read(ROOT / "params.yaml")
+CHOICES = contents()
 FREE = (
     "studies",
     "own",
@@ -168,9 +170,9 @@ def spoilt_choices(pick):
 
 def checked(content):
     """Check parameters as the command line does before a stage of each study."""
-    found = params.checked(content)
+    found = params.validated(content)
     for name, study in found.studies.items():
-        studies.check(study, f"studies.{name}")
+        studies.check(study, str(places.choices(name)))
 
 
 @numbers_of_inputs(400, 5500)
@@ -182,7 +184,7 @@ def test_parameters_are_accepted_or_refused_by_path(inputs):
         except StudyError as error:
             said = one_line(str(error))
             assert said.isprintable()
-            assert "params.yaml" in said or f"studies.{path[1]}" in said
+            assert "params.yaml" in said
             assert str(path[0]) in said or (wrong is not None and wrong in said), said
             if len(path) > 1 and path[0] == "studies" and "synthesis" not in said:
                 assert str(path[1]) in said, said
@@ -301,7 +303,7 @@ def test_a_file_is_taken_or_refused_by_name(place, capsys, file, arguments, inpu
             return
         assert code == 1, said
         in_one_line(said)
-        assert said.isprintable() and (file in said or f"studies.{STUDY}" in said), said
+        assert said.isprintable() and (file in said or str(places.choices(STUDY)) in said), said
         assert picture(place) == before
 
     tried(spoilt_files(), inputs, trial)

@@ -278,6 +278,7 @@ NO_RECORD = {
 @pytest.mark.parametrize("name", NO_RECORD)
 def test_a_record_of_a_source_that_cannot_be_trusted(tmp_path, monkeypatch, name):
     monkeypatch.setattr(records, "_RECORDS", tmp_path)
+    monkeypatch.setattr(records, "_STUDIES", tmp_path)
     content, needles = NO_RECORD[name]
     write(tmp_path / "gdp.yaml", content)
     said(tmp_path, lambda: records.load_source("gdp"), "gdp.yaml", needles)
@@ -286,6 +287,7 @@ def test_a_record_of_a_source_that_cannot_be_trusted(tmp_path, monkeypatch, name
 @pytest.mark.parametrize("name", ["../gdp", "/etc/passwd", "gdp.yaml", "", "gpd"])
 def test_a_record_that_is_not_there(tmp_path, monkeypatch, name):
     monkeypatch.setattr(records, "_RECORDS", tmp_path)
+    monkeypatch.setattr(records, "_STUDIES", tmp_path)
     write(tmp_path / "gdp.yaml", RECORD)
     said(tmp_path, lambda: records.load_source(name), f"'{name}'", "gdp")
 

@@ -250,7 +250,7 @@ def test_a_line_of_another_length_is_not_left_out(place, capsys):
 
 TAKEN_IN = {
     "an_outcome_that_says_nothing": (with_cell("default", "perhaps"), ("column default, row 5", "'perhaps'",
-                                                                       "studies.mine.own")),
+                                                                       "under own in")),
     "an_outcome_of_two": (with_cell("default", "2"), ("column default, row 5", "'2'")),
     "an_outcome_that_is_a_formula": (with_cell("default", "=0"), ("column default, row 5", "'=0'")),
     "no_defaults": (with_column("default", "0"), ("column default", "no loan defaulted among 60")),

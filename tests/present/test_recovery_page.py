@@ -13,6 +13,7 @@ from pipeline.present.page import labels_of
 from pipeline.present.trail import Trail
 from pipeline.present.words import Words
 from pipeline.runtime.errors import StudyError
+from tests.choices import contents
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "reports/reference/results").glob("*.csv"))
@@ -20,11 +21,11 @@ FILES = sorted((ROOT / "reports/reference/results").glob("*.csv"))
 
 def choices(scenario="base", *tried):
     """The published parameters, with another world at hand and others behind the recovery."""
-    content = params.read(ROOT / "params.yaml")
+    content = contents()
     reference = content["studies"]["reference"]
     reference["scenario"] = scenario
     reference["recovery"]["scenarios"] = list(tried) or reference["recovery"]["scenarios"]
-    return params.checked(content)
+    return params.validated(content)
 
 
 @functools.cache
@@ -67,9 +68,9 @@ def test_the_figure_draws_what_is_there(tmp_path):
 @pytest.mark.parametrize(
     ("tried", "said"),
     [
-        (["null"], "studies.reference.recovery.scenarios: base must be among them"),
-        (["base", "base"], "studies.reference.recovery.scenarios: each name may stand there once"),
-        (["base", "nul"], "studies.reference.recovery.scenarios"),
+        (["null"], "reference/params.yaml: recovery.scenarios: base must be among them"),
+        (["base", "base"], "reference/params.yaml: recovery.scenarios: each name may stand there once"),
+        (["base", "nul"], "reference/params.yaml: recovery.scenarios"),
     ],
 )
 def test_scenarios_that_cannot_be_compared_are_refused(tried, said):

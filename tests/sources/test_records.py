@@ -181,6 +181,7 @@ def test_records_cannot_be_changed():
 def test_a_broken_record_says_which_field(tmp_path, monkeypatch):
     good = Path(records.__file__).with_name("real_gdp.yaml").read_text(encoding="utf-8")
     monkeypatch.setattr(records, "_RECORDS", tmp_path)
+    monkeypatch.setattr(records, "_STUDIES", tmp_path)
     (tmp_path / "gdp.yaml").write_text(good, encoding="utf-8")
     assert load_source("gdp").name == "gdp"
     for old, new, message in [

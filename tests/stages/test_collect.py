@@ -53,7 +53,7 @@ def test_one_message_names_the_missing_files_of_all_sources(fetched, monkeypatch
     assert str(error.value).splitlines() == [
         f"lost {first} could not be fetched.",
         f"lost {second} could not be fetched.",
-        f"Nor could {third}/lost {third}: pipeline/sources has their addresses and checksums.",
+        f"Nor could {third}/lost {third}: the source records have their addresses and checksums.",
     ]
     assert list(collect.told({"a": "No network.", "b": "No network."})) == ["No network."]
     waited = [delays for file, delays in fetched if "lost" in file]

@@ -33,7 +33,7 @@ ACCOUNT = ("log(balance_mean)", "balance_min", "balance_last", "log(largest_cred
 Row = dict[str, Any]
 
 COLUMNS = ("balance_last", "balance_min", "ended", "largest_credit", "transactions_per_month")
-"""Columns of the cohort that are needed here, besides those that params.yaml names."""
+"""Columns of the cohort that are needed here, besides those that the study's choices name."""
 
 
 def effects(

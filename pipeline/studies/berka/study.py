@@ -77,7 +77,7 @@ FACTORS = (
     "relationship_depth_cards",
     "relationship_depth_second_person",
 )
-"""What the bank's tables let one measure; params.yaml says which of them the study looks at."""
+"""What the bank's tables let one measure; params.yaml, beside, says which of them the study looks at."""
 
 PENNY = 0.011
 """Crowns by which an aggregate may differ from the transactions that it sums up."""

@@ -50,7 +50,7 @@ POINTS = "percentage points"
 Row = dict[str, Any]
 
 COLUMNS = ("lottery_unit", "past_due_above_fifth", "past_due_any", "past_due_share", "term_months")
-"""Columns of the cohort that are needed here, besides those that params.yaml names."""
+"""Columns of the cohort that are needed here, besides those that the study's choices name."""
 
 
 def effects(

@@ -47,7 +47,7 @@ FACTORS = (
     "relationship_depth_prior_loans",
     "relationship_depth_dormancy",
 )
-"""What the experiment and the lender's files let one measure; params.yaml says which of them the study looks at."""
+"""What the experiment and the files let one measure; params.yaml, beside, says which of them the study looks at."""
 
 SHOWN = 0.2
 """The higher of the two shares past due above which the authors' outcomes count a loan as in arrears."""
@@ -278,22 +278,22 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     )
 
 
-def choices(study: Study, where: str = "studies.karlan_zinman") -> Eligibility:
-    """Return the study's own choices, checked; `where` names its section of params.yaml."""
+def choices(study: Study, where: str = "pipeline/studies/karlan_zinman/params.yaml") -> Eligibility:
+    """Return the study's own choices, checked; `where` names their file."""
     try:
         eligible = Eligibility.model_validate(study.eligibility)
     except ValidationError as error:
         raise StudyError(
-            f"{where}.eligibility must hold waves and past_due_above ({error.errors()[0]['msg']})."
+            f"{where}: eligibility must hold waves and past_due_above ({error.errors()[0]['msg']})."
         ) from error
     wrong = [wave for wave in eligible.waves if wave not in WAVES]
     if wrong:
-        raise StudyError(f"{where}.eligibility.waves: there is no wave {wrong}; there are {list(WAVES)}.")
+        raise StudyError(f"{where}: eligibility.waves: there is no wave {wrong}; there are {list(WAVES)}.")
     unknown = [name for name in study.factors if name not in FACTORS]
     if unknown:
-        raise StudyError(f"{where}.factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}.")
+        raise StudyError(f"{where}: factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}.")
     if study.treatment is None:
-        raise StudyError(f"{where}.treatment must say which factor was drawn by lot.")
+        raise StudyError(f"{where}: treatment must say which factor was drawn by lot.")
     return eligible
 
 

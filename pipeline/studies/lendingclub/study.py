@@ -105,7 +105,7 @@ FACTORS = (
     "information_sharing",
     "information_sharing_words",
 )
-"""What the platform lets one measure; params.yaml says which of them the study looks at."""
+"""What the platform lets one measure; params.yaml, beside, says which of them the study looks at."""
 
 STUDY_COLUMNS = {
     "income": pa.Column(float, pa.Check.gt(0)),
@@ -264,17 +264,17 @@ def _columns(raw: pd.DataFrame, known: pd.DataFrame, study: Study) -> pd.DataFra
     )
 
 
-def choices(study: Study, where: str = "studies.lendingclub") -> Eligibility:
-    """Return the study's own choices, checked; `where` names its section of params.yaml."""
+def choices(study: Study, where: str = "pipeline/studies/lendingclub/params.yaml") -> Eligibility:
+    """Return the study's own choices, checked; `where` names their file."""
     try:
         eligible = Eligibility.model_validate(study.eligibility)
     except ValidationError as error:
         raise StudyError(
-            f"{where}.eligibility must hold first_month and last_month ({error.errors()[0]['msg']})."
+            f"{where}: eligibility must hold first_month and last_month ({error.errors()[0]['msg']})."
         ) from error
     unknown = [name for name in study.factors if name not in FACTORS]
     if unknown:
-        raise StudyError(f"{where}.factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}.")
+        raise StudyError(f"{where}: factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}.")
     return eligible
 
 

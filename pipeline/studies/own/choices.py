@@ -39,7 +39,7 @@ def _known(section: str) -> Any:
 
 
 class Own(Section):
-    """``own`` in a study's section: params.yaml says what each choice means."""
+    """``own`` among a study's choices: its params.yaml says what each one means."""
 
     file: str
     sheet: str | None = None
@@ -94,36 +94,38 @@ class Eligibility(Section):
         return self
 
 
-def checked(kind: type[Section], content: dict[str, Any] | None, where: str) -> Any:
-    """Return a section of choices; what is wrong with it is one StudyError that says where it stands."""
+def checked(
+    kind: type[Section], content: dict[str, Any] | None, section: str, where: str = "the study's params.yaml"
+) -> Any:
+    """Return a section of choices; what is wrong with it is one StudyError that names it and its file `where`."""
     try:
         return kind.model_validate(content or {})
     except ValidationError as error:
-        said = "; ".join(sentence(one, kind, where) for one in error.errors())
-        raise StudyError(f"params.yaml, {said}.") from error
+        said = "; ".join(sentence(one, kind, section) for one in error.errors())
+        raise StudyError(f"{where}: {said}.") from error
 
 
 def choices(study: Study, where: str) -> None:
-    """Check the study's own choices; `where` names its section of params.yaml."""
-    own = checked(Own, study.own, f"{where}.own")
+    """Check the study's own choices; `where` names their file."""
+    own = checked(Own, study.own, "own", where)
     if study.treatment and own.columns.get("treated"):
         raise StudyError(
-            f"params.yaml, {where}: own.columns.treated and treatment both say who is treated: leave one of them blank."
+            f"{where}: own.columns.treated and treatment both say who is treated: leave one of them blank."
         )
     if own.borrower.get("lottery_stratum") and "lottery_stratum" not in study.controls.strata:
         raise StudyError(
-            f"params.yaml, {where}: own.borrower.lottery_stratum names what the lottery was drawn within, so "
+            f"{where}: own.borrower.lottery_stratum names what the lottery was drawn within, so "
             "controls.strata must list lottery_stratum: without it regressions compare across strata."
         )
-    checked(Eligibility, study.eligibility, f"{where}.eligibility")
+    checked(Eligibility, study.eligibility, "eligibility", where)
     known = columns(study, own)
     wrong = [
-        f"{where}.{section} names '{name}', which is no role and no column under own.borrower{nearest(name, known)}"
+        f"{section} names '{name}', which is no role and no column under own.borrower{nearest(name, known)}"
         for section, name in dict.fromkeys(cohorts.named(study))
         if name not in known
     ]
     if wrong:
-        raise StudyError(f"params.yaml, {'; '.join(wrong)}")
+        raise StudyError(f"{where}: {'; '.join(wrong)}")
 
 
 def columns(study: Study, own: Own) -> list[str]:

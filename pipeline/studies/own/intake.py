@@ -29,10 +29,10 @@ class Intake(NamedTuple):
 def intake(study: Study, where: str) -> Intake:
     """Read the columns that have a role and give each the type of its role.
 
-    `where` names the study's section of params.yaml, for messages. Raises StudyError when the file cannot be read,
+    `where` names the file of the study's choices, for messages. Raises StudyError when the file cannot be read,
     lacks a column, or when its outcome is not told by the words that params.yaml sorts.
     """
-    own: Own = checked(Own, study.own, f"{where}.own")
+    own: Own = checked(Own, study.own, "own", where)
     path = tabular.path_of(own.file)
     form = tabular.form_of(path, encoding=own.encoding, separator=own.separator, sheet=own.sheet)
     mapped = own.mapped()
@@ -78,7 +78,7 @@ def intake(study: Study, where: str) -> Intake:
             if len(sample):
                 raise StudyError(
                     f"{path}, row {row[sample.index[0]]}, column {name}: '{sample.iloc[0]}' and all other cells are no "
-                    f"{'dates' if role == 'origination_date' else 'numbers'}: correct {where}.own, where it is {role}."
+                    f"{'dates' if role == 'origination_date' else 'numbers'}: correct {role} in {where}."
                 )
     loans = pd.DataFrame({**typed, "row": row, "fault": faults.str.removesuffix("; ")})
     for line, why in table.broken:
@@ -112,13 +112,13 @@ def _outcome(column: pd.Series, own: Own, row: pd.Series, place: str, where: str
         more = f" (and {len(others) - 1} other values)" if len(others) > 1 else ""
         raise StudyError(
             f"{place}, row {row[first]}: '{column[first]}'{more} says neither default nor repaid: add it to "
-            f"default_when, repaid_when or left_out_when under {where}.own."
+            f"default_when, repaid_when or left_out_when under own in {where}."
         )
     for value, name in ((1.0, "defaulted"), (0.0, "was repaid")):
         if not (values == value).any():
             raise StudyError(
                 f"{place}: no loan {name} among {int(values.isin([0, 1]).sum())} loans: without both kinds nothing can "
-                f"be compared; give another column, or correct default_when and repaid_when under {where}.own."
+                f"be compared; give another column, or correct default_when and repaid_when under own in {where}."
             )
     return values
 
@@ -129,6 +129,6 @@ def _arms(column: pd.Series, own: Own, row: pd.Series, place: str, where: str) -
         first = read.wrong.idxmax()
         raise StudyError(
             f"{place}, row {row[first]}: '{column[first]}' is neither yes nor no: add it to treated_when or "
-            f"untreated_when under {where}.own, or leave the role treated blank."
+            f"untreated_when under own in {where}, or leave the role treated blank."
         )
     return read.meaning

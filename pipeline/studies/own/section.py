@@ -1,4 +1,4 @@
-"""A new study of a reader's own file: its section of params.yaml, its line in dvc.yaml, its data dictionary."""
+"""A new study of a reader's own file: its choices, its line in the list of studies, its data dictionary."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Draft(NamedTuple):
-    """What `init-study` knows of a file when it writes the section."""
+    """What `init-study` knows of a file when it writes the choices."""
 
     name: str
     file: str
@@ -82,8 +82,8 @@ def _lines(indent: int, content: Iterable[tuple[str, str, Any]]) -> list[str]:
     return written
 
 
-def section(draft: Draft) -> str:
-    """Return the study's section of params.yaml: every role, filled in where its column was found."""
+def choices(draft: Draft) -> str:
+    """Return the study's own params.yaml: every role, filled in where its column was found."""
     found = draft.found
     states = draft.column("default").states
     rate = draft.column("interest_rate")
@@ -118,7 +118,7 @@ def section(draft: Draft) -> str:
     ]
     own = [
         (
-            "The file with the loans, one row a loan; it stays where it is. dvc.yaml names it too, under owned.",
+            "The file with the loans, one row a loan; it stays where it is. The list of studies names it too.",
             "file",
             draft.file,
         ),
@@ -166,7 +166,7 @@ def section(draft: Draft) -> str:
         ("Market series, when the file has them.", "market", mapped["market"]),
     ]
     content = [
-        ("", "module", "own"),
+        ("The study whose code this one runs.", "module", "own"),
         ("What the column default counts: default or arrears.", "outcome", "default"),
         (
             "Strength of the design: randomised, quasi_experimental or matched_observational. Say randomised only\n"
@@ -263,10 +263,7 @@ def section(draft: Draft) -> str:
             {"ended": None, "ended_defaults": None, "cohort": None},
         ),
     ]
-    return (
-        "\n".join([f"  # Loans of the file {draft.file.rsplit('/', 1)[-1]}.", f"  {draft.name}:", *_lines(4, content)])
-        + "\n"
-    )
+    return "\n".join([f"# Loans of the file {draft.file.rsplit('/', 1)[-1]}.", "", *_lines(0, content)]) + "\n"
 
 
 def roles_of(term: str) -> str:
@@ -289,37 +286,17 @@ def _beyond_yes_and_no(default: list[str], repaid: list[str], others: list[str])
     return default, repaid
 
 
-def with_section(text: str, name: str, written: str) -> str:
-    """Return params.yaml with a section added at the end of its studies; the rest stays as it is, byte for byte."""
-    lines = text.splitlines(keepends=True)
-    starts = [place for place, line in enumerate(lines) if re.match(r"studies:\s*(#.*)?$", line)]
-    if len(starts) != 1:
-        raise StudyError("params.yaml has no section studies in block form: nothing was written.")
-    end = next((at for at in range(starts[0] + 1, len(lines)) if re.match(r"[A-Za-z_]", lines[at])), len(lines))
-    if any(re.match(rf"  {re.escape(name)}:", line) for line in lines[starts[0] : end]):
-        raise StudyError(f"params.yaml has a study '{name}' already: choose another name, or remove its section first.")
-    # A comment just above the next section belongs to that.
-    while end < len(lines) and end > starts[0] + 1 and re.match(r"#|\s*$", lines[end - 1]):
-        end -= 1
-    before = "".join(lines[:end])
-    gap = "" if before.endswith("\n") else "\n"
-    return before + gap + "\n" + written + "".join(lines[end:])
-
-
 def with_study(text: str, name: str, file: str) -> str:
-    """Return dvc.yaml with a study added under ``owned``; the rest stays as it is, byte for byte."""
+    """Return params.yaml with a study added to its list under ``owned``; the rest stays as it is, byte for byte."""
     lines = text.splitlines(keepends=True)
-    place = next((at for at, line in enumerate(lines) if re.match(r"\s+(- )?owned:", line)), None)
+    place = next((at for at, line in enumerate(lines) if re.match(r"  owned: &owned\b", line)), None)
     if place is None:
-        raise StudyError("dvc.yaml has no mapping owned under vars: nothing was written.")
-    pad = " " * (len(re.match(r"\s*(?:- )?", lines[place])[0]) + 2)
-    lines[place] = re.sub(r"owned:\s*\{\s*\}", "owned:", lines[place])
+        raise StudyError("params.yaml has no line `owned: &owned` in its list of studies: nothing was written.")
+    lines[place] = re.sub(r"&owned\s*\{\s*\}", "&owned", lines[place])
     end = place + 1
-    while end < len(lines) and lines[end].startswith(pad):
-        if re.match(rf"{pad}{re.escape(name)}:", lines[end]):
-            raise StudyError(f"dvc.yaml has a study '{name}' under owned already: remove it first.")
+    while end < len(lines) and lines[end].startswith("    "):
         end += 1
-    lines.insert(end, f"{pad}{name}:\n{pad}  module: own\n{pad}  file: {scalar(file)}\n")
+    lines.insert(end, f"    {name}:\n      file: {scalar(file)}\n")
     return "".join(lines)
 
 
@@ -410,7 +387,7 @@ def advice(draft: Draft) -> list[str]:
     if not draft.file.startswith(("/", "data/raw/")) and ":" not in draft.file[:3]:
         said.append(
             f"{draft.file} lies where git would commit it: move it to data/raw, which git ignores, or out of the "
-            "repository, and correct own.file in params.yaml and the same line in dvc.yaml."
+            "repository, and correct own.file and the same path in the list of studies in params.yaml."
         )
     idle = [
         name

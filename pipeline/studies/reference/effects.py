@@ -23,7 +23,7 @@ CRM_RECORDS = ("communication_frequency", "satisfaction")
 """CRM factors that some loans have no record of; that there is none is a feature as well."""
 
 COLUMNS = ("adoption_month", "branch_id", "programme_lot", "service_audit_score")
-"""Columns of the cohort that are needed here, besides those that params.yaml names."""
+"""Columns of the cohort that are needed here, besides those that the study's choices name."""
 
 
 def effects(

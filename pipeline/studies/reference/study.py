@@ -62,7 +62,7 @@ FACTORS = (
     "early_warning",
     "review_sentiment",
 )
-"""What the lenders let one measure before the landmark; params.yaml says which of them the study looks at."""
+"""What the lenders let one measure before the landmark; params.yaml, beside, says which of them the study looks at."""
 
 PANEL = (
     "loan_id",

@@ -56,7 +56,7 @@ DOUBLING = 2 / 3
 """Growth of a lender that doubles, on the scale of `lagged_growth`."""
 
 COLUMNS = ("loss_given_default", "months_to_default", "weight")
-"""Columns of the cohort that are needed here, besides those that params.yaml names."""
+"""Columns of the cohort that are needed here, besides those that the study's choices name."""
 
 
 def effects(cohort: pd.DataFrame, panels: Mapping[str, pd.DataFrame], protocol: Study, params: Params) -> list[Row]:
@@ -323,7 +323,7 @@ def _all_loans(samples: Mapping[str, pd.DataFrame], controls: list[str], level: 
     for (suffix, loans), factor in itertools.product(samples.items(), (SAME_STATE, WAIT, LINE)):
         measured = loans[loans[factor].notna()]
         if measured[factor].nunique() < 2:
-            raise StudyError(f"the loans chosen hold no two values of {factor}: widen eligibility in params.yaml.")
+            raise StudyError(f"the loans chosen hold no two values of {factor}: widen the study's eligibility.")
         default, banks, weights = measured["default"], measured["institution_id"], measured["weight"]
         number = _late(suffix, n=len(measured), n_clusters=banks.nunique())
         for name, terms in {"alone": [], "controls": controls}.items():

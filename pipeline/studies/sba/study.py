@@ -357,17 +357,17 @@ def _terms(raw: pd.DataFrame) -> pd.DataFrame:
     return terms.rename(columns={"loan_nr_chk_dgt": "loan_id", TERM: "term_months"})
 
 
-def choices(study: Study, where: str = "studies.sba") -> Eligibility:
-    """Return the study's own choices, checked; `where` names its section of params.yaml."""
+def choices(study: Study, where: str = "pipeline/studies/sba/params.yaml") -> Eligibility:
+    """Return the study's own choices, checked; `where` names their file."""
     try:
         found = Eligibility.model_validate(study.eligibility)
     except ValidationError as error:
         problem = error.errors()[0]
         name = ".".join(map(str, problem["loc"]))
-        raise StudyError(f"{where}.eligibility.{name}: {problem['msg'].lower()}.") from error
+        raise StudyError(f"{where}: eligibility.{name}: {problem['msg'].lower()}.") from error
     unknown = [name for name in study.factors if name not in FACTORS]
     if unknown:
-        raise StudyError(f"{where}.factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}.")
+        raise StudyError(f"{where}: factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}.")
     return found
 
 

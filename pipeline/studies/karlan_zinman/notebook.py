@@ -14,7 +14,7 @@
 # pipeline's code. At the end both are put side by side; the notebook stops if they differ.
 #
 # **To run it:** `make reproduce STUDY=karlan_zinman` prepares the cohort and executes this notebook. To work in it, use
-# `make lab` and open `notebooks/karlan_zinman.ipynb`. Its source is `notebooks/sources/karlan_zinman.py`.
+# `make lab` and open `notebooks/karlan_zinman.ipynb`. Its source is `pipeline/studies/karlan_zinman/notebook.py`.
 
 # %%
 import os

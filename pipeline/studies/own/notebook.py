@@ -14,7 +14,7 @@
 # At the end both are put side by side; the notebook stops if they differ. It shows numbers of groups, never a loan.
 #
 # **To run it:** `make reproduce STUDY=...` with the name below. To work in it, use `make lab`. Its source,
-# `notebooks/sources/own.py`, serves every study of a reader's own file.
+# `pipeline/studies/own/notebook.py`, serves every study of a reader's own file.
 
 # %%
 study = "own"

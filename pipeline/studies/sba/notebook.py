@@ -14,7 +14,7 @@
 # arithmetic rather than the pipeline's code. At the end both are put side by side; the notebook stops if they differ.
 #
 # **To run it:** `make reproduce STUDY=sba` prepares the cohort and executes this notebook. To work in it, use
-# `make lab` and open `notebooks/sba.ipynb`. Its source is `notebooks/sources/sba.py`.
+# `make lab` and open `notebooks/sba.ipynb`. Its source is `pipeline/studies/sba/notebook.py`.
 
 # %%
 import os

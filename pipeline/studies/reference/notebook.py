@@ -16,7 +16,7 @@
 # the end they stand beside the report's numbers; the notebook stops if they differ.
 #
 # **To run it:** `make reproduce` simulates the lenders, prepares the cohort and executes this notebook. To work in it,
-# use `make lab` and open `notebooks/reference.ipynb`. Its source is `notebooks/sources/reference.py`.
+# use `make lab` and open `notebooks/reference.ipynb`. Its source is `pipeline/studies/reference/notebook.py`.
 
 # %%
 import os

@@ -14,7 +14,7 @@
 # rather than the pipeline's code. At the end both are put side by side; the notebook stops if they differ.
 #
 # **To run it:** `make reproduce STUDY=berka` prepares the cohort and executes this notebook. To work in it, use
-# `make lab` and open `notebooks/berka.ipynb`. Its source is `notebooks/sources/berka.py`.
+# `make lab` and open `notebooks/berka.ipynb`. Its source is `pipeline/studies/berka/notebook.py`.
 
 # %%
 import os
