@@ -12,7 +12,7 @@ Estimates and standard errors are the library's, and so is the correction for fe
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from pipeline.stats.design import no_collinear
 from pipeline.stats.difference_in_differences import Estimated
 from pipeline.stats.inference import cluster_codes, codes, correction, effect
 from pipeline.stats.instruments import Instrumented
+from pipeline.stats.matched_effects import weighted_logit as own_weighted_logit
 from pipeline.stats.regression import Effect, LogitEffects, logit_effects, of_population, place_of, told_exactly
 
 
@@ -36,14 +37,29 @@ def linear_probability(
     weights: pd.Series | None = None,
 ) -> Effect:
     """Return what `regression.linear_probability` does, from statsmodels (OLS, or WLS with weights)."""
+    return clustered_ways(outcome, design, factor, {"": clusters}, level, weights)[""]
+
+
+def clustered_ways(
+    outcome: pd.Series,
+    design: pd.DataFrame,
+    factor: str,
+    ways: Mapping[str, pd.Series],
+    level: float,
+    weights: pd.Series | None = None,
+) -> dict[str, Effect]:
+    """Return the effect of `linear_probability` with its error clustered in each of several `ways`, from one fit."""
     import statsmodels.api as sm
 
     x, y, place = design.to_numpy(dtype=float), outcome.to_numpy(dtype=float), place_of(design, factor)
     model = sm.OLS(y, x) if weights is None else sm.WLS(y, x, weights=weights.to_numpy(dtype=float))
-    groups = cluster_codes(clusters)
-    fit = model.fit(cov_type="cluster", cov_kwds={"groups": groups, "use_correction": True})
+    fit = model.fit()
     told_exactly(factor, model.wendog, fit.wresid)
-    return effect(fit.params[place], fit.bse[place], level)
+    found = {}
+    for name, clusters in ways.items():
+        clustered = fit.get_robustcov_results("cluster", groups=cluster_codes(clusters), use_correction=True)
+        found[name] = effect(clustered.params[place], clustered.bse[place], level)
+    return found
 
 
 def logit(
@@ -86,6 +102,22 @@ def logit(
             f"the logistic regression on {factor} does not converge: something may separate default perfectly."
         )
     return logit_effects(x, place, fit.params, fit.cov_params(), level, **of_population(y, weights))
+
+
+def weighted_logit(
+    outcome: pd.Series, design: pd.DataFrame, factor: str, clusters: pd.Series, level: float, weights: pd.Series
+) -> LogitEffects:
+    """Return what `matched_effects.weighted_logit` does, fitted by statsmodels (GLM with weights of the variance)."""
+    import statsmodels.api as sm
+
+    x, y, w = design.to_numpy(dtype=float), outcome.to_numpy(dtype=float), weights.to_numpy(dtype=float)
+    # Ours comes first: it says where there is no maximum, which iterated least squares do not notice.
+    own_weighted_logit(outcome, design, factor, clusters, level, weights)
+    clustered = {"cov_type": "cluster", "cov_kwds": {"groups": cluster_codes(clusters), "use_correction": True}}
+    fit = sm.GLM(y, x, family=sm.families.Binomial(), var_weights=w).fit(
+        maxiter=100, tol=1e-12, tol_criterion="params", **clustered
+    )
+    return logit_effects(x, place_of(design, factor), fit.params, fit.cov_params(), level, w)
 
 
 def absorbed_linear(
@@ -145,11 +177,11 @@ def two_stage(
     indicators = pd.DataFrame(np.eye(int(numbers.max()) + 1)[numbers]).add_prefix("group ")
     exogenous = pd.concat([controls.reset_index(drop=True).astype(float), indicators], axis=1)
     columns = pd.DataFrame({"outcome": outcome, "treatment": treatment, "instrument": instrument}).astype(float)
-    each = np.arange(len(columns)) if clusters is None else codes(clusters)
-    degrees = np.inf if clusters is None else int(each.max())
+    errors = {"cov_type": "robust"} if clusters is None else {"cov_type": "clustered", "clusters": codes(clusters)}
+    degrees = np.inf if clusters is None else int(errors["clusters"].max())
 
     def fitted(model: IV2SLS, name: str) -> Effect:
-        fit = model.fit(cov_type="clustered", clusters=each, debiased=True)
+        fit = model.fit(debiased=True, **errors)
         return effect(fit.params[name], fit.std_errors[name], level, degrees)
 
     on_instrument = exogenous.assign(instrument=columns["instrument"])

@@ -164,10 +164,11 @@ def logistic_maximum(
             break
     if not np.abs(step).max() < 1e-8 or np.linalg.cond(curvature) > 1e12:
         raise StudyError(f"the logistic regression on {factor} has no maximum: something separates default perfectly.")
-    slopes, share = slopes / length, _logistic(scaled @ slopes)
-    bread = np.linalg.inv(weighted_products(x, w * _spread(share)))
-    sums = group_sums(x * (w * (y - share))[:, None], groups)
-    return slopes, bread @ (sums.T @ sums) @ bread * correction(len(sums), len(y), x.shape[1])
+    share = _logistic(scaled @ slopes)
+    bread = np.linalg.inv(weighted_products(scaled, w * _spread(share)))
+    sums = group_sums(scaled * (w * (y - share))[:, None], groups)
+    covariance = bread @ (sums.T @ sums) @ bread * correction(len(sums), len(y), x.shape[1])
+    return slopes / length, covariance / np.outer(length, length)
 
 
 def _logistic(index: np.ndarray) -> np.ndarray:

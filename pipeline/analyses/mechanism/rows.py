@@ -13,10 +13,10 @@ from pipeline.core.scope import FEWEST, scope
 from pipeline.runtime import places, store
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import composition, feedback, mediation
-from pipeline.stats.absorbed import absorbed_linear
 from pipeline.stats.design import design_matrix, term_values
 from pipeline.stats.inference import codes, scaled
-from pipeline.stats.instruments import Instrumented, two_sample, two_stage
+from pipeline.stats.instruments import Instrumented, two_sample
+from pipeline.stats.libraries import absorbed_linear, two_stage
 from pipeline.stats.month_regression import month_regression
 from pipeline.stats.regression import Effect
 from pipeline.stats.response import response
