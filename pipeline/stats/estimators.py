@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from pipeline.stats.inference import crossed, scaled
 from pipeline.stats.instruments import Instrumented, inside, two_sample, two_stage
 from pipeline.stats.matched_effects import widest
 from pipeline.stats.matching import Order, nearest_neighbour, propensity_logit
-from pipeline.stats.regression import Effect, linear_probability, logit
+from pipeline.stats.regression import Effect, LogitEffects, linear_probability, logit
 
 Row = dict[str, Any]
 
@@ -88,6 +88,19 @@ LOG_ODDS = "log_odds_ratio"
 LOG_RATE = "log rate ratio"
 
 
+class Engines(NamedTuple):
+    """Who fits what a library fits as well: ours, for thousands of worlds; `libraries` for what is read."""
+
+    linear_probability: Callable[..., Effect] = linear_probability
+    logit: Callable[..., LogitEffects] = logit
+    two_stage: Callable[..., Instrumented] = two_stage
+    inside: Callable[..., Effect] = inside
+    poisson: Callable[..., did.Estimated] = did.poisson
+
+
+OURS = Engines()
+
+
 def estimate_all(
     cohort: pd.DataFrame,
     loan_months: pd.DataFrame,
@@ -99,6 +112,7 @@ def estimate_all(
     caliper: float | None = 0.2,
     order: Order = "closest",
     without: Collection[tuple[str, str]] = (),
+    engines: Engines = OURS,
 ) -> list[Row]:
     """Run every estimator and return rows of the results table.
 
@@ -111,28 +125,31 @@ def estimate_all(
         ratio, caliper, order: how pairs are formed (`matching.nearest_neighbour`); the caliper is in standard
             deviations of the score's logit.
         without: pairs of estimator and outcome to leave out.
+        engines: who fits the regressions that a library has as well.
 
     Effects on a 0/1 outcome are in percentage points. An estimator that these data cannot support (too few events)
     gives a row without an estimate whose note says why.
     """
     parts: list[tuple[str, str, Callable[[], Iterable[Row]]]] = [
-        ("raw_difference", "default", partial(_raw_difference, cohort, level)),
-        ("linear_probability", "default", partial(_linear, cohort, level)),
-        ("logit", "default", partial(_logit, cohort, level)),
-        ("over_control", "default", partial(_over_control, cohort, level)),
-        ("satisfaction_with_controls", AFTER, partial(_satisfaction, cohort, level)),
-        ("satisfaction_instrument", AFTER, partial(_satisfaction_instrument, cohort, level)),
-        ("lottery_instrument", "default", partial(_lottery, cohort, level)),
+        ("raw_difference", "default", partial(_raw_difference, cohort, level, engines)),
+        ("linear_probability", "default", partial(_linear, cohort, level, engines)),
+        ("logit", "default", partial(_logit, cohort, level, engines)),
+        ("over_control", "default", partial(_over_control, cohort, level, engines)),
+        ("satisfaction_with_controls", AFTER, partial(_satisfaction, cohort, level, engines)),
+        ("satisfaction_instrument", AFTER, partial(_satisfaction_instrument, cohort, level, engines)),
+        ("lottery_instrument", "default", partial(_lottery, cohort, level, engines)),
         ("lagged_contacts", "delinquent", partial(_contacts_then_arrears, loan_months, level)),
         ("lagged_contacts", "default", partial(_contacts_then_default, loan_months, level)),
         ("same_period_contacts", "default", partial(_same_period_contacts, loan_months, level)),
     ]
     for name, exact in MATCHING.items():
-        parts.append((name, "default", partial(_matched, cohort, level, name, exact, ratio, caliper, order, seed)))
+        parts.append(
+            (name, "default", partial(_matched, cohort, level, engines, name, exact, ratio, caliper, order, seed))
+        )
     for outcome in ("default", PLACEBO):
         table = did.cells(cohort, outcome)
         parts += [
-            ("poisson_difference_in_differences", outcome, partial(_poisson, table, outcome, level)),
+            ("poisson_difference_in_differences", outcome, partial(_poisson, table, outcome, level, engines)),
             ("poisson_imputation", outcome, partial(_imputation, table, outcome, level)),
             ("difference_in_levels", outcome, partial(_levels, table, outcome, level)),
         ]
@@ -170,9 +187,9 @@ def _in_points(found: Effect) -> Effect:
     return scaled(found, 100)
 
 
-def _raw_difference(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
+def _raw_difference(cohort: pd.DataFrame, level: float, engines: Engines) -> Iterator[Row]:
     design = design_matrix(cohort, ["treated"]).matrix
-    found = linear_probability(cohort["default"], design, "treated", cohort["institution_id"], level)
+    found = engines.linear_probability(cohort["default"], design, "treated", cohort["institution_id"], level)
     yield _row(
         "raw_difference",
         "all_loans",
@@ -186,9 +203,9 @@ def _raw_difference(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
     )
 
 
-def _linear(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
+def _linear(cohort: pd.DataFrame, level: float, engines: Engines) -> Iterator[Row]:
     design = design_matrix(cohort, ["treated", *CONTROLS]).matrix
-    found = linear_probability(cohort["default"], design, "treated", cohort["institution_id"], level)
+    found = engines.linear_probability(cohort["default"], design, "treated", cohort["institution_id"], level)
     yield _row(
         "linear_probability",
         "controls",
@@ -201,9 +218,9 @@ def _linear(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
     )
 
 
-def _logit(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
+def _logit(cohort: pd.DataFrame, level: float, engines: Engines) -> Iterator[Row]:
     design = design_matrix(cohort, ["treated", *CONTROLS]).matrix
-    found = logit(cohort["default"], design, "treated", cohort["institution_id"], level)
+    found = engines.logit(cohort["default"], design, "treated", cohort["institution_id"], level)
     yield _row(
         "logit",
         "controls",
@@ -219,6 +236,7 @@ def _logit(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
 def _matched(
     cohort: pd.DataFrame,
     level: float,
+    engines: Engines,
     name: str,
     exact: Sequence[str],
     ratio: int,
@@ -247,7 +265,7 @@ def _matched(
     design = design_matrix(pairs, ["treated"]).matrix
     ways = crossed(pairs["pair"].to_numpy(), pairs["institution_id"].to_numpy())
     errors = {
-        way: linear_probability(pairs["default"], design, "treated", pd.Series(labels, pairs.index), level)
+        way: engines.linear_probability(pairs["default"], design, "treated", pd.Series(labels, pairs.index), level)
         for way, labels in ways.items()
     }
     effect, way = widest(errors, level)
@@ -269,8 +287,8 @@ def _of_cells(found: did.Estimated) -> Row:
     return {"n": found.loans, "n_treated": found.treated, "n_clusters": found.clusters}
 
 
-def _poisson(table: pd.DataFrame, outcome: str, level: float) -> Iterator[Row]:
-    found = did.poisson(table, level)
+def _poisson(table: pd.DataFrame, outcome: str, level: float, engines: Engines) -> Iterator[Row]:
+    found = engines.poisson(table, level)
     yield _row(
         "poisson_difference_in_differences",
         "institution_and_quarter_effects",
@@ -388,10 +406,10 @@ def _instrumented(name: str, factor: str, outcome: str, estimand: str, found: In
     }
 
 
-def _lottery(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
+def _lottery(cohort: pd.DataFrame, level: float, engines: Engines) -> Iterator[Row]:
     """Effect on those whom winning a place enrols. Lots are drawn loan by loan, so every loan is its own cluster."""
     offered = cohort[cohort["programme_lot"].notna()]
-    found = two_stage(
+    found = engines.two_stage(
         offered["default"].to_numpy(),
         offered["treated"].to_numpy(),
         offered["programme_lot"].to_numpy(),
@@ -417,9 +435,9 @@ def _answered(cohort: pd.DataFrame) -> pd.DataFrame:
     return cohort[(cohort["open_at_landmark"] == 1) & cohort["satisfaction"].notna()]
 
 
-def _satisfaction(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
+def _satisfaction(cohort: pd.DataFrame, level: float, engines: Engines) -> Iterator[Row]:
     loans = _answered(cohort)
-    found = inside(
+    found = engines.inside(
         loans[AFTER].to_numpy(),
         loans["satisfaction"].to_numpy(),
         groups=loans["institution_id"],
@@ -438,7 +456,7 @@ def _satisfaction(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
     )
 
 
-def _satisfaction_instrument(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
+def _satisfaction_instrument(cohort: pd.DataFrame, level: float, engines: Engines) -> Iterator[Row]:
     """Use the audit of a branch's service as instrument for its clients' satisfaction; branches are the clusters.
 
     Among those who answer, clients of a poor branch are the ones who like the lender for other reasons. The version
@@ -449,7 +467,7 @@ def _satisfaction_instrument(cohort: pd.DataFrame, level: float) -> Iterator[Row
     """
 
     def instrumented(loans: pd.DataFrame, treatment: str) -> Instrumented:
-        return two_stage(
+        return engines.two_stage(
             loans[AFTER].to_numpy(),
             loans[treatment].to_numpy(),
             loans["service_audit_score"].to_numpy(),
@@ -477,10 +495,10 @@ def _satisfaction_instrument(cohort: pd.DataFrame, level: float) -> Iterator[Row
     )
 
 
-def _over_control(cohort: pd.DataFrame, level: float) -> Iterator[Row]:
+def _over_control(cohort: pd.DataFrame, level: float, engines: Engines) -> Iterator[Row]:
     loans = cohort.dropna(subset=list(POST_TREATMENT))
     design = design_matrix(loans, ["treated", *CONTROLS, *POST_TREATMENT]).matrix
-    found = linear_probability(loans["default"], design, "treated", loans["institution_id"], level)
+    found = engines.linear_probability(loans["default"], design, "treated", loans["institution_id"], level)
     yield _row(
         "over_control",
         "complete_cases",

@@ -12,8 +12,7 @@ from pipeline.runtime.errors import StudyError
 from pipeline.stats.inference import WAYS, cluster_codes, correction, effect, group_sums, on_matched
 from pipeline.stats.matching import DISTANCE_DECIMALS, SCORE_DECIMALS, Matches, nearest_neighbour
 from pipeline.stats.neighbours import SAME
-from pipeline.stats.products import weighted_products
-from pipeline.stats.regression import Effect, LogitEffects
+from pipeline.stats.regression import Effect, LogitEffects, logistic_maximum, logit_effects, place_of
 from pipeline.stats.scores import maximum_likelihood
 from pipeline.stats.weighting import Estimand, balancing_moments, entropy_balance, probability
 
@@ -63,44 +62,8 @@ def weighted_logit(
     The weights enter the likelihood and the mean of the marginal effect; errors are the clustered sandwich.
     """
     x, y, w = design.to_numpy(dtype=float), outcome.to_numpy(dtype=float), weights.to_numpy(dtype=float)
-    place, groups = design.columns.get_loc(factor), cluster_codes(clusters)
-    length = np.sqrt((x**2).mean(axis=0))
-    scaled, slopes = x / length, np.zeros(x.shape[1])
-    for _ in range(50):
-        share = probability(scaled @ slopes)
-        curvature = weighted_products(scaled, w * share * (1 - share))
-        try:
-            step = np.linalg.solve(curvature, scaled.T @ (w * (y - share)))
-        except np.linalg.LinAlgError:
-            break
-        slopes = slopes + step
-        if np.abs(step).max() < 1e-8 or np.abs(slopes).max() > 1e3:
-            break
-    if not np.abs(step).max() < 1e-8 or np.linalg.cond(curvature) > 1e12:
-        raise StudyError(f"the logistic regression on {factor} has no maximum: something separates default perfectly.")
-    slopes, share = slopes / length, probability(scaled @ slopes)
-    bread = np.linalg.inv(weighted_products(x, w * share * (1 - share)))
-    sums = group_sums(x * (w * (y - share))[:, None], groups)
-    covariance = bread @ (sums.T @ sums) @ bread * correction(len(sums), len(y), x.shape[1])
-    on_log_scale = effect(slopes[place], float(np.sqrt(covariance[place, place])), level)
-    ratio, low, high = np.exp([on_log_scale.estimate, on_log_scale.ci_low, on_log_scale.ci_high]).tolist()
-    odds_ratio = Effect(ratio, on_log_scale.std_error, low, high, on_log_scale.p_value)
-    if set(np.unique(x[:, place])) <= {0.0, 1.0}:
-        without = x @ slopes - x[:, place] * slopes[place]
-        p_on, p_off = probability(without + slopes[place]), probability(without)
-        marginal = w @ (p_on - p_off) / w.sum()
-        of_on, of_off = w * p_on * (1 - p_on), w * p_off * (1 - p_off)
-        gradient = (of_on - of_off) @ x
-        gradient[place] = of_on.sum()
-        gradient /= w.sum()
-    else:
-        density = share * (1 - share)
-        unit = np.zeros(x.shape[1])
-        unit[place] = w @ density / w.sum()
-        marginal = unit[place] * slopes[place]
-        gradient = slopes[place] * ((w * density * (1 - 2 * share)) @ x) / w.sum() + unit
-    spread = float(np.sqrt(gradient @ covariance @ gradient))
-    return LogitEffects(odds_ratio, effect(float(marginal), spread, level))
+    slopes, covariance = logistic_maximum(y, x, w, cluster_codes(clusters), factor)
+    return logit_effects(x, place_of(design, factor), slopes, covariance, level, w)
 
 
 def abadie_imbens(

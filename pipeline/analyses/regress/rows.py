@@ -1,25 +1,21 @@
 """Climb the regression ladder for each CRM factor, on all loans and on matched pairs."""
 
-import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pipeline.core import cohorts, results
-from pipeline.core.params import BLOCKS, Params, construct
+from pipeline.core.params import BLOCKS, Study, construct
 from pipeline.core.scope import Scope, scope
-from pipeline.runtime import places, store
 from pipeline.runtime.errors import StudyError
+from pipeline.stats import libraries
 from pipeline.stats.absorbed import Absorbed, absorbed_logit
 from pipeline.stats.comparison import WEIGHTS
 from pipeline.stats.design import design_matrix
 from pipeline.stats.inference import crossed
-from pipeline.stats.matched_effects import abadie_imbens, weighted_logit, weighting_effect, widest
+from pipeline.stats.matched_effects import abadie_imbens, weighting_effect, widest
 from pipeline.stats.matching import Matches
 from pipeline.stats.neighbours import mahalanobis
-from pipeline.stats.regression import linear_probability, logit
 from pipeline.stats.samples import number_treated, sample_for
 
 
@@ -34,15 +30,21 @@ class Rung(NamedTuple):
     """Those of the terms within which a lottery was drawn."""
 
 
-def run(study: str, params: Params) -> str:
-    """Write the regression rows of the results table."""
-    protocol = params.study(study)
-    processed = places.processed(study)
-    cohort = cohorts.read(study, protocol)
-    folder = places.matched(study)
-    pairs, weights = (store.read_parquet(folder / f"{name}.parquet") for name in ("pairs", "weights"))
-    wider = processed / "more" / "robustness.parquet"
+class Design(NamedTuple):
+    """What the stage match made, on which the last rungs rest."""
 
+    pairs: pd.DataFrame
+    weights: pd.DataFrame
+    covariates: pd.DataFrame
+    scores: pd.DataFrame | None
+    """Of a nearest neighbour's design alone."""
+    choices: dict[str, Any]
+
+
+def rows(
+    cohort: pd.DataFrame, wider: pd.DataFrame | None, design: Design, protocol: Study, level: float
+) -> list[dict[str, Any]]:
+    """Return the regression rows of the results table; `wider` are the loans of the rung on a larger cohort."""
     allowed = scope(protocol, cohort)
     protocol = allowed.protocol
     ladder = protocol.controls.ladder()
@@ -54,7 +56,7 @@ def run(study: str, params: Params) -> str:
             rungs.append(
                 Rung(f"M{number}", cohort, _time_first(ladder[block], protocol.controls.time), protocol.cluster, strata)
             )
-    matched = in_design(cohort, weights)
+    matched = in_design(cohort, design.weights)
     on_pairs = []
     if len(matched):
         on_pairs = [
@@ -62,10 +64,10 @@ def run(study: str, params: Params) -> str:
             Rung("M7", matched, _affordable(allowed, matched, every_term), "pair", strata),
         ]
     robustness = []
-    if wider.exists():
-        robustness = [Rung("R1", store.read_parquet(wider), every_term, protocol.cluster, strata)]
+    if wider is not None:
+        robustness = [Rung("R1", wider, every_term, protocol.cluster, strata)]
 
-    rows: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     for factor in allowed.factors if allowed.models else []:
         # Pairs are alike but for the treatment, so only factors of the treatment's construct are read off them.
         of_treatment = factor == "treated" or (
@@ -73,11 +75,10 @@ def run(study: str, params: Params) -> str:
         )
         for rung in [*rungs, *(on_pairs if of_treatment else []), *(robustness if factor == "treated" else [])]:
             loans = sample_for(rung.loans, factor, protocol.after_origination())
-            rows += _effects(rung._replace(loans=loans), factor, params.inference.level, protocol.cluster)
+            found += _effects(rung._replace(loans=loans), factor, level, protocol.cluster)
     if len(matched):
-        rows += _by_design(cohort, pairs, folder, params.inference.level, protocol.cluster)
-    results.write(places.results(study, "regress"), results.table(study, "regress", rows))
-    return f"{len(rows):,} rows"
+        found += _by_design(cohort, design, level, protocol.cluster)
+    return found
 
 
 def _affordable(allowed: Scope, matched: pd.DataFrame, terms: list[str]) -> list[str]:
@@ -101,20 +102,18 @@ def in_design(cohort: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
     return loans.assign(design_weight=loans["loan_id"].map(by_loan["weight"]))
 
 
-def _by_design(
-    cohort: pd.DataFrame, pairs: pd.DataFrame, folder: Path, level: float, cluster: str
-) -> Iterator[dict[str, Any]]:
+def _by_design(cohort: pd.DataFrame, made: Design, level: float, cluster: str) -> Iterator[dict[str, Any]]:
     """Yield the effect with the error that the design asks for, where clusters of loans are not enough.
 
     That is Abadie & Imbens' for controls that serve several times, which takes every loan by itself, and for weights
     the one that knows that the weights were estimated.
     """
-    design = json.loads((folder / "design.json").read_text(encoding="utf-8"))
-    covariates = store.read_parquet(folder / "covariates.parquet").set_index("loan_id").loc[cohort["loan_id"]]
+    design, pairs = made.choices, made.pairs
+    covariates = made.covariates.set_index("loan_id").loc[cohort["loan_id"]]
     default, treated = cohort["default"].to_numpy(), cohort["treated"].to_numpy()
     common = {"specification": "M6", "factor": "treated", "outcome": "default", "estimand": "risk_difference"}
     if design["replacement"] and design["method"] == "nearest":
-        scores = store.read_parquet(folder / "scores.parquet").set_index("loan_id").loc[cohort["loan_id"]]
+        scores = made.scores.set_index("loan_id").loc[cohort["loan_id"]]
         row_of = pd.Series(range(len(cohort)), cohort["loan_id"])
         matches = Matches(*(row_of.loc[pairs[arm]].to_numpy() for arm in ("treated", "control")))
         points = scores["logit"].to_numpy()
@@ -186,7 +185,7 @@ def _effects(rung: Rung, factor: str, level: float, cluster: str) -> Iterator[di
                 name: pd.Series(labels, rung.loans.index)
                 for name, labels in crossed(rung.loans["pair"].to_numpy(), rung.loans[cluster].to_numpy()).items()
             }
-        lines = {name: linear_probability(default, design.matrix, factor, ways[name], level, both) for name in ways}
+        lines = libraries.clustered_ways(default, design.matrix, factor, ways, level, both)
     except StudyError as error:
         # A factor that the controls determine has no effect of its own on this rung; the others stand.
         every = (
@@ -219,9 +218,13 @@ def _effects(rung: Rung, factor: str, level: float, cluster: str) -> Iterator[di
             common |= {"n": len(stays), "n_treated": number_treated(stays), "note": dropped}
             common["n_clusters"] = stays[cluster].nunique()
         elif by_design is None:
-            curves = {name: logit(default, design.matrix, factor, ways[name], level, weights) for name in ways}
+            curves = {
+                name: libraries.logit(default, design.matrix, factor, ways[name], level, weights) for name in ways
+            }
         else:
-            curves = {name: weighted_logit(default, design.matrix, factor, ways[name], level, both) for name in ways}
+            curves = {
+                name: libraries.weighted_logit(default, design.matrix, factor, ways[name], level, both) for name in ways
+            }
     except StudyError as error:
         # A rung whose likelihood has no maximum is reported as such; the others stand.
         for estimand in ("odds_ratio", "average_marginal_effect"):

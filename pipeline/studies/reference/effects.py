@@ -9,12 +9,18 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.params import Params, Study
+from pipeline.stats import libraries
 from pipeline.stats.design import design_matrix
 from pipeline.stats.discrimination import compare, out_of_time
-from pipeline.stats.estimators import AFTER, estimate_all
+from pipeline.stats.estimators import AFTER, Engines, estimate_all
 
 PERMUTATIONS = 999
 """Adoption calendars that the randomisation test deals out."""
+
+LIBRARIES = Engines(
+    libraries.linear_probability, libraries.logit, libraries.two_stage, libraries.inside, libraries.poisson
+)
+"""What people read first comes from libraries that they know."""
 
 TRAINING_MONTHS = 0.7
 """Share of the months of origination on which scores are fitted; they are judged on the later ones."""
@@ -39,6 +45,7 @@ def effects(
         ratio=params.match.ratio,
         caliper=params.match.caliper,
         order=params.match.order,
+        engines=LIBRARIES,
     )
     terms = [*protocol.controls.loan, *protocol.controls.borrower, *protocol.controls.market]
     return [*rows, *_discrimination(cohort, terms, protocol, params.inference.level)]
