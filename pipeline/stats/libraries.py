@@ -27,6 +27,16 @@ from pipeline.stats.instruments import Instrumented
 from pipeline.stats.matched_effects import weighted_logit as own_weighted_logit
 from pipeline.stats.regression import Effect, LogitEffects, logit_effects, of_population, place_of, told_exactly
 
+ENGINES = {
+    "clustered_ways": "statsmodels (OLS, WLS)",
+    "logit": "statsmodels (Logit)",
+    "weighted_logit": "statsmodels (GLM)",
+    "absorbed_linear": "linearmodels (AbsorbingLS)",
+    "two_stage": "linearmodels (IV2SLS)",
+    "poisson": "pyfixest (fepois)",
+}
+"""Which library fits, by function of this module; the report shows it."""
+
 
 def linear_probability(
     outcome: pd.Series,
