@@ -215,7 +215,7 @@ def inside(
 
 def poisson(table: pd.DataFrame, level: float) -> Estimated:
     """Return what `difference_in_differences.poisson` does, from pyfixest (fepois)."""
-    from pyfixest import fepois, ssc
+    from pyfixest import MapDemeaner, fepois, ssc
 
     table = difference_in_differences.informative(table)
     table = table.assign(exposure=np.log(table["loans"]))
@@ -226,6 +226,7 @@ def poisson(table: pd.DataFrame, level: float) -> Estimated:
         offset="exposure",
         iwls_tol=1e-14,
         iwls_maxiter=100,
+        demeaner=MapDemeaner(fixef_tol=1e-12),
         fixef_rm="none",
         # Every effect counts, as in `inference.correction`.
         ssc=ssc(k_adj=True, k_fixef="full", G_adj=True),
