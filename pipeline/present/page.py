@@ -15,6 +15,7 @@ from pipeline.present.software import software
 from pipeline.present.trail import Trail
 from pipeline.present.words import WIDE, Words, filled, lower_first
 from pipeline.sources.records import Source
+from pipeline.stats.libraries import ENGINES
 
 Flavour = Literal["markdown", "pandoc"]
 """markdown: as a code host shows it. pandoc: with blocks around figures and tables, for HTML and PDF."""
@@ -287,6 +288,7 @@ class Page:
         ]
         context: dict[str, Any] = {
             "software": [f"{name} {version}" for name, version in software()],
+            "engines": ENGINES,
             "study": self._study,
             "count": count,
             "rate": rate,

@@ -27,6 +27,16 @@ from pipeline.stats.instruments import Instrumented
 from pipeline.stats.matched_effects import weighted_logit as own_weighted_logit
 from pipeline.stats.regression import Effect, LogitEffects, logit_effects, of_population, place_of, told_exactly
 
+ENGINES = {
+    "clustered_ways": "statsmodels (OLS, WLS)",
+    "logit": "statsmodels (Logit)",
+    "weighted_logit": "statsmodels (GLM)",
+    "absorbed_linear": "linearmodels (AbsorbingLS)",
+    "two_stage": "linearmodels (IV2SLS)",
+    "poisson": "pyfixest (fepois)",
+}
+"""Which library fits, by function of this module; the report shows it."""
+
 
 def linear_probability(
     outcome: pd.Series,
@@ -205,7 +215,7 @@ def inside(
 
 def poisson(table: pd.DataFrame, level: float) -> Estimated:
     """Return what `difference_in_differences.poisson` does, from pyfixest (fepois)."""
-    from pyfixest import fepois, ssc
+    from pyfixest import MapDemeaner, fepois, ssc
 
     table = difference_in_differences.informative(table)
     table = table.assign(exposure=np.log(table["loans"]))
@@ -216,6 +226,7 @@ def poisson(table: pd.DataFrame, level: float) -> Estimated:
         offset="exposure",
         iwls_tol=1e-14,
         iwls_maxiter=100,
+        demeaner=MapDemeaner(fixef_tol=1e-12),
         fixef_rm="none",
         # Every effect counts, as in `inference.correction`.
         ssc=ssc(k_adj=True, k_fixef="full", G_adj=True),

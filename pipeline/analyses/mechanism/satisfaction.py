@@ -6,9 +6,9 @@ import pandas as pd
 
 from pipeline.analyses.mechanism.programme import POINTS, Programme, Row
 from pipeline.stats import mediation
+from pipeline.stats.absorbed import absorbed_linear
 from pipeline.stats.design import design_matrix
-from pipeline.stats.instruments import Instrumented, two_sample
-from pipeline.stats.libraries import absorbed_linear, two_stage
+from pipeline.stats.instruments import Instrumented, two_sample, two_stage
 from pipeline.stats.response import response
 from pipeline.stats.samples import candidates, sample_for
 
