@@ -187,6 +187,18 @@ def test_a_factor_of_one_cluster_has_no_jackknife(loans):
         jackknife(fit, found, 0.95)
 
 
+@pytest.mark.parametrize("companions", [0, 1, 2])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_factor_of_one_cluster_is_found_whatever_basis_its_null_space_has(seed, companions):
+    # An eigenvector is determined but for its sign, and several of the same value but for a rotation.
+    rng = np.random.default_rng(seed)
+    bank = np.repeat(np.arange(6), 20)
+    here = np.where((bank == 2)[:, None], rng.normal(size=(len(bank), 1 + companions)), 0.0)
+    design = pd.DataFrame(here, columns=["crm", "a", "b"][: 1 + companions]).assign(intercept=1.0)
+    found = leave_one_out(partial_out(pd.Series(rng.normal(size=len(bank))), design, "crm"), bank)
+    assert np.flatnonzero(np.isnan(found)).tolist() == [2]
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_fitted_values_outside_nought_and_one_are_counted(loans, design, weighted):
     steep = loans["default"].where(loans["crm"] > 0, 0)
