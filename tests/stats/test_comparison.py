@@ -311,6 +311,8 @@ def test_support():
     assert on_support(treated, score, "treated").tolist() == [False, True, False, True, True]
     assert on_support(treated, score, "controls").all()
     assert on_support(treated[::-1], score, "both").tolist() == [False, True, False, True, False]
+    # What stands at the other arm's smallest or largest score is not beyond it.
+    assert on_support(np.array([1, 1, 0, 0]), np.array([1.0, 3.0, 1.0, 3.0]), "both").all()
 
 
 def designed(method, place, **choices):

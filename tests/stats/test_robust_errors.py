@@ -150,6 +150,17 @@ def test_the_wild_bootstrap_is_that_of_wildboottest():
     assert wild_bootstrap(fit, group, 0.95, kind="webb", seed=3).p_value == pytest.approx(0.5245, abs=0.02)
 
 
+@pytest.mark.parametrize(("banks", "kind"), [(11, "webb"), (12, "rademacher")])
+def test_below_twelve_clusters_the_draws_have_six_values(banks, kind):
+    rng = np.random.default_rng(6)
+    bank = np.repeat(np.arange(banks), 8)
+    design = pd.DataFrame({"crm": rng.normal(size=len(bank)), "intercept": 1.0})
+    fit = partial_out(pd.Series(rng.normal(size=len(bank))), design, "crm")
+    found = {way: wild_bootstrap(fit, bank, 0.95, draws=199, kind=way) for way in (None, "webb", "rademacher")}
+    assert found[None] == found[kind]
+    assert found["webb"].p_value != found["rademacher"].p_value
+
+
 def test_few_clusters_are_rejected_too_often_but_not_by_the_bootstrap():
     alarms = {"clustered": 0, "wild": 0}
     group = np.repeat(np.arange(8), [4, 6, 8, 10, 12, 14, 30, 60])

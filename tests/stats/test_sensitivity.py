@@ -91,6 +91,9 @@ def test_published_e_values():
     protective = e_value(1 / 3.9, 1 / 8.7, 1 / 1.8)
     assert tuple(protective) == pytest.approx(tuple(found))
     assert e_value(1.2, 0.9, 1.6).interval == 1
+    # An interval may begin or end at the estimate itself: 2 + sqrt(2), 3 + sqrt(6).
+    assert tuple(e_value(2.0, 2.0, 2.0)) == pytest.approx((2 + np.sqrt(2),) * 2)
+    assert tuple(e_value(3.0, 2.0, 3.0)) == pytest.approx((3 + np.sqrt(6), 2 + np.sqrt(2)))
     with pytest.raises(StudyError, match="positive ratio inside its interval"):
         e_value(1.0, 1.1, 1.2)
 
