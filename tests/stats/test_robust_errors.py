@@ -161,6 +161,14 @@ def test_below_twelve_clusters_the_draws_have_six_values(banks, kind):
     assert found["webb"].p_value != found["rademacher"].p_value
 
 
+def test_in_how_many_blocks_draws_are_made_plays_no_part(few, monkeypatch):
+    rows, design = few
+    fit, bank = partial_out(rows["default"], design, "crm"), rows["bank"].to_numpy()
+    whole = wild_bootstrap(fit, bank, 0.9, draws=199)
+    monkeypatch.setattr("pipeline.stats.robust_errors.AT_ONCE", 100)
+    assert wild_bootstrap(fit, bank, 0.9, draws=199) == pytest.approx(whole)
+
+
 def test_few_clusters_are_rejected_too_often_but_not_by_the_bootstrap():
     alarms = {"clustered": 0, "wild": 0}
     group = np.repeat(np.arange(8), [4, 6, 8, 10, 12, 14, 30, 60])
