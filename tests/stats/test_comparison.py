@@ -286,6 +286,8 @@ def test_inverse_probability_weights():
     np.testing.assert_allclose(inverse_probability(treated, score, estimand="ATE"), [2, 1.25, 2, 1.25, 4])
     stabilised = inverse_probability(treated, score, estimand="ATE", stabilised=True)
     np.testing.assert_allclose(stabilised, [0.8, 0.5, 1.2, 0.75, 2.4])
+    # Three controls over two treated loans.
+    np.testing.assert_allclose(inverse_probability(treated, score, stabilised=True), [1, 1, 1.5, 0.375, 4.5])
     assert inverse_probability(treated, score, trim=0.5).tolist() == [1, 1, 1, 0.25, 1]
     with pytest.raises(StudyError, match="a propensity score is 0 or 1"):
         inverse_probability(treated, np.array([1.0, 0.5, 0.5, 0.5, 0.5]))
