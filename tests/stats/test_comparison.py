@@ -308,6 +308,15 @@ def test_effective_size():
     assert effective_size(np.array([2.0, 1.0])) == pytest.approx(1.8)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_what_other_covariates_determine_has_no_dimension(seed):
+    rng = np.random.default_rng(seed)
+    treated, values = np.repeat([0, 1], 50), rng.normal(size=(100, 3))
+    # A full set of indicators, a sum, and the same in another unit: three numbers and two indicators are left.
+    full = np.column_stack([np.eye(3)[rng.integers(0, 3, 100)], values, values.sum(axis=1), 7 * values[:, 0]])
+    assert mahalanobis(full, treated).shape == (100, 5)
+
+
 def test_support():
     treated, score = np.array([1, 1, 1, 0, 0]), np.array([0.0, 2.0, 5.0, 1.0, 3.0])
     assert on_support(treated, score, "treated").tolist() == [False, True, False, True, True]

@@ -157,8 +157,11 @@ def test_oster_with_weights_is_that_of_repeated_loans():
     assert adjusted.std_error == pytest.approx(counted.std_error)
 
 
-def test_the_bias_adjusted_effect_is_where_delta_is_one():
+@pytest.mark.parametrize("more", [0, 2])
+def test_the_bias_adjusted_effect_is_where_delta_is_one(more):
     outcome, factor, controls, _ = confounded(2000)
+    further = np.random.default_rng(1).normal(size=(2000, more))
+    controls, outcome = np.column_stack([controls, 1 + further]), outcome + further.sum(axis=1)
     found = bias_adjusted(outcome, factor, controls, np.arange(2000) % 40, others=[1.1, 2.0])
     at = oster_delta(outcome, factor, controls, null=found.estimate)
     assert at.delta == pytest.approx(1.0) and (at.r_long, at.r_max) == pytest.approx((found.r_long, found.r_max))
