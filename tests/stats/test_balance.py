@@ -138,6 +138,7 @@ def test_diagnosis_by_hand():
     assert row["ks"] == pytest.approx(2 / 3)
     assert (found.effective_treated, found.effective_control) == pytest.approx((2, 9 / 5))
     assert found.outside_support == 0
+    assert diagnose(frame, TREATED).outside_support == -1
     assert diagnose(frame, TREATED, score=-frame["x"].to_numpy() * [1, 3, 1, 1, 1]).outside_support == 1
 
 
