@@ -127,6 +127,13 @@ def test_weighted_distributions_count_loans():
     assert weighted.loc[weighted["share"] == 0.5, "treated"].item() == half
 
 
+def test_ratios_of_small_variances_by_hand():
+    frame = pd.DataFrame({"x": [0.2, 0.6, 0.1, 0.2, 0.3], "flat": [1.0, 3.0, 2.0, 2.0, 2.0]})
+    ratio = balance(frame, np.array([1, 1, 0, 0, 0]))["variance_ratio"]
+    # Variances .08 and .01; of a constant there is no ratio.
+    assert ratio["x"] == pytest.approx(8) and np.isnan(ratio["flat"])
+
+
 def test_diagnosis_by_hand():
     frame = pd.DataFrame({"x": [2.0, 4.0, 1.0, 3.0, 8.0]})
     found = diagnose(

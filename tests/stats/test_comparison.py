@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.runtime.errors import StudyError
+from pipeline.stats import scores
 from pipeline.stats.coarsening import coarsen, strata, stratum_weights
 from pipeline.stats.comparison import compare
 from pipeline.stats.neighbours import Caliper, mahalanobis, nearest, on_support
@@ -315,6 +316,14 @@ def test_what_other_covariates_determine_has_no_dimension(seed):
     # A full set of indicators, a sum, and the same in another unit: three numbers and two indicators are left.
     full = np.column_stack([np.eye(3)[rng.integers(0, 3, 100)], values, values.sum(axis=1), 7 * values[:, 0]])
     assert mahalanobis(full, treated).shape == (100, 5)
+
+
+def test_boosting_takes_all_its_trees_whatever_the_seed():
+    # Stopping early would judge on loans held out by lot.
+    covariates, treated, _, _ = loans(300, 2)
+    values = covariates.to_numpy(dtype=float)
+    one, other = (scores._boosted(values, treated, values, seed) for seed in (1, 2))
+    assert (one == other).all()
 
 
 def test_support():
