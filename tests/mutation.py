@@ -449,7 +449,9 @@ def main():
         folder = Path(folder).resolve()
         copied(folder)
         seconds, reached = coverage(folder)
-        for number, mutant in enumerate(drawn, 1):
+        # In a random order, so that what an interrupted run has judged is a fair sample too.
+        order = random.Random(options.seed).sample(drawn, len(drawn))
+        for number, mutant in enumerate(order, 1):
             verdict = known.get(mutant.key)
             if verdict and verdict["stamp"] == stamps[mutant.file] and (verdict["caught"] or not options.survivors):
                 continue

@@ -56,6 +56,16 @@ def test_slopes_are_those_with_a_dummy_for_every_bank(loans, design, with_dummie
     assert (found.loans, found.groups, found.clusters) == (LOANS, BANKS, BANKS)
 
 
+def test_a_factor_in_small_units_has_a_large_slope(loans, design):
+    arguments = ["treated", "score"], loans["bank"], loans["bank"], 0.95
+    found, small = (
+        absorbed_linear(loans["default"], design.assign(score=unit * design["score"]), *arguments).effects["score"]
+        for unit in (1.0, 1e-7)
+    )
+    assert 1e-7 * small.estimate == pytest.approx(found.estimate, rel=1e-9)
+    assert 1e-7 * small.std_error == pytest.approx(found.std_error, rel=1e-9)
+
+
 def test_banks_across_clusters_cost_degrees_of_freedom_as_in_linearmodels(loans, design):
     clusters = pd.Series(np.arange(LOANS) % 40)
     found = absorbed_linear(loans["default"], design, ["treated"], loans["bank"], clusters, 0.95)

@@ -127,6 +127,13 @@ def test_weighted_distributions_count_loans():
     assert weighted.loc[weighted["share"] == 0.5, "treated"].item() == half
 
 
+def test_ratios_of_small_variances_by_hand():
+    frame = pd.DataFrame({"x": [0.2, 0.6, 0.1, 0.2, 0.3], "flat": [1.0, 3.0, 2.0, 2.0, 2.0]})
+    ratio = balance(frame, np.array([1, 1, 0, 0, 0]))["variance_ratio"]
+    # Variances .08 and .01; of a constant there is no ratio.
+    assert ratio["x"] == pytest.approx(8) and np.isnan(ratio["flat"])
+
+
 def test_diagnosis_by_hand():
     frame = pd.DataFrame({"x": [2.0, 4.0, 1.0, 3.0, 8.0]})
     found = diagnose(
@@ -138,6 +145,7 @@ def test_diagnosis_by_hand():
     assert row["ks"] == pytest.approx(2 / 3)
     assert (found.effective_treated, found.effective_control) == pytest.approx((2, 9 / 5))
     assert found.outside_support == 0
+    assert diagnose(frame, TREATED).outside_support == -1
     assert diagnose(frame, TREATED, score=-frame["x"].to_numpy() * [1, 3, 1, 1, 1]).outside_support == 1
 
 

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.runtime.errors import StudyError
+from pipeline.stats import scores
 from pipeline.stats.coarsening import coarsen, strata, stratum_weights
 from pipeline.stats.comparison import compare
 from pipeline.stats.neighbours import Caliper, mahalanobis, nearest, on_support
@@ -286,6 +287,8 @@ def test_inverse_probability_weights():
     np.testing.assert_allclose(inverse_probability(treated, score, estimand="ATE"), [2, 1.25, 2, 1.25, 4])
     stabilised = inverse_probability(treated, score, estimand="ATE", stabilised=True)
     np.testing.assert_allclose(stabilised, [0.8, 0.5, 1.2, 0.75, 2.4])
+    # Three controls over two treated loans.
+    np.testing.assert_allclose(inverse_probability(treated, score, stabilised=True), [1, 1, 1.5, 0.375, 4.5])
     assert inverse_probability(treated, score, trim=0.5).tolist() == [1, 1, 1, 0.25, 1]
     with pytest.raises(StudyError, match="a propensity score is 0 or 1"):
         inverse_probability(treated, np.array([1.0, 0.5, 0.5, 0.5, 0.5]))
@@ -306,11 +309,30 @@ def test_effective_size():
     assert effective_size(np.array([2.0, 1.0])) == pytest.approx(1.8)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_what_other_covariates_determine_has_no_dimension(seed):
+    rng = np.random.default_rng(seed)
+    treated, values = np.repeat([0, 1], 50), rng.normal(size=(100, 3))
+    # A full set of indicators, a sum, and the same in another unit: three numbers and two indicators are left.
+    full = np.column_stack([np.eye(3)[rng.integers(0, 3, 100)], values, values.sum(axis=1), 7 * values[:, 0]])
+    assert mahalanobis(full, treated).shape == (100, 5)
+
+
+def test_boosting_takes_all_its_trees_whatever_the_seed():
+    # Stopping early would judge on loans held out by lot.
+    covariates, treated, _, _ = loans(300, 2)
+    values = covariates.to_numpy(dtype=float)
+    one, other = (scores._boosted(values, treated, values, seed) for seed in (1, 2))
+    assert (one == other).all()
+
+
 def test_support():
     treated, score = np.array([1, 1, 1, 0, 0]), np.array([0.0, 2.0, 5.0, 1.0, 3.0])
     assert on_support(treated, score, "treated").tolist() == [False, True, False, True, True]
     assert on_support(treated, score, "controls").all()
     assert on_support(treated[::-1], score, "both").tolist() == [False, True, False, True, False]
+    # What stands at the other arm's smallest or largest score is not beyond it.
+    assert on_support(np.array([1, 1, 0, 0]), np.array([1.0, 3.0, 1.0, 3.0]), "both").all()
 
 
 def designed(method, place, **choices):

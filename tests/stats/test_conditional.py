@@ -146,6 +146,20 @@ def test_the_error_is_the_sandwich_of_numeric_scores_by_cluster(wide):
     assert found.odds_ratio.std_error == pytest.approx(np.sqrt(variance[0, 0]), rel=1e-4)
 
 
+@pytest.mark.parametrize("columns", [1, 3])
+def test_the_limit_is_of_cells_times_columns_squared(monkeypatch, columns):
+    rng = np.random.default_rng(9)
+    group = pd.Series(np.repeat(np.arange(20), 10))
+    default = pd.Series(np.tile([0, 1], 100))
+    design = pd.DataFrame(rng.normal(size=(200, columns)), columns=["crm", "b", "c"][:columns])
+    # Five of ten in each of twenty groups: five times six places a group.
+    monkeypatch.setattr("pipeline.stats.conditional.MOST", 20 * 30 * columns**2)
+    conditional_logit(default, design, "crm", group, group, 0.95)
+    monkeypatch.setattr("pipeline.stats.conditional.MOST", 20 * 30 * columns**2 - 1)
+    with pytest.raises(StudyError, match="groups are too large"):
+        conditional_logit(default, design, "crm", group, group, 0.95)
+
+
 def test_what_groups_cannot_say_is_a_sentence():
     loans = drawn(2)
     group, design = loans["group"], loans[["crm", "size"]]

@@ -41,6 +41,25 @@ def test_pearsons_error_and_p_value_in_closed_form(loans):
     assert found.std_error == pytest.approx((1 - found.estimate**2) / 293**0.5)
 
 
+def test_the_error_of_a_weighted_sample_is_that_of_the_infinitesimal_jackknife(loans):
+    x, y, weights = loans["messages"].to_numpy(), loans["score"].to_numpy(), np.random.default_rng(1).gamma(2, 1, 300)
+
+    def weighted(w):
+        cov = np.cov(x, y, aweights=w)
+        return cov[0, 1] / np.sqrt(cov[0, 0] * cov[1, 1])
+
+    found = pearson(x, y, 0.95, 1, weights)
+    assert found.estimate == pytest.approx(weighted(weights), abs=1e-12)
+    # What a loan counts for: how the correlation moves with its weight, by differences.
+    step = 1e-4 * np.diag(weights)
+    influence = [(weighted(weights + one) - weighted(weights - one)) / 2e-4 for one in step]
+    variance = np.sum(np.square(influence)) * 300 / (300 - 1 - 3)
+    assert found.std_error == pytest.approx(variance**0.5, rel=1e-6)
+    assert found[2:] == pytest.approx(
+        closed_form(found.estimate, variance / (1 - found.estimate**2) ** 2, 0.95), rel=1e-6
+    )
+
+
 def test_spearman_is_scipys_with_the_interval_of_bonett_and_wright(loans):
     found = spearman(loans["messages"].to_numpy(), loans["default"].to_numpy(), 0.95)
     r = stats.spearmanr(loans["messages"], loans["default"]).statistic

@@ -122,6 +122,19 @@ def test_where_a_cluster_dominates_the_error_is_that_of_leaving_clusters_out():
     assert compare(default, rounded, second, 0.95, clusters).first.std_error == pytest.approx(max(both), rel=1e-9)
 
 
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_cluster_may_dominate_one_kind_of_loan_alone(kind):
+    default, first, second, clusters = in_clusters(1, [120] + [8] * 40)
+    # Of the other kind the first cluster keeps two loans.
+    gone = np.flatnonzero((clusters == 0) & (default != kind))[2:]
+    default, first, second, clusters = (np.delete(part, gone) for part in (default, first, second, clusters))
+    share = [(clusters[default == one] == 0).mean() for one in (0, 1)]
+    assert share[kind] > 0.1 > share[1 - kind]
+    by_sums, jackknife = obuchowski(default, first, clusters)[1] ** 0.5, leaving_out(default, first, clusters)
+    found = compare(default, first, second, 0.95, clusters).first.std_error
+    assert found == pytest.approx(jackknife, rel=1e-9) and jackknife > (1 + 1e-6) * by_sums
+
+
 def test_errors_are_those_of_a_bootstrap_over_clusters():
     default, first, second, clusters = in_clusters(5, [30] * 80, 1.5)
     found = compare(default, first, second, 0.95, clusters)

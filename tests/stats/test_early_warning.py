@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import early_warning
@@ -260,6 +261,9 @@ def test_calibration_of_true_probabilities_and_of_ones_that_are_too_extreme():
     assert extreme.slope.estimate == pytest.approx(theirs.params[1], rel=1e-6)
     assert extreme.slope.std_error == pytest.approx(theirs.bse[1], rel=1e-3)
     assert extreme.slope.ci_high < 1
+    # Both p-values are of the hypothesis that predictions are right: one.
+    for found in (true.slope, true.ratio, extreme.slope, extreme.ratio):
+        assert found.p_value == pytest.approx(2 * norm.sf(abs(found.estimate - 1) / found.std_error))
 
 
 def test_counted_rows_give_the_scores_of_repeated_ones():

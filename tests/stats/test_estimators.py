@@ -44,6 +44,14 @@ def test_every_method_that_is_judged_is_estimated(rows):
     assert {(one.estimator, one.outcome, one.specification) for one in EXPECTED} <= named
 
 
+def test_the_event_study_goes_from_five_quarters_before_to_seven_after(rows):
+    named = [row["specification"] for row in rows if row["estimator"] == "event_study"]
+    quarters = [int(name.split()[1]) for name in named if name.startswith("quarter")]
+    # The quarter before adoption is what the others are held against.
+    assert quarters == [*range(-5, -1), *range(8)]
+    assert "quarter -5 or earlier" in named and "quarter +7 or later" in named
+
+
 def one(rows, estimator, specification, outcome="default", estimand=None):
     found = [
         row

@@ -57,6 +57,15 @@ def test_optimal_matching_is_refused_before_any_stratum_is_matched(frame, monkey
     assert not matched
 
 
+def test_the_stratum_named_is_the_one_with_the_most_pairs(monkeypatch):
+    monkeypatch.setattr(optimal, "LIMIT", 100)
+    # Five treated loans and forty controls; five and one.
+    treated = np.repeat([1, 0, 1, 0], [5, 40, 5, 1])
+    stratum = np.repeat([0, 1], [45, 6])
+    with pytest.raises(StudyError, match="5 treated loans with 40 controls"):
+        optimal.optimal(treated, np.arange(51.0), stratum, np.arange(51))
+
+
 def test_the_wild_bootstrap_of_very_many_clusters_is_refused_before_weights_are_drawn(frame):
     design = frame[["treated", "x0"]].astype(float).assign(intercept=1.0)
     fit = robust_errors.partial_out(frame["default"].astype(float), design, "treated")

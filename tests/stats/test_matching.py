@@ -333,3 +333,13 @@ def test_a_group_that_is_all_treated_is_an_error(size):
     covariates = pd.DataFrame({"score": score, "group": group.astype(float)})
     with pytest.raises(StudyError, match="separate the two arms"):
         propensity_logit(covariates, np.where(group, 1, treated))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("distance", "pairs"), [(0.099999999, 1), (0.1, 1), (0.100000001, 0)])
+def test_a_caliper_holds_to_the_last_decimal(order, distance, pairs):
+    nothing = np.zeros(2, int)
+    found = nearest_neighbour(
+        np.array([1, 0]), np.array([0.0, distance]), nothing, np.arange(2), caliper=0.1, order=order
+    )
+    assert len(found.treated) == pairs

@@ -116,6 +116,9 @@ def test_thirds_and_cuts():
     assert in_thirds(values).isna().tolist() == values.isna().tolist()
     assert in_thirds(pd.Series([0.0] * 8 + [1.0, 2.0])) is None
     assert in_thirds(pd.Series([np.nan] * 3)) is None
+    # Thirds of five, seven and two: two are a sixth of twelve, and less than that of fourteen.
+    assert in_thirds(pd.Series([1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9, 10, 11])) is None
+    assert in_thirds(pd.Series([1, 2, 3, 4, 5, 6, 7, 8, 8, 8, 9, 10])).value_counts()["highest"] == 2
     groups = cut(values, [2, 5])
     assert groups.tolist()[:4] == [">=5", "<2", "2-<5", "2-<5"] and groups.isna().sum() == 1
     assert list(groups.cat.categories) == ["<2", "2-<5", ">=5"]

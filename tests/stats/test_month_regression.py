@@ -209,3 +209,11 @@ def test_counts_beyond_poisson_are_seen():
     mean = np.full(20_000, 0.7)
     assert dispersion(rng.poisson(mean), mean) == pytest.approx(1, abs=0.03)
     assert dispersion(rng.poisson(mean * rng.gamma(1, 1, 20_000)), mean) > 1.5
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_large_values_that_are_the_same_inside_groups_leave(seed):
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(30), 7)
+    design = pd.DataFrame({"calls": rng.normal(size=210), "of_group": 1e6 * rng.normal(size=30)[group]})
+    assert month_regression(rng.normal(size=210), design, group, "linear").names == ("calls",)

@@ -49,6 +49,10 @@ def test_scores_by_hand():
     # With treatment .1 + (0 - .1)/.5 = -.1 and .3; without it .3 and .4 + (1 - .4)/.8 = 1.15.
     assert untreated_scores(treated, event, learned) == pytest.approx([0.3, 1.15])
     assert avoided(treated, event, learned) == pytest.approx([0.4, 0.85])
+    # The lot moves half a place either way; expected are .5 x .1 + .5 x .3 = .2 and .2 x .3 + .8 x .4 = .38.
+    lot = by_lot(np.array([1, 0]), treated, event, learned)
+    assert lot.event == pytest.approx([0.5 * 0.2, 0.5 * 0.62])
+    assert lot.treated == pytest.approx([0.5 * 0.5, 0.5 * 0.2])
 
 
 def test_halves_are_equal_and_follow_the_seed_alone():

@@ -150,6 +150,25 @@ def test_the_wild_bootstrap_is_that_of_wildboottest():
     assert wild_bootstrap(fit, group, 0.95, kind="webb", seed=3).p_value == pytest.approx(0.5245, abs=0.02)
 
 
+@pytest.mark.parametrize(("banks", "kind"), [(11, "webb"), (12, "rademacher")])
+def test_below_twelve_clusters_the_draws_have_six_values(banks, kind):
+    rng = np.random.default_rng(6)
+    bank = np.repeat(np.arange(banks), 8)
+    design = pd.DataFrame({"crm": rng.normal(size=len(bank)), "intercept": 1.0})
+    fit = partial_out(pd.Series(rng.normal(size=len(bank))), design, "crm")
+    found = {way: wild_bootstrap(fit, bank, 0.95, draws=199, kind=way) for way in (None, "webb", "rademacher")}
+    assert found[None] == found[kind]
+    assert found["webb"].p_value != found["rademacher"].p_value
+
+
+def test_in_how_many_blocks_draws_are_made_plays_no_part(few, monkeypatch):
+    rows, design = few
+    fit, bank = partial_out(rows["default"], design, "crm"), rows["bank"].to_numpy()
+    whole = wild_bootstrap(fit, bank, 0.9, draws=199)
+    monkeypatch.setattr("pipeline.stats.robust_errors.AT_ONCE", 100)
+    assert wild_bootstrap(fit, bank, 0.9, draws=199) == pytest.approx(whole)
+
+
 def test_few_clusters_are_rejected_too_often_but_not_by_the_bootstrap():
     alarms = {"clustered": 0, "wild": 0}
     group = np.repeat(np.arange(8), [4, 6, 8, 10, 12, 14, 30, 60])
@@ -185,6 +204,18 @@ def test_a_factor_of_one_cluster_has_no_jackknife(loans):
     assert np.flatnonzero(np.isnan(found)).tolist() == [2]
     with pytest.raises(StudyError, match="nothing of the factor is left"):
         jackknife(fit, found, 0.95)
+
+
+@pytest.mark.parametrize("companions", [0, 1, 2])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_factor_of_one_cluster_is_found_whatever_basis_its_null_space_has(seed, companions):
+    # An eigenvector is determined but for its sign, and several of the same value but for a rotation.
+    rng = np.random.default_rng(seed)
+    bank = np.repeat(np.arange(6), 20)
+    here = np.where((bank == 2)[:, None], rng.normal(size=(len(bank), 1 + companions)), 0.0)
+    design = pd.DataFrame(here, columns=["crm", "a", "b"][: 1 + companions]).assign(intercept=1.0)
+    found = leave_one_out(partial_out(pd.Series(rng.normal(size=len(bank))), design, "crm"), bank)
+    assert np.flatnonzero(np.isnan(found)).tolist() == [2]
 
 
 @pytest.mark.parametrize("weighted", [False, True])

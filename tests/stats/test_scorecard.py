@@ -69,6 +69,18 @@ def test_gaps_and_rare_levels_have_bins_of_their_own(loans, card):
     assert scorecard.bin_of(pd.Series(["boat", "car", "plane"]), kind).tolist() == [2, 0, 2]
 
 
+def test_a_characteristic_that_the_others_turn_round_leaves():
+    rng = np.random.default_rng(8)
+    debt = rng.normal(size=6_000)
+    # Alone the echo goes with default as debt does; beside debt it goes the other way, by less than its own evidence.
+    frame = pd.DataFrame({"debt": debt, "echo": debt + 0.5 * rng.normal(size=6_000)})
+    odds = 1.6 * frame["debt"] - 0.6 * frame["echo"] - 1
+    default = (rng.random(6_000) < 1 / (1 + np.exp(-odds))).astype(float)
+    found = scorecard.fit(frame, ["debt", "echo"], default)["characteristics"]
+    assert [one["column"] for one in found] == ["debt"]
+    assert found[0]["coefficient"] < 0
+
+
 def test_what_says_nothing_gets_no_points_and_no_coefficient_has_the_wrong_sign(card):
     assert "noise" not in [one["term"] for one in card["characteristics"]]
     assert all(one["coefficient"] <= 0 for one in card["characteristics"])

@@ -91,6 +91,9 @@ def test_published_e_values():
     protective = e_value(1 / 3.9, 1 / 8.7, 1 / 1.8)
     assert tuple(protective) == pytest.approx(tuple(found))
     assert e_value(1.2, 0.9, 1.6).interval == 1
+    # An interval may begin or end at the estimate itself: 2 + sqrt(2), 3 + sqrt(6).
+    assert tuple(e_value(2.0, 2.0, 2.0)) == pytest.approx((2 + np.sqrt(2),) * 2)
+    assert tuple(e_value(3.0, 2.0, 3.0)) == pytest.approx((3 + np.sqrt(6), 2 + np.sqrt(2)))
     with pytest.raises(StudyError, match="positive ratio inside its interval"):
         e_value(1.0, 1.1, 1.2)
 
@@ -154,8 +157,11 @@ def test_oster_with_weights_is_that_of_repeated_loans():
     assert adjusted.std_error == pytest.approx(counted.std_error)
 
 
-def test_the_bias_adjusted_effect_is_where_delta_is_one():
+@pytest.mark.parametrize("more", [0, 2])
+def test_the_bias_adjusted_effect_is_where_delta_is_one(more):
     outcome, factor, controls, _ = confounded(2000)
+    further = np.random.default_rng(1).normal(size=(2000, more))
+    controls, outcome = np.column_stack([controls, 1 + further]), outcome + further.sum(axis=1)
     found = bias_adjusted(outcome, factor, controls, np.arange(2000) % 40, others=[1.1, 2.0])
     at = oster_delta(outcome, factor, controls, null=found.estimate)
     assert at.delta == pytest.approx(1.0) and (at.r_long, at.r_max) == pytest.approx((found.r_long, found.r_max))

@@ -179,6 +179,12 @@ def test_who_could_choose_is_counted_as_by_hand(dimensions):
     assert 0 < np.mean(expected) < 1
 
 
+def test_a_control_at_no_distance_is_counted_once():
+    treated, stratum = np.array([1, 0, 0, 1, 0, 0]), np.zeros(6, int)
+    matches = Matches(np.array([0, 3]), np.array([1, 4]))
+    assert tied(treated, np.array([1.0, 1.0, 3.0, 7.0, 7.0, 7.0]), stratum, matches).tolist() == [False, True]
+
+
 def test_the_share_that_could_choose():
     covariates, treated, _, _, score = book()
     found = compare(covariates, treated, np.arange(1500), logit=score)

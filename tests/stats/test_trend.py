@@ -68,6 +68,8 @@ def test_groups_keep_equal_values_together():
     assert sorted({*groups}) == list(range(groups.max() + 1))
     assert (np.diff(groups[np.argsort(values)]) >= 0).all()
     assert np.bincount(ordered_groups(np.arange(1000.0), 5)).tolist() == [200] * 5
+    # A group ends with the value that holds its share, and the largest value may stand alone.
+    assert ordered_groups(np.array([1, 2, 3, 3, 3, 3]), 2).tolist() == [0, 0, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("values", [[1] * 95 + [2, 3, 4, 5, 6, 7], [7] * 95 + [1, 2, 3, 4, 5, 6]])
