@@ -792,7 +792,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
     checked = validated(content | {"studies": sections}, path)
     for name, item in listed.owned.items():
         file = (checked.study(name).own or {}).get("file")
-        if file != item.file:
+        if file is not None and file != item.file:
             raise StudyError(
                 f"{path} names {item.file} as the file of '{name}' and {path.parent / places.choices(name)} {file} "
                 "under own.file: write one path in both."
