@@ -11,6 +11,7 @@ from pipeline.runtime import places, store
 def run(study: str, params: Params) -> str:
     """Write the regression rows of the results table."""
     protocol = params.study(study)
+    cohort = cohorts.read(study, protocol)
     folder, wider = places.matched(study), places.processed(study) / "more" / "robustness.parquet"
     scores = folder / "scores.parquet"
     design = Design(
@@ -19,6 +20,6 @@ def run(study: str, params: Params) -> str:
         choices=json.loads((folder / "design.json").read_text(encoding="utf-8")),
     )
     larger = store.read_parquet(wider) if wider.exists() else None
-    found = rows(cohorts.read(study, protocol), larger, design, protocol, params.inference.level)
+    found = rows(cohort, larger, design, protocol, params.inference.level)
     results.write(places.results(study, "regress"), results.table(study, "regress", found))
     return f"{len(found):,} rows"

@@ -12,7 +12,7 @@ from pipeline.stats import estimators
 
 
 def test_every_analysis_is_a_stage():
-    assert set(analyses.stages()) <= set(stages())
+    assert set(analyses.STAGES) <= set(stages())
 
 
 def test_a_step_is_what_stages_call_and_not_what_that_calls():
@@ -34,8 +34,8 @@ def test_a_stage_that_fails_stops_the_benchmark(tmp_path, monkeypatch):
 def test_the_page_says_whether_the_target_is_met():
     one = analyses.Measured(10.0, 9.0, 0.5)
     shares = {"regress": {"design.design_matrix": 0.25, "the rest": 0.75}}
-    quick = analyses.page("reference", [(40.0, dict.fromkeys(analyses.stages(), one))], shares)
+    quick = analyses.page("reference", [(40.0, dict.fromkeys(analyses.STAGES, one))], shares)
     assert "| all | 40.0 | 40.0 | 40.0 | 81.0 | 0.50 |" in quick
     assert "under 60 s. Met." in quick
     assert "| design.design_matrix | 25% |" in quick
-    assert "Not met." in analyses.page("reference", [(61.0, dict.fromkeys(analyses.stages(), one))], shares)
+    assert "Not met." in analyses.page("reference", [(61.0, dict.fromkeys(analyses.STAGES, one))], shares)

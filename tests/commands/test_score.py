@@ -78,7 +78,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
     shutil.copy(ROOT / "dvc.yaml", folder)
     # Here every factor has its date; the study's own choices say which have none.
-    copied(folder, STUDY)
+    copied(folder, STUDY, "sba")
     edit(folder / places.choices(STUDY), lambda study: study.update(undated=[]))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -295,8 +295,9 @@ def test_a_file_is_taken_or_refused_by_name(place, capsys, file, arguments, inpu
         said = capsys.readouterr().err.rstrip("\n")
         if code == 0:
             params.load()
-            for name in picture(place).keys() - good.keys():
-                (place / name).unlink()
+            # What lies in a folder goes before the folder.
+            for name in sorted(picture(place).keys() - good.keys(), reverse=True):
+                (place / name).rmdir() if (place / name).is_dir() else (place / name).unlink()
             for name, held in good.items():
                 if held is not None and (place / name).read_bytes() != held:
                     (place / name).write_bytes(held)

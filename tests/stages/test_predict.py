@@ -16,8 +16,8 @@ from pipeline.core import params, results
 from pipeline.core.params import OutcomeWindow
 from pipeline.present.words import Words
 from pipeline.stats import prediction, saved_score
+from tests.commands.test_score import cohort
 from tests.sample import completed
-from tests.stages.test_score import cohort
 
 ROOT = Path(__file__).parents[2]
 STUDY = "berka"

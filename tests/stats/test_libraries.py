@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import absorbed, instruments, libraries, matched_effects, regression
@@ -57,6 +58,28 @@ def test_logit(loans, design, factor, weighted):
     given = loans["default"], design, factor, loans["state"], 0.9, by_outcome
     for one, other in zip(libraries.logit(*given), regression.logit(*given), strict=True):
         assert one == pytest.approx(other, **CLOSE)
+
+
+@pytest.mark.parametrize("factor", ["treated", "score"])
+def test_the_maximum_and_its_margins(loans, design, factor):
+    y, x, w = (
+        loans["default"].to_numpy(dtype=float),
+        design.to_numpy(dtype=float),
+        loans["weight"].to_numpy(dtype=float),
+    )
+    groups = loans["state"].astype("category").cat.codes.to_numpy()
+    how = {"cov_type": "cluster", "cov_kwds": {"groups": groups}}
+    slopes, covariance = regression.logistic_maximum(y, x, w, groups, factor)
+    fit = sm.GLM(y, x, family=sm.families.Binomial(), var_weights=w).fit(tol=1e-14, **how)
+    assert slopes == pytest.approx(fit.params, **CLOSE)
+    assert covariance == pytest.approx(fit.cov_params(), **CLOSE)
+    slopes, covariance = regression.logistic_maximum(y, x, np.ones(len(y)), groups, factor)
+    place = design.columns.get_loc(factor)
+    margin = sm.Logit(y, x).fit(disp=False, tol=1e-14, **how).get_margeff(dummy=True)
+    # The margins leave the intercept out.
+    at = [name for name in design if name != "intercept"].index(factor)
+    found = regression.logit_effects(x, place, slopes, covariance, 0.9)
+    assert found.average_marginal_effect[:2] == pytest.approx((margin.margeff[at], margin.margeff_se[at]), rel=1e-6)
 
 
 @pytest.mark.parametrize("factor", ["treated", "score"])

@@ -36,5 +36,5 @@ def test_a_row_that_leaves_unseen_is_noticed(flow):
 def test_an_expected_count_is_met_or_named():
     meet(5, 5, "ended")
     meet(None, 5, "ended")
-    with pytest.raises(StudyError, match=r"finds 5 where params\.yaml expects 0 \(expected\.ended\)"):
+    with pytest.raises(StudyError, match=r"finds 5 where the study.s params\.yaml expects 0 \(expected\.ended\)"):
         meet(0, 5, "ended")

@@ -377,7 +377,7 @@ def test_a_study_of_fewer_factors(eligible):
     ],
 )
 def test_wrong_eligibility_is_named(eligible, eligibility):
-    with pytest.raises(StudyError, match=r"studies\.lendingclub\.eligibility must hold"):
+    with pytest.raises(StudyError, match=r"studies/lendingclub/params\.yaml: eligibility must hold"):
         prepare(eligible, eligibility=eligibility)
 
 

@@ -295,7 +295,7 @@ def test_the_crosswalk_names_every_spelling(raw):
 
 
 def test_choices_that_do_not_fit_are_refused(raw):
-    with pytest.raises(StudyError, match=r"studies\.sba\.eligibility\.ceiling:"):
+    with pytest.raises(StudyError, match=r"studies/sba/params\.yaml: eligibility\.ceiling:"):
         prepare(raw, **choosing(ceiling="much"))
     with pytest.raises(StudyError, match=r"factors: \['loyalty'\] cannot be measured here"):
         prepare(raw, factors=["information_sharing", "loyalty"])
