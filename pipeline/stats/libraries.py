@@ -111,7 +111,8 @@ def logit(
         raise StudyError(
             f"the logistic regression on {factor} does not converge: something may separate default perfectly."
         )
-    return logit_effects(x, place, fit.params, fit.cov_params(), level, **of_population(y, weights))
+    # Of the two names that are unpacked, one is an array and one a number, or there is none.
+    return logit_effects(x, place, fit.params, fit.cov_params(), level, **of_population(y, weights))  # type: ignore[arg-type]
 
 
 def weighted_logit(
@@ -161,7 +162,8 @@ def absorbed_linear(
     count, covariance = int(cluster.max()) + 1, fit.cov
     scale = correction(count, len(x), x.shape[1] + absorbed.number_of_effects(groupings))
     found = {name: effect(fit.params[name], np.sqrt(scale * covariance.loc[name, name]), level) for name in factors}
-    return Absorbed(found, len(x), int(groupings[0].max()) + 1, count)
+    # A mapping of effects is one of effects of either kind.
+    return Absorbed(found, len(x), int(groupings[0].max()) + 1, count)  # type: ignore[arg-type]
 
 
 def two_stage(
@@ -188,7 +190,8 @@ def two_stage(
     exogenous = pd.concat([controls.reset_index(drop=True).astype(float), indicators], axis=1)
     columns = pd.DataFrame({"outcome": outcome, "treatment": treatment, "instrument": instrument}).astype(float)
     errors = {"cov_type": "robust"} if clusters is None else {"cov_type": "clustered", "clusters": codes(clusters)}
-    degrees = np.inf if clusters is None else int(errors["clusters"].max())
+    # With clusters the arguments hold their numbers.
+    degrees = np.inf if clusters is None else int(errors["clusters"].max())  # type: ignore[union-attr]
 
     def fitted(model: IV2SLS, name: str) -> Effect:
         fit = model.fit(debiased=True, **errors)
@@ -210,7 +213,8 @@ def inside(
     """Return what `instruments.inside` does, from linearmodels (AbsorbingLS)."""
     design = controls.reset_index(drop=True).assign(factor=factor)
     own = groups.reset_index(drop=True)
-    return absorbed_linear(pd.Series(outcome), design, ["factor"], own, own, level).effects["factor"]
+    # A linear regression gives an effect, never those of a logit.
+    return absorbed_linear(pd.Series(outcome), design, ["factor"], own, own, level).effects["factor"]  # type: ignore[return-value]
 
 
 def poisson(table: pd.DataFrame, level: float) -> Estimated:

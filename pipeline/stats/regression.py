@@ -128,7 +128,8 @@ def logit(
     except StudyError:
         no_collinear(design.drop(columns="intercept", errors="ignore"), f"the logistic regression on {factor}")
         raise
-    return logit_effects(x, place, slopes, covariance, level, **of_population(y, weights))
+    # Of the two names that are unpacked, one is an array and one a number, or there is none.
+    return logit_effects(x, place, slopes, covariance, level, **of_population(y, weights))  # type: ignore[arg-type]
 
 
 def of_population(outcome: np.ndarray, weights: pd.Series | None) -> dict[str, np.ndarray | float]:
