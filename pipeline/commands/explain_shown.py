@@ -19,7 +19,7 @@ from pipeline.runtime.errors import StudyError
 NAMED = re.compile(r"(?:(?P<table>table|表)|figure|图)\s*(?P<number>\d+)", re.IGNORECASE)
 """How a reader names what a report shows, in either language."""
 
-PAGES = ("pipeline/stages/report.py", "pipeline/pages/report.py", "pipeline/analyses/*/page.py")
+PAGES = ("pipeline/pages/drawings.py", "pipeline/pages/report.py", "pipeline/analyses/*/page.py")
 """Where the figures and tables of a report have their names."""
 
 FILLED_IN = re.compile(r"\{% *if.*?endif *-?%\}|\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)

@@ -10,12 +10,12 @@ from typing import Any, Literal
 from pipeline.core.params import CONSTRUCTS, Params, Study, rungs_of
 from pipeline.core.results import Results
 from pipeline.core.scope import LeftOut, Scope, reduced
+from pipeline.present.engines import ENGINES
 from pipeline.present.numerals import fixed, p_value, percent, whole
 from pipeline.present.software import software
 from pipeline.present.trail import Trail
 from pipeline.present.words import WIDE, Words, filled, lower_first
 from pipeline.sources.records import Source
-from pipeline.stats.libraries import ENGINES
 
 Flavour = Literal["markdown", "pandoc"]
 """markdown: as a code host shows it. pandoc: with blocks around figures and tables, for HTML and PDF."""
@@ -289,6 +289,7 @@ class Page:
         context: dict[str, Any] = {
             "software": [f"{name} {version}" for name, version in software()],
             "engines": ENGINES,
+            "made": lambda estimator: not results.where(stage="effects", estimator=estimator).empty,
             "study": self._study,
             "count": count,
             "rate": rate,

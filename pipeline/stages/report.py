@@ -1,31 +1,19 @@
 """Draw the figures and write the report, the findings, the headline rows and the metrics."""
 
 import json
-import math
 import shutil
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from pipeline.analyses.predict import card
 from pipeline.core import results
-from pipeline.core.params import Params, rungs_of
-from pipeline.core.scope import Scope
-from pipeline.pages.chapters import INSIDE, chapters
+from pipeline.core.params import Params
+from pipeline.pages.drawings import draw_all, rungs_shown
+from pipeline.pages.metrics import metrics
 from pipeline.pages.report import CONTENTS, Report
 from pipeline.present import figures
 from pipeline.present.documents import PANDOC, to_html, to_pdf, untranslated
-from pipeline.present.page import (
-    correlation_kinds,
-    effect_row,
-    effects_parts,
-    labels_of,
-    largest_difference,
-    raw_factor,
-    scope_of,
-    shown_factors,
-)
+from pipeline.present.page import labels_of, scope_of
 from pipeline.present.trail import Trail
 from pipeline.present.words import Words, there
 from pipeline.runtime import journal, places, store
@@ -50,8 +38,7 @@ def run(study: str, params: Params) -> str:
     draw_all(rows, words, allowed, params, folder / "figures")
 
     sources = [load_source(name) for name in protocol.sources]
-    trail = Trail(study)
-    title = words.text("title")
+    trail, title = Trail(study), words.text("title")
     for_code_host = Report(rows, params, study, words, trail, sources, "markdown")
     store.write_text(folder / "report.md", for_code_host.render())
     store.write_text(folder / "findings.txt", for_code_host.findings())
@@ -82,80 +69,12 @@ def run(study: str, params: Params) -> str:
     rungs = rungs_shown(allowed)
     effects = rows.where(stage="regress", estimator="linear_probability", specification=rungs)
     results.write(folder / "headline.csv", effects[effects["factor"] == "treated"])
-    store.write_json(
-        folder / "metrics.json",
-        _metrics(study, rows, allowed),
-    )
+    store.write_json(folder / "metrics.json", metrics(study, rows, allowed))
     return f"{folder / 'report.html'}{figures.missing_font(page)}"
 
 
 def model_card(study: str, params: Params, words: Words) -> str:
     """Return the card of the saved score, from the rows of `predict` alone and the score itself."""
     model = json.loads((places.reports(study) / "model.json").read_text(encoding="utf-8"))
-    rows = results.read(places.results(study, "predict"))
-    simulated = params.study(study).design == "simulated"
+    rows, simulated = results.read(places.results(study, "predict")), params.study(study).design == "simulated"
     return card.card(rows, model, words, params.inference.level, simulated=simulated)
-
-
-def rungs_shown(allowed: Scope) -> list[str]:
-    """Return the rungs of the regression ladder that the page shows."""
-    return [*rungs_of(allowed.protocol), *(("M6", "M7") if allowed.matching else ())]
-
-
-def draw_all(rows: results.Results, words: Words, allowed: Scope, params: Params, folder: Path) -> None:
-    """Draw the page's figures into a folder, which then holds nothing else."""
-    protocol, factors = allowed.protocol, shown_factors(rows, allowed)
-    shutil.rmtree(folder, ignore_errors=True)
-    drawings: dict[str, tuple[Any, ...]] = {"flow": (figures.flow,)}
-    if allowed.arms or protocol.doses:
-        drawings["raw"] = (figures.raw, raw_factor(protocol, allowed.arms))
-    if protocol.groups:
-        drawings["rates"] = (figures.rates, protocol.groups)
-    if allowed.matching:
-        drawings["balance"] = (figures.balance, params.checks.balance)
-        drawings["overlap"] = (figures.overlap,)
-    if allowed.models:
-        drawings["correlations"] = (figures.correlations, factors, correlation_kinds(protocol))
-        drawings["ladder"] = (figures.ladder, factors, rungs_shown(allowed))
-    if protocol.recovery:
-        drawings["recovery"] = (figures.recovery,)
-    for part in effects_parts(words):
-        if part.get("figure") == "event_study":
-            drawings["event_study"] = (figures.event_study,)
-        elif "figure" in part:
-            drawings[part["figure"]] = (figures.forest, part["estimators"])
-    for chapter in [*chapters(rows, INSIDE), *chapters(rows)]:
-        drawings |= chapter.drawings(rows, words, allowed)
-    for name, (figure, *choices) in drawings.items():
-        figures.draw(figure, folder / f"{name}.svg", rows, words, *choices)
-
-
-HEADLINE_ESTIMANDS = ["risk_difference", "risk_difference_of_treated", "effect_on_compliers", "log_rate_ratio"]
-"""Effects of the programme, among the rows of the stage effects."""
-
-
-def _metrics(study: str, rows: results.Results, allowed: Scope) -> dict[str, dict[str, object]]:
-    """Return what `dvc metrics diff` compares: effects in percentage points, with intervals, and the balance."""
-    metrics: dict[str, object] = {}
-    protocol = allowed.protocol
-    names = {"M1": "raw", list(rungs_of(protocol))[-1]: "all controls", "M6": "matched pairs"}
-    shown = shown_factors(rows, allowed)
-    if allowed.arms:
-        shown = ["treated", *([protocol.treatment.factor] if protocol.treatment else [])]
-    for factor in shown if allowed.models else []:
-        for rung, name in names.items():
-            if rung == "M6" and not allowed.matching:
-                continue
-            row = effect_row(rows, factor, rung)
-            if math.isnan(row.estimate):
-                continue
-            metrics[f"{factor}, {name}"] = {"points": row.estimate, "ci_low": row.ci_low, "ci_high": row.ci_high}
-    for row in rows.where(stage="effects", outcome="default", estimand=HEADLINE_ESTIMANDS).itertuples():
-        if row.estimator != "event_study":
-            name = row.estimator.replace("_", " ")
-            metrics[name] = {"estimate": row.estimate, "p_value": row.p_value}
-    for sample in ("before", "after") if not rows.where(estimator="balance").empty else ():
-        metrics[f"largest difference {sample} matching"] = abs(float(largest_difference(rows, sample)["estimate"]))
-    for name in ("loans", "defaults", *(("treated", "matched_treated") if allowed.matching else ())):
-        metrics[f"number of {name.replace('_', ' ')}"] = int(rows.one(estimator="count", factor=name).estimate)
-    return {study: metrics}

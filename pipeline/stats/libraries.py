@@ -1,4 +1,4 @@
-"""The regressions that are read first, as the field's libraries fit them; the one place where they are asked to.
+"""The regressions that are read first, as the field's libraries fit them.
 
 Each function takes the arguments of ours of the same name and gives the same numbers to 1e-8 (tests/stats/
 test_libraries.py). Ours stay where a regression runs thousands of times or a library lacks it. Processor seconds on
@@ -26,16 +26,6 @@ from pipeline.stats.inference import cluster_codes, codes, correction, effect
 from pipeline.stats.instruments import Instrumented
 from pipeline.stats.matched_effects import weighted_logit as own_weighted_logit
 from pipeline.stats.regression import Effect, LogitEffects, logit_effects, of_population, place_of, told_exactly
-
-ENGINES = {
-    "clustered_ways": "statsmodels (OLS, WLS)",
-    "logit": "statsmodels (Logit)",
-    "weighted_logit": "statsmodels (GLM)",
-    "absorbed_linear": "linearmodels (AbsorbingLS)",
-    "two_stage": "linearmodels (IV2SLS)",
-    "poisson": "pyfixest (fepois)",
-}
-"""Which library fits, by function of this module; the report shows it."""
 
 
 def linear_probability(
@@ -161,9 +151,10 @@ def absorbed_linear(
     )
     count, covariance = int(cluster.max()) + 1, fit.cov
     scale = correction(count, len(x), x.shape[1] + absorbed.number_of_effects(groupings))
-    found = {name: effect(fit.params[name], np.sqrt(scale * covariance.loc[name, name]), level) for name in factors}
-    # A mapping of effects is one of effects of either kind.
-    return Absorbed(found, len(x), int(groupings[0].max()) + 1, count)  # type: ignore[arg-type]
+    found: dict[str, Effect | LogitEffects] = {
+        name: effect(fit.params[name], np.sqrt(scale * covariance.loc[name, name]), level) for name in factors
+    }
+    return Absorbed(found, len(x), int(groupings[0].max()) + 1, count)
 
 
 def two_stage(
@@ -189,9 +180,9 @@ def two_stage(
     indicators = pd.DataFrame(np.eye(int(numbers.max()) + 1)[numbers]).add_prefix("group ")
     exogenous = pd.concat([controls.reset_index(drop=True).astype(float), indicators], axis=1)
     columns = pd.DataFrame({"outcome": outcome, "treatment": treatment, "instrument": instrument}).astype(float)
-    errors = {"cov_type": "robust"} if clusters is None else {"cov_type": "clustered", "clusters": codes(clusters)}
-    # With clusters the arguments hold their numbers.
-    degrees = np.inf if clusters is None else int(errors["clusters"].max())  # type: ignore[union-attr]
+    cluster = None if clusters is None else codes(clusters)
+    errors = {"cov_type": "robust"} if cluster is None else {"cov_type": "clustered", "clusters": cluster}
+    degrees = np.inf if cluster is None else int(cluster.max())
 
     def fitted(model: IV2SLS, name: str) -> Effect:
         fit = model.fit(debiased=True, **errors)
@@ -213,8 +204,9 @@ def inside(
     """Return what `instruments.inside` does, from linearmodels (AbsorbingLS)."""
     design = controls.reset_index(drop=True).assign(factor=factor)
     own = groups.reset_index(drop=True)
-    # A linear regression gives an effect, never those of a logit.
-    return absorbed_linear(pd.Series(outcome), design, ["factor"], own, own, level).effects["factor"]  # type: ignore[return-value]
+    found = absorbed_linear(pd.Series(outcome), design, ["factor"], own, own, level).effects["factor"]
+    assert isinstance(found, Effect)
+    return found
 
 
 def poisson(table: pd.DataFrame, level: float) -> Estimated:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
+from pipeline.present.engines import ENGINES
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import absorbed, instruments, libraries, matched_effects, regression
 from pipeline.stats import difference_in_differences as did
@@ -49,6 +50,15 @@ def design(loans):
 def test_least_squares(loans, design, factor, weighted):
     given = loans["default"], design, factor, loans["state"], 0.9, loans["weight"] if weighted else None
     assert libraries.linear_probability(*given) == pytest.approx(regression.linear_probability(*given), **CLOSE)
+
+
+def test_one_fit_has_the_error_of_each_way_of_clustering(loans, design):
+    ways = {name: loans[name] for name in ("bank", "state")}
+    found = libraries.clustered_ways(loans["default"], design, "score", ways, 0.9, loans["weight"])
+    for name, clusters in ways.items():
+        own = regression.linear_probability(loans["default"], design, "score", clusters, 0.9, loans["weight"])
+        assert found[name] == pytest.approx(own, **CLOSE)
+    assert found["bank"].std_error != found["state"].std_error
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -148,9 +158,9 @@ def test_the_table_of_engines_names_what_the_code_imports():
             inner = [one for one in ast.walk(node) if isinstance(one, ast.Import | ast.ImportFrom)]
             names = {(one.module if isinstance(one, ast.ImportFrom) else one.names[0].name) for one in inner}
             imported |= {(node.name, name.split(".")[0]) for name in names}
-    assert {(name, engine.split(" ")[0]) for name, engine in libraries.ENGINES.items()} == imported
+    assert {(name, engine.split(" ")[0]) for name, engine in ENGINES.items()} == imported
     source = inspect.getsource(libraries)
-    for engine in libraries.ENGINES.values():
+    for engine in ENGINES.values():
         for part in engine.split(" ")[1:]:
             assert part.strip("(),") in source
 

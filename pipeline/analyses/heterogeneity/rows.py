@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from pipeline.analyses import headline
 from pipeline.core import results
 from pipeline.core.params import Moderator, Study, Window
 from pipeline.core.scope import FEWEST, Scope, column_in
@@ -17,7 +18,7 @@ from pipeline.stats.design import design_matrix
 from pipeline.stats.growth import lagged_growth
 from pipeline.stats.moderation import Controlled, Groups, cut, in_thirds
 from pipeline.stats.regression import Effect
-from pipeline.stats.samples import number_treated, sample_for
+from pipeline.stats.samples import sample_for
 
 WITHOUT_WORD: dict[str, Moderator] = {"credit_grade": "levels", "loan_type": "levels", "institution_type": "levels"}
 """By what groups are formed where params.yaml names no moderators."""
@@ -48,16 +49,8 @@ class Sample(NamedTuple):
     def row(self, estimator: str, specification: str, estimand: str, stays: Any = None, **more: Any) -> Row:
         """Return a row of this factor with the numbers of its loans, or of those that `stays` picks."""
         loans = self.loans if stays is None else self.loans[stays]
-        return {
-            "estimator": estimator,
-            "specification": specification,
-            "factor": self.factor,
-            "outcome": "default",
-            "estimand": estimand,
-            "n": len(loans),
-            "n_treated": number_treated(loans),
-            "n_clusters": loans[self.protocol.cluster].nunique(),
-        } | more
+        named = {"estimator": estimator, "specification": specification, "factor": self.factor, "estimand": estimand}
+        return headline.row(named, loans, self.protocol.cluster, **more)
 
 
 def rows(cohort: pd.DataFrame, allowed: Scope, level: float, seed: int) -> list[Row]:
@@ -74,8 +67,7 @@ def rows(cohort: pd.DataFrame, allowed: Scope, level: float, seed: int) -> list[
         By it the loans are split into the half that individual effects are learnt on and the one that judges them.
     """
     cohort, protocol = cohort.sort_values("loan_id", ignore_index=True), allowed.protocol
-    ladder = protocol.controls.ladder()
-    terms = list(dict.fromkeys([*protocol.controls.time, *([*ladder.values()][-1] if ladder else [])]))
+    terms = headline.terms(protocol)
     moderators = protocol.moderators or {
         name: how for name, how in WITHOUT_WORD.items() if name in cohort and cohort[name].nunique() > 1
     }

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.analyses import headline
 from pipeline.analyses.robustness.errors import errors, without_clusters
 from pipeline.analyses.robustness.groups import group_effects
 from pipeline.analyses.robustness.sample import Row, Sample
@@ -45,10 +46,7 @@ def rows(cohort: pd.DataFrame, allowed: Scope, level: float, seed: str) -> list[
         From it and a factor's name the draws of the wild bootstrap follow.
     """
     protocol = allowed.protocol
-    ladder = protocol.controls.ladder()
-    terms = [*ladder.values()][-1] if ladder else []
-    # Time effects first: where they determine national series, those are dropped, as in the regressions.
-    terms = [*protocol.controls.time, *(term for term in terms if term not in protocol.controls.time)]
+    terms = headline.terms(protocol)
     factors = allowed.factors if allowed.models else []
 
     found: list[Row] = []

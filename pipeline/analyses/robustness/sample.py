@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from pipeline.analyses import headline
 from pipeline.core.params import Study
 from pipeline.core.scope import FEWEST
-from pipeline.stats.samples import number_treated
 
 Row = dict[str, Any]
 
@@ -87,13 +87,5 @@ class Sample(NamedTuple):
         """Return a row of this factor, with the numbers of its loans."""
         stays = more.pop("stays", None)
         loans = self.loans if stays is None else self.loans[stays]
-        return {
-            "estimator": estimator,
-            "specification": specification,
-            "factor": self.factor,
-            "outcome": "default",
-            "estimand": estimand,
-            "n": len(loans),
-            "n_treated": number_treated(loans),
-            "n_clusters": loans[self.protocol.cluster].nunique(),
-        } | more
+        named = {"estimator": estimator, "specification": specification, "factor": self.factor, "estimand": estimand}
+        return headline.row(named, loans, self.protocol.cluster, **more)
