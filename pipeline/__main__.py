@@ -23,16 +23,16 @@ LOUDNESS = {
 }
 
 
-def _texts(floor: str, runs_by: tuple[str, ...]) -> dict[str, str]:
+def _texts(floor: str, runs_by: str) -> dict[str, str]:
     """Return the modules of a floor that can be run, by the name that runs them."""
     texts = {file.stem: file.read_text(encoding="utf-8") for file in sorted((HOUSE / floor).glob("*.py"))}
-    return {name: text for name, text in texts.items() if any(line in text for line in runs_by)}
+    return {name: text for name, text in texts.items() if runs_by in text}
 
 
 def stages() -> dict[str, str]:
     """Return what each stage does: the first line of its analysis, or its own where it has none."""
     found = {}
-    for name, text in _texts("stages", ("\ndef run(study: ", "import run\n")).items():
+    for name, text in _texts("stages", "\ndef run(study: ").items():
         rows = HOUSE / "analyses" / name / "rows.py"
         found[name] = _first_line(rows.read_text(encoding="utf-8") if rows.exists() else text)
     return found
@@ -40,7 +40,7 @@ def stages() -> dict[str, str]:
 
 def commands() -> dict[str, str]:
     """Return what each command does, which a reader runs by hand: the first line of its module."""
-    found = _texts("commands", ("\ndef arguments(parser: ",))
+    found = _texts("commands", "\ndef arguments(parser: ")
     return {name.replace("_", "-"): _first_line(text) for name, text in found.items()}
 
 

@@ -95,7 +95,8 @@ def run(options: argparse.Namespace) -> str:
         params.load(listed)
         # The mark at the beginning lets spreadsheet programs see that the text is UTF-8.
         store.write_bytes(target, described.encode("utf-8-sig"))
-    except StudyError:
+    except BaseException:
+        # Whatever happens on the way, a study is there whole or not at all.
         if listed.read_bytes() != old:
             store.write_bytes(listed, old)
         shutil.rmtree(choices.parent, ignore_errors=True)

@@ -220,4 +220,4 @@ def _module(name: str) -> str:
 
 
 def _runs(text: str) -> bool:
-    return "\ndef run(study: " in text or "import run\n" in text
+    return "\ndef run(study: " in text
