@@ -565,6 +565,27 @@ class Synthesis(Section):
     reversed: list[Factor]
 
 
+class Margins(Section):
+    """Smallest differences that matter, by what is measured."""
+
+    default: float = Field(gt=0, lt=1)
+    area: PositiveFloat
+    correlation: PositiveFloat
+    squared_error: PositiveFloat
+    interest_rate: PositiveFloat
+    received: PositiveFloat
+    saved: PositiveFloat
+    months: PositiveFloat
+    days: PositiveFloat
+    others: PositiveFloat
+
+
+class Evidence(Section):
+    """How evidence becomes a verdict (docs/protocol.md)."""
+
+    margins: Margins
+
+
 class EarlyWarning(Section):
     """Early warning: what is predicted, whom there is time to contact, and what that costs."""
 
@@ -647,6 +668,7 @@ class Params(Section):
     warning: EarlyWarning
     policy: Policy
     synthesis: Synthesis
+    evidence: Evidence
     studies: dict[str, Study]
 
     @model_validator(mode="after")

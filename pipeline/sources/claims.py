@@ -1,98 +1,110 @@
-"""The claims of the literature, in our own words, the rows that decide each in each study, and what no row can say."""
+"""The claims of the literature, in our own words, what measures each in each study, and what no study can say of it."""
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from pipeline.runtime.errors import StudyError
 
 CLAIMS = Path("data/claims.csv")
 ROWS = Path("data/claim_rows.csv")
 LIMITS = Path("data/claim_limits.csv")
+ALL = "*"
+"""Stands for all claims of a study."""
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
-Number = Annotated[float | None, BeforeValidator(lambda text: float(text) if text else None)]
-Kind = Literal["causal", "correlational", "descriptive", "mechanism", "moderation", "prediction", "policy", "method"]
-Rule = Literal["interval", "all_of", "either_way", "trend", "value", "ratio", "present", "none"]
+Class = Literal[
+    "effect", "association", "other_outcome", "moderation", "prediction", "credit", "requirement", "none"
+]
+"""What a claim says, and so which row decides it: an effect of CRM on default, an association of the two, an effect of
+CRM on something else, how or for whom CRM works, how well default is foretold, credit in general without any CRM, what a
+study must do; or nothing that evidence could decide."""
 Studies = Annotated[tuple[Text, ...], BeforeValidator(str.split)]
-Design = Literal["randomised", "quasi_experimental", "matched_observational", "descriptive", "simulated"]
-
-SEVERAL = ("trend", "value", "present")
-"""Rules that take several rows at once; in their selectors a star at the end stands for any ending."""
+Yes = Annotated[bool, BeforeValidator({"": False, "yes": True}.get)]
+ADDRESS = ("stage", "estimator", "specification", "outcome", "estimand")
+"""What names a row of the results table besides study and factor."""
 
 
 class _Line(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 Line = TypeVar("Line", bound=_Line)
 
 
 class Claim(_Line):
-    """One claim of one document, and the rule that decides it."""
+    """One claim of one document, in our own words."""
 
     id: Text
     document: Literal["A", "B", "C", "D", "E"]
     section: Text
+    kind: Class = Field(alias="class")
     claim_en: Text
     claim_zh: Text
     factor: Text
     outcome: Text
     expected_sign: Literal["lower", "higher", "either", "none"]
-    kind: Kind
-    rule: Rule
     needs_en: str
     needs_zh: str
     priority: Literal["1", "2", "3"]
     studies: Studies
-    """Studies of which the claim is asked; a demand on the method names none."""
+    """Studies of which the claim is asked; a requirement on the method names none."""
 
     @model_validator(mode="after")
     def _says_what_it_needs(self) -> Claim:
         if bool(self.needs_en) != bool(self.needs_zh):
             raise ValueError("needs_en and needs_zh stand together")
-        if self.rule == "none" and not self.needs_en:
-            raise ValueError("say which data would decide a claim that none here can (needs_en, needs_zh)")
         return self
 
 
-class Selector(_Line):
-    """Result rows of one study that bear on one claim, and what the claim expects of them."""
+class Bearing(_Line):
+    """What measures a claim in a study, as far as no rule can know it.
+
+    `column` is the factor (or the block of a score) that stands for the claim's construct, `reverse` says that more of
+    it is less of the construct, `moderator` what the effect is said to depend on. The other columns name a row where the
+    rule of the claim's class has none; each such exception at a real lender carries its argument.
+    """
 
     claim: Text
     study: Text
-    stage: Text
-    estimator: Text
+    column: Text
+    reverse: Yes
+    moderator: str
+    stage: str
+    estimator: str
     specification: str
-    factor: str
     outcome: str
     estimand: str
-    role: Literal["primary", "also", "supporting"]
-    expected: Literal["lower", "higher", "zero", "either", ""]
-    threshold: Number
-    design: Design
+    argument_en: str
+    argument_zh: str
 
-    def columns(self) -> dict[str, str]:
-        """Return the columns of the results table that name the rows."""
-        names = ("study", "stage", "estimator", "specification", "factor", "outcome", "estimand")
-        return {name: getattr(self, name) for name in names}
+    @property
+    def named(self) -> bool:
+        """Whether the line names its row itself."""
+        return bool(self.estimator)
 
-    def __str__(self) -> str:
-        """Name the rows in one line."""
-        return " / ".join(value for name, value in self.columns().items() if value and name != "study")
+    @model_validator(mode="after")
+    def _is_whole(self) -> Bearing:
+        if self.named and not (self.stage and self.specification and self.estimand):
+            raise ValueError("a row that is named needs its stage, estimator, specification and estimand")
+        if bool(self.argument_en) != bool(self.argument_zh):
+            raise ValueError("argument_en and argument_zh stand together")
+        return self
 
 
 class Limit(_Line):
-    """Why a study cannot answer a claim that is asked of it (``none``), or why only roughly (``rough``)."""
+    """Why a study cannot answer a claim (``none``), only by a substitute (``proxy``), or from a file that is selected
+    by how loans ended (``selected``); a star for the claim stands for all claims of that study."""
 
     claim: Text
     study: Text
-    answer: Literal["none", "rough"]
+    answer: Literal["none", "proxy", "selected"]
     reason_en: Text
     reason_zh: Text
 
@@ -106,46 +118,59 @@ def load_claims(path: Path = CLAIMS) -> list[Claim]:
     return claims
 
 
-def load_selectors(claims: list[Claim], path: Path = ROWS) -> list[Selector]:
-    """Read which rows decide which claim; each claim and study has exactly one primary selector."""
-    rules = {claim.id: claim.rule for claim in claims}
-    selectors = [_checked(Selector, line, path, number) for number, line in _lines(path)]
-    for selector in selectors:
-        if selector.claim not in rules:
-            raise StudyError(f"{path} names claim {selector.claim}, which is not in {CLAIMS}.")
-        if "*" in str(selector) and rules[selector.claim] not in SEVERAL:
-            raise StudyError(f"{path}: claim {selector.claim} takes one row at a time, so no star may stand there.")
-    primary = Counter((selector.claim, selector.study) for selector in selectors if selector.role == "primary")
-    for name in sorted({(selector.claim, selector.study) for selector in selectors}):
-        if primary[name] != 1:
-            raise StudyError(f"{path}: claim {name[0]} of study {name[1]} has {primary[name]} primary rows, not one.")
-    return selectors
+def load_bearings(claims: list[Claim], simulated: Collection[str], path: Path = ROWS) -> list[Bearing]:
+    """Read what measures each claim in each study; of real lenders, every exception from the rule has its argument."""
+    known = {claim.id: claim for claim in claims}
+    bearings = [_checked(Bearing, line, path, number) for number, line in _lines(path)]
+    for one in bearings:
+        where = f"{path}: claim {one.claim} of study {one.study}"
+        if one.claim not in known:
+            raise StudyError(f"{path} names claim {one.claim}, which is not in {CLAIMS}.")
+        claim = known[one.claim]
+        if one.study not in claim.studies:
+            raise StudyError(f"{where}: {CLAIMS} does not ask this study.")
+        if one.named and one.study not in simulated and not one.argument_en:
+            raise StudyError(f"{where} names its row itself: say why the rule's row does not fit (argument_en, argument_zh).")
+        if not one.named and claim.kind not in BY_RULE:
+            raise StudyError(f"{where}: no rule finds rows of the class '{claim.kind}', so name the row and say why.")
+        if claim.kind == "moderation" and not one.named and not one.moderator:
+            raise StudyError(f"{where}: name the moderator.")
+    return bearings
 
 
-def load_limits(claims: list[Claim], selectors: list[Selector], path: Path = LIMITS) -> list[Limit]:
+BY_RULE = ("effect", "association", "moderation", "prediction")
+"""Classes whose deciding row follows from the column by rule."""
+
+
+def load_limits(claims: list[Claim], bearings: list[Bearing], path: Path = LIMITS) -> list[Limit]:
     """Read what studies cannot say of claims.
 
-    Each study of which a claim is asked has rows that decide it or a reason why it has none, and never both.
+    Each study of which a claim is asked has a row that decides it or a reason why it has none, and never both.
     """
     limits = [_checked(Limit, line, path, number) for number, line in _lines(path)]
     asked = {(claim.id, study) for claim in claims for study in claim.studies}
-    decided = {(selector.claim, selector.study) for selector in selectors}
-    for pair, count in Counter((limit.claim, limit.study) for limit in limits).items():
+    decided = {(one.claim, one.study) for one in bearings}
+    for key, count in Counter((limit.claim, limit.study, limit.answer) for limit in limits).items():
         if count > 1:
-            raise StudyError(f"{path} holds claim {pair[0]} of study {pair[1]} {count} times: one reason is enough.")
+            raise StudyError(f"{path} holds claim {key[0]} of study {key[1]} {count} times: one reason is enough.")
     for limit in limits:
         pair = limit.claim, limit.study
         where = f"{path}: claim {pair[0]} of study {pair[1]}"
+        if limit.answer == "selected" or limit.claim == ALL:
+            if limit.claim != ALL or limit.answer != "selected":
+                raise StudyError(f"{where}: a star stands for a whole file that is selected, and for nothing else.")
+            continue
         if limit.answer == "none" and pair in decided:
-            raise StudyError(f"{where} has a reason why no row decides it, and rows in {ROWS}: take out one of them.")
+            raise StudyError(f"{where} has a reason why no row decides it, and a row in {ROWS}: take out one of them.")
         if limit.answer == "none" and pair not in asked:
             raise StudyError(f"{where} needs no reason: {CLAIMS} does not ask this study.")
-        if limit.answer == "rough" and pair not in decided:
-            raise StudyError(f"{where} is said to be measured roughly, but no row of {ROWS} measures it.")
-    for claim, study in sorted(asked - decided - {(limit.claim, limit.study) for limit in limits}):
+        if limit.answer == "proxy" and pair not in decided:
+            raise StudyError(f"{where} is said to be measured by a proxy, but no line of {ROWS} measures it.")
+    silent = {(limit.claim, limit.study) for limit in limits if limit.answer == "none"}
+    for claim, study in sorted(asked - decided - silent):
         raise StudyError(
-            f"claim {claim} is asked of study {study}, and nothing decides it: name a row in {ROWS}, or say in {path} "
-            "why there is none."
+            f"claim {claim} is asked of study {study}, and nothing decides it: name what measures it in {ROWS}, or say in "
+            f"{path} why there is nothing."
         )
     return limits
 

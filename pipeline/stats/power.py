@@ -41,3 +41,22 @@ def detectable_rates(rate: float, controls: int, treated: int, level: float, pow
         return float(brentq(short_of, rate, end, xtol=1e-12))
 
     return edge(0.0), edge(1.0)
+
+
+def loans_needed(rate: float, other: float, level: float, power: float) -> float:
+    """Return the loans in each of two equal arms that tell two rates of default (fractions) apart.
+
+    Normal approximation for two independent proportions, two-sided (statsmodels' sample size for proportions; Fleiss,
+    Levin & Paik, section 4.2). The inverse of `detectable_rates` for equal arms.
+    """
+    from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
+
+    return float(samplesize_proportions_2indep_onetail(other - rate, rate, power, alpha=(1 - level) / 2))
+
+
+def design_effect(size: float, correlation: float) -> float:
+    """Return by how much more loans a design needs that draws lots over groups of `size` loans.
+
+    `correlation` is that of outcomes within a group (Kish 1965: 1 + (size - 1) x correlation).
+    """
+    return 1 + (size - 1) * correlation

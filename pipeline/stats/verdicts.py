@@ -1,4 +1,8 @@
-"""What a result says of a claim: supported, contradicted or undecided, by rules fixed before the results are read."""
+"""What numbers say of a claim, by rules fixed before the numbers are read (docs/protocol.md).
+
+A number is judged by its interval, by the smallest difference that matters and by the tests that it belongs to; the
+verdicts of several lenders are put together without letting one outvote the others.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +11,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from pipeline.stats.power import minimum_detectable
+from pipeline.stats.synthesis import Synthesis, random_effects
 
-Expected = Literal["lower", "higher", "zero", "either"]
-Verdict = Literal["supported", "contradicted", "inconclusive", "depends", "no_sign", "met", "not_met", "not_testable"]
-Overall = Literal[
+Expected = Literal["lower", "higher", "either"]
+Verdict = Literal[
     "supported",
+    "supported_small",
     "contradicted",
-    "mixed",
+    "contradicted_small",
+    "no_important_effect",
     "inconclusive",
-    "depends",
-    "no_sign",
-    "met",
-    "not_met",
-    "simulated_only",
     "not_testable",
 ]
+Overall = Literal[Verdict, "mixed", "simulated_only"]
+
+WORST_FIRST: tuple[Verdict, ...] = (
+    "contradicted",
+    "not_testable",
+    "inconclusive",
+    "contradicted_small",
+    "no_important_effect",
+    "supported_small",
+    "supported",
+)
+"""A claim of several parts has the verdict of its worst part."""
 
 POWER = 0.8
 """Chance with which the smallest detectable effect would be found (Bloom 1995, Evaluation Review 19)."""
+
+FEWEST = 3
+"""Lenders from which like measures are pooled: with two, Hartung and Knapp's interval has one degree of freedom, and is
+so wide that it hides what both say (Cochrane Handbook, section 10.10.4)."""
 
 
 class Found(NamedTuple):
@@ -34,9 +51,14 @@ class Found(NamedTuple):
     ci_low: float = math.nan
     ci_high: float = math.nan
     p_value: float = math.nan
-    p_adjusted: float = math.nan
-    """Adjusted for the family of tests that the row belongs to; NaN where none was declared."""
     unit: str = ""
+    start: float | None = None
+    """The point of no effect, where the unit does not tell it."""
+
+    @property
+    def neutral(self) -> float:
+        """What the number is compared with: its own point of no effect, one for ratios, otherwise nought."""
+        return neutral(self.unit) if self.start is None else self.start
 
 
 class Judged(NamedTuple):
@@ -56,19 +78,17 @@ def is_ratio(unit: str) -> bool:
     return "ratio" in unit and "log" not in unit
 
 
-def neutral(unit: str, threshold: float = math.nan) -> float:
-    """Return what a number is compared with: the threshold if there is one, one for ratios, otherwise nought."""
-    if not math.isnan(threshold):
-        return threshold
+def neutral(unit: str) -> float:
+    """Return the point of no effect of a unit: one for ratios, otherwise nought."""
     return 1.0 if is_ratio(unit) else 0.0
 
 
-def smallest_detectable(found: Found, expected: Expected, level: float, threshold: float = math.nan) -> float:
+def smallest_detectable(found: Found, expected: Expected, level: float, most: float = math.inf) -> float:
     """Return the smallest effect in the expected direction that would have been found with probability `POWER`.
 
     The standard error is read off the interval (on the logarithm for ratios), so that it is that of the row's own
-    method; the result has the row's unit. NaN where the row has no interval. About 2.8 standard errors at 95% (Bloom
-    1995).
+    method; the result has the row's unit. NaN where the row has no interval, or where even the largest effect that
+    there can be (`most`, as a distance from the point of no effect) would have been too small to find.
     """
     from scipy.stats import norm
 
@@ -78,139 +98,139 @@ def smallest_detectable(found: Found, expected: Expected, level: float, threshol
         return math.nan
     width = math.log(high / low) if ratio else high - low
     reach = minimum_detectable(width / 2 / norm.ppf(0.5 + level / 2), level, POWER)
+    if reach > most:
+        return math.nan
     step = -reach if expected == "lower" else reach
-    start = neutral(found.unit, threshold)
+    start = found.neutral
     return start * math.exp(step) if ratio else start + step
 
 
-def interval(found: Found, expected: Expected, level: float, threshold: float = math.nan) -> Judged:
-    """Judge one number by where its whole interval lies.
+def judge(
+    found: Found, expected: Expected, margin: float, level: float, *, corrected: float, most: float = math.inf
+) -> Judged:
+    """Judge one number.
 
-    `expected` is the side of the point of no effect (or of `threshold`) that the claim names: ``lower`` or ``higher``;
-    ``zero`` expects no difference, as a test of trends before a programme does; ``either`` expects some difference.
-    Where the family of tests is declared, its adjusted p-value must also be below 1 - `level`.
+    Parameters
+    ----------
+    found
+        The number with its confidence interval at `level`.
+    expected
+        The side of the point of no effect that the claim names; ``either`` where it names none.
+    margin
+        The smallest difference that matters, as a distance from the point of no effect (on the logarithm for ratios).
+    level
+        Level of the interval, such as .95.
+    corrected
+        p-value after the correction for the tests that belong together.
+    most
+        See `smallest_detectable`.
+
+    Returns
+    -------
+    Judged
+        `supported` or `contradicted` where the interval excludes no effect, the corrected p-value too, and the estimate
+        is at least `margin` away; the same with `_small` where it is nearer; `no_important_effect` where the whole
+        interval lies within `margin` (Lakens 2017, Social Psychological and Personality Science 8: equivalence); else
+        `inconclusive`.
     """
-    middle = neutral(found.unit, threshold)
-    alpha = 1 - level
-    bounded = not (math.isnan(found.ci_low) or math.isnan(found.ci_high))
-    below = bounded and found.ci_high < middle
-    above = bounded and found.ci_low > middle
-    if not bounded and math.isnan(threshold) and found.p_value < alpha:
-        # A test without an interval: the estimate, where there is one, gives the side.
-        below, above = found.estimate < middle, found.estimate > middle
-    if not bounded and math.isnan(found.p_value):
+    start, ratio = found.neutral, is_ratio(found.unit)
+    if math.isnan(found.ci_low) or math.isnan(found.ci_high):
         return NO_NUMBER
-    clear = (below or above or (not bounded and found.p_value < alpha)) and not found.p_adjusted >= alpha
-    if expected == "zero":
-        if clear:
-            return Judged("contradicted", "differs where no difference was expected")
-        return Judged("supported", "no difference, as expected")
-    least = smallest_detectable(found, expected, level, threshold)
-    if expected == "either":
-        if clear:
-            return Judged("depends", "the difference can be told from none", least)
-        return Judged("no_sign", "the difference cannot be told from none", least)
-    if clear and (below or above):
-        if below == (expected == "lower"):
-            return Judged("supported", "the whole interval lies on the expected side", least)
-        return Judged("contradicted", "the whole interval lies on the other side", least)
-    if below or above:
-        return Judged("inconclusive", "not clear once the other tests of its family are counted", least)
-    return Judged("inconclusive", "the interval includes the point of no effect", least)
+    if found.ci_low == found.ci_high:
+        return Judged("not_testable", "nothing varied, so that the interval has no width")
+    least = smallest_detectable(found, expected, level, most)
+    alpha = 1 - level
+    beyond = found.ci_high < start or found.ci_low > start
+    side = "lower" if found.estimate < start else "higher"
+    away, low, high = (
+        (math.log(x) if ratio and x > 0 else -math.inf if ratio else x - start)
+        for x in (found.estimate, found.ci_low, found.ci_high)
+    )
+    within = -margin < low and high < margin
+    if beyond and corrected < alpha:
+        name = "supported" if expected in (side, "either") else "contradicted"
+        said = "on the expected side" if name == "supported" else "on the other side"
+        if expected == "either":
+            said = "on one side of no effect"
+        if abs(away) >= margin:
+            return Judged(name, f"the whole interval lies {said}", least)  # type: ignore[arg-type]
+        small = f"the whole interval lies {said}, nearer to no effect than the smallest difference that matters"
+        return Judged(f"{name}_small", small, least)  # type: ignore[arg-type]
+    if within:
+        return Judged("no_important_effect", "the whole interval is within the smallest difference that matters", least)
+    if beyond:
+        return Judged("inconclusive", "not clear once the other tests are counted", least)
+    return Judged("inconclusive", "the interval holds both no effect and effects that matter", least)
 
 
-def all_of(judged: Sequence[Judged]) -> tuple[int, Judged]:
-    """Judge a claim of several parts: it holds only if every part holds, and falls with any.
+def worst(judged: Sequence[Judged]) -> int:
+    """Return the place of the part that decides a claim of several parts, which holds only if every part holds."""
+    return min(range(len(judged)), key=lambda place: WORST_FIRST.index(judged[place].verdict))
 
-    Returns the verdict after the place of the part that decides it: the first, if all hold.
+
+def corrected(p_values: Sequence[float], method: Literal["fdr_bh", "holm"]) -> list[float]:
+    """Return p-values corrected for being many; NaN stays, and counts for nothing.
+
+    ``fdr_bh`` is Benjamini and Hochberg's (1995) share of false discoveries, ``holm`` Holm's (1979) family-wise error.
     """
-    for verdict in ("contradicted", "not_testable", "inconclusive"):
-        for place, part in enumerate(judged):
-            if part.verdict == verdict:
-                return place, part
-    return 0, judged[0]._replace(reason="every part of the claim holds") if len(judged) > 1 else judged[0]
+    from statsmodels.stats.multitest import multipletests
+
+    known = [place for place, p in enumerate(p_values) if not math.isnan(p)]
+    result = [math.nan] * len(p_values)
+    if known:
+        adjusted = multipletests([p_values[place] for place in known], method=method)[1]
+        for place, p in zip(known, adjusted, strict=True):
+            result[place] = float(p)
+    return result
 
 
-class Slope(NamedTuple):
-    """The step from one group to the next, with its interval, and how many steps clearly go against it."""
+def pooled(found: Sequence[Found], level: float) -> tuple[Found, Synthesis] | None:
+    """Pool like numbers of at least `FEWEST` lenders (random effects, Hartung and Knapp); None below that.
 
-    found: Found
-    against: int
-
-
-def slope(rates: Sequence[Found], expected: Expected, level: float) -> Slope:
-    """Fit a line through ordered groups' rates, each weighted by the inverse of its variance.
-
-    `rates` stand in order; standard errors are read off their intervals. Also counts the steps between neighbours that
-    go against the expected direction by more than chance at `level`.
+    Ratios are pooled on the logarithm. Standard errors are read off the intervals. A number without an interval, or
+    with one of no width, takes no part.
     """
+    import numpy as np
     from scipy.stats import norm
 
-    quantile = norm.ppf(0.5 + level / 2)
-    errors = [(rate.ci_high - rate.ci_low) / 2 / quantile for rate in rates]
-    weights = [1 / error**2 for error in errors]
-    total = sum(weights)
-    centre = sum(weight * place for place, weight in enumerate(weights)) / total
-    spread = sum(weight * (place - centre) ** 2 for place, weight in enumerate(weights))
-    estimate = (
-        sum(
-            weight * (place - centre) * rate.estimate
-            for place, (weight, rate) in enumerate(zip(weights, rates, strict=True))
-        )
-        / spread
-    )
-    error = spread**-0.5
-    sign = 1 if expected == "higher" else -1
-    against = sum(
-        sign * (after.estimate - before.estimate) < -quantile * math.hypot(first, second)
-        for before, after, first, second in zip(rates[:-1], rates[1:], errors[:-1], errors[1:], strict=True)
-    )
-    p_value = float(2 * norm.sf(abs(estimate / error)))
-    unit = f"{rates[0].unit} a step"
-    return Slope(Found(estimate, estimate - quantile * error, estimate + quantile * error, p_value, unit=unit), against)
+    ratio = is_ratio(found[0].unit)
+    turn, back = (np.log, np.exp) if ratio else (np.asarray, float)
+    start = 0.0 if ratio else found[0].neutral
+    used = [one for one in found if one.ci_high > one.ci_low]
+    if len(used) < FEWEST:
+        return None
+    centres = turn([one.estimate for one in used]) - start
+    widths = turn([one.ci_high for one in used]) - turn([one.ci_low for one in used])
+    whole = random_effects(centres, widths / 2 / norm.ppf(0.5 + level / 2), level)
+    numbers = (float(back(number + start)) for number in whole.effect[:1] + whole.effect[2:4])
+    return Found(*numbers, p_value=whole.effect.p_value, unit=found[0].unit, start=found[0].start), whole
 
 
-def trend(fitted: Slope, expected: Expected, level: float) -> Judged:
-    """Judge a claim that rates rise (``higher``) or fall (``lower``) from group to group."""
-    judged = interval(fitted.found, expected, level)
-    if judged.verdict == "supported" and fitted.against:
-        return Judged("inconclusive", "the trend is as expected, but a step clearly goes the other way")
-    return judged
+def together(real: Mapping[str, Verdict], simulated: Iterable[Verdict]) -> tuple[Overall, str]:
+    """Put the verdicts of unlike measures together; simulated ones are never evidence about the world.
 
-
-def value(numbers: Iterable[float], expected: Expected, threshold: float) -> tuple[float, Judged]:
-    """Judge a requirement by the largest absolute number there is: below (``lower``) or above the threshold."""
-    known = [abs(number) for number in numbers if not math.isnan(number)]
-    if not known:
-        return math.nan, NO_NUMBER
-    largest = max(known)
-    met = largest < threshold if expected == "lower" else largest > threshold
-    side = "below" if largest < threshold else "not below"
-    return largest, Judged("met" if met else "not_met", f"{side} the threshold of {threshold:g}")
-
-
-def overall(real: Mapping[str, Verdict], simulated: Mapping[str, Verdict], *, required: bool) -> tuple[Overall, str]:
-    """Put the verdicts of all studies together; simulated ones are never evidence about the world.
-
-    `required` marks requirements of method, which some study must meet. Returns the verdict and the count behind it.
+    Returns the verdict and the count behind it: one lender's own; the common one of several; `mixed` where some support
+    and some contradict; otherwise the weakest thing that can be said of all.
     """
     told = [verdict for verdict in real.values() if verdict != "not_testable"]
-    if required:
-        met = sum(verdict == "met" for verdict in [*told, *simulated.values()])
-        return ("met", f"met by {met} studies") if met else ("not_met", "met by no study")
     if not told:
-        if any(verdict != "not_testable" for verdict in simulated.values()):
+        if any(verdict != "not_testable" for verdict in simulated):
             return "simulated_only", "no real data decide it"
         return "not_testable", "no data here decide it"
-    counts = {name: told.count(name) for name in ("supported", "contradicted", "depends")}
-    said = f"of {len(told)} real lenders"
-    if counts["supported"] and counts["contradicted"]:
-        return "mixed", f"supported by {counts['supported']} and contradicted by {counts['contradicted']} {said}"
+    count = {name: told.count(name) for name in WORST_FIRST}
+    of = f"of {len(told)} lender{'s' if len(told) > 1 else ''}"
+    kinds = set(told)
+    if len(kinds) == 1:
+        return told[0], f"{count[told[0]]} {of}"
+    if count["supported"] and count["contradicted"]:
+        return "mixed", f"supported at {count['supported']} and contradicted at {count['contradicted']} {of}"
+    if kinds <= {"supported", "supported_small"}:
+        return "supported_small", f"{len(told)} {of}, too small to matter at {count['supported_small']}"
+    if kinds <= {"contradicted", "contradicted_small"}:
+        return "contradicted_small", f"{len(told)} {of}, too small to matter at {count['contradicted_small']}"
+    if kinds <= {"supported_small", "contradicted_small", "no_important_effect"}:
+        return "no_important_effect", f"{len(told)} {of}"
     for name in ("supported", "contradicted"):
-        if counts[name]:
-            return name, f"{name} by {counts[name]} {said}"
-    if counts["depends"]:
-        return "depends", f"depends at {counts['depends']} {said}"
-    if "no_sign" in told:
-        return "no_sign", f"no sign of dependence at {told.count('no_sign')} {said}"
-    return "inconclusive", f"not decided {said.replace('of', 'at', 1)}"
+        if count[name]:
+            return "inconclusive", f"{name} at {count[name]} {of}"
+    return "inconclusive", f"inconclusive at {count['inconclusive']} {of}"

@@ -1,18 +1,22 @@
-"""Give each claim of the literature its verdict in each study and over all."""
+"""Give each claim of the literature its verdict and its certainty, in each study and over all."""
 
-import fnmatch
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pipeline.core.params import Params
-from pipeline.core.results import KEY, Results, cleared, rounded
+from pipeline.analyses.evidence import requirements
+from pipeline.analyses.evidence.checks import checks_of, lives_on_the_top
+from pipeline.analyses.evidence.deciding import deciding
+from pipeline.analyses.evidence.margins import default_rate, deviation, margin_of, start_of
+from pipeline.core.params import Params, Study
+from pipeline.core.results import Results, cleared, rounded
 from pipeline.runtime.errors import StudyError
-from pipeline.sources.claims import ROWS, Claim, Limit, Selector
-from pipeline.stats import verdicts
+from pipeline.sources.claims import ALL, CLAIMS, Bearing, Claim, Limit
+from pipeline.stats import certainty, verdicts
 from pipeline.stats.verdicts import Found, Judged
 
 FOLDER = "evidence"
@@ -21,78 +25,136 @@ FOLDER = "evidence"
 OVERALL = "overall"
 """What stands for a study in the rows that put all studies together."""
 
-LANGUAGES = ("en", "zh")
-
-NOT_ESTIMATED = "not_estimated"
-"""What stands for a specification where a whole analysis could not be estimated."""
-
-NO_FONT = (
-    "no font here has Chinese characters, so there is no Chinese PDF: install one, such as Noto Sans CJK, and run again"
-)
-
-COLUMNS = (
-    "claim",
-    "study",
-    "verdict",
-    "strength",
+NUMBERS = (
     "estimate",
     "ci_low",
     "ci_high",
     "p_value",
     "p_adjusted",
-    "unit",
+    "p_family",
+    "margin",
     "smallest_detectable",
+)
+NAMES = ("stage", "estimator", "specification", "factor", "outcome", "estimand")
+COLUMNS = (
+    "claim",
+    "class",
+    "study",
+    "verdict",
+    "certainty",
+    "why",
+    "design",
+    *NUMBERS,
+    "unit",
+    "per",
     "n",
-    "stage",
-    "estimator",
-    "specification",
-    "factor",
-    "outcome",
-    "estimand",
+    *NAMES,
     "reason",
 )
+"""Columns of the table of verdicts. `p_adjusted` counts all deciding rows of real lenders (Benjamini and Hochberg),
+`p_family` the family that the row belongs to (Holm): effects of CRM on default, or a study's interactions. `per` says
+where a number is per standard deviation, `why` holds the reasons that lowered certainty."""
 
 UNDECIDED = {"verdict": "not_testable", "reason": "the study measures nothing that bears on it"}
 """The line of a claim on which a study is silent."""
 
-NUMBERS = ("estimate", "ci_low", "ci_high", "p_value", "p_adjusted", "smallest_detectable")
+OF_CRM = ("effect", "association")
+"""Classes of which the first screen, the abstract and the advice speak."""
+
+OF_EFFECTS = ("effect", "other_outcome", "moderation")
+"""Classes that say what CRM does, so that certainty starts with the design; what CRM is not asked of starts high."""
+
+FAMILIES = ("effect", "moderation")
+"""Classes whose rows are tests of one family, for which Holm's correction decides."""
 
 
-def check(selector: Selector, studies: list[str], simulated: set[str], params: Params) -> None:
-    """Refuse a selector that names an unknown study or claims more strength than the study's design has."""
-    where = f"{ROWS}: claim {selector.claim}"
-    if selector.study not in studies:
-        raise StudyError(f"{where} names study {selector.study}, which synthesis.studies in params.yaml does not.")
-    if (selector.design == "simulated") != (selector.study in simulated):
-        raise StudyError(f"{where}: rows of study {selector.study} cannot have the design {selector.design}.")
-    if selector.design == "randomised" and params.study(selector.study).design != "randomised":
-        raise StudyError(f"{where}: lots were not drawn in study {selector.study}.")
+class Part(NamedTuple):
+    """A row that decides a claim in a study, or a part of it, with all that its verdict needs."""
+
+    claim: Claim
+    bearing: Bearing
+    row: Any
+    found: Found
+    """The number, per standard deviation where `per` says so."""
+    margin: float
+    most: float
+    per: str
+    design: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What names the row: parts with one key are one piece of evidence."""
+        return (self.bearing.study, *(str(getattr(self.row, name)) for name in NAMES))
+
+
+def check(claims: Sequence[Claim], bearings: Sequence[Bearing], names: Sequence[str]) -> None:
+    """Refuse ledgers that name a study which is not laid beside the others, or a requirement without a check."""
+    for claim in claims:
+        if unknown := set(claim.studies) - set(names):
+            raise StudyError(f"{CLAIMS}: claim {claim.id} asks {min(unknown)}, which synthesis.studies does not name.")
+        if claim.kind == "requirement" and claim.id not in requirements.CHECKS:
+            raise StudyError(f"{CLAIMS}: no check stands behind the requirement {claim.id}.")
+    for one in bearings:
+        if one.study not in names:
+            raise StudyError(f"claim {one.claim} names study {one.study}, which synthesis.studies does not.")
+
+
+def part_of(claim: Claim, one: Bearing, has: Results, protocol: Study, params: Params) -> Part:
+    """Read a deciding row, bring it to a scale on which it can be judged, and say what design it has."""
+    row = deciding(claim, one, has)
+    if claim.kind == "effect" and any(lives_on_the_top(has, one.column)):
+        # Such a slope does not decide: the one without the top does.
+        row = has.one(stage="robustness", estimator="dose", specification="without_top", factor=one.column)
+    unit = row.unit or ("area" if row.estimator == "chosen" else "")
+    rate = default_rate(has)
+    margin = margin_of(unit, row.outcome, rate, params.evidence.margins, simulated=protocol.simulated)
+    numbers = [row.estimate, row.ci_low, row.ci_high]
+    per = ""
+    sd = deviation(one.column, has) if row.estimand in ("risk_difference", "change_per_unit") else None
+    if sd is not None and unit != "percent for one percent":
+        numbers, per = [sd * number for number in numbers], "standard_deviation"
+    elif row.estimand == "difference_per_standard_deviation":
+        per = "standard_deviation"
+    found = Found(*numbers, p_value=row.p_value, unit=unit, start=start_of(row.estimand, row.specification))
+    return Part(claim, one, row, found, margin.size, margin.most, per, design_of(claim, one, row, protocol))
+
+
+def design_of(claim: Claim, one: Bearing, row: Any, protocol: Study) -> str:
+    """Return the design behind a row: lots speak for what they drew, controls for the rest, nothing for raw rows."""
+    if protocol.simulated:
+        return "simulated"
+    if claim.kind in ("association", "prediction", "credit"):
+        return "descriptive"
+    drawn = one.column == "treated" and protocol.design == "randomised"
+    return "randomised" if drawn else "matched_observational"
 
 
 def verdicts_table(
-    claims: list[Claim],
-    selectors: list[Selector],
+    claims: Sequence[Claim],
+    bearings: Sequence[Bearing],
+    limits: Sequence[Limit],
     found: Mapping[str, Results],
-    simulated: set[str],
-    level: float,
-    limits: Sequence[Limit] = (),
+    params: Params,
 ) -> pd.DataFrame:
-    """Return one row a claim and study, and one a claim over all studies, in the order of ledger and studies.
-
-    Where a study cannot answer a claim that is asked of it, its row gives the reason.
-    """
-    lines = []
-    silent = {(limit.claim, limit.study): {"reason": limit.reason_en} for limit in limits if limit.answer == "none"}
+    """Return one row a claim and study, and one a claim over all studies, in the order of ledger and studies."""
+    known = {claim.id: claim for claim in claims}
+    protocols = {name: params.study(name) for name in found}
+    parts: dict[tuple[str, str], list[Part]] = {}
+    for one in bearings:
+        claim, protocol = known[one.claim], protocols[one.study]
+        parts.setdefault((one.claim, one.study), []).append(part_of(claim, one, found[one.study], protocol, params))
+    counted = correct([part for several in parts.values() for part in several])
+    lines: list[dict[str, Any]] = []
     for claim in claims:
-        own: dict[str, dict[str, Any]] = {}
-        for study, has in found.items():
-            mine = [item for item in selectors if (item.claim, item.study) == (claim.id, study)]
-            own[study] = decided(claim, mine, has, level) if mine else UNDECIDED | silent.get((claim.id, study), {})
-            lines.append({"claim": claim.id, "study": study} | own[study])
-        real = {name: line["verdict"] for name, line in own.items() if name not in simulated}
-        made = {name: line["verdict"] for name, line in own.items() if name in simulated}
-        verdict, reason = verdicts.overall(real, made, required=claim.kind == "method")
-        lines.append({"claim": claim.id, "study": OVERALL, "verdict": verdict, "reason": reason})
+        if claim.kind == "requirement":
+            lines += required(claim, found, protocols)
+        elif claim.kind != "none":
+            lines += answered(claim, parts, counted, limits, found, params)
+    return framed(lines)
+
+
+def framed(lines: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Bring lines into the table's form: all columns, rounded."""
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     for name in NUMBERS:
         tidy = rounded if name.startswith("p_") else cleared
@@ -102,130 +164,172 @@ def verdicts_table(
     return frame
 
 
-def decided(claim: Claim, selectors: list[Selector], has: Results, level: float) -> dict[str, Any]:
-    """Return the line of a claim that a study's rows decide."""
-    rows = {item: rows_of(item, has) for item in selectors}
-    deciding = next(item for item in selectors if item.role == "primary")
-    parts = [deciding, *(item for item in selectors if item.role == "also")]
-    found = numbers(rows[deciding].iloc[0])
-    judged: Judged
-    if claim.rule == "trend":
-        fitted = verdicts.slope([numbers(row) for _, row in rows[deciding].iterrows()], deciding.expected, level)
-        found, judged = fitted.found, verdicts.trend(fitted, deciding.expected, level)
-    elif claim.rule == "value":
-        every = [number for part in parts for number in rows[part]["estimate"]]
-        largest, judged = verdicts.value(every, deciding.expected, deciding.threshold)
-        found = Found(largest, unit=found.unit)
-    elif claim.rule == "ratio":
-        share = rows[deciding]["estimate"].iloc[0] / rows[parts[1]]["estimate"].iloc[0]
-        share, judged = verdicts.value([share], deciding.expected, deciding.threshold)
-        found = Found(share, unit="ratio of the two")
-    elif claim.rule == "present":
-        there = all(stands(part, rows[part].iloc[0]) for part in parts)
-        judged = Judged("met", "the rows are there") if there else verdicts.NO_NUMBER
-    else:
-        place, judged = verdicts.all_of([judge(part, rows[part], level) for part in parts])
-        deciding = parts[place]
-        found = numbers(rows[deciding].iloc[0])
-    loans = rows[deciding]["n"]
-    why = rows[deciding]["note"].iloc[0] if judged.verdict == "not_testable" else ""
+class Corrected(NamedTuple):
+    """p-values of a row after counting the other tests."""
+
+    adjusted: float = math.nan
+    family: float = math.nan
+
+
+def correct(parts: Sequence[Part]) -> dict[tuple[str, ...], Corrected]:
+    """Correct the p-values of all distinct deciding rows of real lenders, by row."""
+    real = {part.key: part for part in parts if part.design != "simulated" and math.isfinite(part.row.p_value)}
+    keys = list(real)
+    adjusted = dict(zip(keys, verdicts.corrected([real[key].row.p_value for key in keys], "fdr_bh"), strict=True))
+    of_crm = {part.key for part in parts if part.claim.kind == "effect" and part.row.outcome == "default"}
+    effects = [key for key in keys if key in of_crm]
+    family = dict(zip(effects, verdicts.corrected([real[key].row.p_value for key in effects], "holm"), strict=True))
+    for key, part in real.items():
+        if part.claim.kind == "moderation" and key not in family:
+            # The study's own family of interactions, all of which stand in its rows.
+            family[key] = part.row.p_adjusted
+    return {key: Corrected(adjusted[key], family.get(key, math.nan)) for key in keys}
+
+
+def judged(part: Part, counted: Mapping[tuple[str, ...], Corrected], level: float) -> Judged:
+    """Judge one row; simulated ones stand apart and are corrected for nothing."""
+    expected = part.claim.expected_sign
+    if part.bearing.reverse:
+        expected = {"lower": "higher", "higher": "lower"}[expected]
+    p = part.found.p_value
+    if part.design != "simulated":
+        by = counted.get(part.key, Corrected())
+        p = by.family if part.claim.kind in FAMILIES and math.isfinite(by.family) else by.adjusted
+    if math.isnan(p):
+        # No p-value stands in the row, and its interval speaks alone.
+        p = 0.0
+    return verdicts.judge(part.found, expected, part.margin, level, corrected=p, most=part.most)  # type: ignore[arg-type]
+
+
+def reasons_of(part: Part, verdict: verdicts.Verdict, limits: Sequence[Limit], has: Results) -> list[str]:
+    """Return why a row is less sure than its design: codes that the words explain."""
+    start = part.found.neutral
+    log = verdicts.is_ratio(part.found.unit)
+    low, high = (
+        math.log(x / start) if log and x > 0 else x - start for x in (part.found.ci_low, part.found.ci_high)
+    )
+    scored = part.claim.kind == "prediction"
+    names = {
+        check.name
+        for check in checks_of(has, part.bearing.column, treated=part.bearing.column == "treated", scored=scored)
+    }
+    of_file = [limit for limit in limits if (limit.claim, limit.study) == (ALL, part.bearing.study)]
+    proxy = any((limit.claim, limit.study, limit.answer) == (part.claim.id, part.bearing.study, "proxy") for limit in limits)
+    found = [f"bias:{name}" for name in sorted(names)]
+    found += ["selection"] * bool(of_file) + ["indirectness"] * proxy
+    return found + ["imprecision"] * certainty.imprecise(verdict, low, high, part.margin)
+
+
+def answered(
+    claim: Claim,
+    parts: Mapping[tuple[str, str], Sequence[Part]],
+    counted: Mapping[tuple[str, ...], Corrected],
+    limits: Sequence[Limit],
+    found: Mapping[str, Results],
+    params: Params,
+) -> list[dict[str, Any]]:
+    """Return the lines of a claim about the world: each study's, and the one over all."""
+    level = params.inference.level
+    silent = {(limit.claim, limit.study): {"reason": limit.reason_en} for limit in limits if limit.answer == "none"}
+    lines, told = [], {}
+    for study, has in found.items():
+        mine = parts.get((claim.id, study), ())
+        line = {"claim": claim.id, "class": claim.kind, "study": study}
+        if not mine:
+            lines.append(line | UNDECIDED | silent.get((claim.id, study), {}))
+            continue
+        each = [judged(part, counted, level) for part in mine]
+        place = verdicts.worst(each)
+        part, judgement = mine[place], each[place]
+        line |= shown(part, judgement, counted)
+        if judgement.verdict != "not_testable" and part.design != "simulated":
+            start = certainty.start_of(part.design, effect=claim.kind in OF_EFFECTS)
+            graded = certainty.grade(start, reasons_of(part, judgement.verdict, limits, has))
+            line |= {"certainty": graded.level, "why": " ".join(graded.reasons)}
+            told[study] = part, judgement, graded
+        elif len(each) > 1 and judgement.verdict != "not_testable":
+            line["reason"] = f"the weakest of {len(each)} parts: {judgement.reason}"
+        lines.append(line)
+    single = all(len(several) == 1 for (name, _), several in parts.items() if name == claim.id)
+    return [*lines, {"claim": claim.id, "class": claim.kind, "study": OVERALL} | over_all(claim, lines, told, level)]
+
+
+def over_all(
+    claim: Claim,
+    lines: Sequence[Mapping[str, Any]],
+    told: Mapping[str, tuple[Part, Judged, certainty.Graded]],
+    level: float,
+    *,
+    single: bool,
+) -> dict[str, Any]:
+    """Return what all lenders say together of a claim: pooled where measures are alike, put together where not."""
+    real = {study: judgement.verdict for study, (_, judgement, _) in told.items()}
+    made = [line["verdict"] for line in lines if line.get("design") == "simulated"]
+    alike = {(part.found.unit, part.per, part.bearing.column, part.row.estimand) for part, _, _ in told.values()}
+    graded = [each for _, _, each in told.values()]
+    if len(alike) == 1 and claim.kind == "prediction" and single:
+        parts = [part for part, _, _ in told.values()]
+        pooled = verdicts.pooled([part.found for part in parts], level)
+        if pooled:
+            number, whole = pooled
+            margin = max(part.margin for part in parts)
+            expected: Any = claim.expected_sign
+            judgement = verdicts.judge(number, expected, margin, level, corrected=number.p_value)
+            agree = whole.heterogeneity < 0.5
+            both = certainty.several(graded, agree=agree, pooled=True)
+            return {
+                "verdict": judgement.verdict,
+                "certainty": both.level,
+                "why": " ".join(both.reasons),
+                **numbers_of(number),
+                "margin": margin,
+                "unit": number.unit,
+                "n": sum(int(part.row.n) for part in parts),
+                "estimator": "random_effects",
+                "estimand": parts[0].row.estimand,
+                "reason": f"{whole.studies} lenders pooled, {100 * whole.heterogeneity:.0f}% of the variation not chance",
+            }
+    verdict, reason = verdicts.together(real, made)
+    line: dict[str, Any] = {"verdict": verdict, "reason": reason}
+    if graded:
+        both = certainty.several(graded, agree=len(set(real.values())) == 1, pooled=False)
+        line |= {"certainty": both.level, "why": " ".join(both.reasons)}
+    return line
+
+
+def numbers_of(found: Found) -> dict[str, float]:
+    """Return a number's columns."""
+    return {name: getattr(found, name) for name in ("estimate", "ci_low", "ci_high", "p_value")}
+
+
+def shown(part: Part, judgement: Judged, counted: Mapping[tuple[str, ...], Corrected]) -> dict[str, Any]:
+    """Return the columns of a row that decides, and of its verdict."""
+    by = counted.get(part.key, Corrected())
+    untested = judgement.verdict == "not_testable"
     return {
-        "verdict": judged.verdict,
-        "strength": deciding.design,
-        **found._asdict(),
-        "smallest_detectable": judged.smallest_detectable,
-        "n": loans.sum() if claim.rule == "trend" else loans.iloc[0],
-        **{name: value for name, value in deciding.columns().items() if name != "study"},
-        "reason": why or judged.reason,
+        "verdict": judgement.verdict,
+        "design": part.design,
+        **numbers_of(part.found),
+        "p_adjusted": by.adjusted,
+        "p_family": by.family,
+        "margin": part.margin,
+        "smallest_detectable": judgement.smallest_detectable,
+        "unit": part.found.unit,
+        "per": part.per,
+        "n": part.row.n,
+        **{name: getattr(part.row, name) for name in NAMES},
+        "reason": part.row.note if untested and part.row.note else judgement.reason,
     }
 
 
-def stands(selector: Selector, row: Any) -> bool:
-    """Say whether a row is the one that a selector names, and not the one that says why there is none."""
-    return all(fnmatch.fnmatchcase(row[name], value.replace("[", "[[]")) for name, value in named(selector).items())
-
-
-def named(selector: Selector) -> dict[str, str]:
-    """Return the columns by which a selector names rows among those of its study."""
-    return {name: value for name, value in selector.columns().items() if name != "study"}
-
-
-def judge(selector: Selector, rows: pd.DataFrame, level: float) -> Judged:
-    """Judge the one row of a selector."""
-    threshold = math.nan if selector.threshold is None else selector.threshold
-    return verdicts.interval(numbers(rows.iloc[0]), selector.expected, level, threshold)
-
-
-def numbers(row: Any) -> Found:
-    """Take the numbers of a row of the results table."""
-    return Found(row["estimate"], row["ci_low"], row["ci_high"], row["p_value"], row["p_adjusted"], row["unit"])
-
-
-def rows_of(selector: Selector, has: Results) -> pd.DataFrame:
-    """Return the rows that a selector names, in the order of their keys.
-
-    Where the loans did not allow the analysis, it is the row without a number that the stage wrote instead. A row that
-    is not there for no such reason is a StudyError: its name is mistyped, or its stage did not run.
-    """
-    frame = has.frame
-    for name, value in named(selector).items():
-        if value.endswith("*"):
-            pattern = value.replace("[", "[[]")
-            frame = frame[[fnmatch.fnmatchcase(text, pattern) for text in frame[name]]]
-        else:
-            frame = frame[frame[name] == value]
-    if frame.empty and len(instead := not_estimated(selector, has)):
-        return instead
-    if frame.empty or ("*" not in str(selector) and len(frame) > 1):
-        raise StudyError(
-            f"claim {selector.claim} of study {selector.study} needs the row {selector}, and the results hold "
-            f"{len(frame) or 'none'}: run the stage {selector.stage}, or correct {ROWS}{similar(selector, has)}"
-        )
-    return frame.sort_values(["specification", "factor"], kind="stable", ignore_index=True)
-
-
-def not_estimated(selector: Selector, has: Results) -> pd.DataFrame:
-    """Return the row, or none, in which a stage says why it could not estimate what a selector names.
-
-    It has a note and no number, the selector's estimator, and for the other parts the selector's own names or none; the
-    estimand may be another one of the same analysis, which gives its reason once.
-    """
-    rows = has.where(stage=selector.stage, estimator=selector.estimator)
-    rows = rows[rows["estimate"].isna() & rows["p_value"].isna() & (rows["note"] != "")]
-    for name, value in selector.columns().items():
-        if name in ("specification", "factor", "outcome"):
-            rows = rows[rows[name].isin([value, "", NOT_ESTIMATED])]
-    return rows.head(1)
-
-
-def similar(selector: Selector, has: Results) -> str:
-    """Return the end of a sentence on a row that is not there: the most similar one that is."""
-    rows = has.where(stage=selector.stage)
-    known = [" / ".join(filter(None, row)) for row in rows[list(KEY[1:])].itertuples(index=False)]
-    near = get_close_matches(str(selector), known, n=1)
-    return f": did you mean {near[0]}?" if near else "."
-
-
-class Supporting(NamedTuple):
-    """A further row on a claim that the page shows and no rule reads, or a further part of the claim."""
-
-    selector: Selector
-    row: Any
-
-
-def supporting_rows(
-    selectors: list[Selector], found: Mapping[str, Results], table: pd.DataFrame
-) -> dict[tuple[str, str], list[Supporting]]:
-    """Return the rows beside the deciding one, by claim and study."""
-    names = ["stage", "estimator", "specification", "factor", "outcome", "estimand"]
-    deciding = {
-        (line["claim"], line["study"]): [line[name] for name in names] for line in table.to_dict(orient="records")
-    }
-    more: dict[tuple[str, str], list[Supporting]] = {}
-    for item in selectors:
-        key = item.claim, item.study
-        if "*" not in str(item) and [getattr(item, name) for name in names] != deciding[key]:
-            row = rows_of(item, found[item.study]).iloc[0]
-            if stands(item, row):
-                more.setdefault(key, []).append(Supporting(item, row))
-    return more
+def required(claim: Claim, found: Mapping[str, Results], protocols: Mapping[str, Study]) -> list[dict[str, Any]]:
+    """Return the lines of a requirement on the method."""
+    common = {"claim": claim.id, "class": claim.kind}
+    checks = {study: requirements.CHECKS[claim.id](has, protocols[study]) for study, has in found.items()}
+    lines = [
+        common | {"study": study, "verdict": one.status, "estimate": one.value, "reason": f"{one.value:g} of {one.of:g}"}
+        for study, one in checks.items()
+    ]
+    whole = requirements.over_all(one.status for one in checks.values())
+    met = sum(one.status == "met" for one in checks.values())
+    return [*lines, common | {"study": OVERALL, "verdict": whole, "reason": f"met in {met} of {len(checks)} studies"}]
