@@ -19,9 +19,7 @@ ALL = "*"
 """Stands for all claims of a study."""
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
-Class = Literal[
-    "effect", "association", "other_outcome", "moderation", "prediction", "credit", "requirement", "none"
-]
+Class = Literal["effect", "association", "other_outcome", "moderation", "prediction", "credit", "requirement", "none"]
 """What a claim says, and so which row decides it: an effect of CRM on default, an association of the two, an effect of
 CRM on something else, how or for whom CRM works, how well default is foretold, credit in general without any CRM, what a
 study must do; or nothing that evidence could decide."""
@@ -130,7 +128,9 @@ def load_bearings(claims: list[Claim], simulated: Collection[str], path: Path = 
         if one.study not in claim.studies:
             raise StudyError(f"{where}: {CLAIMS} does not ask this study.")
         if one.named and one.study not in simulated and not one.argument_en:
-            raise StudyError(f"{where} names its row itself: say why the rule's row does not fit (argument_en, argument_zh).")
+            raise StudyError(
+                f"{where} names its row itself: say why the rule's row does not fit (argument_en, argument_zh)."
+            )
         if not one.named and claim.kind not in BY_RULE:
             raise StudyError(f"{where}: no rule finds rows of the class '{claim.kind}', so name the row and say why.")
         if claim.kind == "moderation" and not one.named and not one.moderator:

@@ -44,7 +44,9 @@ def bootstrap_disagrees(has: Results, factor: str) -> Iterator[Failed]:
     if {"clustered", "wild_bootstrap"} <= set(by.index):
         usual, wild = by.loc["clustered"], by.loc["wild_bootstrap"]
         if _excludes(usual) != _excludes(wild):
-            yield Failed("wild_bootstrap", "robustness", wild["estimate"], f"{wild['ci_low']:.3g} to {wild['ci_high']:.3g}")
+            yield Failed(
+                "wild_bootstrap", "robustness", wild["estimate"], f"{wild['ci_low']:.3g} to {wild['ci_high']:.3g}"
+            )
 
 
 def lives_on_the_top(has: Results, factor: str) -> Iterator[Failed]:
@@ -53,7 +55,9 @@ def lives_on_the_top(has: Results, factor: str) -> Iterator[Failed]:
     if {"linear", "without_top"} <= set(by.index):
         whole, rest = by.loc["linear"], by.loc["without_top"]
         if _excludes(whole) and not _excludes(rest):
-            yield Failed("slope_without_top", "robustness", rest["estimate"], f"{rest['ci_low']:.3g} to {rest['ci_high']:.3g}")
+            yield Failed(
+                "slope_without_top", "robustness", rest["estimate"], f"{rest['ci_low']:.3g} to {rest['ci_high']:.3g}"
+            )
 
 
 def _excludes(row: Any) -> bool:

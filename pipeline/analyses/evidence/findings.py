@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from pipeline.analyses.evidence.margins import default_rate
-from pipeline.analyses.evidence.rows import NAMES, OVERALL
+from pipeline.analyses.evidence.rows import NAMES
 from pipeline.core.params import Params
 from pipeline.core.results import Results, cleared
 from pipeline.sources.claims import Claim
@@ -62,17 +62,17 @@ FOUND = (
 )
 
 
-def findings(table: pd.DataFrame, simulated: Sequence[str]) -> pd.DataFrame:
+def findings(parts: pd.DataFrame) -> pd.DataFrame:
     """Return the effects of CRM on default at real lenders, one row a number, the strongest design first.
 
-    `table` is that of the verdicts. Claims that one number decides share a row: it is one piece of evidence. The claim
+    `parts` holds the deciding rows. Claims that one number decides share a row: it is one piece of evidence. The claim
     that expects the practice to help speaks for the row.
     """
-    rows = table[
-        (table["class"] == "effect")
-        & ~table["study"].isin([OVERALL, *simulated])
-        & (table["outcome"] == "default")
-        & (table["verdict"] != "not_testable")
+    rows = parts[
+        (parts["class"] == "effect")
+        & (parts["design"] != "simulated")
+        & (parts["outcome"] == "default")
+        & (parts["verdict"] != "not_testable")
     ].copy()
     key = ["study", *NAMES]
     rows["claims"] = rows.groupby(key)["claim"].transform(" ".join)

@@ -38,7 +38,10 @@ class Margin(NamedTuple):
 
 def default_rate(has: Results) -> float:
     """Return the share of a study's loans that default, as its description has it."""
-    return float(has.one(stage="describe", estimator="default_rate", specification="before_00", factor="all").estimate) / 100
+    return (
+        float(has.one(stage="describe", estimator="default_rate", specification="before_00", factor="all").estimate)
+        / 100
+    )
 
 
 def margin_of(unit: str, outcome: str, rate: float, margins: Margins, *, simulated: bool) -> Margin:

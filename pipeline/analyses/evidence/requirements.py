@@ -87,12 +87,16 @@ def lenders_contrasted(has: Results, protocol: Study) -> Checked:
 
 def own_records(has: Results, protocol: Study) -> Checked:
     """M05: credit, repayment and CRM from the lender's own records."""
-    return _share([_told(has, stage="correlate", estimator="point_biserial", factor=name) for name in protocol.factors[:1]])
+    return _share(
+        [_told(has, stage="correlate", estimator="point_biserial", factor=name) for name in protocol.factors[:1]]
+    )
 
 
 def market(has: Results, protocol: Study) -> Checked:
     """M06: growth, inflation and interest rates."""
-    return _share(bool(_balance(has, name, "before", "mean_control")) for name in ("gdp_growth", "inflation", "policy_rate"))
+    return _share(
+        bool(_balance(has, name, "before", "mean_control")) for name in ("gdp_growth", "inflation", "policy_rate")
+    )
 
 
 def texts(has: Results, protocol: Study) -> Checked:
@@ -126,7 +130,10 @@ def missing(has: Results, protocol: Study) -> Checked:
     gap = has.where(stage="missing", estimator="share_missing", specification="any")
     if len(gap) and gap["estimate"].iloc[0] == 0:
         return _share([True])
-    return _share(_told(has, stage="missing", estimator=name) for name in ("multiple_imputation", "complete_cases", "response_weighted"))
+    return _share(
+        _told(has, stage="missing", estimator=name)
+        for name in ("multiple_imputation", "complete_cases", "response_weighted")
+    )
 
 
 def balance(has: Results, protocol: Study) -> Checked:
@@ -165,17 +172,26 @@ def three_steps(has: Results, protocol: Study) -> Checked:
 
 def two_regressions(has: Results, protocol: Study) -> Checked:
     """M16: linear and logistic regression with controls."""
-    return _share(_told(has, stage="regress", estimator=name, specification="M3") for name in ("linear_probability", "logit"))
+    return _share(
+        _told(has, stage="regress", estimator=name, specification="M3") for name in ("linear_probability", "logit")
+    )
 
 
 def learners(has: Results, protocol: Study) -> Checked:
     """M17: machine learning for prediction, and for the effect."""
-    return _share([_told(has, stage="predict", estimator="boosting"), _told(has, stage="adjust", estimator="double_machine_learning")])
+    return _share(
+        [
+            _told(has, stage="predict", estimator="boosting"),
+            _told(has, stage="adjust", estimator="double_machine_learning"),
+        ]
+    )
 
 
 def several_lenders(has: Results, protocol: Study) -> Checked:
     """M18: more than one lender."""
-    return _share([_told(has, stage="effects", estimator="spread_of_lenders") or protocol.institution_type == "several"])
+    return _share(
+        [_told(has, stage="effects", estimator="spread_of_lenders") or protocol.institution_type == "several"]
+    )
 
 
 CHECKS: dict[str, Callable[[Results, Study], Checked]] = {

@@ -64,6 +64,9 @@ OF_CRM = ("effect", "association")
 OF_EFFECTS = ("effect", "other_outcome", "moderation")
 """Classes that say what CRM does, so that certainty starts with the design; what CRM is not asked of starts high."""
 
+HETEROGENEOUS = 0.5
+"""Share of the variation between lenders that is not chance (I squared) from which they do not agree."""
+
 FAMILIES = ("effect", "moderation")
 """Classes whose rows are tests of one family, for which Holm's correction decides."""
 
@@ -129,28 +132,54 @@ def design_of(claim: Claim, one: Bearing, row: Any, protocol: Study) -> str:
     return "randomised" if drawn else "matched_observational"
 
 
-def verdicts_table(
+class Evidence(NamedTuple):
+    """The verdicts, and the rows that decide them; both have `COLUMNS`."""
+
+    verdicts: pd.DataFrame
+    """One row a claim and study, and one a claim over all studies, in the order of ledger and studies."""
+    parts: pd.DataFrame
+    """One row a deciding row: a claim of several parts has several in a study, and the worst is its verdict."""
+
+
+def weigh(
     claims: Sequence[Claim],
     bearings: Sequence[Bearing],
     limits: Sequence[Limit],
     found: Mapping[str, Results],
     params: Params,
-) -> pd.DataFrame:
-    """Return one row a claim and study, and one a claim over all studies, in the order of ledger and studies."""
+) -> Evidence:
+    """Judge every deciding row, and put together what they say of each claim.
+
+    Parameters
+    ----------
+    claims, bearings, limits
+        The ledgers.
+    found
+        Each study's rows, real and simulated, in the order in which they are laid side by side.
+    params
+        Margins, level and studies.
+
+    Raises
+    ------
+    StudyError
+        Where a deciding row is not there, or its unit has no margin.
+    """
     known = {claim.id: claim for claim in claims}
     protocols = {name: params.study(name) for name in found}
-    parts: dict[tuple[str, str], list[Part]] = {}
-    for one in bearings:
-        claim, protocol = known[one.claim], protocols[one.study]
-        parts.setdefault((one.claim, one.study), []).append(part_of(claim, one, found[one.study], protocol, params))
-    counted = correct([part for several in parts.values() for part in several])
+    parts = [part_of(known[one.claim], one, found[one.study], protocols[one.study], params) for one in bearings]
+    counted = correct(parts)
+    told: dict[tuple[str, str], list[Told]] = {}
+    for part in parts:
+        name = part.claim.id, part.bearing.study
+        told.setdefault(name, []).append(tell(part, counted, limits, found[part.bearing.study], params.inference.level))
     lines: list[dict[str, Any]] = []
     for claim in claims:
         if claim.kind == "requirement":
             lines += required(claim, found, protocols)
         elif claim.kind != "none":
-            lines += answered(claim, parts, counted, limits, found, params)
-    return framed(lines)
+            lines += answered(claim, {study: told.get((claim.id, study), []) for study in found}, limits, params)
+    each = [one.line for several in told.values() for one in several]
+    return Evidence(framed(lines), framed(each))
 
 
 def framed(lines: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -205,78 +234,86 @@ def reasons_of(part: Part, verdict: verdicts.Verdict, limits: Sequence[Limit], h
     """Return why a row is less sure than its design: codes that the words explain."""
     start = part.found.neutral
     log = verdicts.is_ratio(part.found.unit)
-    low, high = (
-        math.log(x / start) if log and x > 0 else x - start for x in (part.found.ci_low, part.found.ci_high)
-    )
+    low, high = (math.log(x / start) if log and x > 0 else x - start for x in (part.found.ci_low, part.found.ci_high))
     scored = part.claim.kind == "prediction"
     names = {
         check.name
         for check in checks_of(has, part.bearing.column, treated=part.bearing.column == "treated", scored=scored)
     }
     of_file = [limit for limit in limits if (limit.claim, limit.study) == (ALL, part.bearing.study)]
-    proxy = any((limit.claim, limit.study, limit.answer) == (part.claim.id, part.bearing.study, "proxy") for limit in limits)
+    proxy = any(
+        (limit.claim, limit.study, limit.answer) == (part.claim.id, part.bearing.study, "proxy") for limit in limits
+    )
     found = [f"bias:{name}" for name in sorted(names)]
     found += ["selection"] * bool(of_file) + ["indirectness"] * proxy
     return found + ["imprecision"] * certainty.imprecise(verdict, low, high, part.margin)
 
 
-def answered(
-    claim: Claim,
-    parts: Mapping[tuple[str, str], Sequence[Part]],
+class Told(NamedTuple):
+    """What one deciding row says: its verdict, its certainty (none in a simulation), and its line of the table."""
+
+    part: Part
+    judged: Judged
+    graded: certainty.Graded | None
+    line: dict[str, Any]
+
+
+def tell(
+    part: Part,
     counted: Mapping[tuple[str, ...], Corrected],
     limits: Sequence[Limit],
-    found: Mapping[str, Results],
-    params: Params,
+    has: Results,
+    level: float,
+) -> Told:
+    """Judge a deciding row and say how sure it is; of `counted` see `correct`, `has` holds its study's rows."""
+    judgement = judged(part, counted, level)
+    line = {"claim": part.claim.id, "class": part.claim.kind, "study": part.bearing.study}
+    line |= shown(part, judgement, counted)
+    if judgement.verdict == "not_testable" or part.design == "simulated":
+        return Told(part, judgement, None, line)
+    start = certainty.start_of(part.design, effect=part.claim.kind in OF_EFFECTS)
+    graded = certainty.grade(start, reasons_of(part, judgement.verdict, limits, has))
+    return Told(part, judgement, graded, line | {"certainty": graded.level, "why": " ".join(graded.reasons)})
+
+
+def answered(
+    claim: Claim, told: Mapping[str, Sequence[Told]], limits: Sequence[Limit], params: Params
 ) -> list[dict[str, Any]]:
-    """Return the lines of a claim about the world: each study's, and the one over all."""
-    level = params.inference.level
+    """Return the lines of a claim about the world: each study's, which is its worst part's, and the one over all."""
     silent = {(limit.claim, limit.study): {"reason": limit.reason_en} for limit in limits if limit.answer == "none"}
-    lines, told = [], {}
-    for study, has in found.items():
-        mine = parts.get((claim.id, study), ())
-        line = {"claim": claim.id, "class": claim.kind, "study": study}
-        if not mine:
+    lines, weakest = [], {}
+    for study, parts in told.items():
+        if not parts:
+            line = {"claim": claim.id, "class": claim.kind, "study": study}
             lines.append(line | UNDECIDED | silent.get((claim.id, study), {}))
             continue
-        each = [judged(part, counted, level) for part in mine]
-        place = verdicts.worst(each)
-        part, judgement = mine[place], each[place]
-        line |= shown(part, judgement, counted)
-        if judgement.verdict != "not_testable" and part.design != "simulated":
-            start = certainty.start_of(part.design, effect=claim.kind in OF_EFFECTS)
-            graded = certainty.grade(start, reasons_of(part, judgement.verdict, limits, has))
-            line |= {"certainty": graded.level, "why": " ".join(graded.reasons)}
-            told[study] = part, judgement, graded
-        elif len(each) > 1 and judgement.verdict != "not_testable":
-            line["reason"] = f"the weakest of {len(each)} parts: {judgement.reason}"
-        lines.append(line)
-    single = all(len(several) == 1 for (name, _), several in parts.items() if name == claim.id)
-    return [*lines, {"claim": claim.id, "class": claim.kind, "study": OVERALL} | over_all(claim, lines, told, level)]
+        one = parts[verdicts.worst([each.judged for each in parts])]
+        weakest[study] = one
+        lines.append(one.line)
+    common = {"claim": claim.id, "class": claim.kind, "study": OVERALL}
+    single = all(len(parts) == 1 for parts in told.values() if parts)
+    return [*lines, common | over_all(claim, weakest, params.inference.level, single=single)]
 
 
-def over_all(
-    claim: Claim,
-    lines: Sequence[Mapping[str, Any]],
-    told: Mapping[str, tuple[Part, Judged, certainty.Graded]],
-    level: float,
-    *,
-    single: bool,
-) -> dict[str, Any]:
-    """Return what all lenders say together of a claim: pooled where measures are alike, put together where not."""
-    real = {study: judgement.verdict for study, (_, judgement, _) in told.items()}
-    made = [line["verdict"] for line in lines if line.get("design") == "simulated"]
-    alike = {(part.found.unit, part.per, part.bearing.column, part.row.estimand) for part, _, _ in told.values()}
-    graded = [each for _, _, each in told.values()]
+def over_all(claim: Claim, told: Mapping[str, Told], level: float, *, single: bool) -> dict[str, Any]:
+    """Return what all lenders say together of a claim: pooled where measures are alike, put together where not.
+
+    `told` holds the deciding row of each study, `single` says that no claim has several parts, which are never pooled.
+    """
+    real = {study: one for study, one in told.items() if one.graded is not None}
+    graded = [one.graded for one in real.values() if one.graded is not None]
+    alike = {
+        (one.part.found.unit, one.part.per, one.part.bearing.column, one.part.row.estimand) for one in real.values()
+    }
     if len(alike) == 1 and claim.kind == "prediction" and single:
-        parts = [part for part, _, _ in told.values()]
+        parts = [one.part for one in real.values()]
         pooled = verdicts.pooled([part.found for part in parts], level)
         if pooled:
             number, whole = pooled
             margin = max(part.margin for part in parts)
             expected: Any = claim.expected_sign
             judgement = verdicts.judge(number, expected, margin, level, corrected=number.p_value)
-            agree = whole.heterogeneity < 0.5
-            both = certainty.several(graded, agree=agree, pooled=True)
+            both = certainty.several(graded, agree=whole.heterogeneity < HETEROGENEOUS, pooled=True)
             return {
                 "verdict": judgement.verdict,
                 "certainty": both.level,
@@ -289,10 +326,12 @@ def over_all(
                 "estimand": parts[0].row.estimand,
                 "reason": f"{whole.studies} lenders pooled, {100 * whole.heterogeneity:.0f}% of the variation not chance",
             }
-    verdict, reason = verdicts.together(real, made)
+    made = [one.judged.verdict for one in told.values() if one.part.design == "simulated"]
+    verdict, reason = verdicts.together({study: one.judged.verdict for study, one in real.items()}, made)
     line: dict[str, Any] = {"verdict": verdict, "reason": reason}
     if graded:
-        both = certainty.several(graded, agree=len(set(real.values())) == 1, pooled=False)
+        agree = len({one.judged.verdict for one in real.values()}) == 1
+        both = certainty.several(graded, agree=agree, pooled=False)
         line |= {"certainty": both.level, "why": " ".join(both.reasons)}
     return line
 
@@ -327,7 +366,8 @@ def required(claim: Claim, found: Mapping[str, Results], protocols: Mapping[str,
     common = {"claim": claim.id, "class": claim.kind}
     checks = {study: requirements.CHECKS[claim.id](has, protocols[study]) for study, has in found.items()}
     lines = [
-        common | {"study": study, "verdict": one.status, "estimate": one.value, "reason": f"{one.value:g} of {one.of:g}"}
+        common
+        | {"study": study, "verdict": one.status, "estimate": one.value, "reason": f"{one.value:g} of {one.of:g}"}
         for study, one in checks.items()
     ]
     whole = requirements.over_all(one.status for one in checks.values())
