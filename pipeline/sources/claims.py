@@ -21,8 +21,8 @@ ALL = "*"
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Class = Literal["effect", "association", "other_outcome", "moderation", "prediction", "credit", "requirement", "none"]
 """What a claim says, and so which row decides it: an effect of CRM on default, an association of the two, an effect of
-CRM on something else, how or for whom CRM works, how well default is foretold, credit in general without any CRM, what a
-study must do; or nothing that evidence could decide."""
+CRM on something else, how or for whom CRM works, how well default is foretold, credit in general without any CRM, what
+a study must do; or nothing that evidence could decide."""
 Studies = Annotated[tuple[Text, ...], BeforeValidator(str.split)]
 Yes = Annotated[bool, BeforeValidator({"": False, "yes": True}.get)]
 ADDRESS = ("stage", "estimator", "specification", "outcome", "estimand")
@@ -65,8 +65,8 @@ class Bearing(_Line):
     """What measures a claim in a study, as far as no rule can know it.
 
     `column` is the factor (or the block of a score) that stands for the claim's construct, `reverse` says that more of
-    it is less of the construct, `moderator` what the effect is said to depend on. The other columns name a row where the
-    rule of the claim's class has none; each such exception at a real lender carries its argument.
+    it is less of the construct, `moderator` what the effect is said to depend on. The other columns name a row where
+    the rule of the claim's class has none; each such exception at a real lender carries its argument.
     """
 
     claim: Text
@@ -97,8 +97,10 @@ class Bearing(_Line):
 
 
 class Limit(_Line):
-    """Why a study cannot answer a claim (``none``), only by a substitute (``proxy``), or from a file that is selected
-    by how loans ended (``selected``); a star for the claim stands for all claims of that study."""
+    """Why a study answers a claim not at all (``none``), by a substitute (``proxy``) or from a ``selected`` file.
+
+    A file is selected by how loans ended; a star for the claim then stands for all claims of that study.
+    """
 
     claim: Text
     study: Text
@@ -169,8 +171,8 @@ def load_limits(claims: list[Claim], bearings: list[Bearing], path: Path = LIMIT
     silent = {(limit.claim, limit.study) for limit in limits if limit.answer == "none"}
     for claim, study in sorted(asked - decided - silent):
         raise StudyError(
-            f"claim {claim} is asked of study {study}, and nothing decides it: name what measures it in {ROWS}, or say in "
-            f"{path} why there is nothing."
+            f"claim {claim} is asked of study {study}, and nothing decides it: name what measures it in {ROWS}, or say "
+            f"in {path} why there is nothing."
         )
     return limits
 

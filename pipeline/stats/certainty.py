@@ -1,7 +1,7 @@
-"""How sure evidence is, after Core GRADE (Guyatt and others 2025, BMJ 389): a start by design, and steps down for reasons.
+"""How sure evidence is, after Core GRADE (Guyatt and others 2025, BMJ 389): a start by design, steps down for reasons.
 
-For what CRM does, the start is the design's; for what goes together or foretells, a cohort that was followed is the right
-design, so it starts high (Iorio and others 2015, BMJ 350: GRADE for prognosis).
+For what CRM does, the start is the design's; for what goes together or foretells, a cohort that was followed is the
+right design, so it starts high (Iorio and others 2015, BMJ 350: GRADE for prognosis).
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from pipeline.analyses.evidence.margins import default_rate
-from pipeline.analyses.evidence.rows import NAMES
 from pipeline.core.params import Params
 from pipeline.core.results import Results, cleared
 from pipeline.sources.claims import Claim
@@ -74,8 +73,8 @@ def findings(parts: pd.DataFrame) -> pd.DataFrame:
         & (parts["outcome"] == "default")
         & (parts["verdict"] != "not_testable")
     ].copy()
-    key = ["study", *NAMES]
-    rows["claims"] = rows.groupby(key)["claim"].transform(" ".join)
+    key = ["study", "estimate", "ci_low", "ci_high", "n"]
+    rows["claims"] = rows.groupby(key)["claim"].transform(lambda ids: " ".join(dict.fromkeys(ids)))
     rows = rows.drop_duplicates(key)
     rows["strength"] = [DESIGNS.index(design) for design in rows["design"]]
     rows["doubt"] = [-LEVELS.index(level) for level in rows["certainty"]]

@@ -86,8 +86,9 @@ class Part(NamedTuple):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What names the row: parts with one key are one piece of evidence."""
-        return (self.bearing.study, *(str(getattr(self.row, name)) for name in NAMES))
+        """What tells coefficients apart: parts with one key are one piece of evidence, whatever the row is called."""
+        numbers = (self.row.estimate, self.row.ci_low, self.row.ci_high, self.row.p_value, self.row.n)
+        return (self.bearing.study, *map(str, numbers))
 
 
 def check(claims: Sequence[Claim], bearings: Sequence[Bearing], names: Sequence[str]) -> None:
@@ -170,8 +171,9 @@ def weigh(
     counted = correct(parts)
     told: dict[tuple[str, str], list[Told]] = {}
     for part in parts:
-        name = part.claim.id, part.bearing.study
-        told.setdefault(name, []).append(tell(part, counted, limits, found[part.bearing.study], params.inference.level))
+        study = part.bearing.study
+        one = tell(part, counted, limits, found[study], protocols[study], params.inference.level)
+        told.setdefault((part.claim.id, study), []).append(one)
     lines: list[dict[str, Any]] = []
     for claim in claims:
         if claim.kind == "requirement":
@@ -230,16 +232,18 @@ def judged(part: Part, counted: Mapping[tuple[str, ...], Corrected], level: floa
     return verdicts.judge(part.found, expected, part.margin, level, corrected=p, most=part.most)  # type: ignore[arg-type]
 
 
-def reasons_of(part: Part, verdict: verdicts.Verdict, limits: Sequence[Limit], has: Results) -> list[str]:
+def reasons_of(
+    part: Part, verdict: verdicts.Verdict, limits: Sequence[Limit], has: Results, protocol: Study
+) -> list[str]:
     """Return why a row is less sure than its design: codes that the words explain."""
     start = part.found.neutral
     log = verdicts.is_ratio(part.found.unit)
     low, high = (math.log(x / start) if log and x > 0 else x - start for x in (part.found.ci_low, part.found.ci_high))
-    scored = part.claim.kind == "prediction"
-    names = {
-        check.name
-        for check in checks_of(has, part.bearing.column, treated=part.bearing.column == "treated", scored=scored)
-    }
+    scored, column = part.claim.kind == "prediction", part.bearing.column
+    treated = column == "treated" or (protocol.treatment is not None and column == protocol.treatment.factor)
+    names = {check.name for check in checks_of(has, column, treated=treated, scored=scored)}
+    if column in protocol.undated:
+        names.add("undated")
     of_file = [limit for limit in limits if (limit.claim, limit.study) == (ALL, part.bearing.study)]
     proxy = any(
         (limit.claim, limit.study, limit.answer) == (part.claim.id, part.bearing.study, "proxy") for limit in limits
@@ -263,6 +267,7 @@ def tell(
     counted: Mapping[tuple[str, ...], Corrected],
     limits: Sequence[Limit],
     has: Results,
+    protocol: Study,
     level: float,
 ) -> Told:
     """Judge a deciding row and say how sure it is; of `counted` see `correct`, `has` holds its study's rows."""
@@ -272,7 +277,7 @@ def tell(
     if judgement.verdict == "not_testable" or part.design == "simulated":
         return Told(part, judgement, None, line)
     start = certainty.start_of(part.design, effect=part.claim.kind in OF_EFFECTS)
-    graded = certainty.grade(start, reasons_of(part, judgement.verdict, limits, has))
+    graded = certainty.grade(start, reasons_of(part, judgement.verdict, limits, has, protocol))
     return Told(part, judgement, graded, line | {"certainty": graded.level, "why": " ".join(graded.reasons)})
 
 
@@ -324,7 +329,7 @@ def over_all(claim: Claim, told: Mapping[str, Told], level: float, *, single: bo
                 "n": sum(int(part.row.n) for part in parts),
                 "estimator": "random_effects",
                 "estimand": parts[0].row.estimand,
-                "reason": f"{whole.studies} lenders pooled, {100 * whole.heterogeneity:.0f}% of the variation not chance",
+                "reason": f"{whole.studies} lenders pooled; {100 * whole.heterogeneity:.0f}% of their scatter is no chance",
             }
     made = [one.judged.verdict for one in told.values() if one.part.design == "simulated"]
     verdict, reason = verdicts.together({study: one.judged.verdict for study, one in real.items()}, made)
