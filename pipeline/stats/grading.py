@@ -45,6 +45,16 @@ def group_of(share: np.ndarray, cuts: Sequence[float]) -> np.ndarray:
     return np.searchsorted(np.asarray(cuts, dtype=float), ranked(share), side="left")
 
 
+def order(
+    default: np.ndarray, group: np.ndarray, level: float, clusters: np.ndarray | None, weights: np.ndarray | None = None
+) -> Effect:
+    """Return how well ordered `group` numbers (loans,) tell `default` (loans, 0/1): the area under their ROC curve.
+
+    One half is no order at all; error, interval and p-value (against one half) allow for clusters.
+    """
+    return compare(default, group, group, level, clusters, weights).first
+
+
 def trend(
     default: np.ndarray, group: np.ndarray, level: float, clusters: np.ndarray | None, weights: np.ndarray | None = None
 ) -> Effect:
@@ -58,7 +68,7 @@ def trend(
     """
     if len(np.unique(ranked(group))) < 2:
         raise StudyError("a trend needs at least two groups and two different values.")
-    area = compare(default, group, group, level, clusters, weights).first
+    area = order(default, group, level, clusters, weights)
     if area.std_error == 0:
         raise StudyError("a trend needs more loans.")
     return Effect((area.estimate - 0.5) / area.std_error, np.nan, np.nan, np.nan, area.p_value)

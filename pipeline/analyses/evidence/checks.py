@@ -1,4 +1,4 @@
-"""Checks of a study that failed and bear on its evidence: each lowers certainty and stands beside the first sentence."""
+"""Checks of a study that failed and bear on its evidence: each lowers certainty, told beside the first answer."""
 
 from __future__ import annotations
 

@@ -329,7 +329,7 @@ def over_all(claim: Claim, told: Mapping[str, Told], level: float, *, single: bo
                 "n": sum(int(part.row.n) for part in parts),
                 "estimator": "random_effects",
                 "estimand": parts[0].row.estimand,
-                "reason": f"{whole.studies} lenders pooled; {100 * whole.heterogeneity:.0f}% of their scatter is no chance",
+                "reason": f"{whole.studies} lenders pooled (I squared {100 * whole.heterogeneity:.0f}%)",
             }
     made = [one.judged.verdict for one in told.values() if one.part.design == "simulated"]
     verdict, reason = verdicts.together({study: one.judged.verdict for study, one in real.items()}, made)

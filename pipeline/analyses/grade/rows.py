@@ -174,6 +174,8 @@ def _trend(loans: Loans, name: str, factor: str, number: np.ndarray, rates: list
         return
     more = {"estimate": found.estimate, "p_value": found.p_value, "unit": "standard errors", "note": "by cluster"}
     yield loans.row("trend", name, factor, "jonckheere_terpstra", **more)
+    area = grading.order(loans.default, number, loans.level, loans.clusters, loans.weights)
+    yield loans.row("trend", name, factor, "auc", **area._asdict(), unit="area")
     yield loans.row("trend", name, factor, "steps_down", estimate=grading.steps_down(rates), unit="steps")
 
 

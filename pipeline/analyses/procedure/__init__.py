@@ -1,0 +1,1 @@
+"""How often the procedure is right where the truth is known."""
