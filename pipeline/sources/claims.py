@@ -133,12 +133,17 @@ def load_bearings(claims: list[Claim], simulated: Collection[str], path: Path = 
             raise StudyError(
                 f"{where} names its row itself: say why the rule's row does not fit (argument_en, argument_zh)."
             )
+        if one.estimand in ONE_SIDED:
+            raise StudyError(f"{where}: '{one.estimand}' cannot lie below no effect, so that it decides nothing.")
         if not one.named and claim.kind not in BY_RULE:
             raise StudyError(f"{where}: no rule finds rows of the class '{claim.kind}', so name the row and say why.")
         if claim.kind == "moderation" and not one.named and not one.moderator:
             raise StudyError(f"{where}: name the moderator.")
     return bearings
 
+
+ONE_SIDED = ("standard_deviation", "wald_test", "wald_difference", "wald_ratio", "d_squared", "statistic")
+"""Estimands that no data could bring to the other side of no effect: a claim on one is a tautology."""
 
 BY_RULE = ("effect", "association", "moderation", "prediction")
 """Classes whose deciding row follows from the column by rule."""

@@ -51,7 +51,7 @@ def loans_needed(rate: float, other: float, level: float, power: float) -> float
     """
     from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
 
-    return float(samplesize_proportions_2indep_onetail(other - rate, rate, power, alpha=(1 - level) / 2))
+    return float(samplesize_proportions_2indep_onetail(other - rate, rate, power, alpha=1 - level))
 
 
 def design_effect(size: float, correlation: float) -> float:

@@ -7,9 +7,10 @@ from pipeline.runtime.errors import StudyError
 from pipeline.sources import claims as ledger
 
 CLAIMS = ledger.load_claims()
-SELECTORS = ledger.load_selectors(CLAIMS)
-LIMITS = ledger.load_limits(CLAIMS, SELECTORS)
 PARAMS = params.load()
+SIMULATED = [name for name in PARAMS.synthesis.studies if PARAMS.study(name).simulated]
+BEARINGS = ledger.load_bearings(CLAIMS, SIMULATED)
+LIMITS = ledger.load_limits(CLAIMS, BEARINGS)
 
 
 def test_the_ledger_holds_every_claim_once():
@@ -26,38 +27,39 @@ def test_claims_are_told_in_both_languages():
 
 
 def test_a_claim_without_rows_of_real_lenders_says_what_would_decide_it():
-    decided = {item.claim for item in SELECTORS if item.design != "simulated"}
-    silent = [claim.id for claim in CLAIMS if claim.id not in decided and not claim.needs_en]
-    assert silent == []
+    decided = {one.claim for one in BEARINGS if one.study not in SIMULATED}
+    asks = [claim for claim in CLAIMS if claim.kind not in ("requirement", "none")]
+    assert [claim.id for claim in asks if claim.id not in decided and not claim.needs_en] == []
 
 
-def test_a_claim_that_no_data_decide_has_no_rows_and_others_of_one_row_have_no_further_parts():
-    rules = {claim.id: claim.rule for claim in CLAIMS}
-    assert not [item for item in SELECTORS if rules[item.claim] == "none"]
-    for item in SELECTORS:
-        if item.role == "also":
-            assert rules[item.claim] in ("all_of", "ratio", "value", "present"), str(item)
-        if rules[item.claim] == "either_way" and item.role == "primary":
-            assert item.expected == "either"
-        if rules[item.claim] in ("value", "ratio") and item.role == "primary":
-            assert item.threshold is not None
-        if rules[item.claim] in ("interval", "all_of", "trend"):
-            assert item.expected
+def test_classes_are_those_of_the_protocol():
+    classes = {}
+    for claim in CLAIMS:
+        classes.setdefault(claim.kind, []).append(claim.id)
+    assert {name: len(found) for name, found in classes.items()} == {
+        "effect": 18,
+        "association": 8,
+        "other_outcome": 16,
+        "moderation": 15,
+        "prediction": 16,
+        "credit": 16,
+        "requirement": 19,
+        "none": 1,
+    }
+    assert classes["none"] == ["K08"]
 
 
-def test_every_selector_names_a_study_and_a_stage_that_exist():
+def test_every_line_names_a_study_and_a_stage_that_exist():
     stages = params.read(ledger.CLAIMS.parents[1] / "dvc.yaml")["stages"]
-    for item in SELECTORS:
-        assert item.study in PARAMS.synthesis.studies
-        assert item.stage in stages
+    for one in BEARINGS:
+        assert one.study in PARAMS.synthesis.studies
+        assert not one.stage or one.stage in stages
 
 
-def test_lots_are_claimed_only_for_what_was_drawn():
-    for item in SELECTORS:
-        if item.design == "randomised":
-            assert PARAMS.study(item.study).design == "randomised"
-            # What the lottery drew, not the client's own history.
-            assert item.factor in ("treated", "relationship_length_promised")
+def test_an_exception_at_a_real_lender_is_argued_in_both_languages():
+    for one in BEARINGS:
+        if one.named and one.study not in SIMULATED:
+            assert re.search(r"[\u4e00-\u9fff]", one.argument_zh) and one.argument_en.endswith(".")
 
 
 def changed(tmp_path, source, old, new):
@@ -68,9 +70,9 @@ def changed(tmp_path, source, old, new):
     return file
 
 
-def test_a_wrong_rule_is_named_with_its_line(tmp_path):
-    file = changed(tmp_path, ledger.CLAIMS, "causal,all_of", "causal,some_of")
-    with pytest.raises(StudyError, match=r"claims.csv, line 2: correct rule"):
+def test_a_wrong_class_is_named_with_its_line(tmp_path):
+    file = changed(tmp_path, ledger.CLAIMS, "6.1,effect", "6.1,affect")
+    with pytest.raises(StudyError, match=r"claims.csv, line 2: correct class"):
         ledger.load_claims(file)
 
 
@@ -84,51 +86,71 @@ def test_a_claim_may_stand_there_once(tmp_path):
     ("old", "new", "message"),
     [
         ("\nE02,", "\nX99,", "claim X99, which is not in"),
-        (",primary,", ",supporting,", "0 primary rows, not one"),
-        (",also,", ",primary,", "2 primary rows, not one"),
-        ("all_loans,treated", "all_*,treated", "no star may stand there"),
-        (",simulated\n", ",guessed\n", "correct design"),
+        ("\nE02,sba,", "\nE03,sba,", "does not ask this study"),
+        (",effects,waiting,controls,", ",effects,waiting,,", "needs its stage, estimator, specification and estimand"),
+        ("sba,treated,,ceiling_raised", "sba,treated,,", "name the moderator"),
+        (",correlate,relation,downturn,default,change_per_unit,", ",,,,,,", "no rule finds rows of the class 'credit'"),
+        ("\nE02,sba,treated,,", "\nE02,sba,treated,maybe,", "correct reverse"),
+        # A spread between lenders cannot be less than none, so no data could contradict a claim on it.
+        (",downturn,default,change_per_unit,", ",downturn,default,standard_deviation,", "decides nothing"),
     ],
 )
-def test_a_wrong_row_is_one_sentence(tmp_path, old, new, message):
+def test_a_wrong_line_is_one_sentence(tmp_path, old, new, message):
     with pytest.raises(StudyError, match=message):
-        ledger.load_selectors(CLAIMS, changed(tmp_path, ledger.ROWS, old, new))
+        ledger.load_bearings(CLAIMS, SIMULATED, changed(tmp_path, ledger.ROWS, old, new))
+
+
+def test_an_exception_without_an_argument_is_refused(tmp_path):
+    one = next(one for one in BEARINGS if one.named and one.study not in SIMULATED and "," not in one.argument_en)
+    bare = changed(tmp_path, ledger.ROWS, f"{one.argument_en},{one.argument_zh}", ",")
+    with pytest.raises(StudyError, match=f"claim {one.claim} of study {one.study} names its row itself: say why"):
+        ledger.load_bearings(CLAIMS, SIMULATED, bare)
 
 
 def test_each_study_that_a_claim_is_asked_of_decides_it_or_says_why_not():
     asked = {(claim.id, study) for claim in CLAIMS for study in claim.studies}
-    decided = {(item.claim, item.study) for item in SELECTORS if item.role == "primary"}
+    decided = {(one.claim, one.study) for one in BEARINGS}
     silent = {(limit.claim, limit.study) for limit in LIMITS if limit.answer == "none"}
-    assert len(asked) > 100 and asked <= decided | silent and not decided & silent and silent <= asked
+    assert len(asked) > 100 and asked == decided | silent and not decided & silent
     assert {study for _, study in asked} == set(PARAMS.synthesis.studies)
-    # What is asked of the method is met by all studies together.
-    assert not [claim.id for claim in CLAIMS if claim.kind == "method" and claim.studies]
+    # Requirements are met by all studies together.
+    assert not [claim.id for claim in CLAIMS if claim.kind == "requirement" and claim.studies]
+
+
+def test_every_practice_of_crm_at_a_real_lender_says_what_stands_for_it():
+    """Nothing in public files is a programme, a satisfied client or a contact itself."""
+    classes = {claim.id: claim.kind for claim in CLAIMS}
+    told = {(limit.claim, limit.study) for limit in LIMITS if limit.answer == "proxy"}
+    for one in BEARINGS:
+        if classes[one.claim] in ("effect", "association") and one.study not in SIMULATED:
+            assert (one.claim, one.study) in told, (one.claim, one.study)
 
 
 def test_reasons_are_told_in_both_languages():
     for limit in LIMITS:
         assert re.search(r"[\u4e00-\u9fff]", limit.reason_zh) and not re.search(r"[\u4e00-\u9fff]", limit.reason_en)
         assert limit.reason_en.endswith(".") and limit.reason_zh.endswith("。")
-        # A reason follows "because", what is measured roughly stands alone.
+        # A reason follows "because", what stands for something is a sentence of its own.
         assert limit.reason_en[0].islower() == (limit.answer == "none")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("\nE28,berka,none,", "\nE28,berka,rough,", "no row of .* measures it"),
-        ("\nE28,berka,none,", "\nE28,reference,none,", "has a reason why no row decides it, and rows"),
+        ("\nE28,berka,none,", "\nE28,berka,proxy,", "no line of .* measures it"),
+        ("\nE28,berka,none,", "\nE28,reference,none,", "has a reason why no row decides it, and a row"),
         ("\nE28,berka,none,", "\nE28,sba,none,", "needs no reason"),
         ("\nE28,berka,none,", "\nE43,sba,none,", "2 times: one reason is enough"),
         ("\nE28,berka,none,", "\nE28,berka,some,", "correct answer"),
+        ("\n*,sba,selected,", "\n*,sba,none,", "a star stands for a whole file that is selected"),
     ],
 )
 def test_a_wrong_reason_is_one_sentence(tmp_path, old, new, message):
     with pytest.raises(StudyError, match=message):
-        ledger.load_limits(CLAIMS, SELECTORS, changed(tmp_path, ledger.LIMITS, old, new))
+        ledger.load_limits(CLAIMS, BEARINGS, changed(tmp_path, ledger.LIMITS, old, new))
 
 
 def test_a_study_that_is_asked_and_says_nothing_is_named(tmp_path):
     line = next(line for line in ledger.LIMITS.read_text(encoding="utf-8").splitlines() if line.startswith("E28,berka"))
     with pytest.raises(StudyError, match="claim E28 is asked of study berka, and nothing decides it"):
-        ledger.load_limits(CLAIMS, SELECTORS, changed(tmp_path, ledger.LIMITS, f"{line}\n", ""))
+        ledger.load_limits(CLAIMS, BEARINGS, changed(tmp_path, ledger.LIMITS, f"{line}\n", ""))

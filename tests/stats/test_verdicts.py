@@ -4,187 +4,175 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm, t
 
 from pipeline.stats import verdicts
-from pipeline.stats.verdicts import Found, Judged
+from pipeline.stats.verdicts import Found
 
 LEVEL = 0.95
+POINTS = "percentage points"
 
 
-def found(low, high, unit="percentage points", **more):
-    middle = math.sqrt(low * high) if unit.endswith("ratio") and "log" not in unit else (low + high) / 2
+def found(low, high, unit=POINTS, **more):
+    middle = math.sqrt(low * high) if verdicts.is_ratio(unit) else (low + high) / 2
     return Found(middle, low, high, unit=unit, **more)
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "unit", "expected", "verdict"),
-    [
-        (-3, -1, "percentage points", "lower", "supported"),
-        (-3, -1, "percentage points", "higher", "contradicted"),
-        (1, 3, "percentage points", "lower", "contradicted"),
-        (-1, 3, "percentage points", "lower", "inconclusive"),
-        (-1, 0, "percentage points", "lower", "inconclusive"),
-        (0.5, 0.9, "odds ratio", "lower", "supported"),
-        (1.1, 1.9, "hazard ratio", "lower", "contradicted"),
-        (0.5, 1.0, "ratio", "lower", "inconclusive"),
-        (-0.5, -0.1, "log odds ratio", "lower", "supported"),
-        (1, 3, "percentage points", "either", "depends"),
-        (-3, -1, "percentage points", "either", "depends"),
-        (-1, 1, "percentage points", "either", "no_sign"),
-        (-1, 1, "percentage points", "zero", "supported"),
-        (1, 3, "percentage points", "zero", "contradicted"),
-    ],
-)
-def test_a_verdict_follows_the_whole_interval(low, high, unit, expected, verdict):
-    assert verdicts.interval(found(low, high, unit), expected, LEVEL).verdict == verdict
-
-
-def test_an_area_must_lie_above_its_threshold_and_not_above_nought():
-    area = found(0.55, 0.65, "area")
-    assert verdicts.interval(area, "higher", LEVEL).verdict == "supported"
-    assert verdicts.interval(area, "higher", LEVEL, threshold=0.6).verdict == "inconclusive"
-    assert verdicts.interval(found(0.61, 0.65, "area"), "higher", LEVEL, threshold=0.6).verdict == "supported"
-    assert verdicts.interval(found(0.51, 0.59, "area"), "higher", LEVEL, threshold=0.6).verdict == "contradicted"
-
-
-def test_the_family_of_tests_counts_where_it_is_declared():
-    alone = found(-3, -0.1)
-    assert verdicts.interval(alone, "lower", LEVEL).verdict == "supported"
-    judged = verdicts.interval(alone._replace(p_adjusted=0.09), "lower", LEVEL)
-    assert (judged.verdict, judged.reason) == (
-        "inconclusive",
-        "not clear once the other tests of its family are counted",
-    )
-    assert verdicts.interval(alone._replace(p_adjusted=0.04), "lower", LEVEL).verdict == "supported"
+def judge(low, high, expected="lower", margin=1.0, unit=POINTS, corrected=0.0, **more):
+    return verdicts.judge(found(low, high, unit, **more), expected, margin, LEVEL, corrected=corrected).verdict
 
 
 @pytest.mark.parametrize(
-    ("estimate", "p", "expected", "verdict"),
+    ("low", "high", "expected", "verdict"),
     [
-        (-2.0, 0.01, "lower", "supported"),
-        (2.0, 0.01, "lower", "contradicted"),
-        (-2.0, 0.2, "lower", "inconclusive"),
-        (1.1, 0.35, "zero", "supported"),
-        (9.0, 0.001, "zero", "contradicted"),
-        (math.nan, 0.01, "either", "depends"),
-        (math.nan, 0.01, "lower", "inconclusive"),
-        (math.nan, math.nan, "lower", "not_testable"),
+        (-3, -1, "lower", "supported"),
+        (-3, -1, "higher", "contradicted"),
+        (1, 3, "lower", "contradicted"),
+        (1, 3, "higher", "supported"),
+        (1, 3, "either", "supported"),
+        (-3, -1, "either", "supported"),
+        # Clear of nought, and nearer to it than what matters.
+        (-0.9, -0.1, "lower", "supported_small"),
+        (-1.7, -0.1, "lower", "supported_small"),
+        (0.1, 0.9, "lower", "contradicted_small"),
+        (0.1, 0.9, "either", "supported_small"),
+        # As far as what matters is far enough.
+        (-1.5, -0.5, "lower", "supported"),
+        # Nought inside: all of it near, or not.
+        (-0.9, 0.9, "lower", "no_important_effect"),
+        (-1.0, 0.9, "lower", "inconclusive"),
+        (-0.9, 1.0, "lower", "inconclusive"),
+        (-3, 0, "lower", "inconclusive"),
+        (-30, 30, "either", "inconclusive"),
+        (-0.5, 0.5, "either", "no_important_effect"),
     ],
 )
-def test_a_test_without_interval_is_judged_by_its_p_value(estimate, p, expected, verdict):
-    assert verdicts.interval(Found(estimate, p_value=p), expected, LEVEL).verdict == verdict
+def test_a_verdict_follows_interval_and_margin(low, high, expected, verdict):
+    assert judge(low, high, expected) == verdict
 
 
-@given(st.floats(-5, 5), st.floats(0.01, 5))
-def test_the_mirrored_claim_has_the_mirrored_verdict(centre, half):
-    here, there = found(centre - half, centre + half), found(-centre - half, -centre + half)
-    assert verdicts.interval(here, "lower", LEVEL).verdict == verdicts.interval(there, "higher", LEVEL).verdict
+def test_ratios_are_judged_on_the_logarithm():
+    margin = math.log(1.2)
+    assert judge(0.5, 0.9, margin=margin, unit="odds ratio") == "supported"
+    assert judge(1.1, 1.9, margin=margin, unit="hazard ratio") == "contradicted"
+    assert judge(0.85, 0.99, margin=margin, unit="odds ratio") == "supported_small"
+    assert judge(1 / 1.19, 1.19, margin=margin, unit="odds ratio") == "no_important_effect"
+    assert judge(1 / 1.21, 1.19, margin=margin, unit="odds ratio") == "inconclusive"
+    assert judge(-0.5, -0.1, margin=margin, unit="log odds ratio") == "supported"
 
 
-@given(st.floats(-3, 3), st.floats(0.01, 3))
-def test_a_ratio_has_the_verdict_of_its_logarithm(centre, half):
-    log = found(centre - half, centre + half, "log odds ratio")
-    ratio = found(math.exp(centre - half), math.exp(centre + half), "odds ratio")
-    assert verdicts.interval(log, "lower", LEVEL).verdict == verdicts.interval(ratio, "lower", LEVEL).verdict
-    least = verdicts.smallest_detectable(log, "lower", LEVEL)
-    assert verdicts.smallest_detectable(ratio, "lower", LEVEL) == pytest.approx(math.exp(least))
+def test_a_point_of_no_effect_may_be_given():
+    assert judge(0.51, 0.53, "higher", 0.01, "area", start=0.5) == "supported"
+    assert judge(0.51, 0.53, "higher", 0.01, "area") == "supported"
+    assert judge(0.49, 0.53, "higher", 0.01, "area", start=0.5) == "inconclusive"
+    assert judge(0.495, 0.505, "higher", 0.01, "area", start=0.5) == "no_important_effect"
 
 
-def test_the_smallest_detectable_effect_is_two_point_eight_errors():
-    # Bloom (1995, table 1): 2.8 standard errors for a two-sided test at 5% and 80% power.
-    error = 2.0
-    number = found(0.5 - 1.959964 * error, 0.5 + 1.959964 * error)
-    assert verdicts.smallest_detectable(number, "higher", LEVEL) == pytest.approx(2.8 * error, abs=0.01)
-    assert verdicts.smallest_detectable(number, "lower", LEVEL) == pytest.approx(-2.8 * error, abs=0.01)
-    assert math.isnan(verdicts.smallest_detectable(Found(1.0), "lower", LEVEL))
-    # No loan in default among the treated: the odds ratio's interval begins at nought.
-    assert math.isnan(verdicts.smallest_detectable(Found(0, 0, 0.8, unit="odds ratio"), "lower", LEVEL))
+def test_other_tests_are_counted():
+    assert judge(-3, -1, corrected=0.049) == "supported"
+    assert judge(-3, -1, corrected=0.051) == "inconclusive"
+    assert judge(-0.9, -0.1, corrected=0.2) == "no_important_effect"
 
 
-def test_of_several_parts_the_one_that_fails_decides():
-    yes, no, open_ = (Judged(name, name, 1.0) for name in ("supported", "contradicted", "inconclusive"))
-    assert verdicts.all_of([yes, yes]) == (0, yes._replace(reason="every part of the claim holds"))
-    assert verdicts.all_of([yes]) == (0, yes)
-    assert verdicts.all_of([yes, open_]) == (1, open_)
-    assert verdicts.all_of([open_, no]) == (1, no)
-    assert verdicts.all_of([no, open_]) == (0, no)
+def test_what_has_no_number_or_no_width_is_not_testable():
+    assert judge(math.nan, math.nan) == "not_testable"
+    assert judge(0.0, 0.0) == "not_testable"
 
 
-def rates(*levels, error=0.5):
-    half = 1.959964 * error
-    return [Found(level, level - half, level + half, unit="percent") for level in levels]
+@given(st.floats(-5, 5), st.floats(0.01, 5), st.floats(0.01, 3), st.sampled_from(["lower", "higher"]), st.floats(0, 1))
+def test_a_verdict_turns_with_the_sign(middle, half, margin, expected, p):
+    other = {"lower": "higher", "higher": "lower"}[expected]
+    one = judge(middle - half, middle + half, expected, margin, corrected=p)
+    assert one == judge(-middle - half, -middle + half, other, margin, corrected=p)
+    swapped = judge(middle - half, middle + half, other, margin, corrected=p)
+    turned = {"supported": "contradicted", "contradicted": "supported"}
+    name, small = one.removesuffix("_small"), "_small" if one.endswith("_small") else ""
+    assert swapped == (turned[name] + small if name in turned else one)
 
 
-def test_the_slope_of_rates_is_the_weighted_regression():
-    import statsmodels.api as sm
+@given(st.floats(-5, 5), st.floats(0.01, 5), st.floats(0.01, 3))
+def test_a_wider_margin_never_makes_more_of_a_number(middle, half, margin):
+    order = ["supported", "supported_small", "no_important_effect"]
+    near = judge(middle - half, middle + half, margin=margin)
+    wide = judge(middle - half, middle + half, margin=2 * margin)
+    if near in order and wide in order:
+        assert order.index(wide) >= order.index(near)
 
-    groups = [Found(y, y - h, y + h, unit="percent") for y, h in [(5, 1), (7, 0.5), (8, 2), (12, 1.5)]]
-    fitted = verdicts.slope(groups, "higher", LEVEL)
-    design = sm.add_constant(np.arange(4.0))
-    weights = [(1.959963985 / h) ** 2 for h in (1, 0.5, 2, 1.5)]
-    other = sm.WLS([5, 7, 8, 12], design, weights=weights).fit(cov_type="fixed scale")
-    assert fitted.found.estimate == pytest.approx(other.params[1])
-    assert fitted.found.ci_high - fitted.found.estimate == pytest.approx(1.959963985 * other.bse[1])
-    assert fitted.against == 0
-    assert fitted.found.unit == "percent a step"
+
+def test_the_smallest_detectable_effect_is_two_quantiles_of_the_error():
+    reach = (norm.ppf(0.975) + norm.ppf(0.8)) * 1.0
+    number = found(-norm.ppf(0.975), norm.ppf(0.975))
+    assert verdicts.smallest_detectable(number, "lower", LEVEL) == pytest.approx(-reach)
+    assert verdicts.smallest_detectable(number, "higher", LEVEL) == pytest.approx(reach)
+    odds = found(math.exp(-norm.ppf(0.975)), math.exp(norm.ppf(0.975)), "odds ratio")
+    assert verdicts.smallest_detectable(odds, "lower", LEVEL) == pytest.approx(math.exp(-reach))
+    # A rate of one per cent cannot fall by more.
+    assert math.isnan(verdicts.smallest_detectable(number, "lower", LEVEL, most=1.0))
+    assert verdicts.smallest_detectable(number, "lower", LEVEL, most=3.0) == pytest.approx(-reach)
+
+
+def test_p_values_are_corrected_as_by_hand():
+    p = [0.01, 0.04, 0.03, math.nan, 0.5]
+    holm = verdicts.corrected(p, "holm")
+    assert holm[:3] == pytest.approx([0.04, 0.09, 0.09]) and math.isnan(holm[3]) and holm[4] == pytest.approx(0.5)
+    found = verdicts.corrected(p, "fdr_bh")
+    assert found[:3] == pytest.approx([0.04, 0.16 / 3, 0.16 / 3]) and found[4] == pytest.approx(0.5)
+    assert verdicts.corrected([math.nan], "holm")[0] != verdicts.corrected([math.nan], "holm")[0]
+
+
+def test_the_worst_part_decides():
+    parts = [verdicts.Judged(name, "") for name in ("supported", "no_important_effect", "supported_small")]
+    assert verdicts.worst(parts) == 1
+    assert verdicts.worst([*parts, verdicts.Judged("inconclusive", "")]) == 3
+    assert verdicts.worst([verdicts.Judged("not_testable", ""), verdicts.Judged("contradicted", "")]) == 1
+
+
+def test_like_numbers_are_pooled_from_three_lenders_on():
+    numbers = [found(0.55, 0.65, "area", start=0.5), found(0.58, 0.66, "area", start=0.5)]
+    assert verdicts.pooled(numbers, LEVEL) is None
+    whole, synthesis = verdicts.pooled([*numbers, found(0.60, 0.62, "area", start=0.5)], LEVEL)
+    assert whole.start == 0.5 and whole.unit == "area" and synthesis.studies == 3
+    # By hand: no variation between lenders beyond chance, so weights are inverse variances.
+    errors = np.array([0.05, 0.04, 0.01]) / norm.ppf(0.975)
+    weight = errors**-2.0
+    mean = (weight * [0.60, 0.62, 0.61]).sum() / weight.sum()
+    error = weight.sum() ** -0.5
+    reach = t.ppf(0.975, 2) * error
+    assert whole.estimate == pytest.approx(mean)
+    assert (whole.ci_low, whole.ci_high) == pytest.approx((mean - reach, mean + reach))
+
+
+def test_ratios_are_pooled_on_the_logarithm_and_what_has_no_width_takes_no_part():
+    numbers = [found(0.6, 1.4, "odds ratio"), found(1 / 1.4, 1 / 0.6, "odds ratio"), found(0.5, 2, "odds ratio")]
+    whole, _ = verdicts.pooled(numbers, LEVEL)
+    assert whole.estimate == pytest.approx(1) and whole.ci_low == pytest.approx(1 / whole.ci_high)
+    assert verdicts.pooled([*numbers[:2], found(1, 1, "odds ratio")], LEVEL) is None
 
 
 @pytest.mark.parametrize(
-    ("levels", "expected", "verdict"),
+    ("real", "verdict"),
     [
-        ((5, 7, 9, 12), "higher", "supported"),
-        ((5, 7, 9, 12), "lower", "contradicted"),
-        ((12, 9, 7, 5), "lower", "supported"),
-        # A small step back is chance, a clear one is not.
-        ((5, 8, 7.8, 12), "higher", "supported"),
-        ((5, 14, 9, 20), "higher", "inconclusive"),
-        ((7, 7.1, 6.9, 7), "higher", "inconclusive"),
+        (["supported"], "supported"),
+        (["supported", "supported"], "supported"),
+        (["supported", "contradicted", "inconclusive"], "mixed"),
+        # One lender does not beat three others.
+        (["supported", "inconclusive", "no_important_effect", "inconclusive"], "inconclusive"),
+        (["contradicted", "inconclusive"], "inconclusive"),
+        (["supported", "supported_small"], "supported_small"),
+        (["contradicted", "contradicted_small"], "contradicted_small"),
+        (["no_important_effect", "contradicted_small", "supported_small"], "no_important_effect"),
+        (["supported", "no_important_effect"], "inconclusive"),
+        (["inconclusive", "no_important_effect"], "inconclusive"),
+        (["not_testable", "supported"], "supported"),
     ],
 )
-def test_a_trend_must_go_one_way(levels, expected, verdict):
-    fitted = verdicts.slope(rates(*levels), expected, LEVEL)
-    assert verdicts.trend(fitted, expected, LEVEL).verdict == verdict
+def test_several_lenders(real, verdict):
+    assert verdicts.together(dict(enumerate(real)), [])[0] == verdict
 
 
-def test_a_requirement_is_held_against_its_threshold():
-    assert verdicts.value([0.02, -0.09, math.nan], "lower", 0.1)[1].verdict == "met"
-    assert verdicts.value([0.02, -0.11], "lower", 0.1) == (0.11, Judged("not_met", "not below the threshold of 0.1"))
-    assert verdicts.value([10_001], "higher", 10_000)[1].verdict == "met"
-    assert verdicts.value([9_999], "higher", 10_000)[1].verdict == "not_met"
-
-
-@pytest.mark.parametrize(
-    ("real", "simulated", "verdict"),
-    [
-        (["supported", "inconclusive"], "contradicted", "supported"),
-        (["contradicted", "inconclusive"], "supported", "contradicted"),
-        (["supported", "contradicted"], "supported", "mixed"),
-        (["inconclusive", "not_testable"], "supported", "inconclusive"),
-        (["depends", "no_sign"], "no_sign", "depends"),
-        (["no_sign", "not_testable"], "depends", "no_sign"),
-        (["not_testable", "not_testable"], "supported", "simulated_only"),
-        (["not_testable", "not_testable"], "not_testable", "not_testable"),
-    ],
-)
-def test_simulated_lenders_never_count_as_the_world(real, simulated, verdict):
-    by_study = dict(zip("ab", real, strict=True))
-    assert verdicts.overall(by_study, {"made": simulated}, required=False)[0] == verdict
-    if verdict not in ("simulated_only", "not_testable"):
-        without = verdicts.overall(by_study, {}, required=False)
-        assert without == verdicts.overall(by_study, {"made": simulated}, required=False)
-
-
-def test_the_count_behind_a_verdict_is_said():
-    real = {"a": "supported", "b": "inconclusive", "c": "not_testable"}
-    assert verdicts.overall(real, {}, required=False)[1] == "supported by 1 of 2 real lenders"
-
-
-def test_a_requirement_is_met_by_any_study():
-    assert verdicts.overall({"a": "not_testable"}, {"made": "met"}, required=True)[0] == "met"
-    assert verdicts.overall({"a": "not_met"}, {"made": "not_testable"}, required=True)[0] == "not_met"
-
-
-@pytest.mark.parametrize("expected", ["lower", "higher", "zero", "either"])
-def test_no_number_says_nothing(expected):
-    assert verdicts.interval(Found(math.nan), expected, 0.95) == verdicts.NO_NUMBER
-    assert verdicts.value([math.nan], "lower", 1)[1] == verdicts.NO_NUMBER
+def test_a_simulation_is_never_evidence_about_the_world():
+    assert verdicts.together({}, ["supported"])[0] == "simulated_only"
+    assert verdicts.together({"bank": "not_testable"}, ["not_testable"])[0] == "not_testable"
+    assert verdicts.together({"bank": "inconclusive"}, ["supported"])[0] == "inconclusive"
+    verdict, reason = verdicts.together(dict.fromkeys("abcd", "inconclusive") | {"e": "supported"}, [])
+    assert verdict == "inconclusive" and reason == "supported at 1 of 5 lenders"

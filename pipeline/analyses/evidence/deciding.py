@@ -42,7 +42,12 @@ def addresses(claim: Claim, one: Bearing) -> Iterator[Address]:
         yield larger | {"specification": "alone"}
         yield regression | {"specification": "M1"}
     elif claim.kind == "moderation":
-        # Yes or no, or per standard deviation; the last class against the first where classes moderate.
+        # The larger sample first; then yes or no, or per standard deviation, or the last class against the first.
+        yield regression | {
+            "stage": "effects",
+            "estimator": f"moderated_by_{one.moderator}",
+            "specification": "interaction",
+        }
         for estimand in ("difference_per_standard_deviation", "last_against_first"):
             yield {
                 "stage": "heterogeneity",
@@ -81,10 +86,15 @@ def deciding(claim: Claim, one: Bearing, has: Results) -> Any:
     for address in tried:
         if len(instead := not_estimated(address, has)):
             return next(instead.itertuples(index=False))
+    nearest = next((address for address in tried if _analysed(address, has)), tried[0])
     raise StudyError(
-        f"claim {claim.id} of study {one.study} needs the row {_text(tried[0])}, and the results hold none: run its "
-        f"stage, or correct {ROWS}{_similar(tried[0], has)}"
+        f"claim {claim.id} of study {one.study} needs the row {_text(nearest)}, and the results hold none: run its "
+        f"stage, or correct {ROWS}{_similar(nearest, has)}"
     )
+
+
+def _analysed(address: Address, has: Results) -> bool:
+    return bool(len(has.where(stage=address["stage"], estimator=address["estimator"])))
 
 
 def not_estimated(address: Address, has: Results) -> Any:

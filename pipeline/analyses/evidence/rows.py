@@ -58,6 +58,9 @@ where a number is per standard deviation, `why` holds the reasons that lowered c
 UNDECIDED = {"verdict": "not_testable", "reason": "the study measures nothing that bears on it"}
 """The line of a claim on which a study is silent."""
 
+PER_UNIT = ("risk_difference", "change_per_unit")
+"""Estimands that are told per unit of the factor, and so are brought to a standard deviation of it."""
+
 OF_CRM = ("effect", "association")
 """Classes of which the first screen, the abstract and the advice speak."""
 
@@ -114,7 +117,8 @@ def part_of(claim: Claim, one: Bearing, has: Results, protocol: Study, params: P
     margin = margin_of(unit, row.outcome, rate, params.evidence.margins, simulated=protocol.simulated)
     numbers = [row.estimate, row.ci_low, row.ci_high]
     per = ""
-    sd = deviation(one.column, has) if row.estimand in ("risk_difference", "change_per_unit") else None
+    # Of an interaction the moderator is what there can be a standard deviation more of.
+    sd = deviation(one.moderator or one.column, has) if row.estimand in PER_UNIT else None
     if sd is not None and unit != "percent for one percent":
         numbers, per = [sd * number for number in numbers], "standard_deviation"
     elif row.estimand == "difference_per_standard_deviation":
