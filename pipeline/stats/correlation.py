@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -169,3 +170,13 @@ def holm(p_values: list[float]) -> list[float]:
     from statsmodels.stats.multitest import multipletests
 
     return list(multipletests(p_values, method="holm")[1])
+
+
+def adjusted(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows with ``p_adjusted`` by `holm` over those of them that have a ``p_value``: one family."""
+    tested = [place for place, row in enumerate(rows) if row.get("p_value") is not None and np.isfinite(row["p_value"])]
+    found = [dict(row) for row in rows]
+    if tested:
+        for place, p_adjusted in zip(tested, holm([rows[place]["p_value"] for place in tested]), strict=True):
+            found[place]["p_adjusted"] = float(p_adjusted)
+    return found

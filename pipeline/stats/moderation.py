@@ -104,6 +104,13 @@ class Controlled:
             raise StudyError("effects by group need at least two groups of loans.")
         member = np.column_stack([(group == name).to_numpy(dtype=float) for name in names])
         plain = np.column_stack([member, member * self._factor[:, None]])
+        left, kept = self._left(plain)
+        if not kept[-len(names) :].all():
+            raise StudyError(f"{self._name} does not vary within every group, the controls held equal.")
+        return [str(name) for name in names], plain, left, kept
+
+    def _left(self, plain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what controls leave of columns and of the outcome, and which columns they do not determine."""
         left = np.column_stack([plain, self._y]) * self._root[:, None]
         length = np.linalg.norm(left, axis=0)
         # A second pass takes out what rounding left.
@@ -111,18 +118,10 @@ class Controlled:
             left = left - self._controls @ (self._inverse @ (self._controls.T @ left))
         kept = (np.linalg.norm(left, axis=0) > 1e-7 * length)[:-1]
         kept[kept] = independent(left[:, :-1][:, kept])
-        if not kept[-len(names) :].all():
-            raise StudyError(f"{self._name} does not vary within every group, the controls held equal.")
-        return [str(name) for name in names], plain, left, kept
+        return left, kept
 
-    def differences(self, group: pd.Series) -> Groups:
-        """Estimate the effect in each group (a category, loans) by least squares, in fractions of the outcome.
-
-        Errors are cluster-robust, as in `regression.linear_probability`.
-        Controls are taken out first (Frisch, Waugh and Lovell), once for all groupings. Raises StudyError when the
-        factor does not vary within a group.
-        """
-        names, _, left, kept = self._crossed(group)
+    def _slopes(self, left: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the least squares coefficients of the columns that are kept, and their clustered variance."""
         if len(left) <= self._parameters + kept.sum():
             raise StudyError("there are no more loans than controls.")
         x, y = left[:, :-1][:, kept], left[:, -1]
@@ -132,7 +131,31 @@ class Controlled:
         count = int(self._clusters.max()) + 1
         scores = np.column_stack([np.bincount(self._clusters, column * rest) for column in x.T])
         scale = correction(count, len(y), self._parameters + x.shape[1])
-        variance = scale * bread @ (scores.T @ scores) @ bread
+        return slopes, scale * bread @ (scores.T @ scores) @ bread
+
+    def slope_of_effect(self, moderator: np.ndarray) -> Effect:
+        """Return by how much the effect differs for one more of a number (loans,), in fractions of the outcome.
+
+        Least squares with clustered errors, as in `differences`: the coefficient of factor times number, beside both.
+        Raises StudyError where the controls leave no variation of the product.
+        """
+        # From its mean, so that rounding does not take the product for the factor; the coefficient stays.
+        centred = moderator - np.average(moderator, weights=self._root**2)
+        left, kept = self._left(np.column_stack([centred, self._factor, self._factor * centred]))
+        if not kept[1:].all():
+            raise StudyError(f"the controls and the number leave no variation of {self._name} by it.")
+        slopes, variance = self._slopes(left, kept)
+        return effect(slopes[-1], float(np.sqrt(variance[-1, -1])), self._level)
+
+    def differences(self, group: pd.Series) -> Groups:
+        """Estimate the effect in each group (a category, loans) by least squares, in fractions of the outcome.
+
+        Errors are cluster-robust, as in `regression.linear_probability`.
+        Controls are taken out first (Frisch, Waugh and Lovell), once for all groupings. Raises StudyError when the
+        factor does not vary within a group.
+        """
+        names, _, left, kept = self._crossed(group)
+        slopes, variance = self._slopes(left, kept)
         return self._groups(names, slopes, variance)
 
     def log_odds(self, group: pd.Series) -> Groups:

@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
+from statsmodels.stats.multitest import multipletests
 
 from pipeline.analyses.adjust.checks import permuted
 from pipeline.analyses.adjust.loans import Loans
-from pipeline.analyses.heterogeneity.rows import grouping
+from pipeline.analyses.heterogeneity.sample import grouping
 from pipeline.core import params, results
 from pipeline.runtime import places, store
 from pipeline.runtime.errors import StudyError
@@ -69,6 +71,29 @@ def test_the_rows_do_not_depend_on_the_order_of_the_loans(folder, cohort, plain)
     assert (tests["p_adjusted"] >= tests["p_value"]).all()
 
 
+def test_interactions_are_one_family_of_products_in_a_formula(cohort, plain):
+    rows = plain.where(estimator="interaction")
+    study = protocol()
+    moderators = list(study.moderators)
+    factors = {"treated", *(name for name in study.factors if (cohort[name] != cohort["treated"]).any())}
+    assert set(zip(rows["factor"], rows["specification"], strict=True)) == {
+        (factor, name) for factor in factors for name in moderators if name != factor
+    }
+    tested = rows[rows["p_value"].notna()]
+    assert tested["p_adjusted"].to_numpy() == pytest.approx(multipletests(tested["p_value"], method="holm")[1])
+    factor = "communication_frequency"
+    number = next(name for name, how in study.moderators.items() if how != "levels" and name in study.controls.borrower)
+    scaled = cohort.assign(**{name: cohort[name] / cohort[name].std() for name in (factor, number)})
+    terms = [*study.controls.time, *(term for term in [*study.controls.ladder().values()][-1])]
+    design = design_matrix(scaled, [factor, *dict.fromkeys(terms)]).matrix
+    design = design.assign(product=scaled[factor] * scaled[number])
+    region = pd.factorize(cohort[study.cluster], sort=True)[0]
+    fit = sm.OLS(cohort["default"].to_numpy(), design).fit(cov_type="cluster", cov_kwds={"groups": region})
+    found = plain.one(estimator="interaction", specification=number, factor=factor)
+    assert found.estimate == pytest.approx(100 * fit.params["product"], rel=1e-6)
+    assert found.std_error == pytest.approx(100 * fit.bse["product"], rel=1e-6)
+
+
 def test_treated_loans_that_choose_among_ties_are_counted_and_many_fail(folder, cohort, plain):
     few = plain.one(estimator="assumption", specification="tied_controls")
     assert few.estimate <= 0.1 and few.note.startswith("passed")
@@ -102,6 +127,10 @@ def test_what_cannot_be_compared_is_said_in_a_row(folder, cohort):
     few = cohort.groupby("treated").head(120).reset_index(drop=True)
     for changed in (few.assign(treated=1), few.assign(default=0)):
         rows = ran(changed).frame
+        # Effects of factors need no second arm, where there are defaults to relate them to.
+        interactions = rows["estimator"] == "interaction"
+        assert interactions.any() == changed["default"].any() and "treated" not in set(rows[interactions]["factor"])
+        rows = rows[~interactions]
         assert rows["estimate"].isna().all() and (rows["note"] != "").all()
     bare = few.drop(columns=["public_records"]).assign(public_records=0.0)
     rows = ran(bare, moderators={"public_records": "thirds", "gdp_growth": "thirds"})

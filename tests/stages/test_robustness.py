@@ -125,6 +125,21 @@ def test_parts_of_the_difference_add_up_to_raw_less_controlled(rows):
     assert raw.estimate - full.estimate == pytest.approx(whole.estimate, rel=1e-5, abs=1e-6)
 
 
+def test_more_of_a_factor_is_the_headline_with_others_of_its_values(rows, cohort):
+    factor = "communication_frequency"
+    of_dose = {row.specification: row for row in rows.where(estimator="dose", factor=factor).itertuples()}
+    full = rows.one(stage="robustness", estimator="errors", specification="clustered", factor=factor)
+    assert of_dose["linear"].estimate == pytest.approx(full.estimate, rel=1e-6)
+    assert of_dose["linear"].std_error == pytest.approx(full.std_error, rel=1e-6)
+    number = cohort[factor].clip(upper=4).value_counts()
+    assert {name: row.n for name, row in of_dose.items() if name.startswith("group")} == {
+        f"group_{place}": size for place, size in enumerate(number.sort_index())
+    }
+    assert of_dose["without_top"].n == (cohort[factor] <= cohort[factor].quantile(0.975, interpolation="higher")).sum()
+    two_values = [name for name in protocol().factors if cohort[name].nunique() == 2]
+    assert two_values and rows.where(estimator="dose", factor=two_values).empty
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_chapter_says_what_the_rows_say(rows, choices, language):
     words = Words(language, STUDY)

@@ -4,7 +4,16 @@ import pytest
 from scipy import stats
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 
-from pipeline.stats.correlation import holm, orthonormal, partial, partial_given, pearson, spearman, variance_inflation
+from pipeline.stats.correlation import (
+    adjusted,
+    holm,
+    orthonormal,
+    partial,
+    partial_given,
+    pearson,
+    spearman,
+    variance_inflation,
+)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +134,13 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
 def test_holm_by_hand():
     # Sorted .005 .01 .03 .04, times 4 3 2 1: .02 .03 .06 .04; none may be below the one before.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_rows_without_a_test_are_not_of_the_family():
+    rows = [{"p_value": 0.01}, {"note": "not estimated"}, {"p_value": 0.04}, {"p_value": float("nan")}]
+    found = adjusted(rows)
+    assert [row.get("p_adjusted") for row in found] == [pytest.approx(0.02), None, pytest.approx(0.04), None]
+    assert "p_adjusted" not in rows[0] and adjusted([{"note": "nothing"}]) == [{"note": "nothing"}]
 
 
 def test_holm_ends_at_one_and_leaves_a_lone_test_alone():

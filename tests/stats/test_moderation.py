@@ -88,6 +88,25 @@ def test_log_odds_are_those_of_the_formula(loans, absorb):
     assert found.statistic == pytest.approx(float(equal.statistic), rel=1e-6)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_slope_of_an_effect_is_the_product_in_the_formula(loans, weighted):
+    theirs = smf.wls(
+        "default ~ treated * depth + month + grade + size",
+        (loans := loans.assign(depth=np.random.default_rng(3).gamma(2, 1, len(loans)) + 40)),
+        weights=loans["weight"] if weighted else np.ones(len(loans)),
+    ).fit(**clustered(loans))
+    found = controlled(loans, weighted=weighted).slope_of_effect(loans["depth"].to_numpy())
+    assert found.estimate == pytest.approx(theirs.params["treated:depth"], rel=1e-7)
+    assert found.std_error == pytest.approx(theirs.bse["treated:depth"], rel=1e-7)
+    # A number among the controls stands in the formula once.
+    among = smf.ols("default ~ treated * size + month + grade", loans).fit(**clustered(loans))
+    found = controlled(loans).slope_of_effect(loans["size"].to_numpy())
+    assert found.estimate == pytest.approx(among.params["treated:size"], rel=1e-7)
+    assert found.std_error == pytest.approx(among.bse["treated:size"], rel=1e-7)
+    with pytest.raises(StudyError, match="no variation"):
+        controlled(loans).slope_of_effect(loans["treated"].to_numpy())
+
+
 def test_sampling_weights_do_not_move_odds_ratios(loans):
     plain, weighted = (controlled(loans, weighted=way).log_odds(loans["kind"]) for way in (False, True))
     assert plain.effects["bank"] == pytest.approx(weighted.effects["bank"])

@@ -1,22 +1,21 @@
 """Ask whose default treatment changes: by grade, kind of lender and loan, size, market and policy, and loan by loan."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pipeline.analyses import headline
+from pipeline.analyses.heterogeneity.interactions import interactions
+from pipeline.analyses.heterogeneity.sample import Row, Sample, controlled, grouping, large_enough
 from pipeline.core import results
-from pipeline.core.params import Moderator, Study, Window
-from pipeline.core.scope import FEWEST, Scope, column_in
+from pipeline.core.params import Moderator
+from pipeline.core.scope import Scope, column_in
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import individual
-from pipeline.stats.correlation import holm
+from pipeline.stats.correlation import adjusted
 from pipeline.stats.cross_fitting import deal_folds, features, hashes
-from pipeline.stats.design import design_matrix
-from pipeline.stats.growth import lagged_growth
-from pipeline.stats.moderation import Controlled, Groups, cut, in_thirds
+from pipeline.stats.moderation import Controlled, Groups
 from pipeline.stats.regression import Effect
 from pipeline.stats.samples import sample_for
 
@@ -28,29 +27,6 @@ ENOUGH = 30
 
 FOR_LEARNING = 50
 """Defaults in each half below which no effects are learnt loan by loan."""
-
-LEAST_LENT = 10
-"""Loans of two years together from which a lender's growth is told."""
-
-LENDER_GROWTH = "lender_growth"
-
-Row = dict[str, Any]
-
-
-class Sample(NamedTuple):
-    """A factor with its loans and the terms of its headline regression."""
-
-    factor: str
-    loans: pd.DataFrame
-    terms: list[str]
-    protocol: Study
-    level: float
-
-    def row(self, estimator: str, specification: str, estimand: str, stays: Any = None, **more: Any) -> Row:
-        """Return a row of this factor with the numbers of its loans, or of those that `stays` picks."""
-        loans = self.loans if stays is None else self.loans[stays]
-        named = {"estimator": estimator, "specification": specification, "factor": self.factor, "estimand": estimand}
-        return headline.row(named, loans, self.protocol.cluster, **more)
 
 
 def rows(cohort: pd.DataFrame, allowed: Scope, level: float, seed: int) -> list[Row]:
@@ -89,43 +65,7 @@ def rows(cohort: pd.DataFrame, allowed: Scope, level: float, seed: int) -> list[
     if not found:
         note = "there are not two arms of loans to compare."
         found = [{"estimator": "moderation", "factor": "treated", "note": note}]
-    return found
-
-
-def grouping(loans: pd.DataFrame, name: str, how: Moderator) -> pd.Series:
-    """Return the group of each loan (a category, loans), missing where the moderator is.
-
-    Raises StudyError when the loans have no such column, or one that does not part them.
-    """
-    if isinstance(how, Window):
-        month = loans["origination_date"].dt.strftime("%Y-%m")
-        inside = (month >= (how.first_month or "")) & (month <= (how.last_month or "9999"))
-        return pd.Series(pd.Categorical(np.where(inside, "inside", "outside"), ["outside", "inside"]), loans.index)
-    if name == LENDER_GROWTH and name not in loans and "institution_id" in loans:
-        weights = loans["weight"] if "weight" in loans else pd.Series(1.0, loans.index)
-        values = lagged_growth(loans["institution_id"], loans["origination_date"].dt.year, weights, LEAST_LENT)
-    elif name in loans:
-        values = loans[name]
-    else:
-        raise StudyError(f"the cohort has no column '{name}'.")
-    if how == "levels":
-        return _levels(values)
-    if not pd.api.types.is_numeric_dtype(values):
-        raise StudyError(f"{name} is no number: its groups are its levels.")
-    groups = in_thirds(values) if how == "thirds" else cut(values, how)
-    if groups is None:
-        raise StudyError(f"too many loans share a value of {name} to part it into thirds.")
-    return groups
-
-
-def _levels(values: pd.Series) -> pd.Series:
-    if values.dtype == "category":
-        return values.cat.remove_unused_categories()
-    distinct = sorted(values.dropna().unique())
-    names = {value: f"{value:g}" if isinstance(value, int | float | np.number) else str(value) for value in distinct}
-    if set(distinct) <= {0, 1}:
-        names = {0: "no", 1: "yes"}
-    return values.map(names).astype(pd.CategoricalDtype([names[value] for value in distinct]))
+    return [*found, *interactions(cohort, allowed, moderators, level)] if allowed.models else found
 
 
 def _by_groups(sample: Sample, moderators: dict[str, Moderator]) -> Iterator[Row]:
@@ -136,12 +76,12 @@ def _by_groups(sample: Sample, moderators: dict[str, Moderator]) -> Iterator[Row
     for name, how in moderators.items():
         try:
             group = grouping(sample.loans, name, how)
-            kept, gone = _large_enough(sample, group)
+            kept, gone = large_enough(sample, group)
             if kept.all():
-                whole = whole or _controlled(sample, kept)
+                whole = whole or controlled(sample, kept)
                 of_loans = whole
             else:
-                of_loans = _controlled(sample, kept)
+                of_loans = controlled(sample, kept)
         except (StudyError, np.linalg.LinAlgError) as error:
             yield sample.row("moderation", name, "wald_difference", note=str(error))
             continue
@@ -159,39 +99,12 @@ def _by_groups(sample: Sample, moderators: dict[str, Moderator]) -> Iterator[Row
             test = {"estimate": found.statistic, "p_value": found.p_value, "unit": "chi-squared", "note": note}
             tests[f"wald_{scale}"].append(within.row("moderation", name, f"wald_{scale}", **test))
     for rows in tests.values():
-        adjusted = holm([row["p_value"] for row in rows]) if rows else []
-        for row, p_adjusted in zip(rows, adjusted, strict=True):
-            yield row | {"p_adjusted": p_adjusted}
+        yield from adjusted(rows)
     if smallest and sample.factor == "treated":
         name = min(smallest, key=lambda one: smallest[one])
         passed = smallest[name] >= ENOUGH
         common = {key: sample.row("", "", "")[key] for key in ("outcome", "n", "n_treated", "n_clusters")}
         yield results.assumption("groups_large_enough", smallest[name], ENOUGH, passed=passed, factor=name, **common)
-
-
-def _controlled(sample: Sample, kept: pd.Series) -> Controlled:
-    loans = sample.loans[kept]
-    design = design_matrix(loans, [sample.factor, *sample.terms]).matrix
-    controls = sample.protocol.controls
-    # What has many levels, by itself: periods, or the strata of a lottery.
-    many = controls.time if len(controls.time) == 1 and loans[controls.time[0]].dtype == "category" else controls.strata
-    absorb = loans[many[0]] if len(many) == 1 and many[0] in sample.terms else None
-    clusters, weights = loans[sample.protocol.cluster], loans.get("weight")
-    return Controlled(loans["default"], design, sample.factor, clusters, sample.level, weights, absorb)
-
-
-def _large_enough(sample: Sample, group: pd.Series) -> tuple[pd.Series, list[str]]:
-    """Return which loans stand in a group that allows a comparison, and the names of the groups that do not."""
-    loans = sample.loans
-    counts = loans.groupby(group, observed=True)["default"].agg(["sum", "size"])
-    fine = (counts["sum"] >= FEWEST) & (counts["size"] - counts["sum"] >= FEWEST)
-    if set(loans[sample.factor].unique()) <= {0, 1}:
-        arms = loans.groupby(group, observed=True)[sample.factor].agg(["sum", "size"])
-        fine &= (arms["sum"] >= FEWEST) & (arms["size"] - arms["sum"] >= FEWEST)
-    if fine.sum() < 2:
-        raise StudyError(f"fewer than two groups hold {FEWEST} defaults, other loans, and loans of each arm.")
-    names = set(fine.index[fine])
-    return group.isin(names), [str(name) for name in fine.index if name not in names]
 
 
 def _of_groups(sample: Sample, name: str, group: pd.Series, found: Groups, scale: str) -> Iterator[Row]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.analyses import headline
+from pipeline.analyses.robustness.doses import doses
 from pipeline.analyses.robustness.errors import errors, without_clusters
 from pipeline.analyses.robustness.groups import group_effects
 from pipeline.analyses.robustness.sample import Row, Sample
@@ -68,6 +69,7 @@ def rows(cohort: pd.DataFrame, allowed: Scope, level: float, seed: str) -> list[
         found += _gelbach(sample)
         found += shape(sample)
         found += by_thirds(sample)
+        found += doses(sample)
         if factor == factors[0]:
             found += _assumptions(sample, fit, terms)
     return found

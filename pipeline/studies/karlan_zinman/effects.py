@@ -12,7 +12,7 @@ from pipeline.runtime.errors import StudyError
 from pipeline.stats import inference
 from pipeline.stats.added_information import added
 from pipeline.stats.bounds import lee_interval
-from pipeline.stats.correlation import holm
+from pipeline.stats.correlation import adjusted, holm
 from pipeline.stats.design import design_matrix
 from pipeline.stats.libraries import linear_probability
 from pipeline.stats.prediction import Sample
@@ -70,10 +70,11 @@ def effects(
         if (cohort["origination_month"] == month).any():
             samples[name] = cohort[cohort["origination_month"] == month]
             letters[name] = offers[offers["origination_month"] == month]
+    terms = {"strata_rates": drawn, "all_controls": every, "without_strata": controls.loan}
     return [
         *_outcomes(cohort),
         *_promise(cohort, samples, drawn, controls.loan, level),
-        *_lottery(samples, {"strata_rates": drawn, "all_controls": every, "without_strata": controls.loan}, params),
+        *_over_waves(_lottery(samples, terms, params)),
         *_units(letters),
         *_take_up(offers, letters["waves"], drawn, level),
         *_bounds(letters, level, params.seed),
@@ -212,6 +213,14 @@ def _lottery(samples: dict[str, pd.DataFrame], controls: dict[str, list[str]], p
             yield row | centre._asdict() | more | {"note": f"mean of {played}"}
 
 
+def _over_waves(rows: Iterator[Row]) -> list[Row]:
+    """Adjust the lottery's p-values over all outcomes of both waves together and of each, with the rates drawn."""
+    found, names = [*rows], ("strata_rates", *WAVE_NAMES.values())
+    family = [row for row in found if row["specification"] in names and row["estimator"] == "randomisation_test"]
+    family = [row for row in family if row["estimand"] == "difference"]
+    return [*(row for row in found if row not in family), *adjusted(family)]
+
+
 def _units(letters: dict[str, pd.DataFrame]) -> Iterator[Row]:
     """Count what the lottery drew for: clients, or branches."""
     for name, sent in letters.items():
@@ -346,8 +355,8 @@ def _balance(letters: pd.DataFrame, cohort: pd.DataFrame, strata: list[str], lev
             values = known[covariate].to_numpy(dtype=float)
             scaled = known.assign(standardised=(values - values.mean()) / values.std())
             found[covariate] = (_fit(scaled, "standardised", "treated", strata, level), _counts(known))
-        adjusted = holm([effect.p_value for effect, _ in found.values()])
-        for (covariate, (effect, counts)), p_adjusted in zip(found.items(), adjusted, strict=True):
+        p_values = holm([effect.p_value for effect, _ in found.values()])
+        for (covariate, (effect, counts)), p_adjusted in zip(found.items(), p_values, strict=True):
             yield {
                 "estimator": "lottery_balance",
                 "specification": name,

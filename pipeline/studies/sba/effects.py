@@ -12,7 +12,9 @@ import pandas as pd
 from pipeline.core.params import Params, Study
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import Absorbed, absorbed_logit, spread_of_groups
+from pipeline.stats.correlation import adjusted
 from pipeline.stats.design import design_matrix
+from pipeline.stats.dose import dose
 from pipeline.stats.inference import scaled
 from pipeline.stats.libraries import absorbed_linear, linear_probability, logit
 from pipeline.stats.rates import default_rates
@@ -88,7 +90,9 @@ def effects(cohort: pd.DataFrame, panels: Mapping[str, pd.DataFrame], protocol: 
         *_prevalence(cohort, panels["draws"], controls, level),
         *_population(panels["draws"], loans, level),
         *_all_loans(samples, of_all, level),
-        *_moderated(samples, everyone, of_all, level),
+        *_doses(loans, of_all, level),
+        *_moderated(samples, everyone, _with_moderators(cohort), {"all": of_all, "cohort": controls}, level),
+        *_recession(samples, everyone, of_all, level),
         *_growth(loans, everyone, of_all, level),
         *_lenders(samples, of_all, level),
         *_nearness_of_lenders(samples, of_all, level),
@@ -339,34 +343,55 @@ def _all_loans(samples: Mapping[str, pd.DataFrame], controls: list[str], level: 
         yield _row("all_loans", name, factor, ratio, **ODDS, **_late(suffix, **_counts(curve)))
 
 
-def _moderated(samples: Mapping[str, pd.DataFrame], everyone: pd.DataFrame, controls: list[str], level: float) -> Rows:
-    """Whether unemployment, the recession and the firm's size change what nearness and kind of loan go with.
+def _doses(loans: pd.DataFrame, controls: list[str], level: float) -> Rows:
+    """Default by more months of waiting inside banks: the slope, without the longest waits, and by fifths."""
+    design = design_matrix(loans, [WAIT, *controls]).matrix
+    banks = loans["institution_id"]
+    for part in dose(loans["default"], design, WAIT, banks, banks, level, loans["weight"]):
+        number = {"n": int(part.rows.sum()), "n_clusters": banks[part.rows].nunique()}
+        found = scaled(part.effect, 100) if part.effect else None
+        yield _row("dose", part.name, WAIT, found, **POINTS, **number, note=part.note)
 
-    The recession met late approvals alone, so its rows are of everyone and decide nothing.
+
+def _moderated(
+    samples: Mapping[str, pd.DataFrame],
+    everyone: pd.DataFrame,
+    cohort: pd.DataFrame,
+    controls: dict[str, list[str]],
+    level: float,
+) -> list[Row]:
+    """Whether unemployment and the firm's size change what each factor goes with: one family, adjusted together.
+
+    Of full documentation that is asked where it is a choice, in the cohort. The recession met late approvals alone, so
+    its rows are of everyone, decide nothing and are not of the family.
     """
-    pairs = [
-        (SAME_STATE, "unemployment"),
-        (SAME_STATE, "small_firm"),
-        (LINE, "unemployment"),
-        (LINE, "small_firm"),
-        ("small_firm", "unemployment"),
-    ]
+    pairs = [(factor, name) for factor in (SAME_STATE, LINE, WAIT) for name in ("unemployment", "small_firm")]
+    pairs.append(("small_firm", "unemployment"))
     asked = [(suffix, loans, *pair) for suffix, loans in samples.items() for pair in pairs]
+    asked += [("", cohort, "treated", name) for name in ("unemployment", "small_firm")]
     asked += [("_everyone", everyone, factor, "exposed") for factor in (SAME_STATE, LINE, "small_firm")]
+    found: list[Row] = []
     for suffix, loans, factor, moderator in asked:
         measured = loans[loans[factor].notna()]
         centred = measured[moderator]
         if moderator == "unemployment":
             centred = centred - np.average(centred, weights=measured["weight"])
         measured = measured.assign(**{moderator: centred, "interaction": measured[factor] * centred})
-        others = [term for term in controls if term != moderator]
-        found = _within_banks(measured, ["interaction", factor, moderator], others, level)
-        number = _late(suffix, **_counts(found))
+        terms = controls["cohort" if loans is cohort else "all"]
+        inside = _within_banks(
+            measured, ["interaction", factor, moderator], [term for term in terms if term != moderator], level
+        )
+        number = _late(suffix, **_counts(inside))
         for name, column in {"interaction": "interaction", "where_moderator_is_zero": factor}.items():
             specification = name + suffix
-            yield _row(
-                f"moderated_by_{moderator}", specification, factor, _in_points(found, column), **POINTS, **number
-            )
+            effect_inside = _in_points(inside, column)
+            found.append(_row(f"moderated_by_{moderator}", specification, factor, effect_inside, **POINTS, **number))
+    decide = [row for row in found if row["specification"] == "interaction"]
+    return [*adjusted(decide), *(row for row in found if row["specification"] != "interaction")]
+
+
+def _recession(samples: Mapping[str, pd.DataFrame], everyone: pd.DataFrame, controls: list[str], level: float) -> Rows:
+    """Default by unemployment and, of everyone, by exposure to the recession, which late approvals alone met."""
     without = [term for term in controls if term != "unemployment"]
     for suffix, loans in samples.items():
         found = _within_banks(loans, ["unemployment"], without, level)

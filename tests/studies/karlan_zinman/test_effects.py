@@ -60,6 +60,23 @@ def test_the_promise_is_the_regression_with_the_lotterys_strata_of_another_packa
         assert (by_lottery.p_value <= 0.05) == (not by_lottery.ci_low <= 0 <= by_lottery.ci_high)
 
 
+def test_outcomes_and_waves_are_one_family_of_lotteries(found):
+    _, rows = found
+    names = ["strata_rates", "wave_2", "wave_3"]
+    family = rows.where(estimator="randomisation_test", estimand="difference", specification=names)
+    assert len(family) == len(names) * len(module.OUTCOMES)
+    # Holm's method by hand: the least p-value times their number, the next times one less, none below the one before.
+    wanted, highest = {}, 0.0
+    for place, row in enumerate(family.sort_values("p_value").itertuples()):
+        highest = max(highest, min(1.0, (len(family) - place) * row.p_value))
+        wanted[row.specification, row.outcome] = highest
+    for row in family.itertuples():
+        assert row.p_adjusted == pytest.approx(wanted[row.specification, row.outcome])
+    assert rows.where(estimator="randomisation_test", estimand="t_statistic")["p_adjusted"].isna().all()
+    bounds = rows.where(estimator="lee_bounds", estimand="lower_bound", outcome=list(module.OUTCOMES))
+    assert set(bounds["specification"]) == {"waves", "wave_2", "wave_3"}
+
+
 def test_clients_with_another_promise_than_their_branch_can_stand_apart():
     loans = pd.DataFrame(
         {

@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from statsmodels.stats.multitest import multipletests
 
 from pipeline.core import results
 from pipeline.core.params import Checks, load
@@ -35,6 +36,29 @@ def test_a_near_bank_is_seen_to_go_with_less_default(everything):
     odds = found.one(**name, estimand="odds_ratio")
     assert odds.ci_low < (0.4 / 0.6) / (0.6 / 0.4) < odds.ci_high
     assert found.one(**name, estimand="risk_difference").ci_high < 0
+
+
+def test_moderators_of_loans_that_decide_are_one_family(everything):
+    prepared, found = everything
+    names = ["moderated_by_unemployment", "moderated_by_small_firm"]
+    family = found.where(estimator=names, specification="interaction")
+    assert len(family) == 9 and "treated" in set(family["factor"])
+    assert family["p_adjusted"].to_numpy() == pytest.approx(multipletests(family["p_value"], method="holm")[1])
+    others = found.frame[found.frame["estimator"].str.startswith("moderated_by")]
+    assert others.loc[others["specification"] != "interaction", "p_adjusted"].isna().all()
+    of_treated = family[family["factor"] == "treated"]
+    assert set(of_treated["n"]) == {len(prepared.cohort)}
+
+
+def test_more_months_of_waiting_are_read_inside_banks(everything):
+    _, found = everything
+    factor = "communication_effectiveness_months"
+    slope = found.one(estimator="dose", specification="linear", factor=factor)
+    inside = found.one(estimator="all_loans", specification="within_banks", factor=factor, estimand="risk_difference")
+    assert (slope.estimate, slope.std_error, slope.n) == (inside.estimate, inside.std_error, inside.n)
+    parts = found.where(estimator="dose", factor=factor)
+    groups = parts[parts["specification"].str.startswith("group")]
+    assert groups["n"].sum() == slope.n and (groups["n"] < slope.n / 4).all()
 
 
 def test_documentation_that_does_nothing_is_not_said_to(everything):
