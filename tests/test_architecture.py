@@ -201,8 +201,8 @@ PLACES = {"parallel", "engine", "engine_address", "engine_memory"}
 tests/core/test_engine.py), so no stage declares them and none reruns when they change."""
 
 
-PAGES = ("report", "notebook", "synthesis", "evidence", "notebooks")
-"""Stages whose outcome people read: any choice may stand there."""
+PAGES = ("report", "notebook", "synthesis", "procedure", "evidence", "notebooks")
+"""Stages whose outcome people read, or that lay studies side by side: any choice may stand there."""
 
 OF_STUDY = "pipeline/studies/${key}/params.yaml"
 
