@@ -96,6 +96,8 @@ def look_up(study, place):
 
 def deviation(study, factor):
     """Return a factor's standard deviation; None where it is yes or no, or not known."""
+    if factor.endswith("]"):
+        return None
     told = look_up(study, ("describe", "summary", None, factor, None, None)).set_index("estimand")["estimate"]
     if len(told):
         return None if told["binary"] else told["standard_deviation"]

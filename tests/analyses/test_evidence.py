@@ -135,7 +135,7 @@ def test_a_unit_without_a_margin_stops_the_build_for_real_lenders_alone():
 def test_more_of_it_is_told_per_standard_deviation_and_yes_or_no_as_it_is():
     found = has(number(1, factor="contacts"), number(1))
     assert margins.deviation("contacts", found) == 2.0
-    assert margins.deviation("treated", found) is None
+    assert margins.deviation("treated", found) is None and margins.deviation("loan_type[car]", found) is None
     part = evidence.part_of(claim(), bearing("contacts"), found, PARAMS.study("berka"), PARAMS)
     assert part.per == "standard_deviation" and part.found.estimate == 2.0
     assert part.found.ci_high - part.found.ci_low == pytest.approx(2 * 2 * 1.96)

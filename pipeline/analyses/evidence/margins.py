@@ -91,6 +91,9 @@ def deviation(factor: str, has: Results) -> float | None:
 
     It is that of the study's cohort: of CRM's factors from the description, of controls among the untreated.
     """
+    if factor.endswith("]"):
+        # One level of a category is yes or no.
+        return None
     for row in has.where(stage="describe", estimator="summary", factor=factor, estimand="binary").itertuples():
         if row.estimate:
             return None
