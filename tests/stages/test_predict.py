@@ -11,11 +11,12 @@ from sklearn.metrics import brier_score_loss, precision_score, recall_score, roc
 from pipeline.analyses.predict import card as model_card
 from pipeline.analyses.predict import judged as predict_judged
 from pipeline.analyses.predict import saved as predict_saved
+from pipeline.analyses.predict.chosen import FOLDS, chosen, cross_validated
 from pipeline.analyses.predict.moments import ALL, HARD, dealt, moments
 from pipeline.core import params, results
 from pipeline.core.params import OutcomeWindow
 from pipeline.present.words import Words
-from pipeline.stats import prediction, saved_score
+from pipeline.stats import prediction, saved_score, splits
 from tests.commands.test_score import cohort
 from tests.sample import completed
 
@@ -116,6 +117,44 @@ def test_gains_are_differences_on_the_same_loans(moment, share):
     # Followed up where the probability x 25% x 45 is above the cost of 1.
     saved = [np.where(one * 0.25 * 45 > 1, default * 0.25 * 45 - 1, 0).mean() for one in (share, hard)]
     assert found["saving_gain"]["estimate"] == pytest.approx(saved[0] - saved[1])
+
+
+def test_the_training_loans_alone_choose_the_learner(moment, protocol):
+    kinds = ("tree", "logistic")
+    first = moment.split.folds[0].train
+    areas, number = cross_validated(moment, ALL, kinds)
+    assert number == first.sum()
+    # By scikit-learn: each cluster is held out once, and those held out are told apart by the others' model.
+    train = moment.sample.part(first)
+    clusters = train.loans[protocol.cluster].astype(str).to_numpy()
+    held, share = np.zeros(len(clusters), dtype=bool), np.empty(len(clusters))
+    for fold in splits.by_group(pd.Series(clusters), FOLDS).folds:
+        assert not set(clusters[fold.train]) & set(clusters[fold.test])
+        held |= fold.test
+        share[fold.test] = prediction.fit(train.part(fold.train), moment.rungs[ALL], "logistic").probability(
+            train.loans[fold.test]
+        )
+    assert held.all()
+    assert areas["logistic"] == pytest.approx(roc_auc_score(train.default, share))
+
+    found = {
+        (kind, rung): prediction.predict(moment.sample, moment.split, moment.rungs[rung], kind, moment.seed).share
+        for rung in (HARD, ALL)
+        for kind in kinds
+    }
+    rows = {(row["factor"], row["estimand"]): row for row in chosen(moment, found)}
+    best = max(kinds, key=lambda kind: areas[kind])
+    assert rows[ALL, "auc"]["note"].startswith(f"{best}; ")
+    assert rows[ALL, "auc"]["estimate"] == pytest.approx(roc_auc_score(moment.test.default, found[best, ALL]))
+    of_hard = rows[HARD, "auc"]["note"].split(";")[0]
+    gain = rows[ALL, "auc_gain_clustered"]
+    assert gain["estimate"] == pytest.approx(rows[ALL, "auc"]["estimate"] - rows[HARD, "auc"]["estimate"])
+    assert gain["note"] == f"{best} with CRM less {of_hard} without"
+    # However the loans that are judged turned out, the choice stays.
+    turned = moment.sample.default.copy()
+    turned[moment.split.test] = 1 - turned[moment.split.test]
+    changed = moment._replace(sample=moment.sample._replace(default=np.where(first, moment.sample.default, turned)))
+    assert cross_validated(changed, ALL, kinds)[0] == areas
 
 
 def test_curves_are_those_of_the_areas(moment, share):

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.analyses.predict import judged as predict_judged
 from pipeline.analyses.predict import saved as predict_saved
+from pipeline.analyses.predict.chosen import chosen
 from pipeline.analyses.predict.moments import ALL, HARD, Moment, Row, enough, moments
 from pipeline.core import results
 from pipeline.core.params import OutcomeWindow, Params
@@ -107,6 +108,7 @@ def _judge(moment: Moment) -> Iterator[Row]:
     for (kind, rung), share in found.items():
         yield from predict_judged.quality(moment, kind, rung, share)
         yield from predict_judged.gains(moment, kind, rung, share, found)
+    yield from chosen(moment, found)
     last = ALL if ALL in moment.rungs else HARD
     if not moment.full:
         return
