@@ -12,6 +12,7 @@ from pipeline.pages.evidence import said
 from pipeline.pages.evidence.book import KEY, Book, start_at
 from pipeline.pages.evidence.first import APART, cell, overall
 from pipeline.present.trail import Trail
+from pipeline.present.words import upper_first
 from pipeline.sources.claims import ALL, Bearing, Claim
 from pipeline.sources.records import load_source
 
@@ -96,7 +97,7 @@ def part(
     return {
         "verdict": row.verdict,
         "label": book.word("verdicts", row.verdict),
-        "measured": book.measured(row.study, row.factor),
+        "measured": upper_first(book.measured(row.study, row.factor)),
         "reverse": bearing is not None and bearing.reverse,
         "size": book.size(row),
         "margin": book.margin(row),

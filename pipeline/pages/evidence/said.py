@@ -9,7 +9,7 @@ from pipeline.analyses.evidence.findings import PRACTICES
 from pipeline.analyses.evidence.labels import ASKED, Method, methods
 from pipeline.pages.evidence.book import Book
 from pipeline.present.numerals import whole
-from pipeline.present.words import lower_first
+from pipeline.present.words import lower_first, upper_first
 
 
 def answers(book: Book) -> list[str]:
@@ -50,14 +50,17 @@ def finding(book: Book, row: Any) -> dict[str, Any]:
     claims = row.claims.split()
     return {
         "study": row.study,
-        "practice": book.measured(row.study, row.factor),
+        "practice": upper_first(book.measured(row.study, row.factor)),
         "reverse": any(book.reverse(claim, row.study, row.factor) for claim in claims),
         "n": whole(row.n),
-        "size": book.size(row),
+        # The column's head names percentage points.
+        "size": book.short(row) if row.unit == "percentage points" else book.size(row),
+        "per": book.word("formats", "per", row.per or "none") if row.unit == "percentage points" else "",
         "verdict": row.verdict,
         "design": row.design,
         "certainty": book.certainty(row),
         "claims": claims,
+        "texts": [book.claim_text(claim) for claim in book.ledger.claims if claim.id in claims],
         "report": book.report(row.study),
     }
 
