@@ -133,7 +133,7 @@ class Paper(Book):
             [
                 row["name"],
                 self.word("methods", "outcomes", row["outcome"]),
-                self.word("methods", "labels", row["label"]),
+                row["said"],
                 self.word("methods", "expectations", row["expected"]),
                 *(row[name] for name in ("estimate", "truth", "coverage", "rejection")),
             ]

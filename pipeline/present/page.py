@@ -11,6 +11,7 @@ from pipeline.core.params import Params, Study, rungs_of
 from pipeline.core.results import Results
 from pipeline.core.scope import LeftOut, Scope, reduced
 from pipeline.present.engines import ENGINES
+from pipeline.present.labels import methods
 from pipeline.present.numerals import fixed, p_value, percent, whole
 from pipeline.present.software import software
 from pipeline.present.trail import Trail
@@ -358,6 +359,7 @@ class Page:
 
         tried = set(results.where(stage="recovery", estimand="truth")["specification"])
         targets = results.where(stage="recovery", estimand="target")
+        good = [one.estimator for one in methods(results) if one.label == "recovers" and one.truth]
         leads = results.one(stage="effects", estimator="event_study", specification="leads_jointly_zero")
         return {
             "mean": mean,
@@ -367,6 +369,9 @@ class Page:
             "worlds": whole(row("raw_difference", "base", "estimate")["n"]),
             "number_of_targets": len(targets),
             "number_of_targets_met": int(targets["note"].str.startswith("met").sum()),
+            "recovered": words.text("joining.semicolon").join(
+                lower_first(words.label("estimators", name)) for name in dict.fromkeys(good)
+            ),
             "leads_p": p_value(leads.p_value),
             "tried": tried,
             "scenario": words.label("scenarios", str(self._protocol.scenario)),

@@ -196,6 +196,10 @@ class Book:
         """Return what a failed check found, as a phrase."""
         return self._common.label("checks", name)
 
+    def recovered(self, label: str) -> str:
+        """Return what simulated worlds say of a method."""
+        return self._common.label("recovered", label)
+
     def claim_text(self, claim: Claim) -> str:
         """Return a claim in this language."""
         return str(getattr(claim, f"claim_{self.language}"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from pipeline.analyses.evidence.labels import Method
+from pipeline.present.labels import Method
 from pipeline.core.results import KEY as ROW
 from pipeline.pages.evidence import said
 from pipeline.pages.evidence.book import KEY, Book, start_at
@@ -135,7 +135,7 @@ def by(book: Book, row: Any, methods: Mapping[tuple[str, str], Method]) -> str:
     method = methods.get((name, row.outcome))
     if method is None:
         return book.text("by", "untried", name=book.word("by", "stages", row.stage))
-    label = book.word("methods", "labels", method.label)
+    label = book.recovered(method.label)
     return book.text("by", "tried", name=book.word("methods", "estimators", name), label=label)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pipeline.analyses.evidence import labels
 from pipeline.pages.evidence import said
 from pipeline.pages.evidence.book import Book
+from pipeline.present import labels
 from pipeline.present.numerals import MISSING, fixed, percent, whole
 from pipeline.present.words import upper_first
 
@@ -46,6 +46,7 @@ def method(book: Book, one: labels.Method) -> dict[str, Any]:
         "name": upper_first(book.word("methods", "estimators", one.estimator)),
         "outcome": one.outcome,
         "label": one.label,
+        "said": book.recovered(one.label),
         "expected": one.expected,
         "as_expected": one.as_expected,
         "estimate": fixed(one.estimate, 2),

@@ -32,7 +32,6 @@ class Method(NamedTuple):
     outcome: str
     label: Label
     expected: str
-    as_expected: bool
     estimate: float
     truth: float
     bias: float
@@ -40,6 +39,19 @@ class Method(NamedTuple):
     rejection: float
     """In worlds without an effect; NaN where the method's own truth is not nought even there."""
     worlds: int
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the label, or the estimate where only its sign or size was foretold, is what was expected."""
+        multiple = self.estimate / self.truth if self.truth else math.nan
+        return {
+            "recovers": self.label == "recovers",
+            "must_pass": self.label == "recovers",
+            "fails": self.label != "recovers",
+            "must_fail": self.label != "recovers",
+            "right_sign": multiple > 0,
+            "overstated": multiple > 1,
+        }[self.expected]
 
 
 def label(bias: float, error: float, truth: float, coverage: float, rejection: float = math.nan) -> Label:
@@ -70,7 +82,7 @@ def methods(recovery: Results) -> list[Method]:
     rows = recovery.where(stage="recovery")
     number: Mapping[tuple[str, ...], tuple[float, float, float]] = {
         (row.estimator, row.outcome, row.specification, row.estimand): (row.estimate, row.std_error, row.n)
-        for row in rows.itertuples()
+        for row in rows.fillna({"n": 0}).itertuples()
     }
     missing = (math.nan, math.nan, 0)
     found = []
@@ -79,7 +91,7 @@ def methods(recovery: Results) -> list[Method]:
         bias, error, worlds = number.get((*name, "base", "bias"), missing)
         if math.isnan(bias):
             continue
-        truth, coverage = (number[(*name, "base", what)][0] for what in ("truth", "coverage"))
+        estimate, truth, coverage = (number[(*name, "base", what)][0] for what in ("estimate", "truth", "coverage"))
         no_effect = number.get((*name, "null", "truth"), missing)[0] == 0
         rejection = number[(*name, "null", "rejection")][0] if no_effect else math.nan
         found.append(
@@ -87,8 +99,7 @@ def methods(recovery: Results) -> list[Method]:
                 *name,
                 label(bias, error, truth, coverage, rejection),
                 row.estimand.removeprefix("verdict_"),
-                bool(row.estimate),
-                number[(*name, "base", "estimate")][0],
+                estimate,
                 truth,
                 bias,
                 coverage,
