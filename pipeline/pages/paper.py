@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.core import params as yaml
-from pipeline.pages.evidence import OVERALL, Book
+from pipeline.analyses.evidence.rows import OF_CRM
+from pipeline.pages.evidence import advice, first, methods, said, sources, sure
+from pipeline.pages.evidence.book import Book
 from pipeline.present import tables
 from pipeline.present.documents import PANDOC, to_pdf
 from pipeline.present.numerals import whole
@@ -37,7 +38,7 @@ class Paper(Book):
 
         `figures` is the way from the file to the folder of the reports, which figures are read from.
         """
-        self._own = yaml.read(WORDS / self._language / "paper.yaml")
+        self._own = yaml.read(WORDS / self.language / "paper.yaml")
         self._numbers = {"figure": 0, "table": 0}
         self._way = figures
         page = (
@@ -49,13 +50,16 @@ class Paper(Book):
                 text=self.text,
                 table=self.table,
                 figure=self.figure,
-                picture=self._picture,
+                picture=self.picture,
                 limits=self._own["limits"],
-                simulated=self._simulated[0],
-                answers=self._of_index()["answers"],
+                simulated=self.simulated[0],
+                answers=said.answers(self),
+                simulation=said.simulation(self),
                 curves=self._curves(),
-                **self._of_methods(),
-                **self._of_advice(),
+                margins=methods.context(self)["margins"],
+                rule=methods.context(self)["rule"],
+                worlds=methods.context(self)["worlds"],
+                paragraphs=advice.context(self)["paragraphs"],
             )
         )
         return re.sub(r"\n{3,}", "\n\n", page)
@@ -63,11 +67,11 @@ class Paper(Book):
     def _curves(self) -> str:
         """Say how many specifications of each study point which way, where there is a specification curve."""
         told = []
-        for study in self._studies:
-            rows = self._found[study].where(stage="curve", estimator="specification_count", specification="all")
+        for study in self.studies:
+            rows = self.found[study].where(stage="curve", estimator="specification_count", specification="all")
             counts = {row.estimand: int(row.estimate) for row in rows.itertuples() if row.estimate == row.estimate}
             if counts:
-                told.append(self._fill(self._own["curves"]["study"], name=self.word("studies", study), found=counts))
+                told.append(self.fill(self._own["curves"]["study"], name=self.word("studies", study), found=counts))
         return " ".join([self._own["curves"]["lead"], *told]) if told else ""
 
     def paper(self, path: str) -> str:
@@ -75,8 +79,9 @@ class Paper(Book):
         found: Any = self._own
         for step in path.split("."):
             found = found[step]
-        counts = self._counts()
-        return self._fill(found, claims=counts["claims"], required=counts["required"])
+        kinds = [claim.kind for claim in self.ledger.claims]
+        required = kinds.count("requirement")
+        return self.fill(found, claims=len(kinds) - required - kinds.count("none"), required=required)
 
     def figure(self, name: str, file: str) -> str:
         """Return a figure with its number and caption."""
@@ -95,64 +100,89 @@ class Paper(Book):
 
     def _table_of_studies(self) -> tuple[list[str], list[list[str]], bool]:
         rows = []
-        for study in self._studies:
+        for study in self.studies:
             counts = {
-                name: whole(self._found[study].one(stage="describe", estimator="count", factor=name).estimate)
+                name: whole(self.found[study].one(stage="describe", estimator="count", factor=name).estimate)
                 for name in ("loans", "defaults")
             }
-            design = self.word("strengths", self._params.study(study).design)
+            design = self.word("designs", self.params.study(study).design)
             rows.append(
                 [self.word("studies", study), design, self.word("measures", study), counts["loans"], counts["defaults"]]
             )
         return ["study", "design", "factor", "loans", "defaults"], rows, True
 
+    def _table_of_findings(self) -> tuple[list[str], list[list[str]], bool]:
+        rows = []
+        for row in self.findings:
+            shown = said.finding(self, row)
+            rows.append(
+                [
+                    shown["practice"],
+                    f"{self.word('studies', row.study)}{self.word('comma')}{shown['n']}",
+                    shown["size"],
+                    self.word("verdicts", row.verdict),
+                    self.word("certainty", row.certainty),
+                    self.join(shown["claims"]),
+                ]
+            )
+        return ["practice", "study", "estimate", "verdict", "certainty", "claim"], rows, True
+
     def _table_of_methods(self) -> tuple[list[str], list[list[str]], bool]:
         columns = self.word("methods", "columns")
         rows = [
             [
-                self.word("methods", "estimators", row["estimator"]),
+                row["name"],
                 self.word("methods", "outcomes", row["outcome"]),
-                self.word("methods", "verdicts", row["expected"]),
-                *(row[name] for name in ("estimate", "truth", "coverage", "alarm")),
+                row["said"],
+                self.word("methods", "expectations", row["expected"]),
+                *(row[name] for name in ("estimate", "truth", "coverage", "rejection")),
             ]
-            for row in self._of_methods()["methods"]
+            for row in methods.context(self)["methods"]
         ]
-        names = ("method", "outcome", "expected", "estimate", "truth", "coverage", "alarm")
+        names = ("method", "outcome", "label", "expected", "estimate", "truth", "coverage", "rejection")
         return [columns[name] for name in names], rows, True
 
     def _table_of_verdicts(self) -> tuple[list[str], list[list[str]], bool]:
-        found = Counter((claim.document, self._rows[claim.id, OVERALL].verdict) for claim in self._claims)
-        verdicts = [name for name in self.word("signs") if any(verdict == name for _, verdict in found)]
-        documents = sorted({claim.document for claim in self._claims})
-        rows = [[self._document(name), *(str(found[name, verdict]) for verdict in verdicts)] for name in documents]
-        return ["document", *(self.word("verdicts", name) for name in verdicts)], rows, True
-
-    def _document(self, name: str) -> str:
-        """Return a document's name, without its Chinese title where the paper's font has no letters for it."""
-        full = self.word("documents", name)
-        return full if self._language == "zh" else re.sub(r"\s*\([^)]*[\u4e00-\u9fff][^)]*\)", "", full)
+        shown = first.context(self)
+        rows = [
+            [self.word("kinds", line["kind"]), str(line["of"]), *map(str, line["counts"])] for line in shown["counts"]
+        ]
+        return ["class", "claims", *(self.word("verdicts", name) for name in shown["verdicts"])], rows, True
 
     def _table_of_decided(self) -> tuple[list[str], list[list[str]], bool]:
         rows = []
-        for claim in self._claims:
-            if claim.kind == "method":
+        for claim in self.ledger.claims:
+            if claim.kind not in OF_CRM:
                 continue
-            for place, row in enumerate(self._told(claim, self._real)):
+            told = [row for study in self.real for row in self.parts(claim.id, study) if row.certainty is not None]
+            for place, row in enumerate(told):
                 rows.append(
                     [
-                        claim.id if place else f"{claim.id} {self._claim_text(claim)}",
+                        claim.id if place else f"{claim.id} {self.claim_text(claim)}",
                         self.word("studies", row.study),
-                        self._label(claim, row.verdict, [row.strength]),
-                        self.word("strengths", row.strength),
+                        self.measured(row.study, row.factor),
                         self.size(row),
+                        self.word("verdicts", row.verdict),
+                        self.word("certainty", row.certainty),
                     ]
                 )
-        return ["claim", "study", "verdict", "design", "estimate"], rows, True
+        return ["claim", "study", "factor", "estimate", "verdict", "certainty"], rows, True
+
+    def _table_of_needed(self) -> tuple[list[str], list[list[str]], bool]:
+        columns = self.word("sure", "columns")
+        names = ("rate", "margin", "loans", "loans_by_branch", "here")
+        rows = [
+            [self.word("advice", "factors", one["name"], "name"), self.word("studies", row["study"])]
+            + [row[name] for name in names]
+            for one in sure.context(self)["practices"]
+            for row in one["rows"]
+        ]
+        return ["practice", "study", *(columns[name] for name in names)], rows, True
 
     def _table_of_sources(self) -> tuple[list[str], list[list[str]], bool]:
         rows = [
             [item["record"].title, f"[{item['record'].licence}]({item['record'].licence_page})"]
-            for item in self._of_data()["records"]
+            for item in sources.data(self)["records"]
         ]
         return ["source", "licence"], rows, True
 

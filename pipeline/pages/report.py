@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
 
-from pipeline.core.params import rungs_of
+from pipeline.analyses.evidence.checks import checks_of
+from pipeline.analyses.evidence.margins import default_rate, deviation, margin_of
+from pipeline.core.params import CONSTRUCTS, rungs_of
 from pipeline.core.scope import FEWEST, LeftOut
 from pipeline.pages.chapters import chapters
 from pipeline.present import tables
 from pipeline.present.numerals import fixed, p_value, percent, whole
-from pipeline.present.page import Page, correlation_kinds, effects_parts, shown_factors
-from pipeline.present.words import environment, filled, lower_first
+from pipeline.present.page import Page, correlation_kinds, effect_row, effects_parts, shown_factors
+from pipeline.present.words import WIDE, environment, filled, lower_first
+from pipeline.stats.verdicts import Found, judge
 
 
 class Report(Page):
@@ -42,6 +47,56 @@ class Report(Page):
     def findings(self) -> str:
         """Return the headline results as plain text: first what becomes of the claim, then one line each."""
         return "\n".join([self.text("lead"), *(f"- {sentence}" for sentence in self.texts("findings"))])
+
+    @cached_property
+    def _context(self) -> dict[str, Any]:
+        return {**super()._context, "claim": self.claim}
+
+    def claim(self, factor: str, rung: str) -> str:
+        """Return what becomes of the claim that more of a factor means less default, and which checks failed.
+
+        The rule is that of the evidence: confidence interval and smallest difference that matters, for a standard
+        deviation more of a factor with several values. Other tests are not counted here.
+        """
+        row, sd = effect_row(self._results, factor, rung), deviation(factor, self._results)
+        scale = 1.0 if sd is None else sd
+        found = Found(*(scale * x for x in (row.estimate, row.ci_low, row.ci_high)), row.p_value, row.unit)
+        choices = self._params.evidence.margins
+        margin = margin_of(
+            row.unit, row.outcome, default_rate(self._results), choices, simulated=self._protocol.simulated
+        )
+        verdict = judge(
+            found,
+            "lower",
+            margin.size,
+            self._params.inference.level,
+            corrected=row.p_value,
+            most=margin.most,
+        ).verdict
+        construct = next((name for name in CONSTRUCTS if factor.startswith(name)), factor)
+        said = filled(
+            self._words.text(f"claims.{verdict}"),
+            claim=self._words.known("claims", construct) or self._words.text("claim"),
+            sentence=lower_first(self._effects.sentence(factor, rung)),
+            rung=rung,
+            margin=fixed(margin.size, 2),
+            per_deviation=sd is not None,
+            randomised=self._protocol.design == "randomised" and self._treats(factor),
+        )
+        return ("" if WIDE.search(said) else " ").join(filter(None, [said, self.failed_beside(factor)]))
+
+    def failed_beside(self, factor: str) -> str:
+        """Return the sentence on the failed checks that bear on a factor, which stands beside the first; or nothing."""
+        columns = dict.fromkeys([factor, "treated"] if self._treats(factor) else [factor])
+        failed = [checks_of(self._results, name, treated=self._treats(factor), scored=False) for name in columns]
+        names = [one.name for found in failed for one in found]
+        names += ["undated"] * (factor in self._protocol.undated)
+        labels = [self._words.label("checks", name) for name in dict.fromkeys(names)]
+        return filled(self._words.text("claims.failed"), checks=labels) if labels else ""
+
+    def _treats(self, factor: str) -> bool:
+        rule = self._protocol.treatment
+        return factor == "treated" or (rule is not None and factor == rule.factor)
 
     def chapters(self) -> Iterator[str]:
         """Yield the blocks of the chapters, one after the other."""

@@ -26,6 +26,7 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import FuncFormatter
 
 from pipeline.core.results import Results
+from pipeline.present.labels import methods
 from pipeline.present.numerals import fixed, whole
 from pipeline.present.tables import row_label
 from pipeline.present.words import WIDE, Words, filled, split, upper_first
@@ -406,8 +407,7 @@ def recovery(results: Results, words: Words) -> Figure:
 
     Without worlds of no effect among the recovery rows there is nothing beside it.
     """
-    verdicts = results.where(stage="recovery", specification="all_scenarios")
-    verdict = {(row.estimator, row.outcome): row.estimand.removeprefix("verdict_") for row in verdicts.itertuples()}
+    label = {(one.estimator, one.outcome): one.label for one in methods(results)}
     found = _multiples(results)
     found = found.iloc[np.argsort(found["multiple"].to_numpy(), kind="stable")]
     null = results.where(stage="recovery", specification="null")
@@ -415,7 +415,7 @@ def recovery(results: Results, words: Words) -> Figure:
     # Contacts and satisfaction keep their own effects where the programme has none: seeing them is no false alarm.
     false_alarms = {} if null.empty else (100 * null.loc[null["truth"] == 0, "rejection"]).to_dict()
     names = [(row.estimator, row.outcome) for row in found.itertuples()]
-    colours = {"recovers": TREATED, "right_sign": "#009E73"}
+    colours = {"recovers": TREATED, "biased": CONTROL}
     low, high = -1.0, 5.0
     widths = [2.2, 1] if false_alarms else [1]
     figure, panels = plt.subplots(
@@ -429,7 +429,7 @@ def recovery(results: Results, words: Words) -> Figure:
     )
     left = panels[0, 0]
     for place, (name, row) in enumerate(zip(names, found.itertuples(), strict=True)):
-        colour = colours.get(verdict.get(name), CONTROL)
+        colour = colours.get(label.get(name, ""), "#009E73")
         shown = min(max(row.multiple, low), high)
         marker = "o" if shown == row.multiple else "<" if shown == low else ">"
         ends = np.clip([row.multiple - row.spread, row.multiple + row.spread], low, high)

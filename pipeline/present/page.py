@@ -7,10 +7,11 @@ import re
 from functools import cached_property
 from typing import Any, Literal
 
-from pipeline.core.params import CONSTRUCTS, Params, Study, rungs_of
+from pipeline.core.params import Params, Study, rungs_of
 from pipeline.core.results import Results
 from pipeline.core.scope import LeftOut, Scope, reduced
 from pipeline.present.engines import ENGINES
+from pipeline.present.labels import methods
 from pipeline.present.numerals import fixed, p_value, percent, whole
 from pipeline.present.software import software
 from pipeline.present.trail import Trail
@@ -75,14 +76,6 @@ class Effects:
         """Say whether the interval lies below zero, above it, or holds it (or there is none)."""
         row = effect_row(self._results, factor, rung)
         return "lower" if row.ci_high < 0 else "higher" if row.ci_low > 0 else "none"
-
-    def claim(self, factor: str, rung: str) -> str:
-        """Return what becomes of the claim that more of a factor means less default, judged on a rung."""
-        verdict = {"lower": "supported", "higher": "contradicted", "none": "inconclusive"}[self.direction(factor, rung)]
-        sentence = lower_first(self.sentence(factor, rung))
-        construct = next((name for name in CONSTRUCTS if factor.startswith(name)), factor)
-        claim = self._words.known("claims", construct) or self._words.text("claim")
-        return filled(self._words.text(f"claims.{verdict}"), claim=claim, sentence=sentence, rung=rung)
 
     def sentence(self, factor: str, rung: str) -> str:
         """Return the sentence on a factor's effect, without a full stop."""
@@ -301,7 +294,6 @@ class Page:
             "grades": list(grades.sort_values("specification")["factor"]),
             "label": lambda name: words.label("columns", name),
             "effect": self._effects.sentence,
-            "claim": self._effects.claim,
             "lower_first": lower_first,
             "number_negative": number_negative,
             "number_of_factors": counted(len(factors)),
@@ -367,6 +359,7 @@ class Page:
 
         tried = set(results.where(stage="recovery", estimand="truth")["specification"])
         targets = results.where(stage="recovery", estimand="target")
+        good = [one.estimator for one in methods(results) if one.label == "recovers" and one.truth]
         leads = results.one(stage="effects", estimator="event_study", specification="leads_jointly_zero")
         return {
             "mean": mean,
@@ -376,6 +369,9 @@ class Page:
             "worlds": whole(row("raw_difference", "base", "estimate")["n"]),
             "number_of_targets": len(targets),
             "number_of_targets_met": int(targets["note"].str.startswith("met").sum()),
+            "recovered": words.text("joining.semicolon").join(
+                lower_first(words.label("estimators", name)) for name in dict.fromkeys(good)
+            ),
             "leads_p": p_value(leads.p_value),
             "tried": tried,
             "scenario": words.label("scenarios", str(self._protocol.scenario)),

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from pipeline.core.results import Results
+from pipeline.present.labels import methods
 from pipeline.present.numerals import MISSING, compact, fixed, p_value, percent, whole
 from pipeline.present.words import Words, split, upper_first
 
@@ -147,26 +148,27 @@ def _uncertainty(row: Any, kind: str) -> str:
 
 
 def recovery(results: Results, words: Words) -> str:
-    """Every method against the truth: bias, error and coverage in base worlds, false alarms in null ones."""
+    """Every method against the truth: its label, bias, error and coverage in base worlds, rejections in null ones."""
     rows = results.where(stage="recovery")
     number = {(row.estimator, row.outcome, row.specification, row.estimand): row for row in rows.itertuples()}
     body = []
-    for verdict in results.where(stage="recovery", specification="all_scenarios").itertuples():
-        name = (verdict.estimator, verdict.outcome)
+    for method in methods(results):
+        name = (method.estimator, method.outcome)
 
         def measure(scenario: str, estimand: str, name: tuple[str, str] = name) -> tuple[float, float]:
             row = number.get((*name, scenario, estimand))
             return (float("nan"), float("nan")) if row is None else (row.estimate, row.std_error)
 
-        label = words.label("estimators", verdict.estimator)
-        if verdict.outcome == "stress_within_horizon":
+        label = words.label("estimators", method.estimator)
+        if method.outcome == "stress_within_horizon":
             label = _and(label, words.label("outcomes", "stress_within_horizon"), words=words)
-        expected = words.label("verdicts", verdict.estimand.removeprefix("verdict_"))
+        expected = words.label("verdicts", method.expected)
         bias, of_bias = measure("base", "bias")
         body.append(
             [
                 label,
-                expected if verdict.estimate else words.pair(expected, words.text("not_as_expected")),
+                words.label("recovered", method.label),
+                expected if method.as_expected else words.pair(expected, words.text("not_as_expected")),
                 fixed(measure("base", "estimate")[0], 2),
                 fixed(measure("base", "truth")[0], 2),
                 f"{fixed(bias, 2)} ({fixed(of_bias, 2)})",
@@ -177,7 +179,8 @@ def recovery(results: Results, words: Words) -> str:
                 _share(measure("null", "rejection")[0]) if measure("null", "truth")[0] == 0 else MISSING,
             ]
         )
-    names = ("estimator", "verdict", "estimate", "truth", "bias", "rmse", "coverage", "null_estimate", "null_rejection")
+    names = ("estimator", "label", "expected", "estimate", "truth", "bias", "rmse", "coverage")
+    names += ("null_estimate", "null_rejection")
     return markdown([words.text(f"columns.{name}") for name in names], body)
 
 

@@ -1,48 +1,39 @@
 """Give each claim of the literature its verdict in each study and over all, and write the pages that show them."""
 
-from pipeline.analyses.evidence.rows import (
-    FOLDER,
-    LANGUAGES,
-    NO_FONT,
-    check,
-    supporting_rows,
-    verdicts_table,
-)
+from pipeline.analyses.evidence.findings import findings, needed
+from pipeline.analyses.evidence.rows import FOLDER, check, weigh
 from pipeline.core.params import Params
-from pipeline.pages import evidence as pages
 from pipeline.pages import paper
+from pipeline.pages.evidence import book, site
 from pipeline.pages.written import contents, read
-from pipeline.present.words import WIDE
+from pipeline.present.words import LANGUAGES, WIDE
 from pipeline.runtime import places, store
-from pipeline.runtime.errors import StudyError
-from pipeline.sources.claims import CLAIMS, load_claims, load_limits, load_selectors
+from pipeline.sources.claims import load_bearings, load_claims, load_limits
+
+NO_FONT = (
+    "no font here has Chinese characters, so there is no Chinese PDF: install one, such as Noto Sans CJK, and run again"
+)
 
 
 def run(study: None, params: Params) -> str:
     """Write the verdicts and the pages."""
-    claims = load_claims()
-    selectors = load_selectors(claims)
-    limits = load_limits(claims, selectors)
     names = params.synthesis.studies
+    claims = load_claims()
+    bearings = load_bearings(claims, {name for name in names if params.study(name).simulated})
+    ledger = book.Ledger(claims, bearings, load_limits(claims, bearings))
+    check(claims, bearings, names)
     found = {name: read(name) for name in names}
-    simulated = {name for name in names if params.study(name).simulated}
-    for selector in selectors:
-        check(selector, names, simulated, params)
-    for claim in claims:
-        if unknown := set(claim.studies) - set(names):
-            raise StudyError(f"{CLAIMS}: claim {claim.id} asks {min(unknown)}, which synthesis.studies does not name.")
 
-    table = verdicts_table(claims, selectors, found, simulated, params.inference.level, limits)
-    store.write_csv(places.results(FOLDER, "verdicts"), table)
-    supporting = supporting_rows(selectors, found, table)
+    evidence = weigh(*ledger, found, params)
+    tables = book.Tables(*evidence, findings(evidence.parts), needed(claims, found, params))
+    for name, table in tables._asdict().items():
+        store.write_csv(places.results(FOLDER, name), table)
     shown = {name: contents(name) for name in names}
     for language in LANGUAGES:
-        for path, text in pages.Book(language, claims, table, supporting, found, params, shown, limits).pages().items():
+        for path, text in site.pages(book.Book(language, ledger, tables, found, params, shown)).items():
             store.write_text(path, text)
-    for language in LANGUAGES:
-        write_paper(paper.Paper(language, claims, table, supporting, found, params, shown), language)
-    unread = "" if has_letters() else f" ({NO_FONT})"
-    return f"{pages.INDEX}{unread}"
+        write_paper(paper.Paper(language, ledger, tables, found, params, shown), language)
+    return f"{book.INDEX}{'' if has_letters() else f' ({NO_FONT})'}"
 
 
 def has_letters() -> bool:

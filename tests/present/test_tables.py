@@ -101,9 +101,9 @@ REGRESS = [
 ]
 
 
-def recovered(scenario, **numbers):
+def recovered(scenario, outcome="default", **numbers):
     for estimand, (value, error) in numbers.items():
-        yield {"estimator": "logit", "specification": scenario, "outcome": "default", "estimand": estimand} | {
+        yield {"estimator": "logit", "specification": scenario, "outcome": outcome, "estimand": estimand} | {
             "estimate": value,
             "std_error": error,
         }
@@ -121,6 +121,14 @@ RECOVERY = [
         bias=(-0.3, 0.03),
         rmse=(0.45, None),
         coverage=(0.815, None),
+    ),
+    *recovered(
+        "base",
+        "stress_within_horizon",
+        estimate=(0.02, None),
+        truth=(0.0, None),
+        bias=(0.02, 0.01),
+        coverage=(0.88, None),
     ),
     *recovered("null", estimate=(-0.1, None), truth=(0.0, None), rejection=(0.055, None)),
     {"estimator": "default_rate", "specification": "base", "outcome": "p2p", "estimand": "target", "estimate": 6.5}

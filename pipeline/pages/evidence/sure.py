@@ -1,0 +1,51 @@
+"""How sure could we be? For each practice the data that would settle its effect, against the most there is here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.pages.evidence import said
+from pipeline.pages.evidence.book import Book, lines
+from pipeline.present.numerals import percent, whole
+
+
+def context(book: Book) -> dict[str, Any]:
+    """Return a section a practice: the design, the loans that it needs at each lender's rate, and what to record."""
+    needed: dict[str, list[Any]] = {}
+    for row in lines(book.tables.needed):
+        if row.study in book.real:
+            needed.setdefault(row.practice, []).append(row)
+    return {"practices": [practice(book, name, rows) for name, rows in needed.items()]}
+
+
+def practice(book: Book, name: str, rows: list[Any]) -> dict[str, Any]:
+    """Return a practice's section."""
+    ids = (rows[0].claims or "").split()
+    asked = [claim for claim in book.ledger.claims if claim.id in ids]
+    own = [row for row in book.findings if said.practice_of(book, row) == name]
+    return {
+        "name": name,
+        "claims": ids,
+        "record": [
+            {"claim": claim.id, "text": text} for claim in asked if (text := getattr(claim, f"needs_{book.language}"))
+        ],
+        "rows": [
+            {
+                "study": row.study,
+                "rate": percent(row.rate),
+                "margin": book.amount("percentage points", row.margin),
+                "loans": whole(row.loans),
+                "loans_by_branch": whole(row.loans_by_branch),
+                "here": largest(book, [one for one in own if one.study == row.study]),
+            }
+            for row in rows
+        ],
+    }
+
+
+def largest(book: Book, found: list[Any]) -> str:
+    """Return the largest finding of a lender on a practice: its loans, and the least that it could have seen."""
+    if not found:
+        return str(book.word("sure", "nothing"))
+    one = max(found, key=lambda row: row.n)
+    return book.text("sure", "here", n=whole(one.n), least=book.least(one))
