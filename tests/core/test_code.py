@@ -1,16 +1,16 @@
 """What changes a stage's code file, and what does not."""
 
-import functools
 import shutil
 import textwrap
 from pathlib import Path
 
 import pytest
 
-from pipeline.runtime import code as module
 from pipeline.runtime.code import BESIDE, Code, settled
 
 ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.usefixtures("parsed_once")
 
 MODULE = textwrap.dedent('''
     """What it is."""
@@ -77,19 +77,8 @@ def test_what_is_left_is_the_same_program():
     assert after["LONG"] == before["LONG"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def parsed_once():
-    """Each copy changes one text: the others are parsed for all copies together."""
-    nodes, cut = functools.cache(module._nodes), module._settled
-    kept = functools.cache(lambda text: cut(text, nodes(text)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_nodes", nodes)
-        patch.setattr(module, "_settled", lambda text, _: kept(text))
-        yield
-
-
 @pytest.fixture(scope="module")
-def code():
+def code(parsed_once):
     return Code(ROOT)
 
 
