@@ -13,6 +13,8 @@ PYTHON ?= python3
 
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Hundreds of short processes run here: each would compile every module anew where Python is told to keep none compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help reproduce reproduce-all doctor test test-end-to-end test-long test-spark mutants compare verify bench method audit lint types lab lock clean
@@ -61,7 +63,7 @@ test: $(VENV)/installed  ## run the tests (some minutes)
 	@python -m pytest -n auto --dist loadfile -m "not end_to_end and not long"
 
 test-end-to-end: $(VENV)/installed  ## run the whole pipeline on a small made-up sample in a temporary folder
-	@python -m pytest -n auto --dist loadfile -m "end_to_end and not long"
+	@python -m pytest -n auto --dist loadfile -m "end_to_end and not long" tests/test_*end_to_end.py tests/test_own_loans_page.py
 
 test-spark: $(VENV)/spark  ## compare the tables that Spark and DuckDB prepare (needs Java)
 	@python -m pytest -n auto -rs -m "not long" tests/core/test_engine.py tests/studies/test_engines.py

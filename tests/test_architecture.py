@@ -1,5 +1,6 @@
 import ast
 import difflib
+import functools
 import itertools
 import re
 import subprocess
@@ -90,6 +91,7 @@ MODULES = {module_of(path): path for path in PACKAGE.rglob("*.py") if path.name 
 """Without notebooks, which nothing imports and which may use all floors."""
 
 
+@functools.cache
 def imports(path):
     """Modules of this package that a file imports, at its top or inside functions, with their parent packages."""
     found = set()

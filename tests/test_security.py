@@ -1,6 +1,7 @@
 """What no data may do here: run as code, leave its folder, reach a page as markup, or a log as a secret."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -39,11 +40,11 @@ TRUSTED = {
 }
 
 
+@functools.cache
 def calls(path):
-    """Yield every call of a file, with its name as it is written."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func), node
+    """Return every call of a file, with its name as it is written."""
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [(ast.unparse(node.func), node) for node in tree if isinstance(node, ast.Call)]
 
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,4 +1,4 @@
-"""The simulated study as a user runs it: without a network, again to the same bytes, and without the truth."""
+"""The simulated study as a user runs it: without a network, without the truth, and again to the same bytes."""
 
 import shutil
 import sys
@@ -10,12 +10,24 @@ from tests.test_end_to_end import clone, commit, run
 pytestmark = pytest.mark.end_to_end
 
 
-def test_the_simulated_study_needs_nothing_from_outside(tmp_path):
-    folder = clone(tmp_path / "copy", tmp_path / "no mirror")
-    said = run(folder, "make", "reproduce", CRM_DATA_MIRROR="", https_proxy="http://127.0.0.1:9")
-    assert (folder / "reports/reference/findings.txt").read_text() in said
-    commit(folder)
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("simulated")
+    clone(folder / "copy", folder / "no mirror")
+    said = run(folder / "copy", "make", "reproduce", CRM_DATA_MIRROR="", https_proxy="http://127.0.0.1:9")
+    commit(folder / "copy")
+    return folder / "copy", said
+
+
+@pytest.mark.long
+def test_every_stage_gives_the_same_bytes_again(reproduced):
+    folder, _ = reproduced
     assert "Same bytes." in run(folder, "make", "verify", "RECOVERY=yes")
+
+
+def test_the_simulated_study_needs_nothing_from_outside(reproduced):
+    folder, said = reproduced
+    assert (folder / "reports/reference/findings.txt").read_text() in said
     # Analyses go on without the truth, to the same rows: only the stages that simulate may know it.
     shutil.rmtree(folder / "data" / "truth")
     for stage in ("prepare", "match", "describe", "correlate", "regress", "effects"):

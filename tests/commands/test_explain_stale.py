@@ -14,6 +14,8 @@ from pipeline.runtime.errors import StudyError
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.usefixtures("parsed_once")
+
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):

@@ -192,9 +192,9 @@ def test_rows_do_not_depend_on_the_order_of_loans(work, tmp_path, monkeypatch):
         lambda frame: frame.head(40),
         lambda frame: frame.assign(default=0),
         lambda frame: frame.assign(origination_date=pd.NaT),
-        lambda frame: frame.assign(origination_date=pd.Timestamp("2001-01-01")),
+        pytest.param(lambda frame: frame.assign(origination_date=pd.Timestamp("2001-01-01")), marks=pytest.mark.long),
         lambda frame: frame.assign(credit_grade=pd.Categorical([None] * len(frame)), female=np.nan),
-        lambda frame: frame.assign(region=frame["loan_id"].astype("category")),
+        pytest.param(lambda frame: frame.assign(region=frame["loan_id"].astype("category")), marks=pytest.mark.long),
         lambda frame: frame.assign(**{name: np.nan for name in frame if name.startswith(("relation", "communi"))}),
     ],
 )

@@ -10,6 +10,8 @@ from pipeline.runtime.code import BESIDE, Code, settled
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.usefixtures("parsed_once")
+
 MODULE = textwrap.dedent('''
     """What it is."""
 
@@ -76,7 +78,7 @@ def test_what_is_left_is_the_same_program():
 
 
 @pytest.fixture(scope="module")
-def code():
+def code(parsed_once):
     return Code(ROOT)
 
 

@@ -94,47 +94,50 @@ def wrong_size(content):
 
 
 WORKBOOKS = {
-    "text_under_the_name_of_a_workbook": (b"loan_id,amount\n1,2\n", "cannot be read as excel"),
-    "a_page_under_the_name_of_a_workbook": (b"<html><table><tr><td>1</td></tr></table></html>",
+    "text_under_the_name_of_a_workbook": (lambda: b"loan_id,amount\n1,2\n", "cannot be read as excel"),
+    "a_page_under_the_name_of_a_workbook": (lambda: b"<html><table><tr><td>1</td></tr></table></html>",
                                             "cannot be read as excel"),
-    "an_old_or_locked_workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 4096, "without a password"),
-    "cut_in_the_middle": (workbook()[:3000], "cannot be read as excel"),
-    "without_its_end": (workbook()[:-30], "cannot be read as excel"),
-    "an_empty_zip": (b"PK\x05\x06" + b"\0" * 18, "cannot be read as excel"),
-    "a_zip_of_something_else": (repacked(lambda members: {"readme.txt": b"hello"}), "cannot be read as excel"),
-    "no_sheet_inside": (repacked(lambda members: {name: part for name, part in members.items() if name != SHEET}),
+    "an_old_or_locked_workbook": (lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 4096, "without a password"),
+    "cut_in_the_middle": (lambda: workbook()[:3000], "cannot be read as excel"),
+    "without_its_end": (lambda: workbook()[:-30], "cannot be read as excel"),
+    "an_empty_zip": (lambda: b"PK\x05\x06" + b"\0" * 18, "cannot be read as excel"),
+    "a_zip_of_something_else": (lambda: repacked(lambda members: {"readme.txt": b"hello"}), "cannot be read as excel"),
+    "no_sheet_inside": (lambda: repacked(lambda members: {name: members[name] for name in members if name != SHEET}),
                         "is empty"),
-    "a_sheet_that_is_no_xml": (repacked(lambda members: members | {SHEET: b"<worksheet><sheetData><row"}),
+    "a_sheet_that_is_no_xml": (lambda: repacked(lambda members: members | {SHEET: b"<worksheet><sheetData><row"}),
                                "cannot be read as excel"),
-    "some_bytes_changed": (spoilt(workbook(), workbook().index(SHEET.encode()) + 300, b"\xff" * 40),
+    "some_bytes_changed": (lambda: spoilt(workbook(), workbook().index(SHEET.encode()) + 300, b"\xff" * 40),
                            "cannot be read as excel"),
-    "laughs_by_the_billion": (repacked(laughing), "cannot be read as excel"),
-    "a_bomb_of_blanks": (repacked(bomb), "would unpack to"),
-    "a_bomb_that_only_says_so": (wrong_size(workbook()), "would unpack to"),
-    "a_member_above_the_folder": (repacked(lambda members: members | {"../../evil.xml": b"x"}), "../../evil.xml"),
-    "a_member_at_the_root": (repacked(lambda members: members | {"/etc/cron.d/x": b"x"}), "/etc/cron.d/x"),
-    "a_member_above_a_windows_folder": (repacked(lambda members: members | {"..\\evil.xml": b"x"}), "evil.xml"),
-    "an_empty_sheet": (workbook(lambda sheet: sheet.delete_rows(1, 99)), "is empty"),
-    "names_and_no_row": (workbook(frame=typed(0)), "holds column names and no row"),
-    "a_column_missing": (workbook(frame=typed().drop(columns="age")), "no column 'age'"),
-    "a_column_twice": (workbook(cell("A1", "amount")), "several columns 'amount'"),
-    "a_formula_without_its_value": (workbook(cell(AMOUNT, "=1+1")), ("row 5, column amount", "a formula")),
-    "a_formula_in_a_title": (workbook(cell("E1", "=1+1")), "no column 'amount'"),
-    "an_error_for_an_amount": (workbook(cell(AMOUNT, "#REF!")), ("column amount, row 5", "'#REF!'")),
-    "a_division_by_nothing": (workbook(cell(AMOUNT, "#DIV/0!")), "column amount, row 5 is empty"),
-    "a_word_for_an_amount": (workbook(cell(AMOUNT, "many")), ("column amount, row 5", "'many' is no number")),
-    "a_day_for_an_amount": (workbook(cell(AMOUNT, datetime.datetime(2019, 1, 1))), ("column amount", "is no number")),
-    "a_time_of_day_for_an_age": (workbook(cell("I5", datetime.time(12, 30))), ("column age, row 5", "is no number")),
-    "an_empty_amount": (workbook(cell(AMOUNT, None)), "column amount, row 5 is empty"),
-    "a_script_for_a_grade": (workbook(cell("C5", "<script>")), ("column grade, row 5", "is unknown")),
-    "an_amount_below_zero": (workbook(cell(AMOUNT, -1)), ("column amount, row 5", "above zero")),
+    "laughs_by_the_billion": (lambda: repacked(laughing), "cannot be read as excel"),
+    "a_bomb_of_blanks": (lambda: repacked(bomb), "would unpack to"),
+    "a_bomb_that_only_says_so": (lambda: wrong_size(workbook()), "would unpack to"),
+    "a_member_above_the_folder": (lambda: repacked(lambda members: members | {"../../evil.xml": b"x"}),
+                                  "../../evil.xml"),
+    "a_member_at_the_root": (lambda: repacked(lambda members: members | {"/etc/cron.d/x": b"x"}), "/etc/cron.d/x"),
+    "a_member_above_a_windows_folder": (lambda: repacked(lambda members: members | {"..\\evil.xml": b"x"}), "evil.xml"),
+    "an_empty_sheet": (lambda: workbook(lambda sheet: sheet.delete_rows(1, 99)), "is empty"),
+    "names_and_no_row": (lambda: workbook(frame=typed(0)), "holds column names and no row"),
+    "a_column_missing": (lambda: workbook(frame=typed().drop(columns="age")), "no column 'age'"),
+    "a_column_twice": (lambda: workbook(cell("A1", "amount")), "several columns 'amount'"),
+    "a_formula_without_its_value": (lambda: workbook(cell(AMOUNT, "=1+1")), ("row 5, column amount", "a formula")),
+    "a_formula_in_a_title": (lambda: workbook(cell("E1", "=1+1")), "no column 'amount'"),
+    "an_error_for_an_amount": (lambda: workbook(cell(AMOUNT, "#REF!")), ("column amount, row 5", "'#REF!'")),
+    "a_division_by_nothing": (lambda: workbook(cell(AMOUNT, "#DIV/0!")), "column amount, row 5 is empty"),
+    "a_word_for_an_amount": (lambda: workbook(cell(AMOUNT, "many")), ("column amount, row 5", "'many' is no number")),
+    "a_day_for_an_amount": (lambda: workbook(cell(AMOUNT, datetime.datetime(2019, 1, 1))),
+                            ("column amount", "is no number")),
+    "a_time_of_day_for_an_age": (lambda: workbook(cell("I5", datetime.time(12, 30))),
+                                 ("column age, row 5", "is no number")),
+    "an_empty_amount": (lambda: workbook(cell(AMOUNT, None)), "column amount, row 5 is empty"),
+    "a_script_for_a_grade": (lambda: workbook(cell("C5", "<script>")), ("column grade, row 5", "is unknown")),
+    "an_amount_below_zero": (lambda: workbook(cell(AMOUNT, -1)), ("column amount, row 5", "above zero")),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WORKBOOKS)
 def test_a_workbook_that_cannot_be_scored(place, capsys, name):
-    content, needles = WORKBOOKS[name]
-    write(place / "new.xlsx", content)
+    made, needles = WORKBOOKS[name]
+    write(place / "new.xlsx", made())
     assert "new.xlsx" in refused(capsys, place, [*SCORE, "new.xlsx"], needles)
 
 
@@ -176,40 +179,43 @@ AMOUNTS = typed()["amount"].tolist()
 GOOD = parquet()
 
 PARQUETS = {
-    "text": (b"loan_id,amount\n1,2\n", "cannot be read as parquet"),
-    "its_mark_and_nothing": (b"PAR1PAR1", "cannot be read as parquet"),
-    "cut_in_the_middle": (GOOD[: len(GOOD) // 2], "cannot be read as parquet"),
-    "without_its_beginning": (GOOD[100:], "cannot be read as parquet"),
-    "a_footer_of_nonsense": (spoilt(GOOD, len(GOOD) - 200, b"\xff" * 100), "cannot be read as parquet"),
-    "pages_of_nonsense": (spoilt(GOOD, 30, b"\xff" * 400), "cannot be read as parquet"),
-    "a_footer_longer_than_the_file": (spoilt(GOOD, len(GOOD) - 8, b"\xff\xff\xff\x7f"), "cannot be read as parquet"),
-    "no_rows": (as_parquet(arrow().slice(0, 0)), "no row"),
-    "no_columns": (as_parquet(pyarrow.table({})), "no column"),
-    "a_column_missing": (as_parquet(arrow().drop_columns(["age"])), "no column 'age'"),
-    "an_infinite_amount": (parquet(amount=[float("inf"), *AMOUNTS[1:]]), ("column amount, row 2", "'inf' is no")),
-    "less_than_infinity": (parquet(income=[float("-inf"), *AMOUNTS[1:]]), ("column income, row 2", "is no number")),
-    "no_number": (parquet(amount=[float("nan"), *AMOUNTS[1:]]), "column amount, row 2 is empty"),
-    "nothing": (parquet(amount=[None, *AMOUNTS[1:]]), "column amount, row 2 is empty"),
-    "all_nothing": (parquet(amount=[None] * 60), "column amount, row 2 is empty (60 in all)"),
-    "lists_for_amounts": (parquet(amount=[[1.0, 2.0]] * 60), "column amount"),
-    "records_for_amounts": (parquet(amount=[{"value": 1}] * 60), "column amount"),
-    "bytes_for_amounts": (parquet(amount=[b"\xff\xfe"] * 60), "column amount"),
-    "days_for_amounts": (parquet(amount=[datetime.date(2019, 1, 1)] * 60), ("column amount", "is no number")),
-    "moments_for_ages": (parquet(age=[datetime.datetime(2019, 1, 1)] * 60), ("column age", "is no number")),
-    "spans_of_time_for_terms": (parquet(term=[datetime.timedelta(days=30)] * 60), "column term"),
-    "words_for_amounts": (parquet(amount=["many"] * 60), ("column amount, row 2", "'many' is no number")),
-    "numbers_for_grades": (parquet(grade=[1] * 60), ("column grade, row 2", "'1' is unknown")),
-    "bytes_for_grades": (parquet(grade=[b"\xff"] * 60), "cannot be read as parquet"),
-    "an_amount_below_zero": (parquet(amount=[-1.0] * 60), ("column amount, row 2", "above zero")),
-    "one_name_twice": (as_parquet(arrow().rename_columns(["amount", *arrow().column_names[1:]])),
+    "text": (lambda: b"loan_id,amount\n1,2\n", "cannot be read as parquet"),
+    "its_mark_and_nothing": (lambda: b"PAR1PAR1", "cannot be read as parquet"),
+    "cut_in_the_middle": (lambda: GOOD[: len(GOOD) // 2], "cannot be read as parquet"),
+    "without_its_beginning": (lambda: GOOD[100:], "cannot be read as parquet"),
+    "a_footer_of_nonsense": (lambda: spoilt(GOOD, len(GOOD) - 200, b"\xff" * 100), "cannot be read as parquet"),
+    "pages_of_nonsense": (lambda: spoilt(GOOD, 30, b"\xff" * 400), "cannot be read as parquet"),
+    "a_footer_longer_than_the_file": (lambda: spoilt(GOOD, len(GOOD) - 8, b"\xff\xff\xff\x7f"),
+                                      "cannot be read as parquet"),
+    "no_rows": (lambda: as_parquet(arrow().slice(0, 0)), "no row"),
+    "no_columns": (lambda: as_parquet(pyarrow.table({})), "no column"),
+    "a_column_missing": (lambda: as_parquet(arrow().drop_columns(["age"])), "no column 'age'"),
+    "an_infinite_amount": (lambda: parquet(amount=[float("inf"), *AMOUNTS[1:]]),
+                           ("column amount, row 2", "'inf' is no")),
+    "less_than_infinity": (lambda: parquet(income=[float("-inf"), *AMOUNTS[1:]]),
+                           ("column income, row 2", "is no number")),
+    "no_number": (lambda: parquet(amount=[float("nan"), *AMOUNTS[1:]]), "column amount, row 2 is empty"),
+    "nothing": (lambda: parquet(amount=[None, *AMOUNTS[1:]]), "column amount, row 2 is empty"),
+    "all_nothing": (lambda: parquet(amount=[None] * 60), "column amount, row 2 is empty (60 in all)"),
+    "lists_for_amounts": (lambda: parquet(amount=[[1.0, 2.0]] * 60), "column amount"),
+    "records_for_amounts": (lambda: parquet(amount=[{"value": 1}] * 60), "column amount"),
+    "bytes_for_amounts": (lambda: parquet(amount=[b"\xff\xfe"] * 60), "column amount"),
+    "days_for_amounts": (lambda: parquet(amount=[datetime.date(2019, 1, 1)] * 60), ("column amount", "is no number")),
+    "moments_for_ages": (lambda: parquet(age=[datetime.datetime(2019, 1, 1)] * 60), ("column age", "is no number")),
+    "spans_of_time_for_terms": (lambda: parquet(term=[datetime.timedelta(days=30)] * 60), "column term"),
+    "words_for_amounts": (lambda: parquet(amount=["many"] * 60), ("column amount, row 2", "'many' is no number")),
+    "numbers_for_grades": (lambda: parquet(grade=[1] * 60), ("column grade, row 2", "'1' is unknown")),
+    "bytes_for_grades": (lambda: parquet(grade=[b"\xff"] * 60), "cannot be read as parquet"),
+    "an_amount_below_zero": (lambda: parquet(amount=[-1.0] * 60), ("column amount, row 2", "above zero")),
+    "one_name_twice": (lambda: as_parquet(arrow().rename_columns(["amount", *arrow().column_names[1:]])),
                        "several columns 'amount'"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PARQUETS)
 def test_a_parquet_file_that_cannot_be_scored(place, capsys, name):
-    content, needles = PARQUETS[name]
-    write(place / "new.parquet", content)
+    made, needles = PARQUETS[name]
+    write(place / "new.parquet", made())
     assert "new.parquet" in refused(capsys, place, [*SCORE, "new.parquet"], needles)
 
 
@@ -229,25 +235,28 @@ def as_stata(frame, **choices):
 
 STATA = as_stata(typed())
 STATAS = {
-    "text": (b"loan_id,amount\n1,2\n" * 50, "cannot be read as stata"),
-    "its_mark_and_nothing": (b"<stata_dta>", "cannot be read as stata"),
-    "cut_in_the_middle": (STATA[: len(STATA) // 2], "cannot be read as stata"),
-    "cut_among_the_names": (STATA[:300], "cannot be read as stata"),
-    "a_version_to_come": (b"\xff" + STATA[1:], "cannot be read as stata"),
-    "no_rows": (as_stata(typed().head(0)), "no row"),
-    "a_column_missing": (as_stata(typed().drop(columns="age")), "no column 'age'"),
-    "words_for_amounts": (as_stata(typed().assign(amount="many")), ("column amount, row 2", "'many'")),
-    "days_for_amounts": (as_stata(typed().assign(amount=pd.Timestamp("2019-01-01"))), ("column amount", "no number")),
-    "an_amount_missing": (as_stata(typed().assign(amount=[np.nan, *AMOUNTS[1:]])), "column amount, row 2 is empty"),
-    "labels_for_numbers": (as_stata(typed().assign(age=pd.Categorical(["young"] * 60))), ("column age", "'young'")),
-    "an_unknown_grade": (as_stata(typed().assign(grade="ZZ")), ("column grade, row 2", "'ZZ' is unknown")),
+    "text": (lambda: b"loan_id,amount\n1,2\n" * 50, "cannot be read as stata"),
+    "its_mark_and_nothing": (lambda: b"<stata_dta>", "cannot be read as stata"),
+    "cut_in_the_middle": (lambda: STATA[: len(STATA) // 2], "cannot be read as stata"),
+    "cut_among_the_names": (lambda: STATA[:300], "cannot be read as stata"),
+    "a_version_to_come": (lambda: b"\xff" + STATA[1:], "cannot be read as stata"),
+    "no_rows": (lambda: as_stata(typed().head(0)), "no row"),
+    "a_column_missing": (lambda: as_stata(typed().drop(columns="age")), "no column 'age'"),
+    "words_for_amounts": (lambda: as_stata(typed().assign(amount="many")), ("column amount, row 2", "'many'")),
+    "days_for_amounts": (lambda: as_stata(typed().assign(amount=pd.Timestamp("2019-01-01"))),
+                         ("column amount", "no number")),
+    "an_amount_missing": (lambda: as_stata(typed().assign(amount=[np.nan, *AMOUNTS[1:]])),
+                          "column amount, row 2 is empty"),
+    "labels_for_numbers": (lambda: as_stata(typed().assign(age=pd.Categorical(["young"] * 60))),
+                           ("column age", "'young'")),
+    "an_unknown_grade": (lambda: as_stata(typed().assign(grade="ZZ")), ("column grade, row 2", "'ZZ' is unknown")),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", STATAS)
 def test_a_stata_file_that_cannot_be_scored(place, capsys, name):
-    content, needles = STATAS[name]
-    write(place / "new.dta", content)
+    made, needles = STATAS[name]
+    write(place / "new.dta", made())
     assert "new.dta" in refused(capsys, place, [*SCORE, "new.dta"], needles)
 
 
@@ -367,5 +376,5 @@ def test_a_delimited_table_that_cannot_be_read(tmp_path, name):
 @pytest.mark.parametrize("name", [name for name in STATAS if "cannot be read" in STATAS[name][1]])
 def test_a_public_stata_file_that_cannot_be_read(tmp_path, name):
     path = tmp_path / "loans.dta"
-    write(path, STATAS[name][0])
+    write(path, STATAS[name][0]())
     sentence(tmp_path, lambda: readers.read_dta(path, ["amount"]), (str(path), "fetch it again"))

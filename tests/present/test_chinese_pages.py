@@ -17,7 +17,13 @@ from pipeline.sources.records import load_source
 
 ROOT = Path(__file__).parents[2]
 PARAMS = params.load(ROOT / "params.yaml")
-STUDIES = [name for name, study in PARAMS.studies.items() if study.own is None]
+FULLEST = ("reference", "karlan_zinman")
+"""The simulated and the public study whose pages say most; the nightly run looks at the others."""
+STUDIES = [
+    pytest.param(name, marks=() if name in FULLEST else pytest.mark.long)
+    for name, study in PARAMS.studies.items()
+    if study.own is None
+]
 
 
 @functools.cache

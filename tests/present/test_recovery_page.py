@@ -50,7 +50,10 @@ def test_no_sentence_is_on_worlds_that_were_not_simulated(language, nothing):
     assert len(whole.splitlines()) - len(part.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("language", "truth"), [("en", "on average over such worlds"), ("zh", "在这类世界里")])
+@pytest.mark.parametrize(
+    ("language", "truth"),
+    [("en", "on average over such worlds"), pytest.param("zh", "在这类世界里", marks=pytest.mark.long)],
+)
 def test_of_a_world_that_the_recovery_did_not_try_no_truth_is_told(language, truth):
     assert truth in page(language, "base", "base").render()
     assert truth not in page(language, "null", "base").render()

@@ -137,7 +137,7 @@ def test_the_grid_is_whole_and_counted(rows):
     assert median == pytest.approx(known["estimate"].median())
 
 
-@pytest.mark.parametrize("interrupted_after", [0, 3])
+@pytest.mark.parametrize("interrupted_after", [pytest.param(0, marks=pytest.mark.long), 3])
 def test_an_interrupted_run_goes_on_where_it_was(folder, cohort, in_turn, monkeypatch, interrupted_after):
     choices = choices_with(FEW)
     whole = written(cohort, choices)

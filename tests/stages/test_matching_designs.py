@@ -17,7 +17,7 @@ def prepared():
     from pipeline.studies.lendingclub import study
 
     choices = params.load(PARAMS)
-    return study.prepare({STUDY: raw_loans(3000, seed=3), **market_tables()}, protocol(), choices.checks)
+    return study.prepare({STUDY: raw_loans(1500, seed=3), **market_tables()}, protocol(), choices.checks)
 
 
 @pytest.fixture
@@ -68,7 +68,13 @@ DESIGNS = {
 }
 
 
-@pytest.mark.parametrize("name", DESIGNS)
+VARIANTS = ("several", "replacement, mahalanobis", "mahalanobis", "boosting")
+"""Designs that differ from others by a choice or two: for the nightly run."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name in VARIANTS else ()) for name in DESIGNS]
+)
 def test_every_design_reaches_the_regressions(folder, prepared, name):
     rows = ran(chosen(**DESIGNS[name]))
     weights = store.read_parquet(places.matched(STUDY) / "weights.parquet").set_index("loan_id")["weight"]

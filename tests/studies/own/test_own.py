@@ -65,7 +65,7 @@ def report(study="mine"):
     return (places.reports(study) / "report.md").read_text(encoding="utf-8")
 
 
-def test_english_text_goes_from_init_study_to_a_report(workplace, capsys):
+def test_english_text_goes_from_init_study_to_a_cohort(workplace, capsys):
     before = Path("params.yaml").read_text()
     own_loans.english_csv(workplace / "loans.csv", 3000)
     assert main(["init-study", "mine", "--data", "loans.csv"]) == 0
@@ -78,7 +78,7 @@ def test_english_text_goes_from_init_study_to_a_report(workplace, capsys):
     assert section["left_out_when"] == ["Current"]
     assert "Recoveries" in said and "Recoveries" not in str(section)
 
-    run(*ANALYSES)
+    run("intake", "prepare")
     cohort = store.read_parquet(places.processed("mine") / "cohort.parquet")
     made = own_loans.loans(3000).assign(loan_id=lambda loans: "L-" + loans["id"].astype(str)).set_index("loan_id")
     made = made.loc[cohort["loan_id"]].reset_index()
@@ -95,6 +95,12 @@ def test_english_text_goes_from_init_study_to_a_report(workplace, capsys):
     # Nothing else of the file is copied.
     assert "Client" not in str(store.read_parquet(places.interim("mine") / "loans.parquet").head().to_dict())
 
+
+@pytest.mark.long
+def test_english_text_goes_to_a_report(workplace):
+    own_loans.english_csv(workplace / "loans.csv", 3000)
+    assert main(["init-study", "mine", "--data", "loans.csv"]) == 0
+    run(*ANALYSES)
     page = report()
     findings = (places.reports("mine") / "findings.txt").read_text()
     assert page.count("**") and findings.splitlines()[0] in page

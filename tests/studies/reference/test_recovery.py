@@ -50,10 +50,19 @@ def test_the_number_of_workers_plays_no_part(written):
     assert b"verdict_recovers" in written[0]
 
 
+def world(number):
+    return pd.DataFrame(recovery.one_world("reference", chosen(1), "null", number))
+
+
 @pytest.fixture(scope="module")
-def worlds():
-    """Two replications of one scenario: rows of estimates and truth."""
-    return [pd.DataFrame(recovery.one_world("reference", chosen(1), "null", number)) for number in (0, 1)]
+def first():
+    """One replication of one scenario: rows of estimates and truth."""
+    return world(0)
+
+
+@pytest.fixture(scope="module")
+def worlds(first):
+    return [first, world(1)]
 
 
 @pytest.mark.long
@@ -76,8 +85,8 @@ def test_a_cluster_computes_the_same_worlds(worlds, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(found, pd.concat(worlds, ignore_index=True), check_exact=True)
 
 
-def test_the_truth_of_the_null_world_is_zero_for_the_programme_alone(worlds):
-    truth = worlds[0].set_index(["estimator", "outcome"])["truth"]
+def test_the_truth_of_the_null_world_is_zero_for_the_programme_alone(first):
+    truth = first.set_index(["estimator", "outcome"])["truth"]
     for one in EXPECTED:
         value = truth.get((one.estimator, one.outcome))
         if one.truth in ("of_satisfaction", "of_contacts"):
@@ -86,6 +95,7 @@ def test_the_truth_of_the_null_world_is_zero_for_the_programme_alone(worlds):
             assert value == 0
 
 
+@pytest.mark.long
 def test_a_point_of_answers_is_what_the_branch_instrument_moves():
     """The truth at which the instruments aim is the one in the unit in which satisfaction is measured.
 
