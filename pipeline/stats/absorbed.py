@@ -10,9 +10,9 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import independent
-from pipeline.stats.inference import adding, cluster_codes, codes, correction, effect
+from pipeline.stats.inference import Effect, adding, cluster_codes, codes, correction, effect
 from pipeline.stats.products import BLOCK, weighted_products
-from pipeline.stats.regression import Effect, LogitEffects
+from pipeline.stats.regression import LogitEffects
 from pipeline.stats.sampling import prior_ratio
 
 SMALLEST_GROUP = 20

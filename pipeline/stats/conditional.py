@@ -9,8 +9,7 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import independent
-from pipeline.stats.inference import cluster_codes, codes, correction, effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, cluster_codes, codes, correction, effect
 
 MOST = 1e8
 """Numbers that one of Newton's steps may touch; they grow with a group's rows times its events."""

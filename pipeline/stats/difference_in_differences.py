@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.inference import cluster_codes, codes, correction, effect, group_sums
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, cluster_codes, codes, correction, effect, group_sums
 
 REFERENCE = -1
 """Event quarter with which an event study compares: the last one before adoption."""

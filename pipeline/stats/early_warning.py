@@ -13,20 +13,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.inference import correction, effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, correction, effect, sandwich
+from pipeline.stats.logistic import DIGITS, maximum, sigmoid
 
 RECENT = 3
 """Months over which earlier payments, contacts and alerts are remembered one by one."""
-
-DIGITS = 6
-"""Digits of a score's log odds that are compared: what differs by less is a tie."""
-
-AT_ONCE = 2_000_000
-"""Rows that are predicted at a time: bounds the memory."""
-
-MANY = 1_000_000
-"""Rows from which a tenth of them is fitted first."""
 
 SMALLEST = 1e-15
 """Stands for an error of nought, which a share of all or of none has."""
@@ -123,35 +114,6 @@ def ahead(loan: np.ndarray, month: np.ndarray, default: np.ndarray, window: int)
     return Ahead(event.astype(np.int8), complete, default_month)
 
 
-def fitted_log_odds(
-    design: np.ndarray, event: np.ndarray, wanted: np.ndarray, weights: np.ndarray | None = None
-) -> np.ndarray:
-    """Return the log odds of `wanted` (rows x columns, no intercept) from a logistic regression of `event` on `design`.
-
-    Columns are standardised and a ridge penalty of one prior observation keeps rare levels finite. `weights` (rows,)
-    count how often each row stands there. Raises StudyError when all events are alike.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    if len(np.unique(event)) < 2:
-        raise StudyError("no score can be fitted where nobody defaults, or everybody does.")
-    centre, scale = np.average(design, axis=0, weights=weights), design.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-8, max_iter=100, warm_start=True)
-    standard = design - centre
-    standard /= scale
-    if len(event) > MANY and len(np.unique(event[::10])) == 2:
-        # A tenth of the rows says nearly where the maximum lies, and saves the steps of all rows that lead there.
-        model.fit(standard[::10], event[::10], sample_weight=None if weights is None else weights[::10])
-    model.fit(standard, event, sample_weight=weights)
-    del standard
-    found = np.empty(len(wanted))
-    for start in range(0, len(wanted), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        found[part] = model.decision_function((wanted[part] - centre) / scale)
-    return np.round(found, DIGITS)
-
-
 class Areas(NamedTuple):
     """Areas under the ROC curve of two scores on the same rows, and the second less the first."""
 
@@ -226,24 +188,16 @@ class Calibration(NamedTuple):
 def calibration(event: np.ndarray, log_odds: np.ndarray, clusters: np.ndarray, level: float) -> Calibration:
     """Judge predicted `log_odds` (rows,) against 0/1 `event`, with errors clustered by `clusters` (numbers).
 
-    The slope is that of a logistic recalibration (Cox 1958, Biometrika 45), by Newton's method. Raises StudyError when
-    it has no maximum.
+    The slope is that of a logistic recalibration (Cox 1958, Biometrika 45). Raises StudyError when it has no maximum.
     """
-    x, b = np.column_stack([np.ones(len(event)), log_odds]), np.zeros(2)
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-(x @ b)))
-        information = x.T @ ((p * (1 - p))[:, None] * x)
-        if np.linalg.cond(information) > 1e12:
-            raise StudyError("the slope of calibration has no maximum.")
-        step = np.linalg.solve(information, x.T @ (event - p))
-        b = b + step
-        if np.abs(step).max() < 1e-9:
-            break
-    influence = (x * (event - p)[:, None]) @ np.linalg.inv(information)[1]
-    slope = effect(b[1], _clustered_error(influence, clusters, parameters=2), level)
-    slope = slope._replace(p_value=effect(b[1] - 1, slope.std_error, level).p_value)
-    expected = 1 / (1 + np.exp(-log_odds))
-    ratio = share(event.astype(float), expected, clusters, level)
+    x, numbers = np.column_stack([np.ones(len(event)), log_odds]), np.unique(clusters, return_inverse=True)[1]
+    found = maximum(x, event)
+    if found is None:
+        raise StudyError("the slope of calibration has no maximum.")
+    variance = sandwich(found.bread, x, event - found.probability, numbers)[1, 1]
+    slope = effect(found.slopes[1], float(np.sqrt(variance)), level)
+    slope = slope._replace(p_value=effect(slope.estimate - 1, slope.std_error, level).p_value)
+    ratio = share(event.astype(float), sigmoid(log_odds), clusters, level)
     return Calibration(slope, ratio._replace(p_value=effect(ratio.estimate - 1, ratio.std_error, level).p_value))
 
 

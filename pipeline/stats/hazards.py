@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.inference import cluster_codes, codes, correction, effect
+from pipeline.stats.inference import Effect, cluster_codes, codes, correction, effect
 from pipeline.stats.month_regression import month_regression
 from pipeline.stats.products import newton_sums
-from pipeline.stats.regression import Effect
 
 CERTAIN = 30.0
 """Fitted log odds beyond this mean that the likelihood has no maximum: coefficients run off to infinity."""

@@ -9,9 +9,8 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.cross_fitting import Predict, boosted, one_thread
-from pipeline.stats.inference import cluster_codes, correction, effect
+from pipeline.stats.inference import Effect, cluster_codes, correction, effect
 from pipeline.stats.moderation import in_thirds
-from pipeline.stats.regression import Effect
 
 TREES = {"learning_rate": 0.1, "max_iter": 30, "max_leaf_nodes": 4, "early_stopping": False}
 """Choices of the trees that predict effects: very small ones, because effects are told from noise at best roughly."""

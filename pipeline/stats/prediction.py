@@ -12,8 +12,7 @@ from pipeline.stats import classifiers, scorecard
 from pipeline.stats.classifiers import DECIMALS
 from pipeline.stats.discrimination import area
 from pipeline.stats.features import Encoder, learn
-from pipeline.stats.inference import codes, correction, effect, group_sums
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, codes, correction, effect, group_sums
 from pipeline.stats.samples import places_by_lot
 from pipeline.stats.splits import Split
 

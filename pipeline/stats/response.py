@@ -10,8 +10,7 @@ import pandas as pd
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import grouped_logit
 from pipeline.stats.design import independent
-from pipeline.stats.inference import cluster_codes, effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, cluster_codes, effect
 
 
 class Response(NamedTuple):

@@ -9,8 +9,7 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import grouped_logit
-from pipeline.stats.inference import cluster_codes, codes, effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, cluster_codes, codes, effect
 
 HANDFUL = 5
 """Values up to which each one is a category of its own; above, a spline goes through them."""

@@ -19,7 +19,6 @@ from pipeline.stats.early_warning import (
     caught_at_random,
     clustered_areas,
     earlier,
-    fitted_log_odds,
     in_time,
     lead_times,
     matched_difference,
@@ -29,6 +28,7 @@ from pipeline.stats.early_warning import (
     share,
     signals,
 )
+from pipeline.stats.logistic import predicted_log_odds
 
 LEVEL = 0.95
 
@@ -271,8 +271,8 @@ def test_counted_rows_give_the_scores_of_repeated_ones():
     design, event, weights = rng.normal(size=(200, 3)), rng.integers(0, 2, 200), rng.integers(1, 5, 200)
     every = np.repeat(np.arange(200), weights)
     # The scale of the columns is that of the distinct rows in one and of all rows in the other; the ridge is the same.
-    counted = fitted_log_odds(design, event, design, weights)
-    repeated = fitted_log_odds(design[every], event[every], design)
+    counted = predicted_log_odds(design, event, design, weights)
+    repeated = predicted_log_odds(design[every], event[every], design)
     assert counted == pytest.approx(repeated, abs=0.02)
 
 
@@ -329,7 +329,7 @@ def test_a_planted_signal_is_found_with_its_lead():
     static = rng.normal(size=loans)[loan]
     half = loan % 2 == 0
     fit = half & found.complete
-    score = fitted_log_odds(known[fit], found.event[fit], known[~half])
+    score = predicted_log_odds(known[fit], found.event[fit], known[~half])
     areas = clustered_areas(found.event[~half], static[~half], score, loan[~half], LEVEL)
     assert areas.difference.ci_low > 0.2
     alerted = riskiest(score, month[~half], loan[~half], 0.02)
@@ -337,15 +337,6 @@ def test_a_planted_signal_is_found_with_its_lead():
     # Late in month 5 is known at the beginning of month 6, three whole months before month 9.
     assert len(lead.loan) == len(lead.defaulted) == 20
     assert np.median(lead.months) == 3
-
-
-def test_starting_from_a_tenth_ends_where_starting_from_nought_does(monkeypatch):
-    rng = np.random.default_rng(4)
-    design = rng.normal(size=(4000, 3))
-    event = (rng.random(4000) < 1 / (1 + np.exp(2 - design[:, 0]))).astype(int)
-    before = fitted_log_odds(design, event, design)
-    monkeypatch.setattr(early_warning, "MANY", 1000)
-    assert fitted_log_odds(design, event, design) == pytest.approx(before, abs=1e-5)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=40))

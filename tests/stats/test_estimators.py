@@ -7,8 +7,8 @@ from pipeline.analyses.recovery.expected import EXPECTED
 from pipeline.analyses.recovery.rows import TABLES
 from pipeline.core import params, results
 from pipeline.stats import estimators
+from pipeline.stats.inference import Effect
 from pipeline.stats.instruments import Instrumented
-from pipeline.stats.regression import Effect
 from pipeline.studies.reference.generator import simulate
 from pipeline.studies.reference.settings import Settings
 from pipeline.studies.reference.study import from_frames, prepare

@@ -7,7 +7,7 @@ import statsmodels.api as sm
 from scipy.stats import chi2, norm
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect
 from pipeline.stats.shape import constant_proportion, informative, link_test, odds_ratio, spline, standardised, thirds
 
 LOANS = 2_000

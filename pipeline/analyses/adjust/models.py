@@ -13,8 +13,8 @@ from pipeline.stats import orthogonal
 from pipeline.stats.balance import balance
 from pipeline.stats.cross_fitting import Logistic, Nuisances, cross_fit, deal_folds, features, hashes
 from pipeline.stats.design import design_matrix
+from pipeline.stats.inference import Effect
 from pipeline.stats.matched_effects import weighting_effect
-from pipeline.stats.regression import Effect
 from pipeline.stats.sensitivity import e_value
 
 LEFT_OUT = 0.05

@@ -16,8 +16,8 @@ from pipeline.stats.correlation import holm
 from pipeline.stats.cross_fitting import deal_folds, features, hashes
 from pipeline.stats.design import design_matrix
 from pipeline.stats.growth import lagged_growth
+from pipeline.stats.inference import Effect
 from pipeline.stats.moderation import Controlled, Groups, cut, in_thirds
-from pipeline.stats.regression import Effect
 from pipeline.stats.samples import sample_for
 
 WITHOUT_WORD: dict[str, Moderator] = {"credit_grade": "levels", "loan_type": "levels", "institution_type": "levels"}

@@ -12,8 +12,8 @@ from pipeline.core.scope import FEWEST, column_in
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import early_warning
 from pipeline.stats.design import design_matrix
-from pipeline.stats.inference import codes
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, codes
+from pipeline.stats.logistic import predicted_log_odds
 
 SCORES = ("static", "updated")
 """The score of the day of origination, and the one that is renewed every month."""
@@ -112,7 +112,7 @@ def fit(
         known_then, asked = matrix[train], matrix[wanted]
         # Of so many months each copy counts.
         del matrix
-        renewed[score][wanted] = early_warning.fitted_log_odds(known_then, found.event[train], asked)
+        renewed[score][wanted] = predicted_log_odds(known_then, found.event[train], asked)
         del known_then, asked
 
     taught = pd.DataFrame({"month": month[train], "updated": renewed["updated"][train]})
@@ -204,7 +204,7 @@ def _static(
     bad, good = np.flatnonzero(events > 0), np.flatnonzero(number > events)
     weights = np.concatenate([events[bad], (number - events)[good]])
     kind = np.concatenate([np.ones(len(bad), dtype=int), np.zeros(len(good), dtype=int)])
-    return early_warning.fitted_log_odds(design[np.concatenate([bad, good])], kind, design, weights)
+    return predicted_log_odds(design[np.concatenate([bad, good])], kind, design, weights)
 
 
 def not_estimated(what: str, why: str) -> Row:
