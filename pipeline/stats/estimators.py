@@ -17,11 +17,11 @@ from pipeline.runtime.errors import StudyError
 from pipeline.stats import difference_in_differences as did
 from pipeline.stats import ties
 from pipeline.stats.design import column_of, design_matrix, term_values
-from pipeline.stats.hazards import hazard_logit
 from pipeline.stats.inference import Effect, crossed, scaled
 from pipeline.stats.instruments import Instrumented, inside, two_sample, two_stage
 from pipeline.stats.matched_effects import widest
 from pipeline.stats.matching import Order, nearest_neighbour
+from pipeline.stats.month_regression import hazard_logit
 from pipeline.stats.regression import LogitEffects, linear_probability, logit
 from pipeline.stats.scores import propensity_logit
 

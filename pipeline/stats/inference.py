@@ -201,7 +201,7 @@ def scaled(found: Effect, factor: float) -> Effect:
     return Effect(factor * estimate, factor * error, factor * low, factor * high, p_value)
 
 
-def ratio(found: Effect) -> Effect:
+def as_ratio(found: Effect) -> Effect:
     """Return an effect on the log scale as a ratio; its error stays on the log scale."""
     estimate, low, high = np.exp([found.estimate, found.ci_low, found.ci_high])
     return Effect(float(estimate), found.std_error, float(low), float(high), found.p_value)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.inference import WAYS, Effect, cluster_codes, correction, effect, group_sums, on_matched
+from pipeline.stats.inference import WAYS, Effect, as_ratio, cluster_codes, correction, effect, group_sums, on_matched
 from pipeline.stats.matching import DISTANCE_DECIMALS, Matches
 from pipeline.stats.neighbours import SAME
 from pipeline.stats.regression import LogitEffects, logistic_maximum, logit_effects, place_of
@@ -117,9 +117,7 @@ def widest(found: Mapping[str, Effect], level: float, *, ratio: bool = False) ->
     way, estimate = WAYS[place], found["both"].estimate
     if not ratio:
         return effect(estimate, float(error), level), way
-    on_log_scale = effect(np.log(estimate), float(error), level)
-    ends = {"ci_low": float(np.exp(on_log_scale.ci_low)), "ci_high": float(np.exp(on_log_scale.ci_high))}
-    return on_log_scale._replace(estimate=estimate, **ends), way
+    return as_ratio(effect(np.log(estimate), float(error), level)), way
 
 
 class Influence(NamedTuple):

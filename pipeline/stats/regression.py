@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import no_collinear
-from pipeline.stats.inference import Effect, cluster_codes, correction, effect, ratio, sandwich
+from pipeline.stats.inference import Effect, as_ratio, cluster_codes, correction, effect, sandwich
 from pipeline.stats.logistic import maximum, sigmoid
 from pipeline.stats.sampling import prior_ratio
 
@@ -154,7 +154,7 @@ def logit_effects(
         weights: of the mean over rows that is the marginal effect (rows,); None counts all alike.
         shift: what is added to every log odds before, such as the logarithm of a prior ratio.
     """
-    odds_ratio = ratio(effect(slopes[place], np.sqrt(covariance[place, place]), level))
+    odds_ratio = as_ratio(effect(slopes[place], np.sqrt(covariance[place, place]), level))
     w = np.full(len(x), 1 / len(x)) if weights is None else weights / weights.sum()
     index, values = x @ slopes + shift, x[:, place]
     if set(np.unique(values)) <= {0.0, 1.0}:

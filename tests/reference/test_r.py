@@ -23,7 +23,6 @@ from pipeline.stats import (
     early_warning,
     exact,
     firth,
-    hazards,
     inference,
     instruments,
     matched_effects,
@@ -149,7 +148,7 @@ def test_logits_with_bank_effects_are_glm_with_indicators():
     x = LOANS[["treated", *CONTROLS]].to_numpy(dtype=float)
     fit = absorbed.grouped_logit(numbers("default").astype(float), x, [numbers("bank")], numbers("officer"))
     assert fit.log_likelihood == pytest.approx(value["log_likelihood"], rel=1e-10)
-    found = hazards.hazard_logit(
+    found = month_regression.hazard_logit(
         numbers("default"), LOANS[["treated", *CONTROLS]], "treated", LOANS["bank"], LOANS["officer"], LEVEL
     )
     same(found, value)

@@ -46,7 +46,7 @@ def test_the_sandwich_is_that_of_statsmodels(loans):
     fit = sm.Logit(y, x).fit(disp=0, method="newton", tol=1e-13, cov_type="cluster", cov_kwds={"groups": clusters})
     assert errors == pytest.approx(fit.bse, rel=1e-8)
     one = inference.effect(found.slopes[3], errors[3], 0.95)
-    assert inference.ratio(one)[2:4] == pytest.approx(np.exp(fit.conf_int()[3]), rel=1e-8)
+    assert inference.as_ratio(one)[2:4] == pytest.approx(np.exp(fit.conf_int()[3]), rel=1e-8)
 
 
 def test_where_to_begin_changes_nothing(loans, monkeypatch):

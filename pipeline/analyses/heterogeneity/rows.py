@@ -16,7 +16,7 @@ from pipeline.stats.correlation import holm
 from pipeline.stats.cross_fitting import deal_folds, features, hashes
 from pipeline.stats.design import design_matrix
 from pipeline.stats.growth import lagged_growth
-from pipeline.stats.inference import Effect
+from pipeline.stats.inference import Effect, as_ratio
 from pipeline.stats.moderation import Controlled, Groups, cut, in_thirds
 from pipeline.stats.samples import sample_for
 
@@ -244,5 +244,4 @@ def _individual(sample: Sample, salt: str) -> Iterator[Row]:
 
 def _ratio(effect: Effect) -> Row:
     """Return a ratio and its interval from logarithms; the standard error stays on the log scale."""
-    ends = {name: float(np.exp(getattr(effect, name))) for name in ("estimate", "ci_low", "ci_high")}
-    return effect._asdict() | ends | {"unit": "ratio"}
+    return as_ratio(effect)._asdict() | {"unit": "ratio"}
