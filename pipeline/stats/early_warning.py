@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
+from pipeline.stats.discrimination import placements
+from pipeline.stats.histories import shifted
 from pipeline.stats.inference import Effect, correction, effect, sandwich
 from pipeline.stats.logistic import DIGITS, maximum, sigmoid
 
@@ -21,17 +23,6 @@ RECENT = 3
 
 SMALLEST = 1e-15
 """Stands for an error of nought, which a share of all or of none has."""
-
-
-def earlier(values: np.ndarray, loan: np.ndarray, month: np.ndarray, back: int) -> np.ndarray:
-    """Return each loan-month's value of the month `back` months earlier (rows,); NaN where there is none.
-
-    `loan` are numbers, `month` the months of a loan; rows are sorted by both.
-    """
-    found = np.full(len(values), np.nan)
-    same = (loan[back:] == loan[:-back]) & (month[back:] - month[:-back] == back)
-    found[back:][same] = values[:-back][same]
-    return found
 
 
 def signals(months: pd.DataFrame, loan: np.ndarray) -> pd.DataFrame:
@@ -46,7 +37,7 @@ def signals(months: pd.DataFrame, loan: np.ndarray) -> pd.DataFrame:
 
     def recent(name: str) -> np.ndarray:
         values = months[name].to_numpy(dtype=float)
-        return np.column_stack([earlier(values, loan, month, back) for back in range(1, RECENT + 1)])
+        return np.column_stack([shifted(values, loan, month, back) for back in range(1, RECENT + 1)])
 
     late = recent("delinquent")
     # The state at the beginning says more than the last row: a loan may have come late into the table.
@@ -131,20 +122,6 @@ def _clustered_error(influence: np.ndarray, clusters: np.ndarray, parameters: in
     return float(np.sqrt(correction(len(sums), len(influence), parameters) * (sums**2).sum()))
 
 
-def _beaten(score: np.ndarray, bad: np.ndarray) -> np.ndarray:
-    """Return how many rows of the other kind each row's score exceeds (rows,), ties counted half; from one sort."""
-    order = np.argsort(score)
-    ranked, bad_ranked = score[order], bad[order]
-    first = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
-    size = np.diff(np.append(first, len(score)))
-    bad_here = np.add.reduceat(bad_ranked, first, dtype=np.int64)
-    good_here = size - bad_here
-    bad_below, good_below = (np.cumsum(here) - here / 2 for here in (bad_here, good_here))
-    found = np.empty(len(score))
-    found[order] = np.where(bad_ranked, np.repeat(good_below, size), np.repeat(bad_below, size))
-    return found
-
-
 def clustered_areas(
     event: np.ndarray, first: np.ndarray, second: np.ndarray, clusters: np.ndarray, level: float
 ) -> Areas:
@@ -160,8 +137,7 @@ def clustered_areas(
         raise StudyError("an area needs at least two loans that default and two that do not.")
     areas, influences = [], []
     for score in (first, second):
-        beaten = _beaten(score, bad)
-        of_bad, of_good = beaten[bad] / number_good, 1 - beaten[~bad] / number_bad
+        of_bad, of_good = placements(bad, score)
         area = float(of_bad.mean())
         influence = np.empty(len(event))
         influence[bad] = (of_bad - area) / number_bad

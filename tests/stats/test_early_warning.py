@@ -5,20 +5,18 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats import early_warning
-from pipeline.stats.discrimination import compare
+from pipeline.stats.discrimination import compare, placements
 from pipeline.stats.early_warning import (
     ahead,
     at_risk,
     calibration,
     caught_at_random,
     clustered_areas,
-    earlier,
     in_time,
     lead_times,
     matched_difference,
@@ -28,6 +26,7 @@ from pipeline.stats.early_warning import (
     share,
     signals,
 )
+from pipeline.stats.histories import shifted
 from pipeline.stats.logistic import predicted_log_odds
 
 LEVEL = 0.95
@@ -47,12 +46,12 @@ def months(**more):
 
 
 def test_earlier_months_of_the_same_loan_alone():
-    found = earlier(np.arange(10.0), LOAN, MONTH, 2)
+    found = shifted(np.arange(10.0), LOAN, MONTH, 2)
     assert np.array_equal(found, [np.nan, np.nan, 0, 1, np.nan, np.nan, 4, 5, np.nan, np.nan], equal_nan=True)
 
 
 def test_a_month_that_is_not_on_record_is_not_the_one_before_it():
-    assert np.isnan(earlier(np.array([1.0, 2.0]), np.array([0, 0]), np.array([1, 3]), 1)).all()
+    assert np.isnan(shifted(np.array([1.0, 2.0]), np.array([0, 0]), np.array([1, 3]), 1)).all()
 
 
 def test_windows_count_their_own_month_and_are_complete_only_inside_the_table():
@@ -322,7 +321,7 @@ def test_a_planted_signal_is_found_with_its_lead():
     loan, month = loan[kept], month[kept]
     default = (bad[loan] & (month == 9)).astype(int)
     late = (bad[loan] & (month >= 5) & (month < 9)).astype(int)
-    current = 1 - np.nan_to_num(earlier(late.astype(float), loan, month, 1))
+    current = 1 - np.nan_to_num(shifted(late.astype(float), loan, month, 1))
     table = pd.DataFrame({"month_number": month, "current_at_start": current, "delinquent": late})
     found = ahead(loan, month, default, 5)
     known = signals(table, loan).to_numpy()
@@ -342,8 +341,11 @@ def test_a_planted_signal_is_found_with_its_lead():
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=40))
 def test_each_row_beats_the_rows_of_the_other_kind_below_it(rows):
     score, bad = np.array([float(one) for one, _ in rows]), np.array([kind for _, kind in rows])
+    assume(0 < bad.sum() < len(bad))
     above = (score[:, None] > score) + (score[:, None] == score) / 2
-    assert early_warning._beaten(score, bad).tolist() == (above * (bad[:, None] != bad)).sum(axis=1).tolist()
+    of_bad, of_good = placements(bad, score)
+    assert of_bad == pytest.approx(above[bad][:, ~bad].mean(axis=1))
+    assert of_good == pytest.approx(1 - above[~bad][:, bad].mean(axis=1))
 
 
 def test_a_row_that_stands_there_several_times_counts_as_often():

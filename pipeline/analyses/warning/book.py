@@ -12,6 +12,7 @@ from pipeline.core.scope import FEWEST, column_in
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import early_warning
 from pipeline.stats.design import design_matrix
+from pipeline.stats.histories import shifted
 from pipeline.stats.inference import Effect, codes
 from pipeline.stats.logistic import predicted_log_odds
 
@@ -143,7 +144,7 @@ def last_month(months: pd.DataFrame, loan: np.ndarray, month: np.ndarray, name: 
     if name not in months:
         return None
     marks = np.nan_to_num(months[name].to_numpy(dtype=float))
-    marked = np.nan_to_num(early_warning.earlier(marks, loan, month, 1)) > 0
+    marked = np.nan_to_num(shifted(marks, loan, month, 1)) > 0
     return marked if marked.any() else None
 
 

@@ -12,7 +12,8 @@ from pipeline.core.params import Params, Study
 from pipeline.stats import libraries
 from pipeline.stats.design import design_matrix
 from pipeline.stats.discrimination import compare
-from pipeline.stats.estimators import AFTER, Engines, estimate_all
+from pipeline.stats.estimators import estimate_all
+from pipeline.stats.estimators_rows import AFTER, Engines
 from pipeline.stats.logistic import predicted_log_odds
 
 PERMUTATIONS = 999
