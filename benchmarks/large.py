@@ -51,9 +51,9 @@ def loans(number: int, seed: int = 1) -> pd.DataFrame:
 
 def _compared(frame: pd.DataFrame, method: str, **choices: object) -> int:
     """Fit the score, carry out a design, and estimate the effect with errors that fit it."""
+    from benchmarks.measures import weighted_difference
     from pipeline.stats.balance import balance
     from pipeline.stats.comparison import compare
-    from pipeline.stats.matched_effects import weighted_difference
     from pipeline.stats.scores import propensity
 
     treated, number = frame["treated"].to_numpy(), np.arange(len(frame))

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,6 @@ from pipeline.runtime import store
 PAGE = Path("reports/matching_benchmarks.md")
 SIZES = (40_000, 200_000, 1_000_000, 4_000_000)
 KEYS = ("grade", "loan_type", "quarter")
-REPLICATIONS = 200
 
 MATCHIT = """
 suppressMessages(library(MatchIt))
@@ -83,9 +81,10 @@ def pair_up(frame: pd.DataFrame, keys: bool, order: str) -> int:
 
 def chain(frame: pd.DataFrame) -> int:
     """Fit the score, match, compare ten covariates, and estimate the effect with errors clustered by pair."""
+    from benchmarks.measures import weighted_difference
     from pipeline.stats.balance import balance
-    from pipeline.stats.matched_effects import weighted_difference
-    from pipeline.stats.matching import nearest_neighbour, propensity_logit
+    from pipeline.stats.matching import nearest_neighbour
+    from pipeline.stats.scores import propensity_logit
     from pipeline.stats.ties import priorities
 
     covariates, treated = frame[[f"x{place}" for place in range(10)]], frame["treated"].to_numpy()
@@ -102,21 +101,6 @@ def chain(frame: pd.DataFrame) -> int:
     return len(found.treated)
 
 
-def bootstrap(frame: pd.DataFrame, replications: int, workers: int) -> int:
-    """Draw loans again and do everything again: score, pairs, effect."""
-    from pipeline.core.params import Parallel
-    from pipeline.runtime.parallel import each
-    from pipeline.stats.matched_effects import bootstrap, matched_difference
-    from pipeline.stats.ties import priorities
-
-    covariates = frame[[f"x{place}" for place in range(10)]].to_numpy()
-    treated, default = frame["treated"].to_numpy(), frame["default"].to_numpy()
-    stratum = (100 * frame["grade"] + 10 * frame["loan_type"] + frame["quarter"]).to_numpy()
-    again = matched_difference(covariates, treated, default, stratum, priorities(np.arange(len(frame)), 1), caliper=0.2)
-    settings = Parallel(backend="loky", address=None, workers=workers)
-    return len(bootstrap(again, len(frame), replications, 1, each=partial(each, settings=settings)))
-
-
 def measure(what: str, number: int, repeat: int) -> None:
     """Time one thing in this process and print times, peak of memory and the number of pairs as JSON."""
     frame = loans(number)
@@ -124,7 +108,6 @@ def measure(what: str, number: int, repeat: int) -> None:
     measured = {
         "match": lambda: pair_up(frame, choices[0] == "keys", choices[1]),
         "chain": lambda: chain(frame),
-        "bootstrap": lambda: bootstrap(frame, REPLICATIONS, int(choices[0])),
     }[kind]
     times, processor_times, count = [], [], 0
     for _ in range(repeat):
@@ -217,10 +200,6 @@ def main() -> None:
     lines.append("|:--|--:|--:|--:|--:|--:|")
     what = "score, pairs, balance of ten covariates, pair-clustered effect: 1,000,000 loans"
     lines.append(line(what, measured_apart("chain", 1_000_000, options.repeat)))
-    # The processor's time of two workers is not that of this process.
-    for workers in (1, 2):
-        what = f"{REPLICATIONS} bootstrap replications of score, pairs and effect: 40,000 loans, {workers} at a time"
-        lines.append(line(what, measured_apart(f"bootstrap:{workers}", 40_000, options.repeat)))
     page = "\n".join(lines)
     store.write_text(PAGE, page)
     print(page)

@@ -14,18 +14,19 @@ import jinja2
 import numpy as np
 import pandas as pd
 
+from benchmarks import figures
+from benchmarks.measures import ecdf, oster_delta, quantiles, weighted_difference
 from pipeline.core import results
-from pipeline.present import figures
+from pipeline.present.figures import draw
 from pipeline.present.numerals import fixed, whole
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words
 from pipeline.runtime import store
-from pipeline.stats.balance import ecdf, quantiles
 from pipeline.stats.comparison import WEIGHTS, Comparison, compare
 from pipeline.stats.design import term_values
-from pipeline.stats.matched_effects import abadie_imbens, weighted_difference, weighting_effect
+from pipeline.stats.matched_effects import abadie_imbens, weighting_effect
 from pipeline.stats.scores import maximum_likelihood, propensity
-from pipeline.stats.sensitivity import e_value, oster_delta, rosenbaum_bounds
+from pipeline.stats.sensitivity import e_value, rosenbaum_bounds
 from pipeline.stats.subclassification import subclasses
 from pipeline.stats.weighting import probability
 
@@ -333,7 +334,7 @@ def main() -> None:
     results.write(path, table)
     read, words = results.read(path), Words("en", "method")
     for name, (figure, *choices) in FIGURES.items():
-        figures.draw(figure, FOLDER / "figures" / f"{name}.svg", read, words, *choices)
+        draw(figure, FOLDER / "figures" / f"{name}.svg", read, words, *choices)
     store.write_text(FOLDER / "method.md", page(read, words))
 
 

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.core import params as yaml
 from pipeline.analyses.evidence.rows import OF_CRM
+from pipeline.core import params as yaml
 from pipeline.pages.evidence import advice, first, methods, said, sources, sure
 from pipeline.pages.evidence.book import Book
 from pipeline.present import tables

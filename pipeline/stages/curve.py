@@ -1,7 +1,5 @@
 """Estimate the effect under every combination of choices that could as well have been made, and test all at once."""
 
-import zlib
-
 from pipeline.analyses.curve.batches import computed, kept
 from pipeline.analyses.curve.choices import LOTS, batches_of, job_of, permutations
 from pipeline.analyses.curve.rows import NO_ARMS, rows
@@ -9,6 +7,7 @@ from pipeline.analyses.curve.samples import seen
 from pipeline.core import cohorts, results
 from pipeline.core.params import Params
 from pipeline.core.scope import scope
+from pipeline.core.seeds import seed_of
 from pipeline.runtime import places, store
 from pipeline.stats.samples import by_lot
 
@@ -30,7 +29,7 @@ def run(study: str, params: Params) -> str:
     with kept(study, params, (cohorts.path_of(study), more)) as folder:
         wider = any(sample.wider for sample in protocol.alternatives.samples.values())
         every = seen(cohort, store.read_parquet(more) if wider else None, protocol, params.seed)
-        seed = zlib.crc32(f"{params.seed} {study} curve".encode())
+        seed = seed_of(params.seed, study, "curve")
         loans = by_lot(every, params.specification_curve.most_loans, seed).reset_index(drop=True)
         job = job_of(protocol, params, seed, lottery=set(LOTS) <= set(cohort))
         batches = [*batches_of(job, allowed)]

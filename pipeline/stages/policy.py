@@ -1,11 +1,10 @@
 """Judge rules of whom to treat, as the data alone would and by the true potential outcomes of a simulation."""
 
-import zlib
-
 from pipeline.analyses.policy.rows import rows
 from pipeline.core import cohorts, results
 from pipeline.core.params import Params
 from pipeline.core.scope import scope
+from pipeline.core.seeds import seed_of
 from pipeline.runtime import places, store
 
 TRUTH = ["loan_id", "risk_if_not_enrolled", "risk_if_enrolled", "risk_contact_only"]
@@ -17,7 +16,7 @@ def run(study: str, params: Params) -> str:
     protocol = params.study(study)
     cohort = cohorts.read(study, protocol)
     truth = store.read_parquet(places.truth(study) / "potential_outcomes.parquet", TRUTH)
-    seed = [zlib.crc32(f"{params.seed} {study} policy".encode())]
+    seed = [seed_of(params.seed, study, "policy")]
     found = rows(cohort, truth, scope(protocol, cohort), params, seed)
     results.write(places.results(study, "policy"), results.table(study, "policy", found))
     return f"{len(found):,} rows"

@@ -1,6 +1,5 @@
 """Raise alerts month by month from what the records show, and judge them by the defaults that follow."""
 
-import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +10,7 @@ from pipeline.analyses.warning.signals import INFLOW
 from pipeline.core import cohorts, results
 from pipeline.core.params import Params
 from pipeline.core.scope import scope
+from pipeline.core.seeds import seed_of
 from pipeline.runtime import places, store
 
 
@@ -26,7 +26,7 @@ def run(study: str, params: Params) -> str:
         inflow = recorded_inflow(places.interim(study) / "repayments.parquet", months)
     if (more / "account_months.parquet").exists():
         accounts = store.read_parquet(more / "account_months.parquet")
-    seed = [zlib.crc32(f"{params.seed} {study} warning".encode())]
+    seed = [seed_of(params.seed, study, "warning")]
     found = rows(cohort, Tables(months, inflow, accounts), scope(protocol, cohort), params, seed)
     results.write(places.results(study, "warning"), results.table(study, "warning", found))
     return f"{len(found):,} rows"

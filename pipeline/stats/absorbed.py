@@ -10,9 +10,9 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import independent
-from pipeline.stats.inference import adding, cluster_codes, codes, correction, effect
+from pipeline.stats.inference import Effect, adding, as_ratio, cluster_codes, codes, correction, effect, sandwich
 from pipeline.stats.products import BLOCK, weighted_products
-from pipeline.stats.regression import Effect, LogitEffects
+from pipeline.stats.regression import LogitEffects
 from pipeline.stats.sampling import prior_ratio
 
 SMALLEST_GROUP = 20
@@ -127,18 +127,13 @@ def absorbed_linear(
     names = list(design.columns[kept])
     bread = np.linalg.inv(x.T @ x if weights is None else weighted_products(x, w))
     slopes = bread @ (x.T @ (w * y))
-    rest = w * (y - x @ slopes)
-    scores = adding(cluster, rest) @ x
-    count = int(cluster.max()) + 1
-    variance = (
-        correction(count, len(y), x.shape[1] + number_of_effects(groupings)) * bread @ (scores.T @ scores) @ bread
-    )
+    variance = sandwich(bread, x, w * (y - x @ slopes), cluster, x.shape[1] + number_of_effects(groupings))
     found: dict[str, Effect | LogitEffects] = {
         name: effect(slopes[place], np.sqrt(variance[place, place]), level)
         for name in factors
         for place in [names.index(name)]
     }
-    return Absorbed(found, len(y), int(groupings[0].max()) + 1, count)
+    return Absorbed(found, len(y), int(groupings[0].max()) + 1, int(cluster.max()) + 1)
 
 
 def number_of_effects(groupings: Sequence[np.ndarray]) -> int:
@@ -242,11 +237,8 @@ def grouped_logit(
             break
     else:
         raise StudyError(f"the logistic regression{_on(name)} does not converge: something separates it.")
-    rest, count = y - p, int(clusters.max()) + 1
-    scores = adding(clusters, rest) @ inside
-    bread = np.linalg.inv(information)
     parameters = x.shape[1] + number_of_effects(groupings)
-    variance = correction(count, len(y), parameters) * bread @ (scores.T @ scores) @ bread
+    variance = sandwich(np.linalg.inv(information), inside, y - p, clusters, parameters)
     likelihood = float(y @ index - np.logaddexp(0, index).sum())
     return GroupedLogit(slopes, variance, information, inside, index, likelihood)
 
@@ -288,14 +280,7 @@ def absorbed_logit(
     raw, place = raw[:, kept], list(everything.columns[kept]).index(factor)
 
     fit = grouped_logit(y, raw, groupings, cluster, factor)
-    on_log_scale = effect(fit.slopes[place], np.sqrt(fit.variance[place, place]), level)
-    odds_ratio = Effect(
-        float(np.exp(on_log_scale.estimate)),
-        on_log_scale.std_error,
-        float(np.exp(on_log_scale.ci_low)),
-        float(np.exp(on_log_scale.ci_high)),
-        on_log_scale.p_value,
-    )
+    odds_ratio = as_ratio(effect(fit.slopes[place], np.sqrt(fit.variance[place, place]), level))
     count, number = int(cluster.max()) + 1, int(groupings[0].max()) + 1
     marginal, by_index, by_slope = _marginal(raw[:, place], fit.index, fit.slopes[place], shift, w)
     p = 1 / (1 + np.exp(-fit.index))

@@ -11,6 +11,7 @@ from pipeline.runtime.errors import StudyError
 from pipeline.stats.discrimination import compare, ranked
 from pipeline.stats.inference import (
     DOMINANT,
+    Effect,
     certain,
     cluster_codes,
     codes,
@@ -18,8 +19,9 @@ from pipeline.stats.inference import (
     degrees_of_freedom,
     effect,
     group_sums,
+    sandwich,
 )
-from pipeline.stats.regression import Effect
+from pipeline.stats.logistic import maximum
 
 Labels: TypeAlias = np.ndarray | pd.Series | None
 """Labels of clusters (loans,); None: every loan is one of its own."""
@@ -143,8 +145,9 @@ def alerts(
     clusters: Labels = None,
     seed: int = 0,
 ) -> Alerts:
-    """Return precision, recall and lift of following up a share `capacity` of the loans, as `flagged` picks them.
+    """Return precision, recall and lift of following up a share `capacity` of the loans, the highest scores first.
 
+    Loans of the score at which the capacity runs out are followed up all or not at all: whichever is nearer to it.
     Intervals are quantiles of a bootstrap over clusters (loans without them), errors its standard deviation: the score
     at which the capacity runs out is a quantile of these very loans, and where most of those followed are of one
     cluster, a straight line through it says little of what the other clusters would give (a lift of 2.3 was 0.1 without
@@ -184,7 +187,7 @@ def alerts(
         loans, bad = np.cumsum(held)[last], np.cumsum(held * default)[last]
         if bad[-1] == 0:
             return np.full(3, np.nan)
-        # As `flagged`: the score at which the followed share is nearest to the capacity.
+        # The score at which the followed share is nearest to the capacity.
         at = int(np.argmin(np.abs(loans / loans[-1] - capacity)))
         precision, recall = bad[at] / loans[at], bad[at] / bad[-1]
         return np.array([precision, recall, precision * loans[-1] / bad[-1]])
@@ -259,15 +262,15 @@ def calibration(
         raise StudyError("all loans have the same predicted probability, so there is no slope.")
     ones = np.ones(len(odds))
     numbers = None if clusters is None else cluster_codes(clusters)
-    slopes, errors = _newton(np.column_stack([ones, odds]), default, np.zeros(len(odds)), weights, numbers)
-    large, of_large = _newton(ones[:, None], default, odds, weights, numbers)
+    slopes, errors = _recalibrated(np.column_stack([ones, odds]), default, np.zeros(len(odds)), weights, numbers)
+    large, of_large = _recalibrated(ones[:, None], default, odds, weights, numbers)
     degrees = np.inf if numbers is None else degrees_of_freedom(np.bincount(numbers, weights))
     of_one = effect(slopes[1] - 1, errors[1], level, degrees).p_value
     slope = effect(slopes[1], errors[1], level, degrees)._replace(p_value=of_one)
     return Calibration(slope, effect(large[0], of_large[0], level, degrees))
 
 
-def _newton(
+def _recalibrated(
     design: np.ndarray,
     default: np.ndarray,
     offset: np.ndarray,
@@ -276,45 +279,14 @@ def _newton(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return coefficients and robust errors (HC0, or by cluster number) of a logistic regression with an offset."""
     weights = np.ones(len(default)) if weights is None else weights / weights.mean()
-    slopes = np.zeros(design.shape[1])
-    # From nought, a first step for rare defaults goes too far to come back.
-    rate = np.average(default, weights=weights)
-    if 0 < rate < 1:
-        slopes[0] = np.log(rate / (1 - rate)) - np.average(offset, weights=weights)
-    for _ in range(60):
-        share = 1 / (1 + np.exp(-(design @ slopes + offset)))
-        curvature = (design * (weights * share * (1 - share))[:, None]).T @ design
-        try:
-            step = np.linalg.solve(curvature, design.T @ (weights * (default - share)))
-        except np.linalg.LinAlgError as error:
-            raise StudyError("the calibration has no finite estimate.") from error
-        slopes = slopes + step
-        if np.abs(step).max() < 1e-10:
-            break
-        if np.abs(slopes).max() > 1e3:
-            raise StudyError("the calibration has no finite estimate: predictions separate the loans.")
-    else:
-        raise StudyError("the calibration has no finite estimate.")
-    if np.linalg.cond(curvature) > 1e12:
+    found = maximum(design, default, weights, offset=offset)
+    if found is None:
         raise StudyError("the calibration has no finite estimate: predictions separate the loans.")
-    bread = np.linalg.inv(curvature)
-    scores = design * (weights * (default - share))[:, None]
-    size = 1.0
-    if clusters is not None:
-        size = correction(int(clusters.max()) + 1, *design.shape)
-        scores = np.column_stack([np.bincount(clusters, column) for column in scores.T])
-    return slopes, np.sqrt(size * np.diag(bread @ (scores.T @ scores) @ bread))
-
-
-def flagged(score: np.ndarray, weights: np.ndarray | None, capacity: float) -> np.ndarray:
-    """Return which loans are flagged (boolean) when the share `capacity` with the highest scores can be followed up.
-
-    Loans of the score at which the capacity runs out are flagged together or not at all: whichever is nearer to it.
-    """
-    weights = np.ones(len(score)) if weights is None else weights
-    values, place = np.unique(-ranked(score), return_inverse=True)
-    reached = np.cumsum(np.bincount(place, weights, len(values))) / weights.sum()
-    return place <= int(np.argmin(np.abs(reached - capacity)))
+    rest = weights * (default - found.probability)
+    scores = design * rest[:, None]
+    alone = found.bread @ (scores.T @ scores) @ found.bread
+    variance = alone if clusters is None else sandwich(found.bread, design, rest, clusters)
+    return found.slopes, np.sqrt(np.diag(variance))
 
 
 def savings(default: np.ndarray, share: np.ndarray, *, loss: float, contact: float, prevented: float) -> np.ndarray:

@@ -10,8 +10,8 @@ import numpy as np
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import prediction
 from pipeline.stats.discrimination import compare
+from pipeline.stats.inference import Effect
 from pipeline.stats.prediction import Sample
-from pipeline.stats.regression import Effect
 from pipeline.stats.splits import Split
 
 

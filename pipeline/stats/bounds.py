@@ -98,25 +98,6 @@ def _bounds(strata: list[tuple[_Arm, _Arm]], times: np.ndarray) -> Bounds:
     return Bounds(lower / always, upper / always, set_aside / seen)
 
 
-def lee_bounds(outcome: np.ndarray, observed: np.ndarray, treated: np.ndarray, stratum: np.ndarray) -> Bounds:
-    """Bound the effect of a drawn treatment on an outcome that is seen only for some.
-
-    Args:
-        outcome: (rows,); what stands where it is not observed plays no part.
-        observed: 0/1, whether the outcome is seen (rows,).
-        treated: 0/1, drawn by lot within strata (rows,).
-        stratum: labels (rows,).
-
-    The treatment may bring rows into sight or out of it, but within a stratum not both (monotonicity). The arm of
-    which more are observed is trimmed by the surplus share, once from above and once from below: the two means bound
-    the mean of those who would be observed anyhow (Lee 2009, proposition 1a). Strata may differ in direction
-    (Semenova 2020, arXiv 2008.12720), and are averaged by how many such rows they hold. Raises StudyError when
-    a stratum has an arm of which nobody is observed.
-    """
-    everybody = np.arange(len(outcome))
-    return _bounds(_arms(outcome, observed, treated, stratum, everybody), np.ones(len(outcome)))
-
-
 def lee_interval(
     outcome: np.ndarray,
     observed: np.ndarray,
@@ -128,7 +109,20 @@ def lee_interval(
     draws: int,
     seed: int,
 ) -> Interval:
-    """Return `lee_bounds` with an interval for the effect.
+    """Bound the effect of a drawn treatment on an outcome that is seen only for some, with an interval for the effect.
+
+    Args:
+        outcome: (rows,); what stands where it is not observed plays no part.
+        observed: 0/1, whether the outcome is seen (rows,).
+        treated: 0/1, drawn by lot within strata (rows,).
+        stratum: labels (rows,). clusters: labels that the bootstrap draws (rows,).
+        level, draws, seed: confidence level of the interval, and the bootstrap's number of draws and start.
+
+    The treatment may bring rows into sight or out of it, but within a stratum not both (monotonicity). The arm of
+    which more are observed is trimmed by the surplus share, once from above and once from below: the two means bound
+    the mean of those who would be observed anyhow (Lee 2009, proposition 1a). Strata may differ in direction
+    (Semenova 2020, arXiv 2008.12720), and are averaged by how many such rows they hold. Raises StudyError when
+    a stratum has an arm of which nobody is observed.
 
     Errors come from a bootstrap that draws whole `clusters` (labels, rows); a draw that leaves an arm of a stratum
     unobserved is drawn again. The interval covers the effect itself with probability `level` (Imbens & Manski 2004,

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.inference import codes, effect
+from pipeline.stats.inference import Effect, codes, effect
 from pipeline.stats.month_regression import month_regression
-from pipeline.stats.regression import Effect
 
 
 class Split(NamedTuple):

@@ -9,8 +9,7 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import independent
-from pipeline.stats.inference import cluster_codes, codes, correction, effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, as_ratio, cluster_codes, codes, correction, effect, group_sums
 
 MOST = 1e8
 """Numbers that one of Newton's steps may touch; they grow with a group's rows times its events."""
@@ -94,14 +93,12 @@ def conditional_logit(
         if np.abs(step).max() < 1e-9:
             gradients, information = _derivatives(x, y, parts, slopes, curvature=True)
             count = int(cluster.max()) + 1
-            scores = np.column_stack([np.bincount(of_group, column, count) for column in gradients.T])
+            scores = group_sums(gradients, of_group)
             bread = np.linalg.inv(information)
             variance = correction(count, len(y), x.shape[1]) * (bread @ (scores.T @ scores) @ bread)[0, 0]
             error = float(np.sqrt(variance))
             found = effect(slopes[0] / unit[0], error / unit[0], level)
-            ratio, low, high = np.exp([found.estimate, found.ci_low, found.ci_high])
-            ratio = Effect(float(ratio), found.std_error, float(low), float(high), found.p_value)
-            return Conditional(ratio, len(y), len(parts), count, both)
+            return Conditional(as_ratio(found), len(y), len(parts), count, both)
     raise StudyError(f"the logistic regression on {factor} inside groups has no maximum: something separates default.")
 
 

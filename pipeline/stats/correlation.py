@@ -118,27 +118,16 @@ def _left(both: np.ndarray, basis: np.ndarray, weights: np.ndarray | None) -> np
 def partial(
     factors: pd.DataFrame,
     outcome: pd.Series,
-    controls: np.ndarray,
-    level: float,
-    weights: np.ndarray | None = None,
-) -> dict[str, Correlation]:
-    """Partial correlation of each factor with the outcome given `controls`.
-
-    `controls` is a design matrix (loans x columns, with intercept, of full rank). Factor and outcome are replaced by
-    what a linear regression on the controls leaves of them; both steps are weighted where sampling `weights` (loans,)
-    are given.
-    """
-    return partial_given(factors, outcome, orthonormal(controls, weights), level, weights)
-
-
-def partial_given(
-    factors: pd.DataFrame,
-    outcome: pd.Series,
     basis: np.ndarray,
     level: float,
     weights: np.ndarray | None = None,
 ) -> dict[str, Correlation]:
-    """Return `partial` correlations given the controls of which `basis` is the orthonormal one."""
+    """Return the partial correlation of each factor with the outcome given controls.
+
+    `basis` is the orthonormal one of the controls' design matrix (`orthonormal`). Factor and outcome are replaced by
+    what a linear regression on the controls leaves of them; both steps are weighted where sampling `weights` (loans,)
+    are given.
+    """
     both = np.column_stack([factors.to_numpy(dtype=float), outcome.to_numpy(dtype=float)])
     rest = _left(both, basis, weights)
     left = np.linalg.norm(rest, axis=0) / np.linalg.norm(both, axis=0)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.products import weighted_products
+from pipeline.stats.logistic import maximum, sigmoid
 
 Learner = Literal["logistic", "boosting"]
 
@@ -79,8 +79,7 @@ class Logistic(NamedTuple):
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Return the probability of one for each row (rows x covariates)."""
-        index = self.slopes[0] + ((rows - self.centre) / self.spread) @ self.slopes[1:]
-        return 1 / (1 + np.exp(-index))
+        return sigmoid(self.slopes[0] + ((rows - self.centre) / self.spread) @ self.slopes[1:])
 
 
 def penalised_logit(
@@ -90,7 +89,7 @@ def penalised_logit(
     start: Logistic | None = None,
     penalty: float = PENALTY,
 ) -> Logistic:
-    """Fit a logistic regression with a ridge penalty by Newton's method, and return what predicts from it.
+    """Fit a logistic regression with a ridge penalty, and return what predicts from it.
 
     `x` (loans x covariates, no intercept), `y` 0/1 (loans,). The penalty, on standardised covariates and not on the
     intercept, is `penalty` times half the sum of squares beside the sum of (weighted) log likelihoods; weights count
@@ -110,39 +109,11 @@ def penalised_logit(
         slopes = np.zeros(x.shape[1] + 1)
         slopes[0] = FARTHEST if y[0] else -FARTHEST
         return Logistic(centre, spread, slopes)
-    z = np.empty((len(x), x.shape[1] + 1))
-    z[:, 0] = 1.0
-    np.subtract(x, centre, out=z[:, 1:])
-    z[:, 1:] /= spread
-    ridge = np.full(z.shape[1], penalty)
-    ridge[0] = 0.0
-    # The gradient says where the maximum lies; its derivative only how to get there, so for it fewer digits do.
-    short = z.astype(np.float32)
-
-    def likelihood(slopes: np.ndarray, index: np.ndarray) -> float:
-        return float(w @ (y * index - np.logaddexp(0, index)) - ridge @ slopes**2 / 2)
-
-    index = z @ slopes
-    value = likelihood(slopes, index)
-    for _ in range(100):
-        p = 1 / (1 + np.exp(-index))
-        curvature = weighted_products(short, w * p * (1 - p)).astype(float)
-        curvature[np.diag_indices_from(curvature)] += ridge
-        step = np.linalg.solve(curvature, z.T @ (w * (y - p)) - ridge * slopes)
-        # Where a rare category starts on the wrong side, a full step would jump from one end to the other for ever.
-        while True:
-            index = z @ (slopes + step)
-            new = likelihood(slopes + step, index)
-            if new >= value - 1e-12 * abs(value) or np.abs(step).max() < 1e-12:
-                break
-            step = step / 2
-        slopes, value = slopes + step, new
-        # The step after one of 1e-6 would be below 1e-11.
-        if np.abs(step).max() < 1e-6:
-            break
-    else:
+    z = np.column_stack([np.ones(len(x)), (x - centre) / spread])
+    found = maximum(z, y, w, ridge=np.append(0.0, np.full(x.shape[1], penalty)), start=slopes)
+    if found is None:
         raise StudyError("a logistic regression with a ridge penalty does not converge.")
-    return Logistic(centre, spread, slopes)
+    return Logistic(centre, spread, found.slopes)
 
 
 def boosted(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None, seed: int = 0) -> Predict:

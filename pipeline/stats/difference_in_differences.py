@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.inference import cluster_codes, codes, correction, effect, group_sums
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, cluster_codes, codes, correction, effect, group_sums, sandwich
 
 REFERENCE = -1
 """Event quarter with which an event study compares: the last one before adoption."""
@@ -120,12 +119,6 @@ def fit_poisson(events: np.ndarray, exposure: np.ndarray, design: np.ndarray) ->
     raise StudyError("the Poisson regression has no maximum: some column of the design separates events perfectly.")
 
 
-def _clustered(scores: np.ndarray, bread: np.ndarray, clusters: np.ndarray, parameters: int) -> np.ndarray:
-    """Return bread x (sum of outer products of cluster scores) x bread, corrected (see `correction`)."""
-    sums = group_sums(scores, clusters)
-    return correction(len(sums), len(scores), parameters) * bread @ (sums.T @ sums) @ bread
-
-
 class Estimated(NamedTuple):
     """An effect and what it rests on."""
 
@@ -159,7 +152,7 @@ def poisson(table: pd.DataFrame, level: float) -> Estimated:
     events = table["events"].to_numpy(dtype=float)
     fit = fit_poisson(events, table["loans"].to_numpy(dtype=float), design)
     clusters = cluster_codes(table["institution_id"])
-    covariance = _clustered(design * (events - fit.mean)[:, None], fit.inverse_information, clusters, design.shape[1])
+    covariance = sandwich(fit.inverse_information, design, events - fit.mean, clusters)
     found = effect(fit.coefficients[0], covariance[0, 0] ** 0.5, level, clusters.max())
     return estimated(found, table)
 
@@ -214,7 +207,7 @@ def levels(table: pd.DataFrame, level: float) -> Estimated:
     bread = np.linalg.inv(design.T @ (weights[:, None] * design))
     b = bread @ (design.T @ (weights * rate))
     clusters = cluster_codes(table["institution_id"])
-    covariance = _clustered(design * (weights * (rate - design @ b))[:, None], bread, clusters, design.shape[1])
+    covariance = sandwich(bread, design, weights * (rate - design @ b), clusters)
     return estimated(effect(b[0], covariance[0, 0] ** 0.5, level, clusters.max()), table)
 
 
@@ -247,7 +240,7 @@ def event_study(table: pd.DataFrame, level: float, earliest: int, latest: int) -
     events = table["events"].to_numpy(dtype=float)
     fit = fit_poisson(events, table["loans"].to_numpy(dtype=float), design)
     clusters = cluster_codes(table["institution_id"])
-    covariance = _clustered(design * (events - fit.mean)[:, None], fit.inverse_information, clusters, design.shape[1])
+    covariance = sandwich(fit.inverse_information, design, events - fit.mean, clusters)
     found = {}
     for place, quarter in enumerate(quarters):
         one = effect(fit.coefficients[place], covariance[place, place] ** 0.5, level, clusters.max())

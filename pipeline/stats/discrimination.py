@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.inference import DOMINANT, certain, codes, correction, degrees_of_freedom, group_sums
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import DOMINANT, Effect, certain, codes, correction, degrees_of_freedom, group_sums
 
 
 class Discrimination(NamedTuple):
@@ -191,18 +190,3 @@ def area(default: np.ndarray, score: np.ndarray, weights: np.ndarray | None = No
     """Return the area under the ROC curve alone, of 0/1 `default` and `score` (loans,), ties counted half."""
     bad = np.asarray(default).astype(bool)
     return float(np.average(placements(bad, score, weights)[0], weights=None if weights is None else weights[bad]))
-
-
-def out_of_time(design: np.ndarray, default: np.ndarray, train: np.ndarray, judged: np.ndarray) -> np.ndarray:
-    """Return the log odds of default for the loans in `judged`, from a logistic regression on those in `train`.
-
-    `design` is loans x columns without an intercept, `train` and `judged` are masks (loans,). Columns are standardised
-    and a ridge penalty of one prior loan keeps rare levels finite.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    centre, scale = design[train].mean(axis=0), design[train].std(axis=0)
-    ready = (design - centre) / np.where(scale > 0, scale, 1.0)
-    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-10, max_iter=100)
-    model.fit(ready[train], default[train])
-    return np.round(model.decision_function(ready[judged]), 6)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import absorbed_linear
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect
 
 TOP = 0.025
 """Largest share of rows that leaves with the highest values."""

@@ -13,34 +13,16 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.inference import correction, effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.discrimination import placements
+from pipeline.stats.histories import shifted
+from pipeline.stats.inference import Effect, correction, effect, sandwich
+from pipeline.stats.logistic import DIGITS, maximum, sigmoid
 
 RECENT = 3
 """Months over which earlier payments, contacts and alerts are remembered one by one."""
 
-DIGITS = 6
-"""Digits of a score's log odds that are compared: what differs by less is a tie."""
-
-AT_ONCE = 2_000_000
-"""Rows that are predicted at a time: bounds the memory."""
-
-MANY = 1_000_000
-"""Rows from which a tenth of them is fitted first."""
-
 SMALLEST = 1e-15
 """Stands for an error of nought, which a share of all or of none has."""
-
-
-def earlier(values: np.ndarray, loan: np.ndarray, month: np.ndarray, back: int) -> np.ndarray:
-    """Return each loan-month's value of the month `back` months earlier (rows,); NaN where there is none.
-
-    `loan` are numbers, `month` the months of a loan; rows are sorted by both.
-    """
-    found = np.full(len(values), np.nan)
-    same = (loan[back:] == loan[:-back]) & (month[back:] - month[:-back] == back)
-    found[back:][same] = values[:-back][same]
-    return found
 
 
 def signals(months: pd.DataFrame, loan: np.ndarray) -> pd.DataFrame:
@@ -55,7 +37,7 @@ def signals(months: pd.DataFrame, loan: np.ndarray) -> pd.DataFrame:
 
     def recent(name: str) -> np.ndarray:
         values = months[name].to_numpy(dtype=float)
-        return np.column_stack([earlier(values, loan, month, back) for back in range(1, RECENT + 1)])
+        return np.column_stack([shifted(values, loan, month, back) for back in range(1, RECENT + 1)])
 
     late = recent("delinquent")
     # The state at the beginning says more than the last row: a loan may have come late into the table.
@@ -123,35 +105,6 @@ def ahead(loan: np.ndarray, month: np.ndarray, default: np.ndarray, window: int)
     return Ahead(event.astype(np.int8), complete, default_month)
 
 
-def fitted_log_odds(
-    design: np.ndarray, event: np.ndarray, wanted: np.ndarray, weights: np.ndarray | None = None
-) -> np.ndarray:
-    """Return the log odds of `wanted` (rows x columns, no intercept) from a logistic regression of `event` on `design`.
-
-    Columns are standardised and a ridge penalty of one prior observation keeps rare levels finite. `weights` (rows,)
-    count how often each row stands there. Raises StudyError when all events are alike.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    if len(np.unique(event)) < 2:
-        raise StudyError("no score can be fitted where nobody defaults, or everybody does.")
-    centre, scale = np.average(design, axis=0, weights=weights), design.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-8, max_iter=100, warm_start=True)
-    standard = design - centre
-    standard /= scale
-    if len(event) > MANY and len(np.unique(event[::10])) == 2:
-        # A tenth of the rows says nearly where the maximum lies, and saves the steps of all rows that lead there.
-        model.fit(standard[::10], event[::10], sample_weight=None if weights is None else weights[::10])
-    model.fit(standard, event, sample_weight=weights)
-    del standard
-    found = np.empty(len(wanted))
-    for start in range(0, len(wanted), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        found[part] = model.decision_function((wanted[part] - centre) / scale)
-    return np.round(found, DIGITS)
-
-
 class Areas(NamedTuple):
     """Areas under the ROC curve of two scores on the same rows, and the second less the first."""
 
@@ -169,20 +122,6 @@ def _clustered_error(influence: np.ndarray, clusters: np.ndarray, parameters: in
     return float(np.sqrt(correction(len(sums), len(influence), parameters) * (sums**2).sum()))
 
 
-def _beaten(score: np.ndarray, bad: np.ndarray) -> np.ndarray:
-    """Return how many rows of the other kind each row's score exceeds (rows,), ties counted half; from one sort."""
-    order = np.argsort(score)
-    ranked, bad_ranked = score[order], bad[order]
-    first = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
-    size = np.diff(np.append(first, len(score)))
-    bad_here = np.add.reduceat(bad_ranked, first, dtype=np.int64)
-    good_here = size - bad_here
-    bad_below, good_below = (np.cumsum(here) - here / 2 for here in (bad_here, good_here))
-    found = np.empty(len(score))
-    found[order] = np.where(bad_ranked, np.repeat(good_below, size), np.repeat(bad_below, size))
-    return found
-
-
 def clustered_areas(
     event: np.ndarray, first: np.ndarray, second: np.ndarray, clusters: np.ndarray, level: float
 ) -> Areas:
@@ -198,8 +137,7 @@ def clustered_areas(
         raise StudyError("an area needs at least two loans that default and two that do not.")
     areas, influences = [], []
     for score in (first, second):
-        beaten = _beaten(score, bad)
-        of_bad, of_good = beaten[bad] / number_good, 1 - beaten[~bad] / number_bad
+        of_bad, of_good = placements(bad, score)
         area = float(of_bad.mean())
         influence = np.empty(len(event))
         influence[bad] = (of_bad - area) / number_bad
@@ -226,24 +164,16 @@ class Calibration(NamedTuple):
 def calibration(event: np.ndarray, log_odds: np.ndarray, clusters: np.ndarray, level: float) -> Calibration:
     """Judge predicted `log_odds` (rows,) against 0/1 `event`, with errors clustered by `clusters` (numbers).
 
-    The slope is that of a logistic recalibration (Cox 1958, Biometrika 45), by Newton's method. Raises StudyError when
-    it has no maximum.
+    The slope is that of a logistic recalibration (Cox 1958, Biometrika 45). Raises StudyError when it has no maximum.
     """
-    x, b = np.column_stack([np.ones(len(event)), log_odds]), np.zeros(2)
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-(x @ b)))
-        information = x.T @ ((p * (1 - p))[:, None] * x)
-        if np.linalg.cond(information) > 1e12:
-            raise StudyError("the slope of calibration has no maximum.")
-        step = np.linalg.solve(information, x.T @ (event - p))
-        b = b + step
-        if np.abs(step).max() < 1e-9:
-            break
-    influence = (x * (event - p)[:, None]) @ np.linalg.inv(information)[1]
-    slope = effect(b[1], _clustered_error(influence, clusters, parameters=2), level)
-    slope = slope._replace(p_value=effect(b[1] - 1, slope.std_error, level).p_value)
-    expected = 1 / (1 + np.exp(-log_odds))
-    ratio = share(event.astype(float), expected, clusters, level)
+    x, numbers = np.column_stack([np.ones(len(event)), log_odds]), np.unique(clusters, return_inverse=True)[1]
+    found = maximum(x, event)
+    if found is None:
+        raise StudyError("the slope of calibration has no maximum.")
+    variance = sandwich(found.bread, x, event - found.probability, numbers)[1, 1]
+    slope = effect(found.slopes[1], float(np.sqrt(variance)), level)
+    slope = slope._replace(p_value=effect(slope.estimate - 1, slope.std_error, level).p_value)
+    ratio = share(event.astype(float), sigmoid(log_odds), clusters, level)
     return Calibration(slope, ratio._replace(p_value=effect(ratio.estimate - 1, ratio.std_error, level).p_value))
 
 

@@ -9,8 +9,7 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import absorbed_linear
-from pipeline.stats.inference import codes
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, codes
 
 A_QUARTER = 3
 """Months."""

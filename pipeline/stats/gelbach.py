@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.inference import cluster_codes, correction, effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, cluster_codes, correction, effect
 
 WHOLE = "all"
 """Name under which the difference itself stands."""

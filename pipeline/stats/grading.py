@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.discrimination import compare, ranked
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect
 
 DIGITS = 6
 """Significant digits of a cut where they are enough."""

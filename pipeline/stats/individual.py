@@ -9,9 +9,8 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.cross_fitting import Predict, boosted, one_thread
-from pipeline.stats.inference import cluster_codes, correction, effect
+from pipeline.stats.inference import Effect, cluster_codes, effect, sandwich
 from pipeline.stats.moderation import in_thirds
-from pipeline.stats.regression import Effect
 
 TREES = {"learning_rate": 0.1, "max_iter": 30, "max_leaf_nodes": 4, "early_stopping": False}
 """Choices of the trees that predict effects: very small ones, because effects are told from noise at best roughly."""
@@ -115,7 +114,4 @@ def _least_squares(
     """Return coefficients and cluster-robust covariance of weighted least squares without an intercept."""
     bread = np.linalg.inv((x * weights[:, None]).T @ x)
     slopes = bread @ (x.T @ (weights * y))
-    scores = x * (weights * (y - x @ slopes))[:, None]
-    sums = np.column_stack([np.bincount(clusters, column) for column in scores.T])
-    scale = correction(int(clusters.max()) + 1, len(y), x.shape[1])
-    return slopes, scale * bread @ (sums.T @ sums) @ bread
+    return slopes, sandwich(bread, x, weights * (y - x @ slopes), clusters)

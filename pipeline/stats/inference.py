@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.regression import Effect
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array
+
+
+class Effect(NamedTuple):
+    """One coefficient, or a function of it, with interval and two-sided p-value."""
+
+    estimate: float
+    std_error: float
+    ci_low: float
+    ci_high: float
+    p_value: float
 
 
 CORRECTION = "G/(G-1) x (n-1)/(n-k)"
@@ -90,6 +99,19 @@ def correction(clusters: int, rows: int, parameters: int = 1) -> float:
     if rows <= parameters:
         raise StudyError(f"{rows:,} rows for {parameters:,} coefficients leave nothing to judge the error by.")
     return float(clusters / (clusters - 1) * (rows - 1) / (rows - parameters))
+
+
+def sandwich(
+    bread: np.ndarray, x: np.ndarray, rest: np.ndarray, clusters: np.ndarray, parameters: int | None = None
+) -> np.ndarray:
+    """Return the cluster-robust covariance of coefficients (columns x columns), with the `correction`.
+
+    `bread` is the inverse information, `x` (rows x columns) times `rest` (rows,) are the scores, `clusters` numbers
+    from 0 (rows,). `parameters` count the coefficients where there are more than columns, as with absorbed effects.
+    """
+    sums = adding(clusters, rest) @ x
+    size = correction(len(sums), len(x), x.shape[1] if parameters is None else parameters)
+    return size * bread @ (sums.T @ sums) @ bread
 
 
 def effect(estimate: float, std_error: float, level: float, degrees: float = np.inf) -> Effect:
@@ -177,3 +199,9 @@ def scaled(found: Effect, factor: float) -> Effect:
     """Return an effect in other units: everything but the p-value times `factor` (positive)."""
     estimate, error, low, high, p_value = found
     return Effect(factor * estimate, factor * error, factor * low, factor * high, p_value)
+
+
+def as_ratio(found: Effect) -> Effect:
+    """Return an effect on the log scale as a ratio; its error stays on the log scale."""
+    estimate, low, high = np.exp([found.estimate, found.ci_low, found.ci_high])
+    return Effect(float(estimate), found.std_error, float(low), float(high), found.p_value)

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.inference import codes, correction, effect, group_sums
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, codes, correction, effect, group_sums
 
 ROUNDING = 1e-12
 """Share of a factor's own spread, in squares, below which what is left of it is rounding noise."""

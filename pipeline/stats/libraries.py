@@ -22,10 +22,10 @@ from pipeline.stats import absorbed, difference_in_differences, instruments
 from pipeline.stats.absorbed import Absorbed
 from pipeline.stats.design import no_collinear
 from pipeline.stats.difference_in_differences import Estimated
-from pipeline.stats.inference import cluster_codes, codes, correction, effect
+from pipeline.stats.inference import Effect, cluster_codes, codes, correction, effect
 from pipeline.stats.instruments import Instrumented
 from pipeline.stats.matched_effects import weighted_logit as own_weighted_logit
-from pipeline.stats.regression import Effect, LogitEffects, logit_effects, of_population, place_of, told_exactly
+from pipeline.stats.regression import LogitEffects, logit_effects, of_population, place_of, told_exactly
 
 
 def linear_probability(

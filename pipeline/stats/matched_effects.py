@@ -2,56 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.inference import WAYS, cluster_codes, correction, effect, group_sums, on_matched
-from pipeline.stats.matching import DISTANCE_DECIMALS, SCORE_DECIMALS, Matches, nearest_neighbour
+from pipeline.stats.inference import WAYS, Effect, as_ratio, cluster_codes, correction, effect, group_sums, on_matched
+from pipeline.stats.matching import DISTANCE_DECIMALS, Matches
 from pipeline.stats.neighbours import SAME
-from pipeline.stats.regression import Effect, LogitEffects, logistic_maximum, logit_effects, place_of
+from pipeline.stats.regression import LogitEffects, logistic_maximum, logit_effects, place_of
 from pipeline.stats.scores import maximum_likelihood
 from pipeline.stats.weighting import Estimand, balancing_moments, entropy_balance, probability
-
-
-def weighted_difference(
-    outcome: np.ndarray,
-    treated: np.ndarray,
-    weight: np.ndarray,
-    level: float,
-    *,
-    clusters: np.ndarray | None = None,
-    covariates: np.ndarray | None = None,
-) -> Effect:
-    """Return the coefficient of `treated` in a weighted regression, with or without covariates.
-
-    Args:
-        outcome, treated, weight: (loans,); loans without weight are left out.
-        level: confidence level.
-        clusters: labels within which errors go together, such as pairs or strata (Abadie & Spiess 2022); None:
-            every loan by itself (HC1).
-        covariates: (loans x covariates), full rank with an intercept.
-
-    Errors are the sandwich with the correction of `inference.correction`, the weights taken as given; intervals by the
-    normal distribution. On pairs this is what lm with sandwich's vcovCL gives in R.
-    """
-    used = weight > 0
-    columns = [np.ones(used.sum()), treated[used].astype(float)]
-    if covariates is not None:
-        columns += list(covariates[used].astype(float).T)
-    design, y, w = np.column_stack(columns), outcome[used].astype(float), weight[used]
-    groups = np.arange(len(y)) if clusters is None else cluster_codes(clusters[used])
-    # Columns of unit length keep the normal equations well conditioned; the coefficient of treated scales back.
-    length = np.sqrt((design**2).mean(axis=0))
-    design = design / length
-    bread = np.linalg.inv((design * w[:, None]).T @ design)
-    slopes = bread @ (design.T @ (w * y))
-    sums = group_sums(design * (w * (y - design @ slopes))[:, None], groups)
-    variance = bread @ (sums.T @ sums) @ bread * correction(len(sums), len(y), design.shape[1])
-    return effect(slopes[1] / length[1], float(np.sqrt(variance[1, 1])) / length[1], level)
 
 
 def weighted_logit(
@@ -154,9 +117,7 @@ def widest(found: Mapping[str, Effect], level: float, *, ratio: bool = False) ->
     way, estimate = WAYS[place], found["both"].estimate
     if not ratio:
         return effect(estimate, float(error), level), way
-    on_log_scale = effect(np.log(estimate), float(error), level)
-    ends = {"ci_low": float(np.exp(on_log_scale.ci_low)), "ci_high": float(np.exp(on_log_scale.ci_high))}
-    return on_log_scale._replace(estimate=estimate, **ends), way
+    return as_ratio(effect(np.log(estimate), float(error), level)), way
 
 
 class Influence(NamedTuple):
@@ -246,94 +207,3 @@ def _balanced(y: np.ndarray, arm: np.ndarray, covariates: np.ndarray) -> Influen
     parts[arm] = (y[arm] - mean_treated) / arm.sum() - moments[arm] @ curvature @ by_slope * total / arm.sum()
     parts[~arm] = -(w * (y[~arm] - mean_control) / total - (inner * w[:, None]) @ curvature @ by_slope)
     return Influence(float(mean_treated - mean_control), parts, moments.shape[1] + 2)
-
-
-def bootstrap(
-    estimate: Callable[[np.ndarray], float],
-    units: int,
-    replications: int,
-    seed: int,
-    *,
-    replacement: bool = False,
-    each: Callable[[Callable[[int], float], Iterable[int]], Iterable[float]] = map,
-) -> np.ndarray:
-    """Return the estimates of `replications` samples of units drawn with replacement.
-
-    Args:
-        estimate: takes unit numbers (units,), some more than once, and returns the estimate. Units are loans, where
-            everything from the score on is done again, or matched pairs (Austin & Small 2014).
-        units: how many there are.
-        seed: each replication draws from its own stream, so the result does not depend on where it is computed.
-        replacement: whether the design lets a control serve several treated loans.
-        each: applies a function to numbers and gives the results in their order: `map`, or ``core.parallel.each`` with
-            its settings.
-
-    Raises StudyError for matching with replacement: the number of times that a control serves is not a smooth
-    function of the sample, and the bootstrap's variance is wrong even in large samples (Abadie & Imbens 2008).
-    """
-    if replacement:
-        raise StudyError(
-            "the bootstrap is not valid for nearest neighbours with replacement (Abadie & Imbens 2008): use their "
-            "standard error instead (abadie_imbens)."
-        )
-
-    def one(number: int) -> float:
-        rng = np.random.default_rng(np.random.SeedSequence([seed, number]))
-        return estimate(rng.integers(0, units, units))
-
-    return np.array(list(each(one, range(replications))))
-
-
-def permuted_treatment(
-    statistic: Callable[[np.ndarray], float], treated: np.ndarray, stratum: np.ndarray, draws: int, seed: int
-) -> tuple[float, np.ndarray]:
-    """Return the two-sided p-value of a statistic when treatment is dealt out again within strata, and its draws.
-
-    `statistic` takes a treatment (loans,); strata may be pairs. The observed deal counts as one of the draws (Phipson
-    & Smyth 2010), so the p-value is never 0. An analysis that finds effects of treatments dealt by lot is wrong.
-    """
-    rng = np.random.default_rng(np.random.SeedSequence([seed, draws]))
-    order = np.argsort(stratum, kind="stable")
-    found = np.empty(draws)
-    for draw in range(draws):
-        mixed = np.empty_like(treated)
-        # Sorting random numbers within strata deals the treatment of each stratum among its own loans.
-        mixed[order] = treated[order[np.lexsort((rng.random(len(order)), stratum[order]))]]
-        found[draw] = statistic(mixed)
-    observed = statistic(treated)
-    extreme = np.abs(found) >= np.abs(observed) * (1 - 1e-12)
-    return float((1 + extreme.sum()) / (1 + draws)), found
-
-
-def placebo(estimate: Callable[[np.ndarray], Effect], outcomes: pd.DataFrame) -> dict[str, Effect]:
-    """Return the effect on outcomes that treatment cannot have moved, one a column: they should hold zero."""
-    return {name: estimate(outcomes[name].to_numpy(dtype=float)) for name in outcomes}
-
-
-def matched_difference(
-    covariates: np.ndarray,
-    treated: np.ndarray,
-    outcome: np.ndarray,
-    stratum: np.ndarray,
-    priority: np.ndarray,
-    *,
-    caliper: float | None,
-) -> Callable[[np.ndarray], float]:
-    """Return the estimate that `bootstrap` repeats on loans: logistic score, closest pairs, difference of means.
-
-    Arguments are those of all loans; the caliper is in standard deviations of the sample's score, and `priority` breaks
-    ties as in `matching.nearest_neighbour`. Each replication
-    fits its score from the coefficients of all loans, which takes few steps to the decimals that count.
-    """
-    design = np.column_stack([np.ones(len(treated)), covariates])
-    start = maximum_likelihood(design, treated)
-
-    def estimate(rows: np.ndarray) -> float:
-        rows = rows[np.argsort(priority[rows], kind="stable")]
-        drawn, arm, y = design[rows], treated[rows], outcome[rows]
-        logit = np.round(drawn @ maximum_likelihood(drawn, arm, start, 1e-8), SCORE_DECIMALS)
-        limit = None if caliper is None else caliper * float(logit.std(ddof=1))
-        found = nearest_neighbour(arm, logit, stratum[rows], np.arange(len(rows)), caliper=limit)
-        return float((y[found.treated] - y[found.control]).mean())
-
-    return estimate

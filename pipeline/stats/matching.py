@@ -4,21 +4,9 @@ from __future__ import annotations
 
 import heapq
 import math
-import warnings
 from typing import Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
-
-from pipeline.runtime.errors import StudyError
-from pipeline.stats.design import ALIKE, no_collinear
-
-SCORE_DECIMALS = 6
-"""Decimals to which the score's logit is rounded: closer scores are ties, on every machine the same ones."""
-
-FLAT = 1e-6
-"""Smallest eigenvalue of the mean information matrix (standardised covariates) below which the likelihood has no
-maximum: it keeps rising in some direction because a covariate tells the arms apart without error."""
 
 DISTANCE_DECIMALS = 9
 """Decimals to which distances are rounded: clears what subtraction leaves of equal distances."""
@@ -28,47 +16,6 @@ NEARLY = 2e-9
 
 Order = Literal["closest", "largest", "smallest", "data"]
 """Who chooses first."""
-
-
-def propensity_logit(covariates: pd.DataFrame, treated: np.ndarray) -> np.ndarray:
-    """Return each loan's propensity score on the logit scale.
-
-    Logistic regression of `treated` (0/1, one a row) on `covariates` (numeric) with an intercept, by maximum
-    likelihood, without a penalty (Rosenbaum & Rubin 1983), rounded to `SCORE_DECIMALS`.
-
-    Raises StudyError when one arm is empty, a covariate is constant or collinear with others, or the covariates
-    separate the arms.
-    """
-    from scipy.linalg import LinAlgWarning
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    if treated.all() or not treated.any():
-        raise StudyError(
-            f"all {len(treated)} loans are in one arm: nothing can be matched; check the treatment rule in params.yaml."
-        )
-    constant = covariates.max() == covariates.min()
-    if constant.any():
-        raise StudyError(f"covariates of the propensity score are constant: {', '.join(covariates.columns[constant])}.")
-    no_collinear(covariates, "the propensity score")
-    # Standardising changes no fitted value and lets Newton's method converge in a few steps.
-    standardised = ((covariates - covariates.mean()) / covariates.std()).to_numpy()
-    model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10, max_iter=100)
-    with warnings.catch_warnings():
-        # On the way to no maximum the curvature becomes singular; the sentence below says what happened.
-        for kind in (ConvergenceWarning, LinAlgWarning, RuntimeWarning):
-            warnings.simplefilter("ignore", kind)
-        model.fit(standardised, treated)
-    logit = model.decision_function(standardised)
-    weight = np.exp(-np.logaddexp(0, logit) - np.logaddexp(0, -logit))
-    design = np.column_stack([np.ones(len(logit)), standardised])
-    curvature = np.linalg.eigvalsh((design * weight[:, None]).T @ design / len(logit))[0]
-    if model.n_iter_[0] == model.max_iter or curvature < FLAT:
-        no_collinear(covariates, "the propensity score", ALIKE)
-        raise StudyError(
-            "the propensity score has no maximum likelihood: its covariates separate the two arms; leave one out."
-        )
-    return np.round(logit, SCORE_DECIMALS)
 
 
 class Matches(NamedTuple):

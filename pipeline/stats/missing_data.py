@@ -10,8 +10,7 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import independent
-from pipeline.stats.inference import correction, effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, correction, effect
 
 DONORS = 5
 """Nearest loans of which one gives its value (van Buuren 2018, Flexible Imputation of Missing Data, section 3.4)."""

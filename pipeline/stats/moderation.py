@@ -12,8 +12,7 @@ import pandas as pd
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import grouped_logit
 from pipeline.stats.design import independent
-from pipeline.stats.inference import cluster_codes, codes, correction, effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, cluster_codes, codes, effect, sandwich
 from pipeline.stats.shape import standardised
 
 
@@ -127,11 +126,7 @@ class Controlled:
         x, y = left[:, :-1][:, kept], left[:, -1]
         bread = np.linalg.inv(x.T @ x)
         slopes = bread @ (x.T @ y)
-        rest = y - x @ slopes
-        count = int(self._clusters.max()) + 1
-        scores = np.column_stack([np.bincount(self._clusters, column * rest) for column in x.T])
-        scale = correction(count, len(y), self._parameters + x.shape[1])
-        return slopes, scale * bread @ (scores.T @ scores) @ bread
+        return slopes, sandwich(bread, x, y - x @ slopes, self._clusters, self._parameters + x.shape[1])
 
     def slope_of_effect(self, moderator: np.ndarray) -> Effect:
         """Return by how much the effect differs for one more of a number (loans,), in fractions of the outcome.

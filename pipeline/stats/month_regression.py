@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.inference import cluster_codes, codes, correction, effect
+from pipeline.stats.inference import Effect, cluster_codes, codes, correction, effect
 from pipeline.stats.products import newton_sums
-from pipeline.stats.regression import Effect
 
 CERTAIN = 30.0
 """Linear predictors beyond this mean that the likelihood has no maximum: coefficients run off to infinity."""
@@ -115,13 +114,15 @@ def month_regression(
     family: Family = "logit",
     weights: np.ndarray | None = None,
     stays: np.ndarray | None = None,
+    tolerance: float = 1e-6,
 ) -> Fitted:
     """Fit a regression of `outcome` (rows,) on `design` (rows x columns, no intercept) and an effect for each group.
 
     ``logit``: Pr(event in month t | at risk) = logistic(group + design @ b), the discrete-time hazard (Allison 1982);
     ``poisson``: a count's mean is exp(group + design @ b); ``linear``: least squares. Newton's method, group effects
     solved for inside each step, so that hundreds of them cost nothing. `weights` (rows,) multiply each row's
-    likelihood, `stays` (rows,) says which rows are taken at all. Groups without an event (or with events alone, of a
+    likelihood, `stays` (rows,) says which rows are taken at all. The search ends at a step below `tolerance`, of which
+    the errors are as far from those at the maximum. Groups without an event (or with events alone, of a
     logistic regression) say nothing and are left out, and so are columns that do not vary inside groups. Raises
     StudyError when nothing is left or there is no maximum.
     """
@@ -185,10 +186,10 @@ def month_regression(
         except np.linalg.LinAlgError:
             break
         # Steps shrink quadratically: the one after this would be of the order of its square.
-        if np.abs(step).max() < 1e-6:
+        if np.abs(step).max() < tolerance:
             break
         b, own = b + step, own + (score - sums.by_group @ step) / below
-    if sums is None or not np.abs(step).max() < 1e-6:
+    if sums is None or not np.abs(step).max() < tolerance:
         raise StudyError("the regression on months has no maximum: some column separates the events perfectly.")
     # In the columns' own units again, in place of the columns.
     for values, share_of, scale in zip(x, shares.T, spread, strict=True):
@@ -206,6 +207,22 @@ def month_regression(
         rows,
         sums.fitted,
     )
+
+
+def hazard_logit(
+    event: np.ndarray, design: pd.DataFrame, factor: str, groups: pd.Series, clusters: pd.Series, level: float
+) -> Effect:
+    """Return the log odds ratio of one unit of `factor` for an event in a month.
+
+    A discrete-time hazard (`month_regression`) on loan-months at risk; `design` (loan-months x columns, no intercept)
+    holds `factor`, the controls and whatever shape the hazard takes over months. Assumes that, given design and groups,
+    the months at risk of one loan are independent draws, and nothing else moves factor and event together. Errors as in
+    `Fitted.effects`. Raises StudyError when there is no maximum, or the factor does not vary inside groups.
+    """
+    found = month_regression(event, design, groups.to_numpy(), tolerance=1e-7)
+    if factor not in found.names:
+        raise StudyError(f"{factor} does not vary inside groups: its hazard cannot be estimated.")
+    return found.effects(clusters.to_numpy(), level)[factor]
 
 
 def separate_slopes(

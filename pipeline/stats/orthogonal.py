@@ -9,8 +9,7 @@ import numpy as np
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.cross_fitting import Nuisances
-from pipeline.stats.inference import cluster_codes, correction, effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, cluster_codes, correction, effect
 
 
 class OnTreated(NamedTuple):

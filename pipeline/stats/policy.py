@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.early_warning import fitted_log_odds
+from pipeline.stats.logistic import predicted_log_odds, sigmoid
 
 CLOSEST = 0.01
 """Propensities are kept this far from nought and one: weights of a hundred and more are noise."""
@@ -63,7 +63,7 @@ def _chance(
 ) -> np.ndarray:
     if len(fit) == 0:
         raise StudyError("an arm of one half holds no loan.")
-    chance = 1 / (1 + np.exp(-fitted_log_odds(design[fit], event[fit], design[apply])))
+    chance = sigmoid(predicted_log_odds(design[fit], event[fit], design[apply]))
     return np.clip(chance, lowest, 1 - lowest)
 
 

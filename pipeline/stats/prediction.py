@@ -12,8 +12,8 @@ from pipeline.stats import classifiers, scorecard
 from pipeline.stats.classifiers import DECIMALS
 from pipeline.stats.discrimination import area
 from pipeline.stats.features import Encoder, learn
-from pipeline.stats.inference import codes, correction, effect, group_sums
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, as_ratio, codes, effect, sandwich
+from pipeline.stats.logistic import sigmoid
 from pipeline.stats.samples import places_by_lot
 from pipeline.stats.splits import Split
 
@@ -54,7 +54,7 @@ class Fitted(NamedTuple):
     def probability(self, loans: pd.DataFrame) -> np.ndarray:
         """Return the probabilities of default (loans,)."""
         if self.kind == "scorecard":
-            return np.round(_share(scorecard.log_odds(loans, self.model)), DECIMALS)
+            return np.round(sigmoid(scorecard.log_odds(loans, self.model)), DECIMALS)
         assert self.encoder is not None
         return self.of_matrix(self.encoder.matrix(loans))
 
@@ -62,12 +62,8 @@ class Fitted(NamedTuple):
         """Return the probabilities of default (loans,) for encoded loans."""
         if self.kind == "logistic":
             intercept, slopes = self.model
-            return np.round(_share(intercept + matrix @ slopes), DECIMALS)
+            return np.round(sigmoid(intercept + matrix @ slopes), DECIMALS)
         return classifiers.probability(self.model, matrix)
-
-
-def _share(log_odds: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-log_odds))
 
 
 def fit(sample: Sample, terms: Sequence[str], kind: Kind, seed: int = 0) -> Fitted:
@@ -210,22 +206,13 @@ def odds_ratios(fitted: Fitted, sample: Sample, clusters: np.ndarray, level: flo
     matrix = np.column_stack([np.ones(len(sample.loans)), fitted.encoder.matrix(sample.loans)])
     slopes = np.concatenate([[fitted.model[0]], fitted.model[1]])
     weights = np.ones(len(matrix)) if sample.weights is None else sample.weights / sample.weights.mean()
-    share = _share(matrix @ slopes)
+    share = sigmoid(matrix @ slopes)
     penalty = np.diag([0.0, *np.ones(len(slopes) - 1)])
     bread = np.linalg.inv((matrix * (weights * share * (1 - share))[:, None]).T @ matrix + penalty)
-    numbers = codes(clusters)
-    order = np.argsort(numbers, kind="stable")
-    scores = group_sums((matrix * (weights * (sample.default - share))[:, None])[order], numbers[order])
-    size = correction(len(scores), *matrix.shape)
-    errors = np.sqrt(np.diag(bread @ (scores.T @ scores) @ bread) * size)
+    errors = np.sqrt(np.diag(sandwich(bread, matrix, weights * (sample.default - share), codes(clusters))))
     found = {}
     numbered = {feature["term"] for feature in fitted.encoder.features if feature["kind"] == "number"}
     for place, name in enumerate(fitted.encoder.columns, start=1):
         if name in numbered:
-            one = effect(slopes[place], errors[place], level)
-            found[name] = one._replace(
-                estimate=float(np.exp(one.estimate)),
-                ci_low=float(np.exp(one.ci_low)),
-                ci_high=float(np.exp(one.ci_high)),
-            )
+            found[name] = as_ratio(effect(slopes[place], errors[place], level))
     return found

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.products import weighted_products
+from pipeline.stats.design import no_collinear
+from pipeline.stats.inference import Effect, as_ratio, cluster_codes, correction, effect, sandwich
+from pipeline.stats.logistic import maximum, sigmoid
 from pipeline.stats.sampling import prior_ratio
 
 SOUND = 1e10
@@ -17,16 +19,6 @@ SOUND = 1e10
 
 EXACT = 1e-10
 """Share of the largest outcome below which what a regression leaves of it is rounding."""
-
-
-class Effect(NamedTuple):
-    """One coefficient, or a function of it, with interval and two-sided p-value (normal distribution)."""
-
-    estimate: float
-    std_error: float
-    ci_low: float
-    ci_high: float
-    p_value: float
 
 
 def linear_probability(
@@ -44,8 +36,6 @@ def linear_probability(
     (loans,) the coefficient is the population's (weighted least squares). The engine of inner loops: at 87,795 loans
     it takes a tenth of statsmodels' time (`libraries.linear_probability`, the same numbers).
     """
-    from pipeline.stats.inference import cluster_codes, correction, effect
-
     y, x = outcome.to_numpy(dtype=float), design.to_numpy(dtype=float)
     direction = np.eye(x.shape[1])[place_of(design, factor)]
     if weights is not None:
@@ -84,11 +74,6 @@ def place_of(design: pd.DataFrame, factor: str) -> int:
     return design.columns.get_loc(factor)
 
 
-def _spread(probability: np.ndarray) -> np.ndarray:
-    """Return p (1 - p), the variance of a 0/1 outcome and the slope of the logistic function."""
-    return probability * (1 - probability)
-
-
 class LogitEffects(NamedTuple):
     """What a logistic regression says about a factor, on two scales."""
 
@@ -118,9 +103,6 @@ def logit(
 
     The engine of inner loops: see `libraries.logit`, which has the same numbers from statsmodels.
     """
-    from pipeline.stats.design import no_collinear
-    from pipeline.stats.inference import cluster_codes
-
     x, y, place = design.to_numpy(dtype=float), outcome.to_numpy(dtype=float), place_of(design, factor)
     groups = cluster_codes(clusters)
     try:
@@ -145,35 +127,13 @@ def logistic_maximum(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return slopes and clustered covariance of a logistic regression whose likelihood is weighted by `w` (rows,).
 
-    `y` (rows,) on `x` (rows x columns) by Newton's method; `groups` are cluster numbers from 0 (rows,). Cross products
-    take half the sums that statsmodels' Hessian takes, which is where nearly all the time goes. Raises StudyError,
-    which names `factor`, when there is no maximum.
+    `y` (rows,) on `x` (rows x columns); `groups` are cluster numbers from 0 (rows,). Raises StudyError, which names
+    `factor`, when there is no maximum.
     """
-    from pipeline.stats.inference import correction, group_sums
-
-    length = np.sqrt((x**2).mean(axis=0))
-    scaled, slopes = x / length, np.zeros(x.shape[1])
-    for _ in range(50):
-        share = _logistic(scaled @ slopes)
-        curvature = weighted_products(scaled, w * _spread(share))
-        try:
-            step = np.linalg.solve(curvature, scaled.T @ (w * (y - share)))
-        except np.linalg.LinAlgError:
-            break
-        slopes = slopes + step
-        if np.abs(step).max() < 1e-8 or np.abs(slopes).max() > 1e3:
-            break
-    if not np.abs(step).max() < 1e-8 or np.linalg.cond(curvature) > 1e12:
+    found = maximum(x, y, w)
+    if found is None:
         raise StudyError(f"the logistic regression on {factor} has no maximum: something separates default perfectly.")
-    share = _logistic(scaled @ slopes)
-    bread = np.linalg.inv(weighted_products(scaled, w * _spread(share)))
-    sums = group_sums(scaled * (w * (y - share))[:, None], groups)
-    covariance = bread @ (sums.T @ sums) @ bread * correction(len(sums), len(y), x.shape[1])
-    return slopes / length, covariance / np.outer(length, length)
-
-
-def _logistic(index: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-index))
+    return found.slopes, sandwich(found.bread, x, w * (y - found.probability), groups)
 
 
 def logit_effects(
@@ -194,28 +154,19 @@ def logit_effects(
         weights: of the mean over rows that is the marginal effect (rows,); None counts all alike.
         shift: what is added to every log odds before, such as the logarithm of a prior ratio.
     """
-    from pipeline.stats.inference import effect
-
-    on_log_scale = effect(slopes[place], np.sqrt(covariance[place, place]), level)
-    odds_ratio = Effect(
-        float(np.exp(on_log_scale.estimate)),
-        on_log_scale.std_error,
-        float(np.exp(on_log_scale.ci_low)),
-        float(np.exp(on_log_scale.ci_high)),
-        on_log_scale.p_value,
-    )
+    odds_ratio = as_ratio(effect(slopes[place], np.sqrt(covariance[place, place]), level))
     w = np.full(len(x), 1 / len(x)) if weights is None else weights / weights.sum()
     index, values = x @ slopes + shift, x[:, place]
     if set(np.unique(values)) <= {0.0, 1.0}:
         without = index - values * slopes[place]
-        p_on, p_off = _logistic(without + slopes[place]), _logistic(without)
+        p_on, p_off = sigmoid(without + slopes[place]), sigmoid(without)
         marginal = w @ (p_on - p_off)
-        of_on = w * _spread(p_on)
-        gradient = (of_on - w * _spread(p_off)) @ x
+        of_on = w * p_on * (1 - p_on)
+        gradient = (of_on - w * p_off * (1 - p_off)) @ x
         gradient[place] = of_on.sum()
     else:
-        p = _logistic(index)
-        density = w * _spread(p)
+        p = sigmoid(index)
+        density = w * p * (1 - p)
         marginal = density.sum() * slopes[place]
         gradient = slopes[place] * ((density * (1 - 2 * p)) @ x)
         gradient[place] += density.sum()

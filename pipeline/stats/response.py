@@ -10,8 +10,8 @@ import pandas as pd
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import grouped_logit
 from pipeline.stats.design import independent
-from pipeline.stats.inference import cluster_codes, effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.discrimination import area
+from pipeline.stats.inference import Effect, as_ratio, cluster_codes, effect
 
 
 class Response(NamedTuple):
@@ -62,17 +62,7 @@ def response(measured: np.ndarray, design: pd.DataFrame, clusters: pd.Series, le
     probability = 1 / (1 + np.exp(-fit.index))
     ratios = {}
     for place, name in enumerate(kept):
-        one = effect(fit.slopes[place] / scale[place], np.sqrt(fit.variance[place, place]) / scale[place], level)
-        low, high = (float(np.exp(value)) for value in (one.ci_low, one.ci_high))
-        ratios[name] = Effect(float(np.exp(one.estimate)), one.std_error, low, high, one.p_value)
+        error = np.sqrt(fit.variance[place, place])
+        ratios[name] = as_ratio(effect(fit.slopes[place] / scale[place], error / scale[place], level))
     weights = 1 / probability[y == 1]
-    return Response(ratios, probability, weights / weights.mean(), _area(fit.index, y))
-
-
-def _area(score: np.ndarray, y: np.ndarray) -> float:
-    """Return the area under the ROC curve from midranks (Hanley & McNeil 1982)."""
-    from scipy.stats import rankdata
-
-    positive = float(y.sum())
-    above = rankdata(score.round(9))[y == 1].sum() - positive * (positive + 1) / 2
-    return float(above / (positive * (len(y) - positive)))
+    return Response(ratios, probability, weights / weights.mean(), area(y, fit.index.round(9)))

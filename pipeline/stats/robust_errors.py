@@ -14,8 +14,7 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import inference
-from pipeline.stats.inference import adding, correction, effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, adding, correction, effect
 
 FEW = 12
 """Clusters below which Rademacher's two values give too few different draws, and Webb's six are drawn."""

@@ -1,24 +1,72 @@
-"""Propensity scores of other kinds: gradient boosting, and scores that no loan has helped to fit (cross-fitting)."""
+"""Propensity scores: logistic, by gradient boosting, and those that no loan has helped to fit (cross-fitting)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.design import NEARLY, independent
-from pipeline.stats.matching import SCORE_DECIMALS, propensity_logit, ranks
+from pipeline.stats.design import ALIKE, NEARLY, independent, no_collinear
+from pipeline.stats.logistic import maximum
+from pipeline.stats.matching import ranks
 
 Model = Literal["logistic", "boosting"]
+
+SCORE_DECIMALS = 6
+"""Decimals to which the score's logit is rounded: closer scores are ties, on every machine the same ones."""
+
+FLAT = 1e-6
+"""Smallest eigenvalue of the mean information matrix (standardised covariates) below which the likelihood has no
+maximum: it keeps rising in some direction because a covariate tells the arms apart without error."""
 
 FARTHEST = 12.0
 """Largest logit that boosting may give: its probabilities of 0 and 1 stand for "none was seen", not for certainty."""
 
 
+SEPARATED = "the propensity score has no maximum likelihood: its covariates separate the two arms; leave one out."
+"""What is said where there is none."""
+
 LIMIT = 5_000_000
 """Most loans of a boosted score: two hundred trees of them take half an hour on one thread, and each fold as many."""
+
+
+def propensity_logit(covariates: pd.DataFrame, treated: np.ndarray) -> np.ndarray:
+    """Return each loan's propensity score on the logit scale.
+
+    Logistic regression of `treated` (0/1, one a row) on `covariates` (numeric) with an intercept, by maximum
+    likelihood, without a penalty (Rosenbaum & Rubin 1983), rounded to `SCORE_DECIMALS`.
+
+    Raises StudyError when one arm is empty, a covariate is constant or collinear with others, or the covariates
+    separate the arms.
+    """
+    return np.round(_logistic(covariates, treated)(covariates), SCORE_DECIMALS)
+
+
+def _logistic(covariates: pd.DataFrame, treated: np.ndarray) -> Callable[[pd.DataFrame], np.ndarray]:
+    """Return what gives the logit of any loans' covariates, fitted as `propensity_logit` says."""
+    if treated.all() or not treated.any():
+        raise StudyError(
+            f"all {len(treated)} loans are in one arm: nothing can be matched; check who counts as treated."
+        )
+    constant = covariates.max() == covariates.min()
+    if constant.any():
+        raise StudyError(f"covariates of the propensity score are constant: {', '.join(covariates.columns[constant])}.")
+    no_collinear(covariates, "the propensity score")
+    centre, scale = covariates.mean(), covariates.std()
+
+    def design(rows: pd.DataFrame) -> np.ndarray:
+        return np.column_stack([np.ones(len(rows)), ((rows - centre) / scale).to_numpy(dtype=float)])
+
+    found = maximum(design(covariates), treated.astype(float))
+    # The smallest curvature is one over the largest eigenvalue of the information's inverse.
+    if found is None or 1 / (len(treated) * np.linalg.eigvalsh(found.bread)[-1]) < FLAT:
+        no_collinear(covariates, "the propensity score", ALIKE)
+        raise StudyError(SEPARATED)
+    slopes = found.slopes
+    return lambda rows: design(rows) @ slopes
 
 
 def propensity(
@@ -83,10 +131,7 @@ def _cross_fitted(covariates: pd.DataFrame, treated: np.ndarray, model: Model, f
         if model == "boosting":
             fitted[inside] = _boosted(values[~inside], treated[~inside], values[inside], seed)
         else:
-            # The check of the likelihood is the same as without folds.
-            propensity_logit(covariates[~inside], treated[~inside])
-            design = np.column_stack([np.ones(len(values)), values])
-            fitted[inside] = design[inside] @ maximum_likelihood(design[~inside], treated[~inside])
+            fitted[inside] = _logistic(covariates[~inside], treated[~inside])(covariates[inside])
     return fitted
 
 
@@ -105,36 +150,16 @@ def _boosted(known: np.ndarray, treated: np.ndarray, asked: np.ndarray, seed: in
         return np.clip(np.log(share) - np.log1p(-share), -FARTHEST, FARTHEST)
 
 
-def maximum_likelihood(
-    design: np.ndarray, treated: np.ndarray, start: np.ndarray | None = None, tolerance: float = 1e-12
-) -> np.ndarray:
-    """Return the coefficients of a logistic regression on `design` (intercept included) by Newton's method.
+def maximum_likelihood(design: np.ndarray, treated: np.ndarray) -> np.ndarray:
+    """Return the coefficients of a logistic regression on `design` (intercept included).
 
-    Converged when no linear predictor moves by more than `tolerance`. `start` are coefficients to begin from. Raises
-    StudyError when there is no maximum.
+    Raises StudyError when there is no maximum.
     """
-    scale = np.sqrt((design**2).mean(axis=0))
-    scale[scale == 0] = 1.0
-    scaled = design / scale
-    slopes = np.zeros(design.shape[1]) if start is None else start * scale
-    for _ in range(50):
-        share = 1 / (1 + np.exp(-(scaled @ slopes)))
-        gradient = scaled.T @ (treated - share)
-        curvature = (scaled * (share * (1 - share))[:, None]).T @ scaled
-        try:
-            step = np.linalg.solve(curvature, gradient)
-        except np.linalg.LinAlgError:
-            break
-        slopes = slopes + step
-        # Quadratic convergence: the step after one of 1e-7 would be of 1e-14.
-        if np.abs(step).max() < np.sqrt(tolerance) / 10:
-            return slopes / scale
-        if np.abs(slopes).max() > 1e3:
-            break
+    found = maximum(design, treated)
+    if found is not None:
+        return found.slopes
     if not independent(design, NEARLY).all():
         raise StudyError(
             "the propensity score cannot tell its covariates apart: one is a combination of others; leave it out."
         )
-    raise StudyError(
-        "the propensity score has no maximum likelihood: its covariates separate the two arms; leave one out."
-    )
+    raise StudyError(SEPARATED)

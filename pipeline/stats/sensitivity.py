@@ -99,69 +99,6 @@ def e_value(ratio: float, low: float, high: float) -> EValue:
     return EValue(of(ratio), 1.0 if low <= 1 <= high else of(low if ratio > 1 else high))
 
 
-class Oster(NamedTuple):
-    """What selection on the unmeasured would do to a coefficient."""
-
-    delta: float
-    """How strong it must be, against selection on the measured, for the effect to be `null`."""
-    short: float
-    """Coefficient without controls, and with them; their R-squared."""
-    long: float
-    r_short: float
-    r_long: float
-    r_max: float
-
-
-def oster_delta(
-    outcome: np.ndarray,
-    factor: np.ndarray,
-    controls: np.ndarray,
-    *,
-    r_max: float | None = None,
-    null: float = 0.0,
-    weights: np.ndarray | None = None,
-) -> Oster:
-    """Return Oster's delta (2019, Journal of Business & Economic Statistics 37, proposition 3).
-
-    Args:
-        outcome, factor: (loans,). controls: those whose selection is compared with the unmeasured ones' (loans x k).
-        r_max: R-squared when the unmeasured were controlled; None: 1.3 times that with the measured, at most 1 (her
-            recommendation).
-        null: the effect that is to be reached.
-        weights: of weighted least squares (loans,).
-
-    A delta above one says that the unmeasured would have to matter more than the measured. Raises StudyError when the
-    controls leave nothing of the factor.
-    """
-    root = np.ones(len(outcome)) if weights is None else np.sqrt(weights / weights.mean())
-    y, x = (root * (one - np.average(one, weights=weights)) for one in (outcome, factor))
-    w = root[:, None] * (controls - np.average(controls, axis=0, weights=weights))
-    left = x - w @ np.linalg.lstsq(w, x, rcond=None)[0]
-    if left @ left < 1e-10 * (x @ x):
-        raise StudyError("the controls determine the factor: its effect cannot be told from theirs.")
-    of_y, of_x, tau = y @ y / len(y), x @ x / len(y), left @ left / len(y)
-    short = float(x @ y / (x @ x))
-    long = float(left @ y / (left @ left))
-    both = np.column_stack([x, w])
-    residual = y - both @ np.linalg.lstsq(both, y, rcond=None)[0]
-    r_short, r_long = float(short**2 * of_x / of_y), float(1 - residual @ residual / (y @ y))
-    r_max = min(1.3 * r_long, 1.0) if r_max is None else r_max
-    bias, moved = long - null, short - long
-    upper = (
-        bias * (r_long - r_short) * of_y * tau
-        + bias * of_x * tau * moved**2
-        + 2 * bias**2 * tau * moved * of_x
-        + bias**3 * (tau * of_x - tau**2)
-    )
-    lower = (
-        (r_max - r_long) * of_y * moved * of_x
-        + bias * (r_max - r_long) * of_y * (of_x - tau)
-        + bias**2 * tau * moved * of_x
-        + bias**3 * (tau * of_x - tau**2)
-    )
-    return Oster(float(upper / lower), short, long, r_short, r_long, float(r_max))
-
-
 class Selected(NamedTuple):
     """What is left of a coefficient when selection on the unmeasured is as strong as on the measured."""
 
@@ -172,7 +109,11 @@ class Selected(NamedTuple):
     """R-squared with the measured controls, and with the unmeasured as well."""
     r_max: float
     deltas: dict[float, float]
-    """Oster's delta (see `oster_delta`) for R-squared with the unmeasured in multiples of that with the measured."""
+    """Oster's delta, by R-squared with the unmeasured in multiples of that with the measured.
+
+    How strong selection on the unmeasured must be, against that on the measured, for there to be no effect (her
+    proposition 3): above one, the unmeasured would have to matter more than the measured.
+    """
 
 
 def bias_adjusted(
@@ -198,8 +139,8 @@ def bias_adjusted(
     Solves the cubic equation in the bias (at a delta of one a quadratic); of several solutions the one nearest to the
     plain coefficient counts, as she recommends, among those that keep the sign of the covariance between factor and
     controls (her assumption 3). Everything is a function of cross products, so each cluster can be
-    left out at the cost of a small equation. Raises StudyError as `oster_delta`, and when there is no
-    solution.
+    left out at the cost of a small equation. Raises StudyError when the controls leave nothing
+    of the factor, and when there is no solution.
     """
     from pipeline.stats.inference import cluster_codes
 

@@ -9,8 +9,7 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import grouped_logit
-from pipeline.stats.inference import cluster_codes, codes, effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, as_ratio, cluster_codes, codes, effect
 
 HANDFUL = 5
 """Values up to which each one is a category of its own; above, a spline goes through them."""
@@ -130,7 +129,7 @@ def constant_proportion(
                 both = spline(np.array([at + step, at - step]), knots)
                 steepness[of_bends] = (both[0] - both[1]) / (2 * step) / size
             error = float(np.sqrt(steepness @ curve.variance @ steepness))
-            ends[name] = odds_ratio(effect(float(steepness @ curve.slopes), error, level))
+            ends[name] = as_ratio(effect(float(steepness @ curve.slopes), error, level))
     return Shape(
         form,
         wald,
@@ -155,12 +154,6 @@ def thirds(values: pd.Series) -> pd.DataFrame | None:
         return None
     names = ("middle_third", "top_third")
     return pd.DataFrame({name: (third == place) * 1.0 for place, name in enumerate(names, 1)}, index=values.index)
-
-
-def odds_ratio(found: Effect) -> Effect:
-    """Return a log odds ratio as odds ratio; the standard error stays on the log scale."""
-    estimate, low, high = np.exp([found.estimate, found.ci_low, found.ci_high])
-    return Effect(float(estimate), found.std_error, float(low), float(high), found.p_value)
 
 
 def informative(outcome: pd.Series, absorb: pd.Series | None) -> tuple[np.ndarray, np.ndarray]:

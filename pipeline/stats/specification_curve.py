@@ -134,8 +134,8 @@ class ManyOutcomes:
     def __call__(self, outcomes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the coefficient of treatment and its cluster-robust error for each outcome (rows x outcomes).
 
-        As `matched_effects.weighted_difference` and, without weights, `regression.linear_probability` give them; of
-        three ways of clustering the error is that of `inference.on_matched`.
+        As `regression.linear_probability` gives them; of three ways of clustering the error is that of
+        `inference.on_matched`.
         """
         inside = self._basis.T @ outcomes
         errors = []

@@ -9,8 +9,7 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import independent
-from pipeline.stats.inference import cluster_codes
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, cluster_codes
 
 
 class ByGroup(NamedTuple):

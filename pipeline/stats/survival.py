@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.inference import codes, correction, effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, codes, correction, effect
 
 MOST = 200
 """Clusters that are left out one by one; more are dealt into so many groups, left out together (Kott 2001)."""

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.inference import effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, effect
 
 
 class Synthesis(NamedTuple):

@@ -18,7 +18,6 @@ from pipeline.core.params import Parallel
 from pipeline.runtime import parallel
 from pipeline.runtime.errors import StudyError
 from pipeline.runtime.parallel import each
-from pipeline.stats import matched_effects
 
 ROOT = Path(__file__).parents[2]
 LOKY = Parallel(backend="loky", address=None, workers=2)
@@ -116,16 +115,15 @@ def test_a_cluster_that_loses_a_worker_gives_what_this_machine_gives(tmp_path):
     assert lost.pid in {process for _, process in signs(there)}
 
 
-def test_the_bootstrap_does_not_depend_on_where_it_runs(address):
+def test_draws_do_not_depend_on_where_they_are_made(address):
     values = np.random.default_rng(1).normal(size=200)
 
-    def estimate(rows):
-        return float(values[rows].mean())
+    def mean(draw):
+        return float(values[np.random.default_rng([7, draw]).integers(0, 200, 200)].mean())
 
-    one = matched_effects.bootstrap(estimate, 200, 20, 7)
+    one = [mean(draw) for draw in range(20)]
     for settings in (LOKY, dask(address)):
-        again = matched_effects.bootstrap(estimate, 200, 20, 7, each=partial(each, settings=settings))
-        assert (again == one).all()
+        assert list(each(mean, range(20), settings)) == one
 
 
 def test_an_error_of_a_task_comes_out_as_it_is(address):

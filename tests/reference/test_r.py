@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import measures
 from pipeline.stats import (
     absorbed,
     accuracy,
-    balance,
     cases,
     conditional,
     correlation,
@@ -23,7 +23,7 @@ from pipeline.stats import (
     early_warning,
     exact,
     firth,
-    hazards,
+    inference,
     instruments,
     matched_effects,
     missing_data,
@@ -91,12 +91,10 @@ def test_robust_errors_are_those_of_sandwich_and_clubsandwich():
     assert found.std_error == pytest.approx(shrunk, rel=CLOSE)
 
 
-def test_weighted_difference_is_lm_with_weights():
-    covariates = LOANS[CONTROLS].to_numpy()
-    for clusters, value in ((numbers("bank"), "wls_bank"), (None, "wls_hc1")):
-        found = matched_effects.weighted_difference(
-            numbers("amount"), numbers("treated"), numbers("weight"), LEVEL, clusters=clusters, covariates=covariates
-        )
+def test_weighted_least_squares_is_lm_with_weights():
+    matrix = design(["treated", *CONTROLS])
+    for labels, value in ((LOANS["bank"], "wls_bank"), (pd.Series(np.arange(len(LOANS))), "wls_hc1")):
+        found = regression.linear_probability(LOANS["amount"], matrix, "treated", labels, LEVEL, LOANS["weight"])
         same(found, R["regression"][value])
 
 
@@ -150,7 +148,7 @@ def test_logits_with_bank_effects_are_glm_with_indicators():
     x = LOANS[["treated", *CONTROLS]].to_numpy(dtype=float)
     fit = absorbed.grouped_logit(numbers("default").astype(float), x, [numbers("bank")], numbers("officer"))
     assert fit.log_likelihood == pytest.approx(value["log_likelihood"], rel=1e-10)
-    found = hazards.hazard_logit(
+    found = month_regression.hazard_logit(
         numbers("default"), LOANS[["treated", *CONTROLS]], "treated", LOANS["bank"], LOANS["officer"], LEVEL
     )
     same(found, value)
@@ -211,7 +209,7 @@ def test_two_stage_is_ivreg_with_its_first_stage_and_reduced_form():
 def test_two_samples_are_the_ratio_of_their_regressions():
     """Wald's ratio with the error of Angrist and Krueger's two samples, from R's two regressions."""
     first, reduced = (
-        regression.Effect(R["regression"][name]["estimate"], R["regression"][name]["std_error"], 0, 0, 0)
+        inference.Effect(R["regression"][name]["estimate"], R["regression"][name]["std_error"], 0, 0, 0)
         for name in ("iv_first", "iv_reduced")
     )
     found = instruments.two_sample(reduced, first, LEVEL)
@@ -337,10 +335,8 @@ def test_correlations_are_those_of_r():
     assert (found.ci_low, found.ci_high) == pytest.approx(R["ranks"]["pearson"]["interval"], rel=1e-8)
     assert correlation.spearman(x, amount, 0.9).estimate == pytest.approx(R["ranks"]["spearman"], rel=1e-10)
     controls = design(["z", "treated"]).to_numpy()
-    given = correlation.partial(LOANS[["x"]], LOANS["amount"], controls, 0.9)["x"]
+    given = correlation.partial(LOANS[["x"]], LOANS["amount"], correlation.orthonormal(controls), 0.9)["x"]
     assert given.estimate == pytest.approx(R["ranks"]["partial"], rel=1e-10)
-    basis = correlation.orthonormal(controls)
-    assert correlation.partial_given(LOANS[["x"]], LOANS["amount"], basis, 0.9)["x"] == pytest.approx(given)
     weighted = correlation.pearson(x, amount, 0.9, weights=numbers("weight"))
     assert weighted.estimate == pytest.approx(R["ranks"]["weighted"], rel=1e-10)
     inflation = correlation.variance_inflation(
@@ -374,10 +370,10 @@ def test_rosenbaums_bounds_are_binomial_tests_of_the_discordant_pairs():
 
 def test_distributions_are_ecdf_and_quantile():
     x, arm, ones = numbers("x"), numbers("treated") == 1, np.ones(len(LOANS))
-    steps = balance.ecdf(x, arm, ones)
+    steps = measures.ecdf(x, arm, ones)
     at = np.searchsorted(steps["value"], [-1, 0, 1], side="right") - 1
     assert steps["treated"].to_numpy()[at] == pytest.approx(R["ranks"]["ecdf"], rel=1e-10)
-    found = balance.quantiles(x, arm, ones, number=3)
+    found = measures.quantiles(x, arm, ones, number=3)
     assert found["treated"].tolist() == R["ranks"]["quantile"]
 
 

@@ -23,7 +23,7 @@ from pipeline.stats import (
     features,
     grading,
     growth,
-    matched_effects,
+    logistic,
     matching,
     missing_data,
     moderation,
@@ -41,6 +41,7 @@ from pipeline.stats import (
     verdicts,
     weighting,
 )
+from tests.stats.test_bounds import lee_bounds
 
 LEVEL = 0.95
 
@@ -80,8 +81,6 @@ def test_lift_is_the_rate_among_those_flagged_over_that_of_all():
         number = round(row["flagged"] * 600)
         assert number == 30 * (place + 1)
         assert row["lift"] == pytest.approx(default[order[:number]].mean() / default.mean())
-    flagged = accuracy.flagged(share, None, 0.1)
-    assert set(np.flatnonzero(flagged)) == set(order[:60])
 
 
 def test_the_curve_and_its_area_are_scikit_learns():
@@ -391,7 +390,7 @@ def test_lee_bounds_by_counting_each_row_so_often_that_whole_rows_are_trimmed():
     treated, stratum = np.repeat([1, 0], 40), np.tile([0, 1], 40)
     observed = (rng.random(80) < 0.6 + 0.3 * treated).astype(int)
     outcome = rng.normal(size=80)
-    found = bounds.lee_bounds(outcome, observed, treated, stratum)
+    found = lee_bounds(outcome, observed, treated, stratum)
     lower = upper = weight = 0.0
     for one in (0, 1):
         arms = []
@@ -430,7 +429,7 @@ def test_the_bounds_interval_is_that_of_its_own_errors():
     again = []
     for _ in range(300):
         rows = np.concatenate([np.flatnonzero(cluster == one) for one in rng.integers(0, 30, 30)])
-        again.append(bounds.lee_bounds(outcome[rows], observed[rows], treated[rows], np.zeros(120))[:2])
+        again.append(lee_bounds(outcome[rows], observed[rows], treated[rows], np.zeros(120))[:2])
     assert [found.lower_error, found.upper_error] == pytest.approx(np.std(again, axis=0, ddof=1), rel=0.2)
 
 
@@ -463,42 +462,12 @@ def test_draws_and_deals_are_as_likely_as_they_should_be():
     assert samples.by_lot(frame, 3, 7)["a"].tolist() == samples.places_by_lot(10, 3, 7).tolist()
     assert samples.number_treated(frame) == 4 and samples.number_treated(frame.assign(treated=np.nan)) is None
 
-    draws = matched_effects.bootstrap(lambda rows: rows.mean(), 50, 4000, 3)
-    assert draws.std() == pytest.approx(np.arange(50).std() / np.sqrt(50), rel=0.04)
-
-    outcome, treated = np.array([3.0, 1, 4, 1, 5, 9]), np.array([1, 1, 0, 0, 0, 1])
-
-    def difference(arm):
-        return outcome[arm == 1].mean() - outcome[arm == 0].mean()
-
-    every = [difference(np.isin(np.arange(6), chosen).astype(int)) for chosen in itertools.combinations(range(6), 3)]
-    exact = np.mean(np.abs(every) >= abs(difference(treated)) * (1 - 1e-12))
-    p_value, found = matched_effects.permuted_treatment(difference, treated, np.zeros(6, dtype=int), 4000, 1)
-    assert p_value == pytest.approx(exact, abs=0.03)
-    assert sorted(set(found.round(9))) == sorted(set(np.round(every, 9)))
     signs = specification_curve.sign_changes(3, 8000, 2)
     of_each = pd.Series([tuple(column) for column in np.reshape(signs, (3, -1)).T]).value_counts()
     assert len(of_each) == 8 and stats.chisquare(of_each).pvalue > 0.001
 
 
-def test_the_bootstrap_of_matched_loans_begins_at_their_difference():
-    """On all loans once it is the difference of pairs by statsmodels' score, each the closest that is left."""
-    rng = np.random.default_rng(19)
-    x = rng.normal(size=(80, 2))
-    treated = (rng.random(80) < 1 / (1 + np.exp(1 - x[:, 0]))).astype(int)
-    outcome = x[:, 0] + treated + rng.normal(size=80)
-    estimate = matched_effects.matched_difference(
-        x, treated, outcome, np.zeros(80, dtype=int), np.arange(80), caliper=None
-    )
-    score = sm.Logit(treated, sm.add_constant(x)).fit(disp=0).fittedvalues.round(6)
-    gaps = []
-    ones, zeros = list(np.flatnonzero(treated == 1)), list(np.flatnonzero(treated == 0))
-    while ones and zeros:
-        one, zero = min(itertools.product(ones, zeros), key=lambda pair: abs(score[pair[0]] - score[pair[1]]))
-        gaps.append(outcome[one] - outcome[zero])
-        ones.remove(one)
-        zeros.remove(zero)
-    assert estimate(np.arange(80)) == pytest.approx(np.mean(gaps))
+def test_ranks_are_places_in_the_sorted_order():
     assert matching.ranks(np.array(["c", "a", "b"])).tolist() == [2, 0, 1]
 
 
@@ -563,9 +532,7 @@ def test_scores_of_months_are_scikit_learns():
     scale = StandardScaler().fit(x[:400])
     model = LogisticRegression(C=1.0, tol=1e-10).fit(scale.transform(x[:400]), default[:400])
     theirs = model.decision_function(scale.transform(x[400:]))
-    assert early_warning.fitted_log_odds(x[:400], default[:400], x[400:]) == pytest.approx(theirs, abs=1e-4)
-    train = np.arange(600) < 400
-    assert discrimination.out_of_time(x, default, train, ~train) == pytest.approx(theirs, abs=1e-4)
+    assert logistic.predicted_log_odds(x[:400], default[:400], x[400:]) == pytest.approx(theirs, abs=1e-4)
 
 
 def test_alerts_are_the_highest_ranks_of_each_period():

@@ -124,11 +124,23 @@ def test_stability_by_hand():
     assert accuracy.score_stability(same, moved) < 0.02 < 0.25 < accuracy.score_stability(same, moved + 0.8)
 
 
+def flagged(score, weights, capacity):
+    """Which loans a share of the highest scores holds: those at its end all or none, whichever is nearer to it."""
+    weights = np.ones(len(score)) if weights is None else weights
+    values, place = np.unique(-score, return_inverse=True)
+    reached = np.cumsum(np.bincount(place, weights, len(values))) / weights.sum()
+    return place <= int(np.argmin(np.abs(reached - capacity)))
+
+
 def test_the_riskiest_are_flagged_and_ties_stay_together():
     score = np.array([0.9, 0.5, 0.5, 0.5, 0.1, 0.2, 0.3, 0.1, 0.0, 0.4])
-    assert np.flatnonzero(accuracy.flagged(score, None, 0.1)).tolist() == [0]
-    assert np.flatnonzero(accuracy.flagged(score, None, 0.3)).tolist() == [0, 1, 2, 3]
-    assert np.flatnonzero(accuracy.flagged(score, np.where(score > 0.8, 5.0, 1.0), 0.3)).tolist() == [0]
+    bad = (score > 0.45).astype(float)
+    for weights, capacity, followed in ((None, 0.1, 1), (None, 0.3, 4), (np.where(score > 0.8, 5.0, 1.0), 0.3, 1)):
+        top = np.arange(10) < followed
+        assert np.flatnonzero(flagged(score, weights, capacity)).tolist() == np.flatnonzero(top).tolist()
+        w = np.ones(10) if weights is None else weights
+        found = accuracy.alerts(bad, score, weights, capacity, LEVEL)
+        assert found.recall.estimate == pytest.approx((w * bad)[top].sum() / (w * bad).sum())
 
 
 def test_savings_by_hand():
@@ -237,7 +249,7 @@ def test_alerts_are_those_of_a_bootstrap_over_clusters():
     found = accuracy.alerts(default, score, weights, 0.1, LEVEL, clusters, seed=1)
 
     def by_hand(rows):
-        w, bad, picked = weights[rows], default[rows] == 1, accuracy.flagged(score[rows], weights[rows], 0.1)
+        w, bad, picked = weights[rows], default[rows] == 1, flagged(score[rows], weights[rows], 0.1)
         caught = w[picked & bad].sum()
         precision = caught / w[picked].sum()
         return precision, caught / w[bad].sum(), precision * w.sum() / w[bad].sum()
@@ -265,7 +277,6 @@ def test_a_missing_score_is_refused_wherever_loans_are_ranked(made):
     for ask in (
         lambda: accuracy.area(default, missing, LEVEL),
         lambda: accuracy.gain(default, share, missing, LEVEL),
-        lambda: accuracy.flagged(missing, None, 0.1),
         lambda: accuracy.alerts(default, missing, None, 0.1, LEVEL),
         lambda: accuracy.kolmogorov_smirnov(default, missing),
         lambda: accuracy.calibration(default, missing, None, LEVEL),

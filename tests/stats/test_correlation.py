@@ -4,16 +4,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 
-from pipeline.stats.correlation import (
-    adjusted,
-    holm,
-    orthonormal,
-    partial,
-    partial_given,
-    pearson,
-    spearman,
-    variance_inflation,
-)
+from pipeline.stats.correlation import adjusted, holm, orthonormal, partial, pearson, spearman, variance_inflation
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +76,14 @@ def test_partial_is_the_textbook_recursion(loans):
     names = ["messages", "default", "score", "income"]
     r = np.corrcoef(loans[names].to_numpy().T)
     one = np.column_stack([np.ones(300), loans["score"]])
-    found = partial(loans[["messages"]], loans["default"], one, 0.95)["messages"]
+    found = partial(loans[["messages"]], loans["default"], orthonormal(one), 0.95)["messages"]
     assert found.estimate == pytest.approx(given(r, 0, 1, 2), abs=1e-12)
     assert found[2:] == pytest.approx(closed_form(found.estimate, 1 / (300 - 1 - 3), 0.95), abs=1e-12)
 
     # And again, given the second control.
     within = {(x, y): given(r, x, y, 2) for x in (0, 1, 3) for y in (0, 1, 3) if x != y}
     two = np.column_stack([one, loans["income"]])
-    found = partial(loans[["messages"]], loans["default"], two, 0.95)["messages"]
+    found = partial(loans[["messages"]], loans["default"], orthonormal(two), 0.95)["messages"]
     assert found.estimate == pytest.approx(given(within, 0, 1, 3), abs=1e-12)
 
 
@@ -103,7 +94,8 @@ def test_partial_is_the_correlation_of_residuals(loans):
         fitted = np.linalg.lstsq(controls, loans[name].to_numpy(), rcond=None)[0]
         return loans[name] - controls @ fitted
 
-    found = partial(loans[["messages", "income"]].assign(income=loans["income"] ** 2), loans["default"], controls, 0.95)
+    both = loans[["messages", "income"]].assign(income=loans["income"] ** 2)
+    found = partial(both, loans["default"], orthonormal(controls), 0.95)
     assert list(found) == ["messages", "income"]
     assert found["messages"].estimate == pytest.approx(
         stats.pearsonr(rest("messages"), rest("default")).statistic, abs=1e-12
@@ -111,7 +103,7 @@ def test_partial_is_the_correlation_of_residuals(loans):
 
 
 def test_partial_without_controls_is_pearson(loans):
-    found = partial(loans[["messages"]], loans["default"], np.ones((300, 1)), 0.95)["messages"]
+    found = partial(loans[["messages"]], loans["default"], orthonormal(np.ones((300, 1))), 0.95)["messages"]
     expected = pearson(loans["messages"].to_numpy(), loans["default"].to_numpy(), 0.95)
     assert found == pytest.approx(expected, abs=1e-12)
 
@@ -126,7 +118,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
         shared = controls @ [0, 1, -1, 2]
         x = rng.normal(size=12)
         y = truth * x + np.sqrt(1 - truth**2) * rng.normal(size=12)
-        found = partial(pd.DataFrame({"x": x + shared}), pd.Series(y - shared), controls, 0.95)["x"]
+        found = partial(pd.DataFrame({"x": x + shared}), pd.Series(y - shared), orthonormal(controls), 0.95)["x"]
         covered += found.ci_low <= truth <= found.ci_high
     assert abs(covered / 1000 - 0.95) < 0.028
 
@@ -154,8 +146,9 @@ def test_one_basis_serves_every_rung(loans):
     for w in (None, weights):
         basis = orthonormal(controls, w)
         for columns in (1, 2, 3):
-            found = partial_given(loans[["messages"]], loans["default"], basis[:, :columns], 0.95, w)["messages"]
-            expected = partial(loans[["messages"]], loans["default"], controls[:, :columns], 0.95, w)["messages"]
+            found = partial(loans[["messages"]], loans["default"], basis[:, :columns], 0.95, w)["messages"]
+            own = orthonormal(controls[:, :columns], w)
+            expected = partial(loans[["messages"]], loans["default"], own, 0.95, w)["messages"]
             assert found == pytest.approx(expected, abs=1e-12)
 
 

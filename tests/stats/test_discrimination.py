@@ -5,7 +5,7 @@ from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.discrimination import area, compare, out_of_time
+from pipeline.stats.discrimination import area, compare
 
 
 def made_up(seed, n=80):
@@ -47,18 +47,6 @@ def test_a_score_that_knows_nothing_is_one_half_and_gains_nothing():
 def test_one_kind_of_loan_cannot_be_judged():
     with pytest.raises(StudyError, match="fewer than two"):
         compare(np.ones(9), np.arange(9.0), np.arange(9.0), 0.95)
-
-
-def test_out_of_time_learns_from_the_training_loans_only():
-    rng = np.random.default_rng(3)
-    design = rng.normal(size=(4000, 2))
-    default = (rng.random(4000) < 1 / (1 + np.exp(2 - 1.5 * design[:, 0]))).astype(int)
-    train = np.arange(4000) < 3000
-    score = out_of_time(design, default, train, ~train)
-    assert len(score) == 1000
-    assert roc_auc_score(default[~train], score) > 0.75
-    changed = np.where(train, default, 1 - default)
-    assert (out_of_time(design, changed, train, ~train) == score).all()
 
 
 def in_clusters(seed, sizes, spread=1.0):

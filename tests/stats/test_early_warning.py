@@ -5,21 +5,18 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats import early_warning
-from pipeline.stats.discrimination import compare
+from pipeline.stats.discrimination import compare, placements
 from pipeline.stats.early_warning import (
     ahead,
     at_risk,
     calibration,
     caught_at_random,
     clustered_areas,
-    earlier,
-    fitted_log_odds,
     in_time,
     lead_times,
     matched_difference,
@@ -29,6 +26,8 @@ from pipeline.stats.early_warning import (
     share,
     signals,
 )
+from pipeline.stats.histories import shifted
+from pipeline.stats.logistic import predicted_log_odds
 
 LEVEL = 0.95
 
@@ -47,12 +46,12 @@ def months(**more):
 
 
 def test_earlier_months_of_the_same_loan_alone():
-    found = earlier(np.arange(10.0), LOAN, MONTH, 2)
+    found = shifted(np.arange(10.0), LOAN, MONTH, 2)
     assert np.array_equal(found, [np.nan, np.nan, 0, 1, np.nan, np.nan, 4, 5, np.nan, np.nan], equal_nan=True)
 
 
 def test_a_month_that_is_not_on_record_is_not_the_one_before_it():
-    assert np.isnan(earlier(np.array([1.0, 2.0]), np.array([0, 0]), np.array([1, 3]), 1)).all()
+    assert np.isnan(shifted(np.array([1.0, 2.0]), np.array([0, 0]), np.array([1, 3]), 1)).all()
 
 
 def test_windows_count_their_own_month_and_are_complete_only_inside_the_table():
@@ -271,8 +270,8 @@ def test_counted_rows_give_the_scores_of_repeated_ones():
     design, event, weights = rng.normal(size=(200, 3)), rng.integers(0, 2, 200), rng.integers(1, 5, 200)
     every = np.repeat(np.arange(200), weights)
     # The scale of the columns is that of the distinct rows in one and of all rows in the other; the ridge is the same.
-    counted = fitted_log_odds(design, event, design, weights)
-    repeated = fitted_log_odds(design[every], event[every], design)
+    counted = predicted_log_odds(design, event, design, weights)
+    repeated = predicted_log_odds(design[every], event[every], design)
     assert counted == pytest.approx(repeated, abs=0.02)
 
 
@@ -322,14 +321,14 @@ def test_a_planted_signal_is_found_with_its_lead():
     loan, month = loan[kept], month[kept]
     default = (bad[loan] & (month == 9)).astype(int)
     late = (bad[loan] & (month >= 5) & (month < 9)).astype(int)
-    current = 1 - np.nan_to_num(earlier(late.astype(float), loan, month, 1))
+    current = 1 - np.nan_to_num(shifted(late.astype(float), loan, month, 1))
     table = pd.DataFrame({"month_number": month, "current_at_start": current, "delinquent": late})
     found = ahead(loan, month, default, 5)
     known = signals(table, loan).to_numpy()
     static = rng.normal(size=loans)[loan]
     half = loan % 2 == 0
     fit = half & found.complete
-    score = fitted_log_odds(known[fit], found.event[fit], known[~half])
+    score = predicted_log_odds(known[fit], found.event[fit], known[~half])
     areas = clustered_areas(found.event[~half], static[~half], score, loan[~half], LEVEL)
     assert areas.difference.ci_low > 0.2
     alerted = riskiest(score, month[~half], loan[~half], 0.02)
@@ -339,20 +338,14 @@ def test_a_planted_signal_is_found_with_its_lead():
     assert np.median(lead.months) == 3
 
 
-def test_starting_from_a_tenth_ends_where_starting_from_nought_does(monkeypatch):
-    rng = np.random.default_rng(4)
-    design = rng.normal(size=(4000, 3))
-    event = (rng.random(4000) < 1 / (1 + np.exp(2 - design[:, 0]))).astype(int)
-    before = fitted_log_odds(design, event, design)
-    monkeypatch.setattr(early_warning, "MANY", 1000)
-    assert fitted_log_odds(design, event, design) == pytest.approx(before, abs=1e-5)
-
-
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=40))
 def test_each_row_beats_the_rows_of_the_other_kind_below_it(rows):
     score, bad = np.array([float(one) for one, _ in rows]), np.array([kind for _, kind in rows])
+    assume(0 < bad.sum() < len(bad))
     above = (score[:, None] > score) + (score[:, None] == score) / 2
-    assert early_warning._beaten(score, bad).tolist() == (above * (bad[:, None] != bad)).sum(axis=1).tolist()
+    of_bad, of_good = placements(bad, score)
+    assert of_bad == pytest.approx(above[bad][:, ~bad].mean(axis=1))
+    assert of_good == pytest.approx(1 - above[~bad][:, bad].mean(axis=1))
 
 
 def test_a_row_that_stands_there_several_times_counts_as_often():

@@ -6,9 +6,9 @@ import pytest
 from pipeline.analyses.recovery.expected import EXPECTED
 from pipeline.analyses.recovery.rows import TABLES
 from pipeline.core import params, results
-from pipeline.stats import estimators
+from pipeline.stats import estimators, estimators_instrumented
+from pipeline.stats.inference import Effect
 from pipeline.stats.instruments import Instrumented
-from pipeline.stats.regression import Effect
 from pipeline.studies.reference.generator import simulate
 from pipeline.studies.reference.settings import Settings
 from pipeline.studies.reference.study import from_frames, prepare
@@ -116,7 +116,7 @@ def test_an_interval_without_an_end_is_not_given():
     effect = Effect(-0.1, 0.05, -0.2, 0.0, 0.04)
     for ends, given in (((-0.3, 0.1), True), ((-np.inf, 0.1), False), ((-0.3, np.inf), False)):
         found = Instrumented(effect, effect, 9.0, effect, ends, 0.06)
-        row = list(estimators._instrumented("lot", "calls", "late", "late", found, {}))[1]
+        row = list(estimators_instrumented.instrumented("lot", "calls", "late", "late", found, {}))[1]
         assert (row["estimate"], row["p_value"]) == (-10, 0.06)
         expected = (-30, 10) if given else (np.nan, np.nan)
         assert [row.get("ci_low", np.nan), row.get("ci_high", np.nan)] == pytest.approx(expected, nan_ok=True)

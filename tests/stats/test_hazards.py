@@ -4,8 +4,8 @@ import pytest
 import statsmodels.api as sm
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats import hazards
-from pipeline.stats.hazards import hazard_logit
+from pipeline.stats import month_regression as hazards
+from pipeline.stats.month_regression import hazard_logit
 
 ROWS, LENDERS = 6_000, 10
 

@@ -8,10 +8,9 @@ from scipy import stats
 from pipeline.stats import difference_in_differences as did
 from pipeline.stats import survival
 from pipeline.stats.composition import by_composition, by_lot, drift
-from pipeline.stats.hazards import hazard_logit
 from pipeline.stats.instruments import two_stage
 from pipeline.stats.mediation import interventional
-from pipeline.stats.month_regression import month_regression, separate_slopes
+from pipeline.stats.month_regression import hazard_logit, month_regression, separate_slopes
 from pipeline.stats.robust_errors import clustered, heteroskedastic, jackknife, leave_one_out, partial_out
 from pipeline.stats.synthesis import random_effects
 

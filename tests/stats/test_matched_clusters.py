@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
+from benchmarks.measures import weighted_difference
 from pipeline.stats.inference import WAYS, crossed, on_matched, two_way
-from pipeline.stats.matched_effects import weighted_difference, weighted_logit, widest
+from pipeline.stats.matched_effects import weighted_logit, widest
 from pipeline.stats.regression import linear_probability, logit
 from pipeline.stats.specification_curve import ManyOutcomes
 

@@ -1,17 +1,12 @@
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.params import Parallel
 from pipeline.runtime.errors import StudyError
-from pipeline.runtime.parallel import each
 from pipeline.stats import matched_effects as effects
-from pipeline.stats.comparison import compare
-from pipeline.stats.matching import Matches, nearest_neighbour
+from pipeline.stats.matching import Matches
 from pipeline.stats.neighbours import nearest
-from pipeline.stats.regression import logit
+from pipeline.stats.regression import linear_probability, logit
 from pipeline.stats.scores import maximum_likelihood
 from pipeline.stats.weighting import entropy_balance, inverse_probability, overlap, probability
 
@@ -35,9 +30,11 @@ def test_the_difference_is_that_of_weighted_least_squares():
     design = sm.add_constant(np.column_stack([treated, covariates]))[used]
     model = sm.WLS(outcome[used], design, weights=weight[used])
     plain, clustered = model.fit(cov_type="HC1"), model.fit(cov_type="cluster", cov_kwds={"groups": clusters[used]})
-    found = effects.weighted_difference(outcome, treated, weight, 0.95, covariates=covariates)
+    frame = pd.DataFrame(design, columns=["intercept", "treated", "a", "b"])
+    y, own, w = (pd.Series(values) for values in (outcome[used], np.arange(used.sum()), weight[used]))
+    found = linear_probability(y, frame, "treated", own, 0.95, w)
     assert (found.estimate, found.std_error) == pytest.approx((plain.params[1], plain.bse[1]), rel=1e-9)
-    found = effects.weighted_difference(outcome, treated, weight, 0.9, covariates=covariates, clusters=clusters)
+    found = linear_probability(y, frame, "treated", pd.Series(clusters[used]), 0.9, w)
     assert found.std_error == pytest.approx(clustered.bse[1], rel=1e-9)
     assert (found.ci_low, found.ci_high) == pytest.approx(tuple(clustered.conf_int(0.1)[1]), rel=1e-9)
 
@@ -215,69 +212,3 @@ def test_without_controls_that_serve_twice_it_is_the_spread_of_the_gaps():
     found = effects.abadie_imbens(outcome, treated, np.arange(4.0), np.zeros(4), matches, 0.95)
     gaps = np.array([2.0, 3.0])
     assert found.std_error == pytest.approx(np.sqrt(((gaps - gaps.mean()) ** 2).sum()) / 2)
-
-
-def test_the_bootstrap_is_refused_where_it_is_wrong():
-    with pytest.raises(StudyError, match="not valid for nearest neighbours with replacement"):
-        effects.bootstrap(lambda rows: 0.0, 10, 5, 1, replacement=True)
-
-
-def test_the_bootstrap_of_a_mean():
-    values = np.random.default_rng(1).normal(size=400)
-    found = effects.bootstrap(lambda rows: values[rows].mean(), 400, 2000, 7)
-    assert found.std() == pytest.approx(values.std() / 20, rel=0.06)
-    settings = Parallel(backend="loky", address=None, workers=2)
-    again = effects.bootstrap(lambda rows: values[rows].mean(), 400, 50, 7, each=partial(each, settings=settings))
-    assert (again == found[:50]).all()
-
-
-def test_the_bootstrap_of_pairs_agrees_with_the_pair_clustered_error():
-    covariates, treated, outcome = loans(1500, 6)
-    score = (covariates @ [0.6, -0.4]).round(6)
-    matches = nearest_neighbour(treated, score, np.zeros(1500, int), np.arange(1500), caliper=0.1)
-    weight, pair = np.zeros(1500), np.full(1500, -1)
-    for side in matches:
-        weight[side], pair[side] = 1, np.arange(len(side))
-    clustered = effects.weighted_difference(outcome, treated, weight, 0.95, clusters=pair)
-    gaps = outcome[matches.treated] - outcome[matches.control]
-    found = effects.bootstrap(lambda rows: gaps[rows].mean(), len(gaps), 1000, 3)
-    assert gaps.mean() == pytest.approx(clustered.estimate)
-    assert found.std() == pytest.approx(clustered.std_error, rel=0.1)
-
-
-def test_permuted_treatment_finds_nothing_where_nothing_is():
-    rng = np.random.default_rng(5)
-    p_values = []
-    for world in range(200):
-        treated, outcome = np.tile([1, 0], 20), rng.normal(size=40)
-        pair = np.repeat(np.arange(20), 2)
-        p_value, draws = effects.permuted_treatment(
-            lambda deal, y=outcome: y[deal == 1].mean() - y[deal == 0].mean(), treated, pair, 99, world
-        )
-        assert draws.shape == (99,)
-        p_values.append(p_value)
-    assert 0.02 <= np.mean(np.array(p_values) <= 0.05) <= 0.09
-    assert np.mean(p_values) == pytest.approx(0.5, abs=0.06)
-
-
-def test_permuted_treatment_stays_within_its_strata():
-    stratum, treated = np.repeat([0, 1, 2], [4, 5, 3]), np.array([1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 0])
-    seen = []
-
-    def statistic(deal):
-        seen.append(deal.copy())
-        return 0.0
-
-    effects.permuted_treatment(statistic, treated, stratum, 20, 1)
-    for deal in seen:
-        assert np.bincount(stratum, deal).tolist() == np.bincount(stratum, treated).tolist()
-    assert len({tuple(deal) for deal in seen}) > 10
-
-
-def test_placebo_outcomes_hold_zero():
-    covariates, treated, outcome = loans(2000, 9)
-    found = compare(pd.DataFrame(covariates), treated, np.arange(2000), method="entropy_balancing")
-    noise = pd.DataFrame({"noise": np.random.default_rng(1).normal(size=2000), "outcome": outcome})
-    by_name = effects.placebo(lambda values: effects.weighted_difference(values, treated, found.weight, 0.95), noise)
-    assert by_name["noise"].ci_low < 0 < by_name["noise"].ci_high
-    assert by_name["outcome"].ci_low > 0

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import matching
-from pipeline.stats.matching import nearest_neighbour, propensity_logit
+from pipeline.stats.matching import nearest_neighbour
+from pipeline.stats.scores import propensity_logit
 
 ORDERS = ("closest", "largest", "smallest", "data")
 

@@ -4,8 +4,8 @@ import pytest
 import statsmodels.api as sm
 
 from pipeline.runtime.errors import StudyError
+from pipeline.stats.inference import Effect
 from pipeline.stats.mediation import interventional, product
-from pipeline.stats.regression import Effect
 
 
 def world(seed, loans=20_000, hidden=0.0):

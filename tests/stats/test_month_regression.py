@@ -5,10 +5,9 @@ import statsmodels.api as sm
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import month_regression as module
-from pipeline.stats.hazards import hazard_logit
 from pipeline.stats.histories import shifted, spells, window_sum
 from pipeline.stats.marginal_structural import dispersion, stabilised_weights, truncated
-from pipeline.stats.month_regression import month_regression, separate_slopes
+from pipeline.stats.month_regression import hazard_logit, month_regression, separate_slopes
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +51,10 @@ def test_slopes_and_errors_are_those_with_indicators(months, family, outcome, th
     assert 8 / 7 * mine.T @ mine == pytest.approx(by_hand[:2, :2], rel=1e-5)
 
 
-def test_it_is_the_hazard_of_the_recovery(months):
-    design = months[["crm", "size"]]
-    theirs = hazard_logit(months["event"].to_numpy(), design, "crm", months["lender"], months["lender"], 0.95)
-    found = month_regression(months["event"], design, months["lender"].to_numpy())
-    mine = found.effects(months["lender"].to_numpy(), 0.95)["crm"]
-    assert mine.estimate == pytest.approx(theirs.estimate, rel=1e-7)
-    assert mine.std_error == pytest.approx(theirs.std_error, rel=1e-5)
+def test_a_factor_that_no_group_varies_in_has_no_hazard(months):
+    design = months[["crm", "size"]].assign(same=months["lender"] * 2.0)
+    with pytest.raises(StudyError, match="same does not vary inside groups"):
+        hazard_logit(months["event"].to_numpy(), design, "same", months["lender"], months["lender"], 0.95)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ from pipeline.runtime.errors import StudyError
 from pipeline.stats.correlation import pearson, spearman
 from pipeline.stats.design import collinear
 from pipeline.stats.inference import cluster_codes
-from pipeline.stats.matching import propensity_logit
 from pipeline.stats.regression import linear_probability, logit
-from pipeline.stats.scores import maximum_likelihood
+from pipeline.stats.scores import maximum_likelihood, propensity_logit
 
 RNG = np.random.default_rng(8)
 LOANS = 300

@@ -6,8 +6,8 @@ from sklearn.linear_model import LogisticRegression
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.cross_fitting import Nuisances, cross_fit, deal_folds, features, hashes, penalised_logit
+from pipeline.stats.inference import Effect
 from pipeline.stats.orthogonal import balancing, effect_on_treated, median_of
-from pipeline.stats.regression import Effect
 
 
 def probability(index):

@@ -9,7 +9,7 @@ from scipy.special import gammaln
 from scipy.stats import norm
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.correlation import partial, pearson, spearman, weighted_ranks
+from pipeline.stats.correlation import orthonormal, partial, pearson, spearman, weighted_ranks
 from pipeline.stats.design import design_matrix
 from pipeline.stats.rates import default_rates
 from pipeline.stats.regression import linear_probability, logit
@@ -151,8 +151,8 @@ def test_weighted_correlations_are_those_of_repeated_loans(sample):
     assert spearman(x, y, LEVEL, weights).estimate == pytest.approx(spearman(*again, LEVEL).estimate)
     controls = design_matrix(whole, ["treated"]).matrix.to_numpy()
     controls_again = design_matrix(repeated, ["treated"]).matrix.to_numpy()
-    found = partial(whole[["score"]], whole["default"], controls, LEVEL, weights)["score"]
-    other = partial(repeated[["score"]], repeated["default"], controls_again, LEVEL)["score"]
+    found = partial(whole[["score"]], whole["default"], orthonormal(controls, weights), LEVEL, weights)["score"]
+    other = partial(repeated[["score"]], repeated["default"], orthonormal(controls_again), LEVEL)["score"]
     assert found.estimate == pytest.approx(other.estimate)
     # Repeating loans brings no information, so the interval of repeated loans is too narrow.
     assert found.std_error > other.std_error
@@ -167,7 +167,7 @@ def test_intervals_of_weighted_correlations_hold_the_populations(everyone, kind)
         if kind == "spearman":
             return spearman(loans["score"].to_numpy(), y, LEVEL, weights)
         controls = design_matrix(loans, ["score"]).matrix.to_numpy()
-        return partial(loans[["treated"]], loans["default"], controls, LEVEL, weights)["treated"]
+        return partial(loans[["treated"]], loans["default"], orthonormal(controls, weights), LEVEL, weights)["treated"]
 
     truth = correlation(everyone).estimate
     held = 0

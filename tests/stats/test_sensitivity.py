@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.measures import oster_delta
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.sensitivity import bias_adjusted, e_value, oster_delta, rosenbaum_bounds, sensitivity_value
+from pipeline.stats.sensitivity import bias_adjusted, e_value, rosenbaum_bounds, sensitivity_value
 
 
 def pairs(only_treated, only_control, both=3, neither=4):

@@ -7,8 +7,8 @@ import statsmodels.api as sm
 from scipy.stats import chi2, norm
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.regression import Effect
-from pipeline.stats.shape import constant_proportion, informative, link_test, odds_ratio, spline, standardised, thirds
+from pipeline.stats.inference import Effect, as_ratio
+from pipeline.stats.shape import constant_proportion, informative, link_test, spline, standardised, thirds
 
 LOANS = 2_000
 
@@ -154,4 +154,4 @@ def test_small_parts():
         informative(pd.Series([1, 1]), None)
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "same": 1.0})
     assert standardised(frame) == pytest.approx(np.array([[-(1.5**0.5)], [0], [1.5**0.5]]))
-    assert odds_ratio(Effect(0.0, 0.5, -1.0, 1.0, 1.0)) == pytest.approx((1.0, 0.5, np.exp(-1), np.exp(1), 1.0))
+    assert as_ratio(Effect(0.0, 0.5, -1.0, 1.0, 1.0)) == pytest.approx((1.0, 0.5, np.exp(-1), np.exp(1), 1.0))

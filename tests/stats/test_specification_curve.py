@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
+from benchmarks.measures import weighted_difference
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.matched_effects import weighted_difference
 from pipeline.stats.randomisation import Studentised, deal
 from pipeline.stats.regression import linear_probability
 from pipeline.stats.specification_curve import ManyOutcomes, SignChanges, joint, sign_changes

@@ -13,8 +13,8 @@ from pipeline.stats import orthogonal
 from pipeline.stats.balance import balance
 from pipeline.stats.cross_fitting import Logistic, Nuisances, cross_fit, deal_folds, features, hashes
 from pipeline.stats.design import design_matrix
+from pipeline.stats.inference import Effect, as_ratio
 from pipeline.stats.matched_effects import weighting_effect
-from pipeline.stats.regression import Effect
 from pipeline.stats.sensitivity import e_value
 
 LEFT_OUT = 0.05
@@ -99,9 +99,7 @@ def _by_method(
     log_ratio = orthogonal.median_of([one.log_ratio for one in found], loans.level)
     if np.isnan(log_ratio.estimate):
         return
-    ratio = log_ratio._replace(
-        estimate=np.exp(log_ratio.estimate), ci_low=np.exp(log_ratio.ci_low), ci_high=np.exp(log_ratio.ci_high)
-    )
+    ratio = as_ratio(log_ratio)
     ratios[f"{method} {specification}"] = ratio
     yield loans.row(
         method, specification, "risk_ratio_of_treated", **counts, **ratio._asdict(), unit="ratio", note=note

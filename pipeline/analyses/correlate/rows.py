@@ -15,7 +15,7 @@ from pipeline.stats.correlation import (
     holm,
     is_perfect,
     orthonormal,
-    partial_given,
+    partial,
     pearson,
     spearman,
     variance_inflation,
@@ -100,7 +100,7 @@ def rows(cohort: pd.DataFrame, allowed: Scope, level: float) -> list[Row]:
 def _partial(loans: pd.DataFrame, factors: list[str], basis: np.ndarray, level: float) -> dict[str, Correlation]:
     """Correlate given the controls; a factor that they determine has no partial correlation, the others stand."""
     try:
-        return partial_given(loans[factors].astype(float), loans["default"], basis, level, _weights(loans))
+        return partial(loans[factors].astype(float), loans["default"], basis, level, _weights(loans))
     except StudyError:
         if len(factors) == 1:
             return {factors[0]: Correlation(*[float("nan")] * len(Correlation._fields))}

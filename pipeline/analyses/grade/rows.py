@@ -14,7 +14,8 @@ from pipeline.runtime.errors import StudyError
 from pipeline.stats import accuracy, discrimination, grading, saved_score
 from pipeline.stats.design import design_matrix
 from pipeline.stats.features import BLOCK_OF_CONSTRUCT
-from pipeline.stats.regression import Effect, linear_probability
+from pipeline.stats.inference import Effect
+from pipeline.stats.regression import linear_probability
 from pipeline.stats.samples import number_treated
 
 KIND = saved_score.KINDS[0]

@@ -15,8 +15,8 @@ from pipeline.runtime.errors import StudyError
 from pipeline.stats import individual
 from pipeline.stats.correlation import adjusted
 from pipeline.stats.cross_fitting import deal_folds, features, hashes
+from pipeline.stats.inference import Effect
 from pipeline.stats.moderation import Controlled, Groups
-from pipeline.stats.regression import Effect
 from pipeline.stats.samples import sample_for
 
 WITHOUT_WORD: dict[str, Moderator] = {"credit_grade": "levels", "loan_type": "levels", "institution_type": "levels"}
@@ -157,5 +157,4 @@ def _individual(sample: Sample, salt: str) -> Iterator[Row]:
 
 def _ratio(effect: Effect) -> Row:
     """Return a ratio and its interval from logarithms; the standard error stays on the log scale."""
-    ends = {name: float(np.exp(getattr(effect, name))) for name in ("estimate", "ci_low", "ci_high")}
-    return effect._asdict() | ends | {"unit": "ratio"}
+    return as_ratio(effect)._asdict() | {"unit": "ratio"}

@@ -9,8 +9,8 @@ from pipeline.core.params import Study
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import absorbed_linear
 from pipeline.stats.design import design_matrix
+from pipeline.stats.inference import Effect
 from pipeline.stats.instruments import Instrumented, two_stage
-from pipeline.stats.regression import Effect
 from pipeline.stats.samples import number_treated
 
 POINTS = "percentage points"

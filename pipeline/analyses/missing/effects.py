@@ -1,6 +1,5 @@
 """Effects with gaps left, weighted for or filled, and how far off what fills them would have to be."""
 
-import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +9,7 @@ from pipeline.analyses.missing.loans import Row, askable, full_controls, row
 from pipeline.core import results
 from pipeline.core.params import Params, Study
 from pipeline.core.scope import column_in
+from pipeline.core.seeds import seed_of
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import design_matrix
 from pipeline.stats.inference import cluster_codes
@@ -275,4 +275,4 @@ def _weighted(
 
 
 def _seed(seed: str, what: str) -> list[int]:
-    return [zlib.crc32(f"{seed} missing {what}".encode())]
+    return [seed_of(seed, "missing", what)]

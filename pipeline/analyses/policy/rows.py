@@ -17,8 +17,7 @@ from pipeline.runtime.errors import StudyError
 from pipeline.stats import policy
 from pipeline.stats.design import design_matrix
 from pipeline.stats.early_warning import share
-from pipeline.stats.inference import codes, effect
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import Effect, codes, effect
 
 TIERS = ("low", "middle", "high")
 

@@ -9,8 +9,8 @@ from pipeline.analyses.predict.moments import HARD, HARD_MARKET, MARKET, Moment,
 from pipeline.core.params import Params
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import accuracy, discrimination
+from pipeline.stats.inference import Effect
 from pipeline.stats.prediction import Kind
-from pipeline.stats.regression import Effect
 
 CONTACTS = {"": 1.0, "_at_half": 0.5, "_at_twice": 2.0}
 """Multiples of the assumed cost of a contact at which savings are compared: the answer should not hang on one."""

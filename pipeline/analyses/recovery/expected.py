@@ -2,7 +2,8 @@
 
 from typing import Literal, NamedTuple
 
-from pipeline.stats.estimators import AFTER, PLACEBO
+from pipeline.stats.estimators import PLACEBO
+from pipeline.stats.estimators_rows import AFTER
 
 SCENARIOS = ("base", "benign", "null")
 

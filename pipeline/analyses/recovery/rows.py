@@ -18,7 +18,8 @@ from pipeline.analyses.recovery.verdicts import Judged, performance, target_rows
 from pipeline.core.params import Params
 from pipeline.runtime.parallel import each
 from pipeline.stats.difference_in_differences import month_numbers
-from pipeline.stats.estimators import AFTER, estimate_all
+from pipeline.stats.estimators import estimate_all
+from pipeline.stats.estimators_rows import AFTER
 from pipeline.studies.reference.generator import simulate
 from pipeline.studies.reference.settings import Settings
 from pipeline.studies.reference.study import from_frames, prepare

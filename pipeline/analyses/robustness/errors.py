@@ -8,8 +8,7 @@ from pipeline.analyses.robustness.sample import Row, Sample
 from pipeline.core import results
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import robust_errors
-from pipeline.stats.inference import CORRECTION, cluster_codes, codes
-from pipeline.stats.regression import Effect
+from pipeline.stats.inference import CORRECTION, Effect, cluster_codes, codes
 
 DRAWS = 9_999
 """Draws of the wild bootstrap: with one more, a multiple of the reciprocals of usual significance levels."""

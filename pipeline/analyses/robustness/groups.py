@@ -11,8 +11,8 @@ from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import SMALLEST_GROUP, absorbed_linear, absorbed_logit
 from pipeline.stats.conditional import conditional_logit
 from pipeline.stats.design import design_matrix
-from pipeline.stats.inference import CORRECTION, codes
-from pipeline.stats.regression import Effect, LogitEffects
+from pipeline.stats.inference import CORRECTION, Effect, codes
+from pipeline.stats.regression import LogitEffects
 
 FORMS = {
     "linear_probability": "risk_difference",

@@ -1,6 +1,5 @@
 """Repeat each factor's headline regression with other standard errors, other effects and another shape."""
 
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from pipeline.analyses.robustness.sample import Row, Sample
 from pipeline.analyses.robustness.shape import by_thirds, shape
 from pipeline.core import results
 from pipeline.core.scope import Scope, column_in
+from pipeline.core.seeds import seed_of
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import robust_errors
 from pipeline.stats.design import design_matrix
@@ -54,7 +54,7 @@ def rows(cohort: pd.DataFrame, allowed: Scope, level: float, seed: str) -> list[
     for factor in factors:
         loans = sample_for(cohort, factor, protocol.after_origination())
         design = design_matrix(loans, [factor, *terms])
-        of_factor = zlib.crc32(f"{seed} {factor}".encode())
+        of_factor = seed_of(seed, factor)
         dropped = [name for name in design.dropped if name.split("[")[0] not in protocol.controls.strata]
         sample = Sample(factor, loans, design.matrix, dropped, protocol, level, of_factor)
         try:

@@ -8,9 +8,9 @@ import pandas as pd
 from pipeline.analyses.time.months import LOG_ODDS, POINTS, PROACTIVE, REACTIVE, WINDOW, Months, Row
 from pipeline.core import results
 from pipeline.stats.histories import shifted
+from pipeline.stats.inference import Effect
 from pipeline.stats.marginal_structural import dispersion, stabilised_weights, truncated
 from pipeline.stats.month_regression import separate_slopes
-from pipeline.stats.regression import Effect
 
 TRUNCATED = 0.01
 """Share of months at either end whose weights are moved to the quantile there (Cole & Hernan 2008)."""

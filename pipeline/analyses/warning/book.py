@@ -12,8 +12,9 @@ from pipeline.core.scope import FEWEST, column_in
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import early_warning
 from pipeline.stats.design import design_matrix
-from pipeline.stats.inference import codes
-from pipeline.stats.regression import Effect
+from pipeline.stats.histories import shifted
+from pipeline.stats.inference import Effect, codes
+from pipeline.stats.logistic import predicted_log_odds
 
 SCORES = ("static", "updated")
 """The score of the day of origination, and the one that is renewed every month."""
@@ -112,7 +113,7 @@ def fit(
         known_then, asked = matrix[train], matrix[wanted]
         # Of so many months each copy counts.
         del matrix
-        renewed[score][wanted] = early_warning.fitted_log_odds(known_then, found.event[train], asked)
+        renewed[score][wanted] = predicted_log_odds(known_then, found.event[train], asked)
         del known_then, asked
 
     taught = pd.DataFrame({"month": month[train], "updated": renewed["updated"][train]})
@@ -143,7 +144,7 @@ def last_month(months: pd.DataFrame, loan: np.ndarray, month: np.ndarray, name: 
     if name not in months:
         return None
     marks = np.nan_to_num(months[name].to_numpy(dtype=float))
-    marked = np.nan_to_num(early_warning.earlier(marks, loan, month, 1)) > 0
+    marked = np.nan_to_num(shifted(marks, loan, month, 1)) > 0
     return marked if marked.any() else None
 
 
@@ -204,7 +205,7 @@ def _static(
     bad, good = np.flatnonzero(events > 0), np.flatnonzero(number > events)
     weights = np.concatenate([events[bad], (number - events)[good]])
     kind = np.concatenate([np.ones(len(bad), dtype=int), np.zeros(len(good), dtype=int)])
-    return early_warning.fitted_log_odds(design[np.concatenate([bad, good])], kind, design, weights)
+    return predicted_log_odds(design[np.concatenate([bad, good])], kind, design, weights)
 
 
 def not_estimated(what: str, why: str) -> Row:

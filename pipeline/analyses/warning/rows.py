@@ -17,6 +17,7 @@ from pipeline.core.scope import FEWEST, Scope
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import early_warning
 from pipeline.stats.absorbed import absorbed_linear
+from pipeline.stats.histories import shifted
 
 MONTHS = ("loan_id", "month_number", "calendar_month", "current_at_start", "delinquent", "default")
 """Columns that loan-months need; contacts, alerts, the account and the market are used where they are there."""
@@ -201,7 +202,7 @@ def _response(
     month = months["month_number"].to_numpy(dtype=np.int64)
     horizon = params.warning.horizon_months
     default = months["default"].to_numpy(dtype=float)
-    alerted = early_warning.earlier(months["alert"].to_numpy(dtype=float), place, month, 1) == 1
+    alerted = shifted(months["alert"].to_numpy(dtype=float), place, month, 1) == 1
     contacts = months["proactive_contacts"].to_numpy(dtype=float)
     # The row's own month is that of the answer; what follows is counted from the next one on.
     found = early_warning.ahead(place, month, months["default"].to_numpy(), horizon + 1)

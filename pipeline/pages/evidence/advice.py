@@ -11,7 +11,10 @@ from pipeline.pages.evidence.book import Book
 
 def context(book: Book) -> dict[str, Any]:
     """Return the paragraphs, one a practice; each speaks of the first two classes of claims alone."""
-    return {"answers": said.answers(book), "paragraphs": [paragraph(book, name) for name in book.word("advice", "factors")]}
+    return {
+        "answers": said.answers(book),
+        "paragraphs": [paragraph(book, name) for name in book.word("advice", "factors")],
+    }
 
 
 def paragraph(book: Book, practice: str) -> dict[str, Any]:

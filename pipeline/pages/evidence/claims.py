@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from pipeline.present.labels import Method
 from pipeline.core.results import KEY as ROW
 from pipeline.pages.evidence import said
 from pipeline.pages.evidence.book import KEY, Book, start_at
 from pipeline.pages.evidence.first import APART, cell, overall
+from pipeline.present.labels import Method
 from pipeline.present.trail import Trail
 from pipeline.present.words import upper_first
 from pipeline.sources.claims import ALL, Bearing, Claim
@@ -89,9 +89,7 @@ def seen(
     }
 
 
-def part(
-    book: Book, row: Any, bearing: Bearing | None, shared: Mapping[tuple[Any, ...], list[str]]
-) -> dict[str, Any]:
+def part(book: Book, row: Any, bearing: Bearing | None, shared: Mapping[tuple[Any, ...], list[str]]) -> dict[str, Any]:
     """Return a deciding row: its number, all that judges it, and where it stands."""
     key = tuple(getattr(row, name) for name in KEY)
     return {

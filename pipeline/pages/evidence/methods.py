@@ -28,10 +28,7 @@ def context(book: Book) -> dict[str, Any]:
             "high": percent(100 * labels.COVERAGE[1]),
             "rejection": percent(100 * labels.REJECTION),
         },
-        "margins": [
-            {"name": name, "value": margin(name, value)}
-            for name, value in margins.items()
-        ],
+        "margins": [{"name": name, "value": margin(name, value)} for name, value in margins.items()],
     }
 
 

@@ -36,4 +36,8 @@ def cell(book: Book, claim: str, study: str) -> dict[str, str]:
     """Return a study's status with its count: ``2 of 3`` parts, or how many loans of how many."""
     row = book.row(claim, study)
     value, of = (float(part) for part in row.reason.split(" of "))
-    return {"study": study, "status": row.verdict, "count": book.text("formats", "out_of", n=whole(value), of=whole(of))}
+    return {
+        "study": study,
+        "status": row.verdict,
+        "count": book.text("formats", "out_of", n=whole(value), of=whole(of)),
+    }

@@ -6,8 +6,8 @@ from typing import Any
 
 from pipeline.analyses.evidence.answer import Counted, answer
 from pipeline.analyses.evidence.findings import PRACTICES
-from pipeline.present.labels import ASKED, Method, methods
 from pipeline.pages.evidence.book import Book
+from pipeline.present.labels import ASKED, Method, methods
 from pipeline.present.numerals import whole
 from pipeline.present.words import lower_first, upper_first
 

@@ -14,10 +14,10 @@ from pipeline.stats.added_information import added
 from pipeline.stats.bounds import lee_interval
 from pipeline.stats.correlation import adjusted, holm
 from pipeline.stats.design import design_matrix
+from pipeline.stats.inference import Effect
 from pipeline.stats.libraries import linear_probability
 from pipeline.stats.prediction import Sample
 from pipeline.stats.randomisation import deal, randomisation_test
-from pipeline.stats.regression import Effect
 from pipeline.stats.splits import by_time
 from pipeline.stats.subgroups import by_group
 

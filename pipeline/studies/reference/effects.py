@@ -11,8 +11,10 @@ import pandas as pd
 from pipeline.core.params import Params, Study
 from pipeline.stats import libraries
 from pipeline.stats.design import design_matrix
-from pipeline.stats.discrimination import compare, out_of_time
-from pipeline.stats.estimators import AFTER, Engines, estimate_all
+from pipeline.stats.discrimination import compare
+from pipeline.stats.estimators import estimate_all
+from pipeline.stats.estimators_rows import AFTER, Engines
+from pipeline.stats.logistic import predicted_log_odds
 
 PERMUTATIONS = 999
 """Adoption calendars that the randomisation test deals out."""
@@ -70,10 +72,10 @@ def _discrimination(cohort: pd.DataFrame, hard: list[str], protocol: Study, leve
         loans = loans.assign(**{name: filled, f"no_{name}": missing.astype(int)})
         records += [name, f"no_{name}"]
     default = loans[AFTER].to_numpy()
-    scores = [
-        out_of_time(design_matrix(loans, features).matrix.drop(columns="intercept").to_numpy(), default, train, judged)
-        for features in (hard, [*hard, *records])
-    ]
+    scores = []
+    for features in (hard, [*hard, *records]):
+        design = design_matrix(loans, features).matrix.drop(columns="intercept").to_numpy()
+        scores.append(predicted_log_odds(design[train], default[train], design[judged]))
     found = compare(default[judged], *scores, level, loans[protocol.cluster].to_numpy()[judged])
     names = ("hard_information", "with_crm_records", "gain")
     for name, one in zip(names, found, strict=True):

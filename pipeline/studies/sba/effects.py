@@ -15,10 +15,9 @@ from pipeline.stats.absorbed import Absorbed, absorbed_logit, spread_of_groups
 from pipeline.stats.correlation import adjusted
 from pipeline.stats.design import design_matrix
 from pipeline.stats.dose import dose
-from pipeline.stats.inference import scaled
+from pipeline.stats.inference import Effect, scaled
 from pipeline.stats.libraries import absorbed_linear, linear_probability, logit
 from pipeline.stats.rates import default_rates
-from pipeline.stats.regression import Effect
 from pipeline.stats.sampling import population_size
 
 Row = dict[str, Any]

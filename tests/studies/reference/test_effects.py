@@ -25,18 +25,22 @@ def test_later_loans_have_no_say_in_what_fills_a_gap(monkeypatch):
     cohort.loc[gone, "satisfaction"] = np.nan
     seen = []
 
-    def recorded(design, default, train, judged):
-        seen.append((design, train))
-        assert not (train & judged).any()
-        return rng.normal(size=int(judged.sum()))
+    def recorded(taught, default, judged):
+        seen.append((taught, judged))
+        assert len(taught) == len(default) and len(taught) + len(judged) <= n
+        return rng.normal(size=len(judged))
 
-    monkeypatch.setattr(effects, "out_of_time", recorded)
+    monkeypatch.setattr(effects, "predicted_log_odds", recorded)
     protocol = SimpleNamespace(horizon_months=2, cluster="institution_id")
     list(effects._discrimination(cohort, ["relationship_length"], protocol, 0.95))
-    design, train = seen[-1]
-    assert 0 < train.sum() < n
-    filled = cohort["satisfaction"].fillna(cohort.loc[train, "satisfaction"].mean())
-    assert cohort["satisfaction"].mean() != pytest.approx(cohort.loc[train, "satisfaction"].mean(), abs=0.5)
+    taught, judged = seen[-1]
+    # Loans stand in the order of their months: those that teach come first.
+    first, last = slice(None, len(taught)), slice(n - len(judged), None)
+    assert 0 < len(taught) < n - len(judged)
+    mean = cohort["satisfaction"][first].mean()
+    filled = cohort["satisfaction"].fillna(mean).to_numpy()
+    assert cohort["satisfaction"].mean() != pytest.approx(mean, abs=0.5)
     # The columns: hard information, records, and the two with gaps, each with its mark.
-    assert design[:, -2] == pytest.approx(filled)
-    assert design[:, -1].tolist() == gone.tolist()
+    for design, rows in ((taught, first), (judged, last)):
+        assert design[:, -2] == pytest.approx(filled[rows])
+        assert design[:, -1].tolist() == gone[rows].tolist()

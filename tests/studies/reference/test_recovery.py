@@ -12,7 +12,7 @@ from pipeline.core import params
 from pipeline.runtime import parallel, places
 from pipeline.runtime.errors import StudyError
 from pipeline.stages import recovery as stage
-from pipeline.stats import estimators
+from pipeline.stats import estimators, estimators_instrumented
 from pipeline.studies.reference.generator import simulate
 from pipeline.studies.reference.settings import Settings
 from pipeline.studies.reference.study import from_frames, prepare
@@ -120,7 +120,7 @@ def test_a_point_of_answers_is_what_the_branch_instrument_moves():
         ended = months.loc[(state == "default") & (month <= landmark + settings.horizon_months), "loan_id"]
         rates.append(100 * still_open.isin(ended).mean())
     per_point = rates[1] - rates[0]
-    rows = pd.DataFrame(estimators._satisfaction_instrument(cohort, 0.95, estimators.OURS))
+    rows = pd.DataFrame(estimators_instrumented.satisfaction_instrument(cohort, 0.95, estimators.OURS))
     of_answers = rows.loc[rows["estimand"] == "first_stage", "estimate"].item()
     by_audit = per_point * (0.6 * 8 / (8**2 + 3**2)) / of_answers
     assert true == pytest.approx(by_audit, rel=0.1)

@@ -1,0 +1,162 @@
+"""The one Newton's method of logistic regressions without group effects: weights, offset, ridge penalty, any start.
+
+Effects of groups have engines of their own, `absorbed` and `month_regression`, and so have other likelihoods: given
+each group's number of events (`conditional`), and with Jeffreys' prior (`firth`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.runtime.errors import StudyError
+from pipeline.stats.products import weighted_products
+
+SMALL = 1e-7
+"""Step at which the search ends: the next one would be of the order of its square."""
+
+FARTHEST = 1e3
+"""Slope, on columns of one size, that counts as running away to infinity."""
+
+SINGULAR = 1e12
+"""Condition of the information beyond which a maximum is not told from a ridge that rises for ever."""
+
+DIGITS = 6
+"""Digits of a score's log odds that are compared: what differs by less is a tie."""
+
+AT_ONCE = 2_000_000
+"""Rows that are predicted at a time: bounds the memory."""
+
+MANY, FEWER = 100_000, 10
+"""Rows from which one in so many is fitted first: it says nearly where the maximum lies, and saves steps of all."""
+
+
+class Maximum(NamedTuple):
+    """A logistic regression at its maximum."""
+
+    slopes: np.ndarray
+    probability: np.ndarray
+    """Fitted (rows,)."""
+    bread: np.ndarray
+    """Inverse of the information, penalty and all (columns x columns)."""
+
+
+def sigmoid(index: np.ndarray) -> np.ndarray:
+    """Return the probability of log odds."""
+    return 1 / (1 + np.exp(-index))
+
+
+def maximum(
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    offset: np.ndarray | float = 0.0,
+    ridge: np.ndarray | float = 0.0,
+    start: np.ndarray | None = None,
+) -> Maximum | None:
+    """Maximise sum of w (y log p + (1 - y) log(1 - p)) - sum of ridge x b**2 / 2, log odds of p being offset + x b.
+
+    Cross products take half the sums that statsmodels' Hessian takes, which is where nearly all the time goes.
+
+    Parameters
+    ----------
+    x : array (rows x columns)
+        The design, an intercept among its columns.
+    y : array (rows,)
+        0/1.
+    weights : array (rows,), optional
+        Of the likelihood.
+    offset, ridge : arrays (rows,) and (columns,), or numbers
+        What is added to the log odds, and the penalty of each slope.
+    start : array (columns,), optional
+        Slopes to begin from.
+
+    Returns
+    -------
+    Maximum or None
+        None where there is no maximum: something separates the outcome, or columns determine each other.
+    """
+    length = np.sqrt(np.einsum("ij,ij->j", x, x) / len(x))
+    # Columns of about one size are well conditioned as they are.
+    length[(length == 0) | (length.max() < 10 * length[length > 0].min(initial=np.inf))] = 1.0
+    z, w = x if (length == 1).all() else x / length, np.ones(len(y)) if weights is None else weights
+    pull = np.broadcast_to(ridge, length.shape) / length**2
+    slopes = np.zeros(len(length)) if start is None else start * length
+    index = offset + z @ slopes
+
+    def likelihood(slopes: np.ndarray, index: np.ndarray) -> float:
+        return float(w @ (y * index - np.logaddexp(0, index)) - pull @ slopes**2 / 2)
+
+    for _ in range(100):
+        p = sigmoid(index)
+        information = weighted_products(z, w * p * (1 - p)) + np.diag(pull)
+        try:
+            step = np.linalg.solve(information, z.T @ (w * (y - p)) - pull * slopes)
+        except np.linalg.LinAlgError:
+            return None
+        moved = offset + z @ (slopes + step)
+        if np.abs(step).max() > 1:
+            # Far from the maximum a whole step may jump from one end to the other for ever.
+            least = likelihood(slopes, index)
+            least -= 1e-12 * abs(least)
+            while not likelihood(slopes + step, moved) >= least and np.abs(step).max() > SMALL:
+                step = step / 2
+                moved = offset + z @ (slopes + step)
+        slopes, index = slopes + step, moved
+        if not np.abs(slopes).max() < FARTHEST:
+            return None
+        if np.abs(step).max() < SMALL:
+            break
+    else:
+        return None
+    p = sigmoid(index)
+    information = weighted_products(z, w * p * (1 - p)) + np.diag(pull)
+    if not np.linalg.cond(information) < SINGULAR:
+        return None
+    return Maximum(slopes / length, p, np.linalg.inv(information) / np.outer(length, length))
+
+
+def penalised(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Return intercept and slopes under a ridge penalty of one prior row, of what `maximum` takes.
+
+    The first column of `x` is the intercept, which is not penalised; the others are standardised. Raises StudyError
+    where all outcomes are alike.
+    """
+    if y.min() == y.max():
+        raise StudyError("no score can be fitted where nobody defaults, or everybody does.")
+    ridge, start = np.ones(x.shape[1]), np.zeros(x.shape[1])
+    share = np.average(y, weights=weights)
+    ridge[0], start[0] = 0.0, np.log(share / (1 - share))
+    some = slice(None, None, FEWER)
+    if len(y) >= MANY and 0 < y[some].mean() < 1:
+        found = maximum(x[some], y[some], None if weights is None else weights[some], ridge=ridge, start=start)
+        start = start if found is None else found.slopes
+    found = maximum(x, y, weights, ridge=ridge, start=start)
+    if found is None:
+        raise StudyError("a logistic regression with a ridge penalty does not converge.")
+    return found.slopes
+
+
+def predicted_log_odds(
+    design: np.ndarray, event: np.ndarray, wanted: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the log odds of `wanted` (rows x columns, no intercept) from a logistic regression of `event` on `design`.
+
+    Columns are standardised and a ridge penalty of one prior row keeps rare levels finite. `weights` (rows,) count how
+    often each row stands there. Raises StudyError when all events are alike.
+    """
+    centre, scale = np.average(design, axis=0, weights=weights), design.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    standard = np.ones((len(design), design.shape[1] + 1))
+    np.subtract(design, centre, out=standard[:, 1:])
+    standard[:, 1:] /= scale
+    slopes = penalised(standard, event, weights)
+    # Of so many rows each copy counts.
+    del standard
+    found = np.empty(len(wanted))
+    for start in range(0, len(wanted), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        found[part] = slopes[0] + ((wanted[part] - centre) / scale) @ slopes[1:]
+    return np.round(found, DIGITS)
