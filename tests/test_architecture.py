@@ -274,8 +274,6 @@ LONG = {
     "core/params.py",
     "pages/evidence.py",
     "present/figures.py",
-    "sources/readers.py",
-    "sources/tabular.py",
     "stats/accuracy.py",
     "stats/early_warning.py",
     "stats/estimators.py",
