@@ -274,10 +274,7 @@ def test_a_stage_is_short(path):
 
 LONG = {
     "core/params.py",
-    "pages/evidence.py",
     "present/figures.py",
-    "sources/readers.py",
-    "sources/tabular.py",
     "stats/matching.py",
     "studies/berka/study.py",
     "studies/reference/study.py",

@@ -88,7 +88,7 @@ def read(data: Path, needed: list[dict[str, Any]], protocol: Study) -> pd.DataFr
         line, why = table.broken[0]
         raise StudyError(f"{data}, row {line or '?'}: {why}: correct the line.")
     raw = table.frame.reset_index(drop=True)
-    found = {"row": np.arange(2, len(raw) + 2)}
+    found = {"row": np.arange(form.names + 1, len(raw) + form.names + 1)}
     if identifier in header:
         found["loan_id"] = cells.plain(raw[identifier])
     for one in needed:
@@ -115,23 +115,25 @@ def _name(role: str, header: list[str], own: Any) -> str:
 
 
 def _number(column: pd.Series, one: Mapping[str, Any], where: str, own: Any) -> pd.Series:
-    values = _plain_numbers(column) if own is None or own.decimal == "." else None
+    of_reader = own is not None and own.mapped().get(one["column"])
+    in_units = of_reader and (one["column"] in ("term_months", "interest_rate") or own.mark(of_reader) != ".")
+    values = None if in_units else _plain_numbers(column)
     if values is None:
-        decimal = "." if own is None else own.decimal
-        factor = own is not None and one["column"] in own.factors
-        found = cells.measures(column, decimal) if factor else cells.numbers(column, decimal)
+        if own is None:
+            found = cells.numbers(column)
+        else:
+            from pipeline.studies.own.intake import meaning
+
+            # The choices speak of the columns of the study's own file.
+            found, _ = meaning(
+                one["column"], column.rename(of_reader or column.name), own, where, "the study's choices"
+            )
         if found.wrong.any():
             first = found.wrong.idxmax()
             raise StudyError(
                 f"{where}, row {first + 2}: '{column[first]}' is no number ({int(found.wrong.sum())} in all)."
             )
         values = found.meaning
-        if own is not None:
-            from pipeline.studies.own.intake import in_units
-
-            values = in_units(one["column"], column, found, own).meaning
-    elif own is not None and one["column"] == "interest_rate" and own.interest_rate_in == "fraction":
-        values = 100 * values
     gaps = values.isna()
     if gaps.any() and not one["missing"]:
         raise StudyError(

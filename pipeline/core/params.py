@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.core.mapped import completed
 from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
 
@@ -810,7 +811,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
     ]
     if wrong:
         raise StudyError(f"{path} lists {'; '.join(wrong)}: a study is one folder and one line.")
-    sections = {name: {"module": name} | read(path.parent / places.choices(name)) for name in named}
+    sections = {name: {"module": name} | completed(read(path.parent / places.choices(name))) for name in named}
     checked = validated(content | {"studies": sections}, path)
     for name, item in listed.owned.items():
         file = (checked.study(name).own or {}).get("file")

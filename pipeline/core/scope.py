@@ -6,6 +6,7 @@ than the cohort holds, and `describe` writes a row for each thing that was left 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Set
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 FEWEST = 10
 """Defaults, other loans, and loans in each arm, below which nothing is compared: intervals would hold everything."""
+
+MOST_GROUPS = 4
+"""Exposure levels of a factor, where the protocol of a reader's study gives none."""
 
 REASONS = (
     "few_defaults",
@@ -32,8 +36,14 @@ REASONS = (
     "gaps",
     "few_clusters",
     "few_for_controls",
+    "levels",
 )
-"""Why something is left out, in the order in which the report says so."""
+"""Why something is left out or done otherwise, in the order in which the report says so; ``levels`` are the exposure
+levels of a factor, where the protocol gives none."""
+
+
+FILLED, NOT_STATED = "_filled", "_not_stated"
+"""How the columns end that stand for a number with gaps: the median where it is not known, and whether it is not."""
 
 
 class LeftOut(NamedTuple):
@@ -95,8 +105,8 @@ def scope(protocol: Study, cohort: pd.DataFrame) -> Scope:
     """Return what the cohort allows of the protocol.
 
     Left out are columns without any value, factors and matching covariates with a single one, and logarithms of what is
-    not above zero (the column itself stays). In a reader's own study also factors measured for too few defaults,
-    controls with gaps, too few clusters, and blocks of controls with more columns than there are loans of the rarer
+    not above zero (the column itself stays). In a reader's own study also factors measured for too few defaults, too
+    few clusters, and blocks of controls with more columns than there are loans of the rarer
     outcome. A column that the cohort does not have at all is no concern here: `cohorts.read` refuses it.
     """
     found: list[LeftOut] = []
@@ -139,6 +149,9 @@ def scope(protocol: Study, cohort: pd.DataFrame) -> Scope:
         clusters = cohort[protocol.cluster].nunique()
         if clusters < FEWEST:
             found.append(LeftOut("few_clusters", protocol.cluster, clusters))
+    if protocol.own is not None and not protocol.doses:
+        edges = {name: quartile_edges(cohort[name]) for name in of_factors if name not in single}
+        found += [LeftOut("levels", name, note=" ".join(map(repr, found))) for name, found in edges.items() if found]
     allowed = reduced(protocol, found)
     if not allowed.protocol.factors:
         found.append(LeftOut("no_factors"))
@@ -156,6 +169,33 @@ def scope(protocol: Study, cohort: pd.DataFrame) -> Scope:
     return reduced(protocol, found)
 
 
+def quartile_edges(values: pd.Series) -> list[float]:
+    """Return lower edges of up to four groups of about the same size: distinct quantiles, rounded to three digits."""
+    measured = values.dropna()
+    if measured.nunique() < 3:
+        return []
+    edges = [float(f"{edge:.3g}") for edge in measured.quantile([place / MOST_GROUPS for place in range(MOST_GROUPS)])]
+    # Rounding up must not push the smallest value out of the first group.
+    edges[0] = min(edges[0], float(math.floor(measured.min())))
+    return sorted(set(edges))
+
+
+def as_measured(protocol: Study, *, complete: bool = False) -> Study:
+    """Return the protocol with the columns that have gaps in the place of what stands for them; or without either."""
+
+    def there(terms: list[str]) -> list[str]:
+        if complete:
+            return [term for term in terms if not column_in(term).endswith((FILLED, NOT_STATED))]
+        return [term.replace(f"{FILLED})", ")").removesuffix(FILLED) for term in terms if not term.endswith(NOT_STATED)]
+
+    controls, matching = protocol.controls, protocol.matching
+    changes = {
+        "controls": controls.model_copy(update={block: there(getattr(controls, block)) for block in BLOCKS}),
+        "matching": matching.model_copy(update={"score": there(matching.score)}),
+    }
+    return protocol.model_copy(update=changes)
+
+
 def reduced(protocol: Study, left_out: Iterable[LeftOut]) -> Scope:
     """Return the protocol without what is left out."""
     left_out = sorted(left_out, key=lambda item: (REASONS.index(item.reason), item.name))
@@ -163,6 +203,7 @@ def reduced(protocol: Study, left_out: Iterable[LeftOut]) -> Scope:
     def named(*reasons: str) -> set[str]:
         return {item.name for item in left_out if item.reason in reasons}
 
+    levels = {item.name: list(map(float, item.note.split())) for item in left_out if item.reason == "levels"}
     absent, no_logarithm = named("absent"), named("no_logarithm")
 
     def there(terms: list[str], without: Set[str] = frozenset()) -> list[str]:
@@ -171,20 +212,26 @@ def reduced(protocol: Study, left_out: Iterable[LeftOut]) -> Scope:
 
     gaps = named("gaps")
 
+    def filled(terms: list[str]) -> list[str]:
+        """Put the filled column and its indicator in the place of one with gaps."""
+        put = [[term] if (name := column_in(term)) not in gaps else
+               [term.replace(name, f"{name}{FILLED}"), f"{name}{NOT_STATED}"] for term in terms]  # fmt: skip
+        return [term for terms in put for term in terms]
+
     matching, controls = protocol.matching, protocol.controls
     factors = there(protocol.factors, named("constant", "few_measured"))
-    blocks = {block: there(getattr(controls, block), gaps) for block in ("strata", *BLOCKS)}
+    blocks = {block: filled(there(getattr(controls, block))) for block in ("strata", *BLOCKS)}
     for block in named("few_for_controls"):
         # Later rungs hold the blocks before them.
         blocks |= {later: [] for later in BLOCKS[BLOCKS.index(block) :]}
     changes = {
         "factors": factors,
         "matching": matching.model_copy(
-            update={"exact": there(matching.exact), "score": there(matching.score, gaps | named("constant"))}
+            update={"exact": there(matching.exact), "score": filled(there(matching.score, named("constant")))}
         ),
         "controls": controls.model_copy(update=blocks),
-        "groups": there(protocol.groups),
-        "doses": {name: edges for name, edges in protocol.doses.items() if name in factors},
+        "groups": [*there(protocol.groups), *(f"{name}{NOT_STATED}" for name in sorted(gaps))],
+        "doses": {name: edges for name, edges in (protocol.doses | levels).items() if name in factors},
         # Without clusters, every loan is one of its own.
         "cluster": "loan_id" if protocol.cluster in absent | named("few_clusters") else protocol.cluster,
     }

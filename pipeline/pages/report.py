@@ -130,14 +130,14 @@ class Report(Page):
     def left_out(self) -> list[str]:
         """Return a sentence on each thing that the data cannot support; columns that are absent alike share one."""
         words = self._words
-        sentences: dict[str, list[LeftOut]] = {}
+        sentences: dict[tuple[str, int], list[LeftOut]] = {}
         for item in self._scope.left_out:
             template = words.text(f"left_out.{item.reason}")
             if item.reason == "absent":
                 # What the absence of this column means; the others share a sentence.
                 special = words.known("absent", item.name)
                 template = template if special is None else special
-            sentences.setdefault(template, []).append(item)
+            sentences.setdefault((template, item.count if "count" in template else 0), []).append(item)
         return [
             filled(
                 template,
@@ -146,7 +146,7 @@ class Report(Page):
                 note=items[0].note,
                 fewest=FEWEST,
             )
-            for template, items in sentences.items()
+            for (template, _), items in sentences.items()
             if template.strip()
         ]
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import jinja2
 
 from pipeline.core import params
+from pipeline.core.scope import FILLED, NOT_STATED
 from pipeline.runtime.errors import StudyError
 
 FOLDER = Path(__file__).parent / "words"
@@ -170,6 +171,17 @@ class Words:
         for source in (*self._own, *self._common):
             if name in source.get("labels", {}).get(kind, {}):
                 return source["labels"][kind][name]
+        return self._derived(name) if kind == "columns" else None
+
+    def _derived(self, name: str) -> str | None:
+        """Return the label of what is made of a column with a label: its logarithm, or what a gap became."""
+        if made := re.fullmatch(r"log\((.*)\)", name):
+            label = self.known("columns", made[1])
+            return None if label is None else self.bracketed(label, self.text("logarithm"))
+        for suffix in (FILLED, NOT_STATED):
+            label = self.known("columns", name.removesuffix(suffix)) if name.endswith(suffix) else None
+            if label is not None:
+                return label if suffix == FILLED else self.pair(label, self.text("not_stated"))
         return None
 
     def column(self, name: str) -> str:

@@ -1,8 +1,7 @@
-"""What the cells of people's tables mean: numbers, dates, yes and no, however they are written."""
+"""What the cells of people's tables mean: numbers, terms, yes and no, however they are written."""
 
 from __future__ import annotations
 
-import datetime
 import re
 import unicodedata
 from collections.abc import Callable, Collection
@@ -18,28 +17,20 @@ MISSING = frozenset(
     | {"缺失", "空", "未知", "不详", "无数据"}
 )
 """How people write that a cell is empty, in lower case."""
+LEVELS_TOO = frozenset({"none", "nil"})
+"""Those of them that are a level of a category: no guarantee is not an unknown one."""
 
 YES = frozenset(
     {"1", "1.0", "yes", "y", "true", "t", "on", "是", "有", "真", "对"}
-    | {"treated", "enrolled", "participated", "member", "已参与", "参与", "参加"}
+    | {"treated", "enrolled", "participated", "member", "已参与", "参与", "参加", "ja", "si", "sí", "oui"}
+    | {"verified", "source verified", "income verified", "verified by bank", "已核实"}
 )
 NO = frozenset(
     {"0", "0.0", "no", "n", "false", "f", "off", "否", "无", "没有", "假", "错", "不是"}
-    | {"control", "untreated", "not enrolled", "未参与", "未参加"}
+    | {"control", "untreated", "not enrolled", "未参与", "未参加", "nein", "non"}
+    | {"not verified", "unverified", "income unverified", "未核实"}
 )
 """Words for yes and no, in lower case."""
-
-DEFAULTED = frozenset(
-    {"default", "defaulted", "in default", "charged off", "charge-off", "charged-off", "chargeoff", "chgoff"}
-    | {"bad", "npl", "non-performing", "loss", "written off", "write-off", "delinquent", "overdue", "late", "bankrupt"}
-    | {"违约", "已违约", "逾期", "坏账", "不良", "核销", "损失", "坏"}
-)
-REPAID = frozenset(
-    {"paid", "fully paid", "paid in full", "p i f", "pif", "repaid", "paid off", "good", "performing"}
-    | {"no default", "not defaulted", "non-default", "non default", "nondefault", "settled", "closed", "completed"}
-    | {"正常", "结清", "已结清", "还清", "已还清", "未违约", "不违约", "未逾期", "良好", "好"}
-)
-"""States in which a loan counts as defaulted or as repaid, in lower case."""
 
 SCALES = (
     ("very dissatisfied", "dissatisfied", "neutral", "satisfied", "very satisfied"),
@@ -52,23 +43,32 @@ SCALES = (
 )
 """Answers in words, each from one (lowest) to five."""
 
-UNITS = {
-    "month": 1.0, "months": 1.0, "mth": 1.0, "mths": 1.0, "mo": 1.0, "个月": 1.0, "月": 1.0, "期": 1.0,
-    "year": 12.0, "years": 12.0, "yr": 12.0, "yrs": 12.0, "年": 12.0,
-    "day": 12 / 365.25, "days": 12 / 365.25, "天": 12 / 365.25, "日": 12 / 365.25,
+_UNITS = {
+    "month": (1.0, "month, months, mth, mths, mo, mos, mon, monat, monate, mes, meses, mois, 个月, 個月, 月, 期"),
+    "year": (12.0, "year, years, yr, yrs, jahr, jahre, jahren, año, años, ano, anos, ans, 年"),
+    "week": (7 * 12 / 365.25, "week, weeks, wk, wks, woche, wochen, 周"),
+    "day": (12 / 365.25, "day, days, tag, tage, tagen, días, jours, 天, 日"),
 }  # fmt: skip
-"""Units of time that may follow a number, in months."""
+MONTHS_IN = {unit: months for unit, (months, _) in _UNITS.items()}
+"""Units of time, in months."""
+UNITS = {word: unit for unit, (_, words) in _UNITS.items() for word in words.split(", ")}
+"""Words for units of time that may follow a number."""
+SHORT_UNITS = {"m": "month", "y": "year", "w": "week", "d": "day"}
+"""Letters for them, in a column of terms: elsewhere m is a million."""
 
-MULTIPLES = {"万": 1e4, "亿": 1e8, "千": 1e3, "百万": 1e6, "k": 1e3, "m": 1e6, "mn": 1e6, "bn": 1e9}
+MULTIPLES = {"万": 1e4, "萬": 1e4, "亿": 1e8, "千": 1e3, "百万": 1e6, "k": 1e3, "m": 1e6, "mn": 1e6, "bn": 1e9}
 """Words that multiply the number before them."""
 
-CURRENCIES = r"[$€£¥₹₽₩฿₺]|US\$|HK\$|A\$|R\$|USD|EUR|GBP|CNY|RMB|JPY|INR|HKD|ZAR|CHF|Rs\.?|人民币|美元|港元|欧元|元|圆"
+CURRENCIES = (
+    r"[$€£¥₹₽₩฿₺]|US\$|HK\$|A\$|R\$|US\$|zł|Kč|kr|lei|Ft|лв|₦|KSh|NGN|KES"
+    r"|USD|EUR|GBP|CNY|RMB|JPY|INR|HKD|ZAR|CHF|Rs\.?|人民币|美元|港元|欧元|元|圆"
+)
 OTHERS = "岁|次|分|笔|个|人|家|times?|pts?|points?|days? ago"
 """What else may follow a number without changing it."""
 
-_NUMBER = re.compile(
+NUMERAL = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>[-+])?\s*(?:{CURRENCIES})?\s*(?P<late_sign>[-+])?\s*"
-    r"(?P<digits>\d[\d.,'\s]*(?:[eE][-+]?\d+)?|\.\d+)\s*\+?\s*"
+    r"(?P<digits>\d[\d.,'’\s]*(?:[eE][-+]?\d+)?|\.\d+)\s*\+?\s*"
     rf"(?P<multiple>{'|'.join(sorted(MULTIPLES, key=len, reverse=True))})?\s*"
     rf"(?:(?P<percent>%)|(?P<unit>{'|'.join(sorted(UNITS, key=len, reverse=True))})|(?:{CURRENCIES}|{OTHERS}))?\s*"
     r"(?P<close>\))?",
@@ -85,21 +85,28 @@ class Cells(NamedTuple):
     """Whether the cell holds something that has no meaning of this kind (boolean)."""
     marks: dict[str, int]
     """How many cells bear a mark: ``percent``, a unit of time, ``day_first``, ``month_first``, ``undecided``."""
+    doubt: str = ""
+    """What cannot be read for certain, with its cells; empty where all can."""
 
 
-def plain(column: pd.Series) -> pd.Series:
+def plain(column: pd.Series, missing: Collection[str] = MISSING) -> pd.Series:
     """Return text as it is compared: full-width forms made plain, blanks trimmed; empty cells are missing."""
 
     def tidy(cell: Any) -> str | None:
         if isinstance(cell, float) and cell.is_integer():
             cell = int(cell)
         text = " ".join(unicodedata.normalize("NFKC", str(cell)).split())
-        return None if text.lower() in MISSING else text
+        return None if text.lower() in missing else text
 
-    return _by_value(column, tidy, "string")
+    return by_value(column, tidy, "string")
 
 
-def _by_value(column: pd.Series, meaning: Callable[[Any], Any], kind: str) -> pd.Series:
+def levels(column: pd.Series) -> pd.Series:
+    """Return the cells of a category as `plain` does, with ``none`` as a level."""
+    return plain(column, MISSING - LEVELS_TOO)
+
+
+def by_value(column: pd.Series, meaning: Callable[[Any], Any], kind: str) -> pd.Series:
     """Apply a function to every distinct value once."""
     import pandas as pd
 
@@ -112,7 +119,8 @@ def numbers(column: pd.Series, decimal: str = ".") -> Cells:
     """Read cells as numbers.
 
     Numbers, and text such as ``1,234.50``, ``12.5%``, ``$ 900``, ``(300)``, ``1.2万元``, ``36 months``. A percent sign
-    is dropped (12.5% is 12.5) and counted, and so is a unit of time. `decimal` is the decimal mark of the text.
+    is dropped (12.5% is 12.5) and counted, and so is a unit of time; cells without the sign beside cells with it are
+    brought to percent (`_on_one_scale`). `decimal` is the decimal mark of the text.
     """
     import pandas as pd
 
@@ -122,19 +130,38 @@ def numbers(column: pd.Series, decimal: str = ".") -> Cells:
         return Cells(values.where(np.isfinite(values)), pd.Series(np.isinf(values), column.index), {})
     if pd.api.types.is_datetime64_any_dtype(column):
         return Cells(pd.Series(np.nan, column.index), column.notna(), {})
+    read = {cell: _number(str(cell), decimal) for cell in column.dropna().unique()}
     marks: dict[str, int] = {}
     counts = column.value_counts()
-
-    def meaning(cell: Any) -> float | None:
-        value, mark = _number(str(cell), decimal)
+    for cell, (value, mark) in read.items():
         if value is not None and mark:
-            marks[mark] = marks.get(mark, 0) + int(counts.get(cell, 0))
-        return value
+            marks[mark] = marks.get(mark, 0) + int(counts[cell])
+    values = by_value(column, lambda cell: read[cell][0], "Float64").astype(float)
+    wrong = values.isna() & plain(column[values.isna()]).notna().reindex(column.index, fill_value=False)
+    found = Cells(values, wrong, marks)
+    if 0 < marks.get("percent", 0) < values.notna().sum():
+        return _on_one_scale(found, column, by_value(column, lambda cell: read[cell][1] == "percent", "boolean"))
+    return found
 
-    values = _by_value(column, meaning, "Float64").astype(float)
-    return Cells(
-        values, values.isna() & plain(column[values.isna()]).notna().reindex(column.index, fill_value=False), marks
-    )
+
+def _on_one_scale(found: Cells, column: pd.Series, signed: pd.Series) -> Cells:
+    """Bring cells without a percent sign to the scale of those with one.
+
+    They are fractions where all are below 1.5 and a hundred times as large as they are they have about the size of the
+    others, percent where they have that size as they are; otherwise nobody can tell.
+    """
+    values = found.meaning.dropna()
+    of_sign = values[signed[values.index].astype(bool)]
+    bare = values.drop(of_sign.index)
+    ratio = of_sign.abs().median() / max(bare.abs().median(), 1e-9)
+    if bare.abs().max() < 1.5 and 20 <= ratio <= 500:
+        scaled = found.meaning.copy()
+        scaled[bare.index] *= 100
+        return found._replace(meaning=scaled)
+    if 0.2 <= ratio <= 5 and (bare.abs() >= of_sign.abs().min() / 5).all():
+        return found
+    shown = f"'{column[of_sign.index[0]]}' and '{column[bare.index[0]]}'"
+    return found._replace(doubt=f"{shown} are percent with the sign and numbers without it, on scales that do not fit")
 
 
 def _number(text: str, decimal: str) -> tuple[float | None, str]:
@@ -151,16 +178,18 @@ def _number(text: str, decimal: str) -> tuple[float | None, str]:
         # Made plain, 10² would be 102, and two lines one number.
         return None, ""
     text = unicodedata.normalize("NFKC", text)
-    found = _NUMBER.fullmatch(text)
+    found = NUMERAL.fullmatch(text)
     if not found or bool(found["open"]) != bool(found["close"]) or (found["sign"] and found["late_sign"]):
         return None, ""
     digits = found["digits"].strip()
-    if re.search(r"['\s]", digits) and not re.match(r"\d{1,3}(?:['\s]\d{3})+(?![\d'\s])", digits):
+    if re.search(r"['’\s]", digits) and not re.match(r"\d{1,3}(?:['’\s]\d{3})+(?![\d'’\s])", digits):
         # Blanks and apostrophes part thousands; two numbers in a cell are not one.
         return None, ""
-    digits = re.sub(r"['\s]", "", digits)
+    digits = re.sub(r"['’\s]", "", digits)
     thousands = "," if decimal == "." else "."
-    grouped = re.fullmatch(rf"\d{{1,4}}(?:\{thousands}\d{{2,4}})*(?:\{decimal}\d*)?", digits)
+    # Three digits a group, in India two but for the last, in China four.
+    groups = rf"\d{{1,3}}(?:\{thousands}\d{{2,3}})*\{thousands}\d{{3}}|\d{{1,4}}(?:\{thousands}\d{{4}})+"
+    grouped = re.fullmatch(rf"(?:{groups})(?:\{decimal}\d*)?", digits)
     if thousands in digits and not grouped:
         return None, ""
     digits = digits.replace(thousands, "").replace(decimal, ".")
@@ -174,105 +203,90 @@ def _number(text: str, decimal: str) -> tuple[float | None, str]:
     return value, "percent" if found["percent"] else (found["unit"] or "").lower()
 
 
-def decimal_mark(texts: Collection[str]) -> str:
-    """Return the decimal mark of a sample of cells: a comma only where a comma is all that can be one."""
-    comma = point = 0
-    for text in texts:
-        text = unicodedata.normalize("NFKC", text)
-        if re.fullmatch(r"[^\d]*\d{1,3}(?:\.\d{3})+,\d+[^\d]*|[^\d]*\d+,(?:\d{1,2}|\d{4,})[^\d,]*", text):
-            comma += 1
-        elif re.fullmatch(r"[^\d]*\d{1,3}(?:,\d{3})+\.\d+[^\d]*|[^\d]*\d+\.(?:\d{1,2}|\d{4,})[^\d.]*", text):
-            point += 1
-    return "," if comma > point else "."
+class Marks(NamedTuple):
+    """What a sample of cells tells of a column's decimal mark."""
+
+    comma: str = ""
+    """A cell in which a comma can only be the decimal mark."""
+    point: str = ""
+    undecided: str = ""
+    """A cell with one mark and three digits after it."""
 
 
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_NAME = r"(?P<name>[A-Za-z]{3,9})\.?"
-_YEAR = r"(?P<year>\d{4}|\d{2})"
-_FORMS = tuple(
-    re.compile(form)
-    for form in (
-        r"(?P<year>\d{4})\s*[-/.年]\s*(?P<month>\d{1,2})(?:\s*[-/.月]\s*(?P<day>\d{1,2})?\s*日?)?",
-        r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})?",
-        r"(?P<year>\d{4})年?\s*-?(?:[Qq](?P<quarter>[1-4])|第?(?P<season>[1-4一二三四])季度)",
-        r"(?P<one>\d{1,2})[-/.](?P<other>\d{1,2})[-/.]" + _YEAR,
-        r"(?P<day>\d{1,2})[-/. ]?\s*" + _NAME + r"[-/., ]*" + _YEAR,
-        _NAME + r"[-/. ]*(?P<day>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<year>\d{4})",
-        _NAME + r"[-/., ]*" + _YEAR,
-        r"(?P<year>\d{2}|\d{4})[-/. ]" + _NAME,
-        r"(?P<year>(?:19|20)\d{2})年?",
-    )
+def decimal_marks(texts: Collection[str]) -> Marks:
+    """Look in a sample of cells for the decimal mark."""
+    found: dict[str, str] = {}
+    for given in texts:
+        text = re.sub(r"[^\d.,]", "", unicodedata.normalize("NFKC", given)).strip(".,")
+        for name, mark, other in (("comma", ",", "."), ("point", ".", ",")):
+            alone = rf"\d+\{mark}(?:\d{{1,2}}|\d{{4,}})|0\{mark}\d+|\d{{4,}}\{mark}\d+"
+            beside = rf"\d{{1,3}}(?:\{other}\d{{2,3}})*\{other}\d{{3}}\{mark}\d+"
+            twice = rf"\d{{1,3}}(?:\{other}\d{{3}}){{2,}}"
+            if re.fullmatch(f"{alone}|{beside}|{twice}", text):
+                found.setdefault(name, given)
+        if re.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}", text):
+            found.setdefault("undecided", given)
+    return Marks(**found)
+
+
+_TERM = re.compile(
+    rf"\s*(\d[\d.,]*)\s*[-]?\s*({'|'.join(sorted({**UNITS, **SHORT_UNITS}, key=len, reverse=True))})?\.?(?![a-z])\s*",
+    re.IGNORECASE,
 )
-_TIME = re.compile(r"[T ]\s*\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:[AaPp][Mm])?(?:Z|[+-]\d{2}:?\d{2})?$")
 
 
-def dates(column: pd.Series, day_first: bool | None = None) -> Cells:
-    """Read cells as dates (``datetime64[ms]``, midnight).
+def months(column: pd.Series, decimal: str = ".", unit: str = "") -> Cells:
+    """Read cells as terms in months, each by its own unit: ``36``, ``36m``, ``3 years``, ``365 days``, ``1y 6m``.
 
-    Dates, spreadsheet serial numbers, and text such as ``2015-03-01``, ``2015年3月``, ``201503``, ``03/01/2015``,
-    ``1 Mar 2015``, ``Mar-15``, ``2015Q1``. What names a month only is its first day. Where day and month could stand
-    in either order, `day_first` decides; None: the column's other cells, and the month first where none tells.
+    `unit` is that of cells without one: month, year, week or day; empty where the name of the column tells none. Then
+    they are months, if they have the size of the terms beside them as such and not in the others' unit.
     """
     import pandas as pd
 
-    if pd.api.types.is_datetime64_any_dtype(column):
-        values = column.dt.tz_localize(None) if getattr(column.dt, "tz", None) is not None else column
-        return Cells(values.dt.normalize().astype("datetime64[ms]"), pd.Series(False, column.index), {})
-    texts = plain(column)
-    parts = {text: _parts(text) for text in texts.dropna().unique()}
-    counts = texts.value_counts()
-    order = {"day_first": 0, "month_first": 0, "undecided": 0}
-    for text, found in parts.items():
-        if found and "one" in found:
-            first, second = found["one"], found["other"]
-            side = "undecided" if max(first, second) <= 12 else "day_first" if first > 12 else "month_first"
-            order[side] += int(counts[text])
-    if day_first is None:
-        day_first = order["day_first"] > order["month_first"]
-
-    def meaning(text: str) -> Any:
-        return _date(parts[text], day_first)
-
-    values = _by_value(texts, meaning, "datetime64[ms]")
-    return Cells(values, values.isna() & texts.notna(), {name: count for name, count in order.items() if count})
-
-
-def _parts(text: str) -> dict[str, int] | None:
-    text = _TIME.sub("", text).strip()
-    if re.fullmatch(r"[2-6]\d{4}(?:\.\d+)?", text):
-        # Days since the last day of 1899, as spreadsheets count.
-        day = datetime.date(1899, 12, 30) + datetime.timedelta(days=int(float(text)))
-        return {"year": day.year, "month": day.month, "day": day.day}
-    for form in _FORMS:
-        if found := form.fullmatch(text):
-            parts = {name: value for name, value in found.groupdict().items() if value is not None}
-            if "name" in parts:
-                name = parts.pop("name")[:3].lower()
-                if name not in MONTHS:
-                    continue
-                parts["month"] = str(MONTHS.index(name) + 1)
-            if season := parts.pop("season", None):
-                parts["quarter"] = str("一二三四".find(season) + 1 or season)
-            numbers = {name: int(value) for name, value in parts.items()}
-            if len(parts["year"]) == 2:
-                numbers["year"] += 2000 if numbers["year"] < 70 else 1900
-            if "quarter" in numbers:
-                numbers["month"] = 3 * numbers.pop("quarter") - 2
-            return numbers
-    return None
+    if pd.api.types.is_numeric_dtype(column):
+        found = numbers(column)
+        return found._replace(meaning=_rounded(found.meaning * MONTHS_IN[unit or "month"]))
+    read = {cell: _term(str(cell), decimal) for cell in column.dropna().unique()}
+    units = by_value(column, lambda cell: read[cell][1], "string")
+    values = by_value(column, lambda cell: read[cell][0], "Float64").astype(float)
+    told, bare = units[units.fillna("") != ""], values[values.notna() & (units.fillna("") == "")]
+    doubt = ""
+    other = str(told.mode().iloc[0]) if len(told) else "month"
+    if len(bare) and not unit and other != "month":
+        near = [name for name in ("month", other) if _alike(bare * MONTHS_IN[name], values[told.index])]
+        unit = "month"
+        if near != ["month"]:
+            doubt = (
+                f"'{column[bare.index[0]]}' without a unit beside '{column[told.index[0]]}' may be months or {other}s"
+            )
+    values[bare.index] *= MONTHS_IN[unit or "month"]
+    wrong = values.isna() & plain(column).notna()
+    return Cells(_rounded(values), wrong, {str(name): int(count) for name, count in told.value_counts().items()}, doubt)
 
 
-def _date(parts: dict[str, int] | None, day_first: bool) -> np.datetime64 | None:
-    if parts is None:
-        return None
-    if "one" in parts:
-        day, month = (parts["one"], parts["other"]) if day_first else (parts["other"], parts["one"])
-    else:
-        day, month = parts.get("day", 1), parts.get("month", 1)
-    try:
-        return np.datetime64(datetime.date(parts["year"], month, day), "ms")
-    except ValueError:
-        return None
+def _term(text: str, decimal: str) -> tuple[float | None, str]:
+    """Return one cell's term, in months where it has a unit, and its largest unit."""
+    text = unicodedata.normalize("NFKC", text).strip().lower()
+    total, largest, place = 0.0, "", 0
+    while place < len(text):
+        found = _TERM.match(text, place)
+        value = _number(found[1], decimal)[0] if found else None
+        if found is None or value is None or (place and not found[2]):
+            return None, ""
+        unit = {**UNITS, **SHORT_UNITS}.get(found[2] or "", "")
+        total += value * (MONTHS_IN[unit] if unit else 1.0)
+        largest, place = largest or unit, found.end()
+    return (total, largest) if place else (None, "")
+
+
+def _alike(one: pd.Series, other: pd.Series) -> bool:
+    """Say whether terms have the size of others: within a factor of five at either end."""
+    return bool(one.min() >= other.min() / 5 and one.max() <= other.max() * 5)
+
+
+def _rounded(terms: pd.Series) -> pd.Series:
+    # 365 days are twelve months, fifteen days half a one.
+    return terms.round(1)
 
 
 def flags(column: pd.Series, yes: Collection[str] = (), no: Collection[str] = ()) -> Cells:
@@ -288,7 +302,7 @@ def flags(column: pd.Series, yes: Collection[str] = (), no: Collection[str] = ()
     def meaning(text: str) -> float | None:
         return 1.0 if text.lower() in ones else 0.0 if text.lower() in zeros else None
 
-    values = _by_value(texts, meaning, "Float64").astype(float)
+    values = by_value(texts, meaning, "Float64").astype(float)
     return Cells(values, values.isna() & texts.notna(), {})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,12 @@ def _unguarded(cell: str) -> str:
     return cell[1:] if re.match(r"'\s*[=+\-@]", cell) else cell
 
 
-def labels(own: dict[str, Any], path: Path) -> dict[str, str]:
+def labels(own: dict[str, Any], path: Path, known: Collection[str]) -> dict[str, str]:
     """Return the label of every column that has a role: the dictionary's, or else the column's own name.
 
     `own` is the section of that name in params.yaml. The dictionary is a CSV table with ``column`` and ``label``, in
-    any encoding that spreadsheet programs write; a role that it does not list and that has a label of its own in the
-    words is left to them.
+    any encoding that spreadsheet programs write; `known` are the roles that have a label of their own in the words, to
+    which they are left where the dictionary gives none.
     """
     named: dict[str, str] = {}
     if path.exists():
@@ -61,6 +62,6 @@ def labels(own: dict[str, Any], path: Path) -> dict[str, str]:
         for role, column in (own.get(section) or {}).items():
             if column and named.get(column):
                 found[role] = named[column]
-            elif column and section in ("factors", "borrower"):
+            elif column and role not in known:
                 found[role] = plain(column)
-    return found | {f"log({role})": f"{label} (log)" for role, label in found.items()}
+    return found

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import readers
+from pipeline.sources import r_files, readers
 
 STATES = {
     "Alabama": "AL", "Alaska": "AK", "Arizona": "AZ", "Arkansas": "AR", "California": "CA", "Colorado": "CO",
@@ -26,7 +26,7 @@ STATES = {
 
 
 def _unemployment(path: Path) -> pd.DataFrame:
-    raw = readers.read_rda(path, ["state", "year", "month", "unem_rate"])
+    raw = r_files.read_rda(path, ["state", "year", "month", "unem_rate"])
     return pd.DataFrame(
         {
             "region": raw["state"].map(STATES),

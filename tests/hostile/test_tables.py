@@ -50,7 +50,6 @@ AS_A_FILE = {
     "json": ('{"loans": [1, 2, 3]}\n', "bad.csv"),
     "yaml": ("loans:\n- amount: 3\n  default: 1\n", ("bad.csv", "no column was recognised as the outcome")),
     "a_comment_before_the_names": ("# exported on Monday\n" + text(), ("line 2", "cells under 1 names")),
-    "a_line_that_names_the_separator": ("sep=;\n" + text().replace(",", ";"), ("line 2", "cells under")),
     "no_names": (without_names(), ("bad.csv", "no column was recognised as the outcome")),
     "a_quotation_mark_that_stays_open": (line(7, ",", ',"'), ("bad.csv", "a quotation mark")),
     "an_open_mark_in_the_last_column": (text()[:-2] + '"1\n' + text().split("\n", 1)[1], "a quotation mark"),

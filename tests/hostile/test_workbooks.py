@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import readers, tabular
+from pipeline.sources import columnar, r_files, readers, tabular
 from tests.hostile.place import STUDY, loans, picture, refused, write
 
 SCORE = ("score", "--study", STUDY, "--model", "logistic", "--data")
@@ -220,7 +220,7 @@ def test_a_parquet_file_that_cannot_be_scored(place, capsys, name):
 
 
 def test_billions_of_rows_in_a_few_bytes_are_refused_before_they_are_unpacked(place, capsys, monkeypatch):
-    monkeypatch.setattr(tabular, "MOST_CELLS", 50_000)
+    monkeypatch.setattr(columnar, "MOST_CELLS", 50_000)
     ones = pyarrow.table({name: pyarrow.array([1] * 10_000) for name in typed()})
     write(place / "new.parquet", as_parquet(ones))
     refused(capsys, place, [*SCORE, "new.parquet"], ("new.parquet unpacks to", "give fewer loans"))
@@ -290,7 +290,7 @@ NO_R_FILE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("read", [readers.read_rda, readers.read_rds], ids=["rda", "rds"])
+@pytest.mark.parametrize("read", [r_files.read_rda, r_files.read_rds], ids=["rda", "rds"])
 @pytest.mark.parametrize("name", NO_R_FILE)
 def test_a_file_that_is_no_r_data(tmp_path, name, read):
     path = tmp_path / f"loans.{read.__name__[-3:]}"
@@ -299,7 +299,7 @@ def test_a_file_that_is_no_r_data(tmp_path, name, read):
 
 
 def test_an_r_file_that_is_not_there(tmp_path):
-    sentence(tmp_path, lambda: readers.read_rda(tmp_path / "a.rda", ["amount"]), ("a.rda does not exist"))
+    sentence(tmp_path, lambda: r_files.read_rda(tmp_path / "a.rda", ["amount"]), ("a.rda does not exist"))
 
 
 NO_SERIES = {

@@ -18,7 +18,8 @@ from rdata.missing import R_FLOAT_NA
 from rdata.parser import RObjectType
 
 from pipeline.runtime.errors import StudyError
-from pipeline.sources.readers import read_delimited, read_dta, read_fred_csv, read_rda, read_rds, read_world_bank_csv
+from pipeline.sources.r_files import read_rda, read_rds
+from pipeline.sources.readers import read_delimited, read_dta, read_fred_csv, read_world_bank_csv
 
 EPOCH = datetime.date(1970, 1, 1)
 

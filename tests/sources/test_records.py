@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import records
-from pipeline.sources.readers import read_fred_csv, read_rda, read_world_bank_csv
+from pipeline.sources.r_files import read_rda
+from pipeline.sources.readers import read_fred_csv, read_world_bank_csv
 from pipeline.sources.records import Source, SourceFile, load_source, source_names
 
 FILE = {

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.scope import LeftOut, Scope
+from pipeline.core.scope import NOT_STATED, LeftOut, Scope
 from pipeline.stats.balance import balance, indicators
 from pipeline.stats.design import column_of
 from pipeline.stats.rates import default_rates, dose_groups
@@ -60,7 +60,7 @@ def rows(
     effects = {column_of(term) for term in [*protocol.controls.time, *protocol.controls.strata]}
     covariates = [name for name in dict.fromkeys(covariates) if name not in effects]
     scored = [term for term in protocol.matching.score if term.startswith("log(")]
-    groups = {name: cohort[name] for name in protocol.groups}
+    groups = {name: _as_levels(cohort[name]) for name in protocol.groups}
     groups |= {name: dose_groups(cohort[name], edges) for name, edges in protocol.doses.items()}
 
     return [
@@ -74,6 +74,11 @@ def rows(
         *(_overlap(samples, matched.scores, weight) if allowed.matching else []),
         *_rates(samples, ({"treated": cohort["treated"].astype(str)} if allowed.arms else {}) | groups, level, weight),
     ]
+
+
+def _as_levels(column: pd.Series) -> pd.Series:
+    """Return a column to group by; whether something is not stated is yes or no."""
+    return column.map({0.0: "no", 1.0: "yes"}) if str(column.name).endswith(NOT_STATED) else column
 
 
 def _left_out(left_out: list[LeftOut]) -> Rows:

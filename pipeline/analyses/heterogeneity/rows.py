@@ -15,7 +15,7 @@ from pipeline.runtime.errors import StudyError
 from pipeline.stats import individual
 from pipeline.stats.correlation import adjusted
 from pipeline.stats.cross_fitting import deal_folds, features, hashes
-from pipeline.stats.inference import Effect
+from pipeline.stats.inference import Effect, as_ratio
 from pipeline.stats.moderation import Controlled, Groups
 from pipeline.stats.samples import sample_for
 

@@ -7,7 +7,7 @@ from pipeline.analyses.missing.effects import of_controls, of_factors
 from pipeline.analyses.missing.gaps import against, by_chance, commonest, left_out, shares
 from pipeline.analyses.missing.loans import Row, askable
 from pipeline.core.params import Params, Study
-from pipeline.core.scope import Scope, column_in
+from pipeline.core.scope import Scope, as_measured, column_in
 from pipeline.runtime.errors import StudyError
 
 
@@ -26,6 +26,8 @@ def rows(cohort: pd.DataFrame, flow: pd.DataFrame, allowed: Scope, params: Param
     seed : str
         From it and the names of what is filled the draws of the imputation follow.
     """
+    # What stands for gaps among the controls is one way to fill them; here they are asked about.
+    allowed = allowed._replace(protocol=as_measured(allowed.protocol, complete=True))
     protocol = allowed.protocol
     incomplete = _incomplete(cohort, allowed)
     gaps = [

@@ -12,7 +12,7 @@ from pipeline.analyses.predict.chosen import chosen
 from pipeline.analyses.predict.moments import ALL, HARD, Moment, Row, enough, moments
 from pipeline.core import results
 from pipeline.core.params import OutcomeWindow, Params
-from pipeline.core.scope import FEWEST, Scope
+from pipeline.core.scope import FEWEST, Scope, as_measured
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import accuracy, dependence, discrimination, prediction, splits
 from pipeline.stats.design import column_of
@@ -76,7 +76,7 @@ def rows(
     try:
         if allowed.lacks("few_defaults"):
             raise StudyError("too few loans defaulted, or too few did not.")
-        for moment in moments(cohort, allowed.protocol, window, params, seed):
+        for moment in moments(cohort, as_measured(allowed.protocol), window, params, seed):
             found += [*_judge(moment)]
             if not model:
                 model = predict_saved.model_of(moment)

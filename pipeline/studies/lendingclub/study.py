@@ -18,7 +18,7 @@ from pipeline.core.schema import check, check_cohort, cohort_schema
 from pipeline.runtime import store
 from pipeline.runtime.engine import Engine
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import readers
+from pipeline.sources import r_files
 from pipeline.sources.records import Source, SourceFile
 from pipeline.studies import market
 from pipeline.studies.preparation import Preparation, SampleFlow, meet, stop_if_too_many
@@ -156,7 +156,7 @@ def read(source: str, paths: Sequence[Path]) -> pd.DataFrame:
     """Read a source's files as one raw table, with only the columns that the study uses."""
     if source in market.SERIES:
         return market.read(source, paths[0])
-    years = [readers.read_rda(path, list(READ.columns)) for path in paths]
+    years = [r_files.read_rda(path, list(READ.columns)) for path in paths]
     raw = pd.concat(years, ignore_index=True)
     # Whole numbers with gaps and dates come in several widths: one each. A column of text stays text, so that the
     # data rules can name it.

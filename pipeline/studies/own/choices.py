@@ -15,7 +15,7 @@ from pipeline.studies.own import roles
 
 LOTTERY = ("lottery_unit", "lottery_stratum")
 """Columns under own.borrower that say what a lottery was drawn for (blank: each loan), and within what."""
-KEYS = ("loan_id", "institution_id", "region", "industry", "credit_grade", "loan_type", *LOTTERY)
+KEYS = ("loan_id", "client_id", "institution_id", "region", "industry", "credit_grade", "loan_type", *LOTTERY)
 """Roles whose cells are names, whatever they look like."""
 
 
@@ -45,7 +45,8 @@ class Own(Section):
     sheet: str | None = None
     encoding: str | None = None
     separator: str | None = None
-    decimal: Literal[".", ","] = "."
+    names: Literal[0, 1, 2] = 1
+    decimal: dict[str, Literal[".", ","]] = Field(default={})
     day_first: bool | None = None
     columns: dict[_known("columns"), str | None]
     default_when: list[str] = Field(default=[])
@@ -53,7 +54,9 @@ class Own(Section):
     left_out_when: list[str] = Field(default=[])
     treated_when: list[str] = Field(default=[])
     untreated_when: list[str] = Field(default=[])
+    default_at_least: float | None = None
     interest_rate_in: Literal["percent", "fraction"] = "percent"
+    term_in: Literal["month", "year", "week", "day"] | None = None
     factors: dict[Factor, str | None] = Field(default={})
     borrower: dict[Annotated[str, AfterValidator(_name)], str | None] = Field(default={})
     market: dict[_known("market"), str | None] = Field(default={})
@@ -71,9 +74,15 @@ class Own(Section):
             if both := sorted({value for value in values if values.count(value) > 1}):
                 raise ValueError(f"'{both[0]}' of the {kind} stands in two of the lists {'_when, '.join(lists)}_when")
         outcome = self.columns["default"]
+        if self.default_at_least is not None and (self.default_when or self.repaid_when):
+            raise ValueError("default_at_least counts days, so default_when and repaid_when must be empty")
         if also := [role for role, column in self.mapped().items() if column == outcome and role != "default"]:
             raise ValueError(f"column '{outcome}' is the outcome and cannot be {also[0]} too: name another, or none")
         return self
+
+    def mark(self, column: str) -> str:
+        """Return the decimal mark of a column of text."""
+        return self.decimal.get(column, ".")
 
     def mapped(self) -> dict[str, str]:
         """Return the file's column of every role that has one."""

@@ -9,7 +9,8 @@ import pandas as pd
 
 from pipeline.core.params import Study
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells, tabular
+from pipeline.sources import cells, dates, tabular
+from pipeline.sources.tables import LONGEST_WHOLE
 from pipeline.studies.own.choices import KEYS, Own, checked
 
 MOSTLY_NUMBERS = 0.95
@@ -34,52 +35,30 @@ def intake(study: Study, where: str) -> Intake:
     """
     own: Own = checked(Own, study.own, "own", where)
     path = tabular.path_of(own.file)
-    form = tabular.form_of(path, encoding=own.encoding, separator=own.separator, sheet=own.sheet)
+    form = tabular.form_of(path, encoding=own.encoding, separator=own.separator, sheet=own.sheet, names=own.names)
     mapped = own.mapped()
     table = tabular.read_table(path, form, columns=list(dict.fromkeys(mapped.values())))
     raw = table.frame.reset_index(drop=True)
-    # Line 1 holds the names. In Excel and text with broken lines the count may be short by those.
-    row = pd.Series(np.arange(2, len(raw) + 2), raw.index)
+    # The first lines hold the names. In Excel and text with broken lines the count may be short by those.
+    row = pd.Series(np.arange(form.names + 1, len(raw) + form.names + 1), raw.index)
     typed: dict[str, pd.Series] = {}
     faults = pd.Series("", raw.index, dtype="string")
-
-    def take(role: str, read: cells.Cells, what: str) -> None:
+    for role, name in mapped.items():
+        column, place = raw[name], f"{path}, column {name}"
+        if role in ("default", "treated"):
+            typed[role] = (_outcome if role == "default" else _arms)(column, own, row, place, where)
+            continue
+        read, what = meaning(role, column, own, place, where)
         typed[role] = read.meaning
         if read.wrong.any():
-            column = raw[mapped[role]]
-            told = f"{mapped[role]}: '" + column[read.wrong].astype(str) + f"' is no {what}; "
+            told = f"{name}: '" + column[read.wrong].astype(str) + f"' is no {what}; "
             faults.loc[read.wrong] = faults[read.wrong] + told.astype("string")
-
-    for role, name in mapped.items():
-        column = raw[name]
-        if role == "default":
-            typed[role] = _outcome(column, own, row, f"{path}, column {name}", where)
-        elif role == "treated":
-            typed[role] = _arms(column, own, row, f"{path}, column {name}", where)
-        elif role in own.factors:
-            typed[role] = pd.Series(np.nan, raw.index)
-            take(role, cells.measures(column, own.decimal), "number")
-        elif role == "origination_date":
-            take(role, cells.dates(column, own.day_first), "date")
-        elif role in KEYS:
-            typed[role] = cells.plain(column)
-        elif role in own.borrower:
-            read = cells.numbers(column, own.decimal)
-            there = cells.plain(column).notna().sum()
-            if read.meaning.notna().sum() >= MOSTLY_NUMBERS * max(there, 1):
-                take(role, read, "number")
-            else:
-                typed[role] = cells.plain(column)
-        else:
-            read = cells.numbers(column, own.decimal)
-            take(role, in_units(role, column, read, own), "number")
-        if role not in ("default", "treated", *KEYS) and not typed[role].notna().any():
-            sample = cells.plain(column).dropna()
-            if len(sample):
-                raise StudyError(
-                    f"{path}, row {row[sample.index[0]]}, column {name}: '{sample.iloc[0]}' and all other cells are no "
-                    f"{'dates' if role == 'origination_date' else 'numbers'}: correct {role} in {where}."
-                )
+        sample = cells.plain(column).dropna()
+        if len(sample) and not read.meaning.notna().any():
+            raise StudyError(
+                f"{path}, row {row[sample.index[0]]}, column {name}: '{sample.iloc[0]}' and all other cells are no "
+                f"{what}s: correct {role} in {where}."
+            )
     loans = pd.DataFrame({**typed, "row": row, "fault": faults.str.removesuffix("; ")})
     for line, why in table.broken:
         # Rows that could not be cut into cells are counted with those that break a data rule.
@@ -88,18 +67,84 @@ def intake(study: Study, where: str) -> Intake:
     return Intake(loans, columns)
 
 
-def in_units(role: str, column: pd.Series, read: cells.Cells, own: Own) -> cells.Cells:
-    """Bring terms to months and interest rates to percent."""
-    if role == "term_months" and read.marks:
-        unit = max(sorted(read.marks), key=read.marks.get)
-        return read._replace(meaning=(read.meaning * cells.UNITS.get(unit, 1.0)).round())
-    if role == "interest_rate" and own.interest_rate_in == "fraction" and not read.marks.get("percent"):
-        return read._replace(meaning=100 * read.meaning)
-    return read
+def meaning(role: str, column: pd.Series, own: Own, place: str, where: str) -> tuple[cells.Cells, str]:
+    """Return what the cells of a role's column mean, and what each should be.
+
+    Parameters
+    ----------
+    role
+        What the column is in the study.
+    column
+        Its cells.
+    own
+        How the file is read.
+    place, where
+        The file and the column, and the file of the study's choices, for messages.
+
+    Raises
+    ------
+    StudyError
+        When cells cannot be read for certain, with two of them and the choice that settles it.
+
+    """
+    mark = own.mark(str(column.name))
+    if role == "origination_date":
+        return dates.read(column, own.day_first), "date"
+    if role in KEYS:
+        _whole(column, place)
+        return _words(column), "word"
+    if role == "term_months":
+        found = cells.months(column, mark, own.term_in or "")
+        answer = f"say under own.term_in in {where} what cells without a unit are"
+    else:
+        found = cells.measures(column, mark) if role in own.factors else cells.numbers(column, mark)
+        answer = "write all of them on one scale"
+    if role in own.borrower:
+        there = cells.plain(column).notna().sum()
+        if found.meaning.notna().sum() < MOSTLY_NUMBERS * max(there, 1):
+            return _words(column), "word"
+    if role == "interest_rate":
+        found = _in_percent(found, column, own)
+    if found.doubt:
+        raise StudyError(f"{place}: {found.doubt}: {answer}.")
+    return found, "number"
+
+
+def _words(column: pd.Series) -> cells.Cells:
+    return cells.Cells(cells.levels(column), pd.Series(False, column.index), {})
+
+
+def _whole(column: pd.Series, place: str) -> None:
+    """Raise a StudyError when the numbers of a key have lost digits: 1.23457E+18 names many loans."""
+    if pd.api.types.is_float_dtype(column):
+        lost = column.abs() > LONGEST_WHOLE
+    elif pd.api.types.is_numeric_dtype(column):
+        return
+    else:
+        lost = column.astype("string").str.fullmatch(r"\d[.,]\d+[eE]\+\d+").fillna(False).astype(bool)
+    if lost.any():
+        raise StudyError(
+            f"{place}: '{column[lost].iloc[0]}' is a long number that has lost its last digits ({int(lost.sum()):,} "
+            "cells): save the column as text."
+        )
+
+
+def _in_percent(read: cells.Cells, column: pd.Series, own: Own) -> cells.Cells:
+    """Bring interest rates to percent; a doubt where a column holds fractions beside percent, neither with a sign."""
+    if read.marks.get("percent") or read.doubt:
+        return read
+    values = read.meaning.dropna()
+    small, large = values[(values > 0) & (values < 1)], values[values >= 1]
+    if min(len(small), len(large)) > 0.05 * len(values) and large.median() > 30 * small.median():
+        shown = f"'{column[small.index[0]]}' and '{column[large.index[0]]}'"
+        return read._replace(doubt=f"{shown} cannot both be percent, nor both fractions")
+    return read._replace(meaning=100 * read.meaning) if own.interest_rate_in == "fraction" else read
 
 
 def _outcome(column: pd.Series, own: Own, row: pd.Series, place: str, where: str) -> pd.Series:
     """Return 1 for default, 0 for repaid, -1 for states that are left out; missing where the cell is empty."""
+    if own.default_at_least is not None:
+        return _days_late(column, own, row, place, where)
     read = cells.flags(column, own.default_when, own.repaid_when)
     aside = cells.flags(column, own.left_out_when, ()) if own.left_out_when else None
     values, wrong = read.meaning, read.wrong
@@ -121,6 +166,17 @@ def _outcome(column: pd.Series, own: Own, row: pd.Series, place: str, where: str
                 f"be compared; give another column, or correct default_when and repaid_when under own in {where}."
             )
     return values
+
+
+def _days_late(column: pd.Series, own: Own, row: pd.Series, place: str, where: str) -> pd.Series:
+    days = cells.numbers(column, own.mark(str(column.name)))
+    if days.wrong.any():
+        first = days.wrong.idxmax()
+        raise StudyError(
+            f"{place}, row {row[first]}: '{column[first]}' is no number of days, which default_at_least under own in "
+            f"{where} asks for: correct the cell, or sort the values under default_when and repaid_when."
+        )
+    return (days.meaning >= own.default_at_least).astype(float).where(days.meaning.notna())
 
 
 def _arms(column: pd.Series, own: Own, row: pd.Series, place: str, where: str) -> pd.Series:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.sources import cells
+from pipeline.sources import cells, dates, states
+from pipeline.sources.states import State
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,14 +20,11 @@ MOST = 0.95
 FEW_LEVELS = 12
 """Up to how many distinct values are listed."""
 
+MOST_STATES = 25
+"""Up to how many distinct values a column may hold the states of loans."""
 
-class States(NamedTuple):
-    """The values of a column that could say whether a loan defaulted."""
-
-    default: list[str]
-    repaid: list[str]
-    others: list[str]
-    """Values of which it is not known: loans still running, or words that mean nothing here."""
+SHOWN = 3
+"""Cells of a column that are shown."""
 
 
 class Column(NamedTuple):
@@ -33,82 +32,94 @@ class Column(NamedTuple):
 
     name: str
     kind: str
-    """empty, flag (two values that mean yes and no), scale (answers in words), number, date, key (all distinct) or
+    """empty, flag (words for yes and no), scale (answers in words), number, date, key (all distinct words) or
     category."""
     missing: float
     """Share of empty cells."""
     distinct: int
-    smallest: str
-    largest: str
-    levels: list[str]
+    unique: bool
+    """Whether every row has a value of its own."""
+    smallest: str = ""
+    largest: str = ""
+    levels: list[str] = []  # noqa: RUF012  # nobody changes it
     """The values with their numbers of rows, most frequent first, where they are few."""
-    percent: float
+    samples: list[str] = []  # noqa: RUF012
+    """The first distinct cells."""
+    percent: float = 0
     """Share of the numbers that bear a percent sign."""
-    as_dates: float
+    as_dates: float = 0
     """Share of the cells that can be read as dates."""
-    marks: dict[str, int]
-    states: States | None
-    """How the values sort into defaulted and repaid; None where the column cannot be an outcome."""
+    marks: Mapping[str, int] = {}
+    states: list[State] = []  # noqa: RUF012
+    """What its values would say of a loan, where they are few."""
+    label: str = ""
+    """What the file calls the column beside its name."""
 
 
-def look(column: pd.Series, decimal: str = ".") -> Column:
-    """Profile a column."""
-    import pandas as pd
-
-    present = cells.plain(column)
+def look(column: pd.Series, decimal: str = ".", label: str = "", copies: int = 0) -> Column:
+    """Profile a column of a table of which some rows are copies of others."""
+    rows = len(column) - copies
+    present = cells.levels(column)
     count = int(present.notna().sum())
     distinct = int(present.nunique())
-    common = {"name": str(column.name), "missing": 1 - count / max(len(column), 1), "distinct": distinct}
-    levels = []
-    if distinct <= FEW_LEVELS:
-        # Ties in the count are broken by the value, so that the profile is the same on every machine.
-        counted = sorted(present.value_counts().items(), key=lambda one: (-one[1], one[0]))
-        levels = [f"{level} ({number})" for level, number in counted]
+    common = {
+        "name": str(column.name),
+        "missing": 1 - count / max(len(column), 1),
+        "distinct": distinct,
+        "unique": 0 < distinct == rows and count == len(column),
+        "samples": [str(value) for value in present.dropna().unique()[:SHOWN]],
+        "label": label,
+    }
     if count == 0:
-        return Column(
-            kind="empty", smallest="", largest="", levels=[], percent=0, as_dates=0, marks={}, states=None, **common
-        )
-
+        return Column(kind="empty", **common)
+    # Ties in the count are broken by the value, so that the profile is the same on every machine.
+    counted = (
+        sorted(present.value_counts().items(), key=lambda one: (-one[1], one[0])) if distinct <= MOST_STATES else []
+    )
     as_numbers = cells.numbers(column, decimal)
-    numeric = as_numbers.meaning.notna().sum() / count
-    stamped = pd.api.types.is_datetime64_any_dtype(column)
     # Dates cost more to read than numbers; a thousand cells tell.
     few = present.dropna().iloc[:: max(count // 1000, 1)]
-    as_dates = 1.0 if stamped else float(cells.dates(few).meaning.notna().mean())
-    flag = cells.flags(column)
-    states = _states([str(level) for level in present.dropna().unique()]) if distinct <= 25 else None
-
-    if distinct == 2 and flag.meaning.notna().sum() >= count:
-        kind = "flag"
-    elif cells.scale_of(present.dropna().str.lower().unique() if distinct <= 5 else []):
-        kind = "scale"
-    elif stamped or (as_dates >= MOST and (numeric < MOST or _looks_like_dates(few))):
-        kind = "date"
-    elif numeric >= MOST:
-        kind = "number"
-    elif distinct == count and count > 20:
-        kind = "key"
-    else:
-        kind = "category"
+    as_dates = float(dates.read(few).meaning.notna().mean())
+    kind = _kind(column, present, float(as_numbers.meaning.notna().sum() / count), few, as_dates)
     smallest = largest = ""
     marks = dict(as_numbers.marks)
     if kind == "number":
         smallest, largest = (f"{value:g}" for value in (as_numbers.meaning.min(), as_numbers.meaning.max()))
     elif kind == "date":
-        read = cells.dates(column)
+        read = dates.read(column)
         marks = dict(read.marks)
         smallest, largest = (str(value.date()) for value in (read.meaning.min(), read.meaning.max()))
+    listed = [f"{level} ({number})" for level, number in counted] if distinct <= FEW_LEVELS else []
     return Column(
         kind=kind,
         smallest=smallest,
         largest=largest,
-        levels=[] if kind in ("date", "key") else levels,
+        levels=[] if kind in ("date", "key") else listed,
         percent=as_numbers.marks.get("percent", 0) / count,
         as_dates=as_dates,
         marks=marks,
-        states=states,
+        states=states.sorted_out(dict(counted), {}),
         **common,
     )
+
+
+def _kind(column: pd.Series, present: pd.Series, numeric: float, few: pd.Series, as_dates: float) -> str:
+    import pandas as pd
+
+    words = set(present.dropna().str.lower().unique()) if present.nunique() <= FEW_LEVELS else set()
+    if words & cells.YES and words & cells.NO and words <= cells.YES | cells.NO:
+        return "flag"
+    if cells.scale_of(words):
+        return "scale"
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return "date"
+    if as_dates >= MOST and (numeric < MOST or _looks_like_dates(few)):
+        return "date"
+    if numeric >= MOST:
+        return "number"
+    if present.nunique() == present.notna().sum() > 20:
+        return "key"
+    return "category"
 
 
 def _looks_like_dates(texts: pd.Series) -> bool:
@@ -116,26 +127,48 @@ def _looks_like_dates(texts: pd.Series) -> bool:
     return bool(texts.str.fullmatch(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-3]\d)?").mean() >= MOST)
 
 
-def _states(values: list[str]) -> States | None:
-    sorted_into: dict[str, list[str]] = {"default": [], "repaid": [], "others": []}
-    for value in sorted(values):
-        word = value.lower()
-        if word in cells.DEFAULTED or word in cells.YES:
-            sorted_into["default"].append(value)
-        elif word in cells.REPAID or word in cells.NO:
-            sorted_into["repaid"].append(value)
-        else:
-            sorted_into["others"].append(value)
-    found = States(**sorted_into)
-    return found if found.default and found.repaid else None
+def profile(
+    frame: pd.DataFrame, decimals: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None
+) -> dict[str, Column]:
+    """Profile every column of a table; `decimals` are decimal marks other than a point by column."""
+    copies = int(frame.duplicated().sum())
+    return {
+        str(name): look(frame[name], (decimals or {}).get(str(name), "."), (labels or {}).get(str(name), ""), copies)
+        for name in frame
+    }
 
 
-def profile(frame: pd.DataFrame, decimal: str = ".") -> dict[str, Column]:
-    """Profile every column of a table."""
-    return {str(name): look(frame[name], decimal) for name in frame}
+class Decimals(NamedTuple):
+    """How the columns of a table write the decimal mark."""
+
+    commas: list[str]
+    """Columns in which it is a comma."""
+    undecided: dict[str, str]
+    """A cell of columns in which a mark may be that of decimals or of thousands."""
+    mixed: dict[str, tuple[str, str]]
+    """Two cells of columns that have both marks."""
 
 
-def decimal_of(frame: pd.DataFrame) -> str:
-    """Tell the decimal mark of a table of text from its first thousand rows."""
-    texts = [str(cell) for name in frame.select_dtypes("string") for cell in frame[name].head(1000).dropna()]
-    return cells.decimal_mark(texts)
+def decimals_of(frame: pd.DataFrame, separator: str | None = None) -> Decimals:
+    """Tell the decimal marks of a table's columns of text from their first thousand rows.
+
+    What a column's own cells leave open, all others tell where they have the comma; a lone comma with three digits
+    parts thousands unless other columns, or semicolons between cells, say that commas may be decimal marks.
+    """
+    found = {}
+    for name in frame.select_dtypes("string"):
+        texts = [str(cell) for cell in frame[name].head(1000).dropna() if str(cell).strip()]
+        numbers = sum(bool(cells.NUMERAL.fullmatch(text)) for text in texts)
+        if texts and numbers >= MOST * len(texts):
+            found[str(name)] = cells.decimal_marks(texts)
+    commas = [name for name, marks in found.items() if marks.comma and not marks.point]
+    points = [name for name, marks in found.items() if marks.point]
+    undecided = {}
+    for name, marks in found.items():
+        if not marks.comma and not marks.point and marks.undecided:
+            if commas and not points:
+                commas.append(name)
+            elif "." in marks.undecided or (separator == ";" and not points):
+                undecided[name] = marks.undecided
+    mixed = {name: (marks.comma, marks.point) for name, marks in found.items() if marks.comma and marks.point}
+    return Decimals(commas, undecided, mixed)

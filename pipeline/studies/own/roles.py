@@ -7,12 +7,12 @@ import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.core import params
-
-if TYPE_CHECKING:
-    from pipeline.studies.own.profile import Column
+from pipeline.sources import cells
+from pipeline.sources.states import DEFAULT
+from pipeline.studies.own.profile import MOST, Column
 
 SECTIONS = ("outcome", "columns", "factors", "borrower", "market")
 """Where params.yaml asks for a role: default and treated by themselves, the others in mappings."""
@@ -48,6 +48,7 @@ def of_section(section: str) -> list[str]:
     return [role.name for role in roles().values() if role.section == section]
 
 
+@cache
 def normal(name: str) -> str:
     """Return a name as names are compared: lower case, words parted by single blanks, no punctuation, no units.
 
@@ -56,7 +57,7 @@ def normal(name: str) -> str:
     """
     text = unicodedata.normalize("NFKC", str(name))
     text = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", text) or text
-    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower()
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text).lower()
     # Chinese has no blanks; a blank beside a Chinese character means nothing.
     text = re.sub(r"[\W_]+", " ", text)
     return re.sub(r"(?<=[\u3400-\u9fff]) | (?=[\u3400-\u9fff])", "", text).strip()
@@ -71,12 +72,52 @@ def after_outcome(name: str) -> bool:
     return False
 
 
+def counts_days(name: str) -> bool:
+    """Say whether a column's name tells that it counts days past due."""
+    given = f" {normal(name)} "
+    return any((f" {one} " in given) or (one in given and not one.isascii()) for one in _table()["days_past_due"])
+
+
+UNIT_NAMES = {
+    "day": "day", "week": "week", "month": "month", "year": "year",
+    "tag": "day", "woche": "week", "monat": "month", "jahr": "year",
+}  # fmt: skip
+
+
+def unit_in(name: str) -> str:
+    """Return the unit of time that a column's name tells: month, year, week, day, or nothing."""
+    # Names run words together: termdays, loan_term_months.
+    found = {UNIT_NAMES[part] for part in re.findall(rf"({'|'.join(UNIT_NAMES)})(?:s|e|en|n)?\b", normal(name))}
+    found |= {cells.UNITS[part] for part in re.findall(r"[(（]([^()（）]+)[)）]", name) if part in cells.UNITS}
+    return found.pop() if len(found) == 1 else ""
+
+
+@cache
+def _words(name: str) -> frozenset[str]:
+    """Return the words of a name without its abbreviations and those that say nothing."""
+    short, idle = _table()["abbreviations"], _table()["idle"]
+    words = [short.get(word, word) for word in name.split()]
+    return frozenset(word for one in words for word in one.split() if word not in idle) or frozenset(words)
+
+
+@cache
+def _known(role: Role) -> tuple[frozenset[str], frozenset[frozenset[str]]]:
+    """Return the letters and the words of a role's names."""
+    return frozenset(one.replace(" ", "") for one in role.names), frozenset(map(_words, role.names))
+
+
 def _likeness(name: str, role: Role) -> int:
-    """Return how well a column's name fits a role: 3 the same words, 2 the same letters, 1 a part, 0 not."""
+    """Return how well a column's name fits a role.
+
+    4 the same words, 3 the same letters, 2 the same words written out or in another order, 1 a part, 0 not.
+    """
     given = normal(name)
+    letters, words = _known(role)
     if given in role.names:
+        return 4
+    if given.replace(" ", "") in letters:
         return 3
-    if given.replace(" ", "") in {known.replace(" ", "") for known in role.names}:
+    if _words(given) in words:
         return 2
     chinese = [known for known in role.names if re.search(r"[\u3400-\u9fff]", known) and len(known) > 2]
     if any(known in given for known in chinese):
@@ -86,40 +127,82 @@ def _likeness(name: str, role: Role) -> int:
     return int(any(f" {known} " in f" {given} " for known in several))
 
 
-def _plausible(role: Role, column: Column) -> bool:
-    """Say whether the cells of a column can be what the role asks for."""
+LIKE = {4: "its name", 3: "the letters of its name", 2: "the words of its name", 1: "a part of its name"}
+"""Why a column was taken for a role."""
+
+SUMS = ("amount", "term_months", "income", "credit_score", "interest_rate", "assets", "savings")
+"""Roles of numbers with more than two values, in most rows."""
+
+
+DEBT = re.compile(r"debt|loan|credit|owed|overdraft|outstanding|revol|负债|贷款")
+"""Names of balances that are owed, not saved."""
+
+
+def against(role: Role, column: Column) -> str:
+    """Return why the cells of a column cannot be what a role asks for; empty where they can."""
     if column.kind == "empty":
-        return False
+        return "every cell is empty"
     if role.name == "default":
-        return column.states is not None
+        return "" if any(state.read_as == DEFAULT for state in column.states) else "no value is a state of default"
     if role.name == "treated":
-        return column.kind == "flag"
-    if role.kind == "number":
-        return column.kind in ("number", "flag") or (column.kind == "scale" and role.section == "factors")
-    if role.kind == "date":
-        return column.kind == "date" or (column.kind == "number" and column.as_dates > 0.95)
-    if role.kind == "category":
-        return column.distinct <= 5000 and column.kind != "date"
-    return True
+        return "" if column.kind == "flag" else f"{column.distinct:,} values are not yes and no"
+    if role.name == "loan_id":
+        return "" if column.unique else f"{column.distinct:,} values do not tell every row from all others"
+    if role.name == "savings" and DEBT.search(normal(column.name)):
+        return "its name is that of a debt"
+    if role.name in SUMS and column.kind in ("number", "flag"):
+        if column.kind == "flag" or column.distinct < 3:
+            return "only two values"
+        if column.missing > 0.5:
+            return f"{100 * column.missing:.0f}% of the cells are empty"
+    numbers = ("number", "flag", *(("scale",) if role.section == "factors" else ()))
+    if role.kind == "number" and column.kind not in numbers:
+        return "its cells are no numbers"
+    if role.kind == "date" and column.kind != "date" and column.as_dates < MOST:
+        return "its cells are no dates"
+    if role.name in ("income", "assets", "savings", "employees", "age") and column.kind == "category":
+        return "words in place of numbers" if column.distinct > 50 else ""
+    if role.kind == "category" and (column.distinct > 5000 or column.kind == "date"):
+        return "dates" if column.kind == "date" else f"{column.distinct:,} different values"
+    return ""
 
 
-def guess(columns: Mapping[str, Column], fixed: Mapping[str, str] | None = None) -> dict[str, str]:
+class Guess(NamedTuple):
+    """Which columns were taken for which roles, and why."""
+
+    found: dict[str, str]
+    """The column of each role."""
+    reasons: dict[str, str]
+    """Why, by role."""
+    refused: list[tuple[str, str, str]]
+    """Columns that have a role's name and were not taken: column, role, why not."""
+
+
+def guess(columns: Mapping[str, Column], fixed: Mapping[str, str] | None = None) -> Guess:
     """Return the likely column of each role, where there is one.
 
     `columns` are profiled columns by name, `fixed` maps roles to columns that are given. A column has one role and a
-    role one column: better likenesses first, then the order of the roles and of the file. What is filled only after
-    the outcome gets no role but ``default``.
+    role one column: better likenesses first, of these the fuller column, the longer name, and the order of roles and
+    of the file. What is filled only after the outcome gets no role but ``default``.
     """
     found = dict(fixed or {})
-    wishes = [
-        (-likeness, place, position, role, name)
-        for place, role in enumerate(roles().values())
-        for position, (name, column) in enumerate(columns.items())
-        if (likeness := _likeness(name, role))
-        and _plausible(role, column)
-        and (role.name == "default" or not after_outcome(name))
-    ]
-    for _, _, _, role, name in sorted(wishes, key=lambda wish: wish[:3]):
-        if role.name not in found and name not in found.values():
-            found[role.name] = name
-    return found
+    reasons = dict.fromkeys(found, "as told")
+    wishes, refused = [], []
+    for place, role in enumerate(roles().values()):
+        for position, (name, column) in enumerate(columns.items()):
+            likeness = max(_likeness(name, role), min(2, _likeness(column.label, role)) if column.label else 0)
+            if not likeness or (role.name != "default" and after_outcome(name)):
+                continue
+            if why := against(role, column):
+                refused.append((name, role.name, why))
+            else:
+                order = (-likeness, column.missing > 0.5, place, round(column.missing, 1), -len(name), position)
+                wishes.append((order, role.name, name, likeness))
+    for _, role_name, name, likeness in sorted(wishes):
+        if role_name not in found and name not in found.values():
+            found[role_name] = name
+            reasons[role_name] = LIKE[likeness]
+        elif name not in found.values():
+            refused.append((name, role_name, f"{found[role_name]} fits better"))
+    taken = set(found.values())
+    return Guess(found, reasons, [one for one in refused if one[0] not in taken and one[1] != "default"])

@@ -6,16 +6,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells
-from pipeline.sources.tabular import Form
+from pipeline.sources.states import DEFAULT, LEFT_OUT, REPAID
+from pipeline.sources.tables import Form
 from pipeline.studies.own import roles
+from pipeline.studies.own.outcome import Outcome
 from pipeline.studies.own.profile import Column
+from pipeline.studies.own.roles import Guess
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 class Draft(NamedTuple):
@@ -24,28 +24,32 @@ class Draft(NamedTuple):
     name: str
     file: str
     form: Form
-    decimal: str
+    rows: int
+    """Rows that were looked at."""
+    decimal: Mapping[str, str]
+    """Decimal marks other than a point, by column."""
     columns: Mapping[str, Column]
     """Profiles by column."""
-    found: Mapping[str, str]
-    """The column of every role that was found or given."""
-    doses: Mapping[str, list[float]]
-    """Lower edges of groups of a factor."""
+    guessed: Guess
+    outcome: Outcome
+    day_first: bool | None
+    term_in: str | None
+
+    @property
+    def found(self) -> Mapping[str, str]:
+        """Return the column of every role that was found or given."""
+        return self.guessed.found
+
+    @property
+    def rates_in(self) -> str:
+        """Return whether interest rates are percent or fractions: none above one, and none with a percent sign."""
+        rate = self.column("interest_rate")
+        fractions = rate is not None and not rate.percent and rate.kind == "number" and float(rate.largest) <= 1
+        return "fraction" if fractions else "percent"
 
     def column(self, role: str) -> Column | None:
         """Return the profile of a role's column."""
         return self.columns[self.found[role]] if role in self.found else None
-
-
-def quartile_edges(values: pd.Series) -> list[float]:
-    """Return lower edges of up to four groups of about the same size: distinct quantiles, rounded to three digits."""
-    measured = values.dropna()
-    if measured.nunique() < 3:
-        return []
-    edges = [float(f"{edge:.3g}") for edge in measured.quantile([0, 0.25, 0.5, 0.75])]
-    # Rounding up must not push the smallest value out of the first group.
-    edges[0] = min(edges[0], float(np.floor(measured.min())))
-    return sorted(set(edges))
 
 
 def scalar(value: Any) -> str:
@@ -84,38 +88,8 @@ def _lines(indent: int, content: Iterable[tuple[str, str, Any]]) -> list[str]:
 
 def choices(draft: Draft) -> str:
     """Return the study's own params.yaml: every role, filled in where its column was found."""
-    found = draft.found
-    states = draft.column("default").states
-    rate = draft.column("interest_rate")
-    fraction = rate is not None and not rate.percent and rate.kind == "number" and float(rate.largest) <= 1
+    found, outcome = draft.found, draft.outcome
     mapped = {name: {role: found.get(role) for role in roles.of_section(name)} for name in roles.SECTIONS}
-    numeric = [role for role in mapped["borrower"] if role in found and draft.column(role).kind in ("number", "flag")]
-
-    def term(role: str) -> str:
-        # Sums of money are skewed; their logarithm is not.
-        money = role in ("income", "assets", "employees")
-        return (
-            f"log({role})"
-            if money and draft.column(role).kind == "number" and float(draft.column(role).smallest) > 0
-            else role
-        )
-
-    of_borrower = [term(role) for role in mapped["borrower"] if role in found]
-    score = [role for role in ("credit_score", "log(amount)", "term_months") if roles_of(role) in found]
-    score += [term(role) for role in numeric]
-    loan_block = (
-        "credit_grade",
-        "credit_score",
-        "loan_type",
-        "term_months",
-        "log(amount)",
-        "interest_rate",
-        "industry",
-        "region",
-    )
-    groups = [
-        role for role in ("credit_grade", "loan_type", "region", "industry", "origination_year") if _there(role, found)
-    ]
     own = [
         (
             "The file with the loans, one row a loan; it stays where it is. The list of studies names it too.",
@@ -129,11 +103,12 @@ def choices(draft: Draft) -> str:
             draft.form.encoding,
         ),
         ("", "separator", draft.form.separator),
-        ("Decimal mark of numbers in text.", "decimal", draft.decimal),
+        ("Lines of names above the loans.", "names", draft.form.names),
+        ("Columns of text whose decimal mark is no point, and their mark.", "decimal", dict(draft.decimal)),
         (
             "true: 03/01/2015 is the third of January; false: the first of March; blank: as the other cells tell.",
             "day_first",
-            None,
+            draft.day_first,
         ),
         (
             "Which column plays which role; blank: the file has none, and the report says what it cannot say then.\n"
@@ -145,13 +120,23 @@ def choices(draft: Draft) -> str:
             "Values of the outcome's column that mean default, repaid, and neither (such as loans still running).\n"
             "Both lists empty: yes and no in the usual words, 1 and 0.",
             "default_when",
-            _beyond_yes_and_no(states.default, states.repaid, states.others)[0],
+            outcome.words(DEFAULT),
         ),
-        ("", "repaid_when", _beyond_yes_and_no(states.default, states.repaid, states.others)[1]),
-        ("", "left_out_when", states.others),
+        ("", "repaid_when", outcome.words(REPAID)),
+        ("", "left_out_when", outcome.words(LEFT_OUT)),
+        (
+            "Days past due from which a loan is in default, where the outcome counts days.",
+            "default_at_least",
+            outcome.at_least,
+        ),
         ("The same for the treatment's column.", "treated_when", []),
         ("", "untreated_when", []),
-        ("percent: 12.5 is 12.5%; fraction: .125 is.", "interest_rate_in", "fraction" if fraction else "percent"),
+        (
+            "percent: 12.5 is 12.5%; fraction: .125 is.",
+            "interest_rate_in",
+            draft.rates_in,
+        ),
+        ("What terms without a unit are: month, year, week or day; blank: months.", "term_in", draft.term_in),
         (
             "CRM factors: a name from this list, or one that begins with it (satisfaction_service), and its column.\n"
             "Each must be known before the loan could default.",
@@ -199,47 +184,47 @@ def choices(draft: Draft) -> str:
             "treatment",
             None,
         ),
-        ("CRM factors to study, of those above.", "factors", [role for role in mapped["factors"] if role in found]),
+        (
+            "Blank from here to doses: what follows from the roles above. What is written here takes its place.\n"
+            "CRM factors to study: every factor that has a column.",
+            "factors",
+            None,
+        ),
         ("Those of them that may have been recorded after the loan: never among what predicts default.", "undated", []),
         (
-            "Pairs agree exactly on `exact` (categories) and are near in a score of `score` (numbers).",
+            "Pairs agree exactly on `exact` (credit grade, type of loan, year) and are near in a score of `score`\n"
+            "(credit score, amount, term, the borrower's columns).",
             "matching",
-            [
-                (
-                    "",
-                    "exact",
-                    [role for role in ("credit_grade", "loan_type", "origination_year") if _there(role, found)],
-                ),
-                ("", "score", score or ["log(amount)"]),
-            ],
+            [("", "exact", None), ("", "score", None)],
         ),
         (
-            "Controls of the regression ladder; each rung adds the next block.",
+            "Controls of the nested regressions; each adds the next block: the loan's columns, the borrower's,\n"
+            "market series, quarters.",
             "controls",
-            [
-                ("", "loan", [role for role in loan_block if roles_of(role) in found]),
-                ("", "borrower", of_borrower),
-                ("", "market", [role for role in mapped["market"] if role in found]),
-                ("", "time", ["origination_quarter"] if "origination_date" in found else []),
-            ],
+            [("", "loan", None), ("", "borrower", None), ("", "market", None), ("", "time", None)],
         ),
         (
-            "Standard errors allow loans of one cluster to resemble each other; loan_id: every loan stands alone.",
+            "Standard errors are clustered by this column: institution_id, client_id, or loan_id for none.",
             "cluster",
-            "institution_id" if "institution_id" in found else "loan_id",
+            None,
         ),
         ("Columns that treatment cannot have changed, to see whether it seems to all the same.", "placebo", []),
         (
             "By what the effect of treatment may differ: levels of a column, thirds of a number, or cut points.",
             "moderators",
-            {role: "levels" for role in ("credit_grade", "loan_type") if role in found},
+            None,
         ),
         ("Of which other columns the effect is asked by some of these (column: moderators).", "moderated", {}),
-        ("Default rates are shown by these groups of loans ...", "groups", groups),
         (
-            "... and by these doses of a factor: each number opens a group, the last one stays open.",
+            "Default rates are shown by these groups of loans: credit grade, type, region, industry, year ...",
+            "groups",
+            None,
+        ),
+        (
+            "... and by these exposure levels of a factor: each number opens a group, the last one stays open.\n"
+            "Blank: four groups of about the same size.",
             "doses",
-            dict(draft.doses),
+            None,
         ),
         (
             "Plain relations beside the factors', each with a name, an outcome, a factor and controls.",
@@ -266,26 +251,6 @@ def choices(draft: Draft) -> str:
     return "\n".join([f"# Loans of the file {draft.file.rsplit('/', 1)[-1]}.", "", *_lines(0, content)]) + "\n"
 
 
-def roles_of(term: str) -> str:
-    """Return the role inside a term: ``log(amount)`` -> ``amount``."""
-    return re.sub(r"^log\((.*)\)$", r"\1", term)
-
-
-def _there(role: str, found: Mapping[str, str]) -> bool:
-    return (role if role != "origination_year" else "origination_date") in found
-
-
-def _beyond_yes_and_no(default: list[str], repaid: list[str], others: list[str]) -> tuple[list[str], list[str]]:
-    """Return the words to list: none where plain yes and no, 1 and 0, say it all."""
-    if (
-        not others
-        and all(word.lower() in cells.YES for word in default)
-        and all(word.lower() in cells.NO for word in repaid)
-    ):
-        return [], []
-    return default, repaid
-
-
 def with_study(text: str, name: str, file: str) -> str:
     """Return params.yaml with a study added to its list under ``owned``; the rest stays as it is, byte for byte."""
     lines = text.splitlines(keepends=True)
@@ -298,102 +263,3 @@ def with_study(text: str, name: str, file: str) -> str:
         end += 1
     lines.insert(end, f"    {name}:\n      file: {scalar(file)}\n")
     return "".join(lines)
-
-
-def dictionary(draft: Draft) -> pd.DataFrame:
-    """Return the data dictionary: one row a column of the file; ``label`` is what pages call it."""
-    import pandas as pd
-
-    role_of = {column: role for role, column in draft.found.items()}
-    rows = []
-    for name, column in draft.columns.items():
-        role = role_of.get(name, "")
-        remark = ""
-        if not role and roles.after_outcome(name):
-            remark = "looks as if it were filled after the loan was paid out: no covariate"
-        elif not role and column.kind == "key":
-            remark = "all values differ: not read"
-        elif not role:
-            remark = "not read: give it a role in params.yaml to use it"
-        rows.append(
-            {
-                "column": name,
-                "label": roles.roles()[role].label if role else name,
-                "role": role,
-                "holds": column.kind,
-                "empty_percent": f"{100 * column.missing:.1f}",
-                "distinct": column.distinct,
-                "smallest": column.smallest,
-                "largest": column.largest,
-                "values": "; ".join(column.levels),
-                "remark": remark,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def advice(draft: Draft) -> list[str]:
-    """Return in plain sentences what is still missing and what should be looked at."""
-    found, said = draft.found, []
-    factors = [role for role in roles.of_section("factors") if role in found]
-    if "treated" not in found:
-        said.append(
-            "No column says which loans were treated: matching and balance are left out until you name one under "
-            "own.columns.treated or give a rule under treatment."
-        )
-    if not factors:
-        said.append(
-            "No column was recognised as a CRM factor (satisfaction, contacts, ...): name them under own.factors."
-        )
-    if not factors and "treated" not in found:
-        said.append("Without either, the report can only describe default rates.")
-    wanted = {
-        "credit_grade": "loans are not compared within the same initial credit status",
-        "loan_type": "loans are not compared within the same kind",
-        "amount": "the size of the loan is not controlled for",
-        "origination_date": "nothing is controlled for time",
-        "institution_id": "errors take loans as independent of each other",
-        "loan_id": "loans are known by what stands in their row",
-    }
-    for role, consequence in wanted.items():
-        if role not in found:
-            said.append(f"No {roles.roles()[role].label.lower()} ({role}) was found: {consequence}.")
-    borrower = [role for role in roles.of_section("borrower") if role in found]
-    if not borrower:
-        said.append(
-            "No column on the borrower was recognised (income, age, ...): add what was known at "
-            "origination under own.borrower."
-        )
-    date = draft.column("origination_date")
-    if (
-        date is not None
-        and date.marks.get("undecided")
-        and not (date.marks.get("day_first") or date.marks.get("month_first"))
-    ):
-        said.append(
-            f"Day and month of {date.name} could stand in either order, and are read month first: set "
-            "own.day_first to true if the day comes first."
-        )
-    outcome = draft.column("default")
-    if outcome.states.others:
-        said.append(
-            f"Loans whose {outcome.name} is {', '.join(outcome.states.others)} are left out as neither defaulted nor "
-            "repaid: move "
-            "the words to default_when or repaid_when if they are."
-        )
-    leaking = [name for name in draft.columns if name not in found.values() and roles.after_outcome(name)]
-    if leaking:
-        said.append(f"Not proposed, because they look as if filled after the outcome: {', '.join(leaking)}.")
-    if not draft.file.startswith(("/", "data/raw/")) and ":" not in draft.file[:3]:
-        said.append(
-            f"{draft.file} lies where git would commit it: move it to data/raw, which git ignores, or out of the "
-            "repository, and correct own.file and the same path in the list of studies in params.yaml."
-        )
-    idle = [
-        name
-        for name in draft.columns
-        if name not in found.values() and name not in leaking and draft.columns[name].kind != "key"
-    ]
-    if idle:
-        said.append(f"Without a role, and so not read: {', '.join(idle[:15])}{' ...' if len(idle) > 15 else ''}.")
-    return said

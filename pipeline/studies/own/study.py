@@ -16,6 +16,8 @@ import pandera.pandas as pa
 
 from pipeline.core.params import Checks, Study
 from pipeline.core.schema import LARGEST, Checked, check_cohort
+from pipeline.core.scope import FILLED
+from pipeline.core.scope import NOT_STATED as INDICATOR
 from pipeline.runtime import store
 from pipeline.runtime.engine import Engine
 from pipeline.runtime.errors import StudyError
@@ -31,8 +33,6 @@ OTHER = "other"
 """The level that takes the rare ones."""
 MOST_LEVELS = 20
 """Categories keep this many levels, the most frequent ones; a control with hundreds of rare levels fits noise."""
-MISSING_SHARE = 0.2
-"""A column with more empty cells than this is set aside; with fewer, the loans that lack it leave."""
 LUMPED = ("region", "industry", "credit_grade", "loan_type")
 POSITIVE = ("amount", "term_months")
 YEARS = (1900, 2100)
@@ -50,7 +50,8 @@ def load(folder: Path, engine: Engine) -> dict[str, pd.DataFrame]:
 def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) -> Preparation:
     """Turn the columns by role into the loan cohort.
 
-    Loans that lack a column that others have leave, but for the factors, whose gaps only their own analyses mind.
+    No loan leaves for a gap, but of the outcome and the treatment: a category has a level for it, a number a column
+    with the median in its place and an indicator; factors keep theirs, which only their own analyses mind.
     Raises StudyError when two different rows have one loan_id, or when too many rows break a data rule.
     """
     eligible = checked(Eligibility, study.eligibility, "eligibility")
@@ -80,26 +81,22 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
         flow.leave("before_first_month", (month < (eligible.first_month or "")).fillna(False).astype(bool))
         flow.leave("after_last_month", (month > (eligible.last_month or "9999-12")).fillna(False).astype(bool))
     loans = loans.loc[flow.frame.index]
-    needed = [name for name in loans if name not in (*study.factors, "treated")]
-    for name in needed:
-        if MISSING_SHARE < loans[name].isna().mean() < 1:
-            loans[name] = _empty(loans[name])
-    flow.leave("missing_treated", _missing(loans, ["treated"]))
-    flow.leave("missing_controls", _missing(loans, needed))
+    flow.leave("missing_treated", loans["treated"].isna() & loans["treated"].notna().any())
+    loans = _with_gaps_marked(loans.loc[flow.frame.index], study)
     meet(study.expected.cohort, len(flow.frame), "cohort")
     cohort = _tidy(loans.loc[flow.frame.index])
-    return Preparation(check_cohort(cohort, _schema(cohort, study)), flow.table(), found.quarantined)
+    return Preparation(check_cohort(cohort, _schema(cohort)), flow.table(), found.quarantined)
 
 
-def _missing(loans: pd.DataFrame, names: list[str]) -> pd.Series:
-    """Say which loans lack a value that others have."""
-    return loans[[name for name in names if loans[name].notna().any()]].isna().any(axis=1)
-
-
-def _empty(column: pd.Series) -> pd.Series:
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return pd.Series(pd.Categorical([None] * len(column)), column.index)
-    return pd.Series(np.nan, column.index)
+def _with_gaps_marked(loans: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Add for each number with gaps, factors apart, the median in their place and whether it is not stated (0/1)."""
+    made = {}
+    for name in loans.select_dtypes("number").columns.difference([*study.factors, "treated", "default"]):
+        gaps = loans[name].isna()
+        if gaps.any() and not gaps.all():
+            made[f"{name}{FILLED}"] = loans[name].fillna(loans[name].median())
+            made[f"{name}{INDICATOR}"] = gaps.astype(float)
+    return loans.assign(**made)
 
 
 def _check(raw: pd.DataFrame, column_named: Mapping[str, str]) -> Checked:
@@ -244,12 +241,12 @@ def _tidy(loans: pd.DataFrame) -> pd.DataFrame:
     return loans.astype(whole)
 
 
-def _schema(cohort: pd.DataFrame, study: Study) -> pa.DataFrameSchema:
-    """Return the schema of this cohort: a column either has a value for every loan, or none; factors may have gaps."""
+def _schema(cohort: pd.DataFrame) -> pa.DataFrameSchema:
+    """Return the schema of this cohort: its columns with their kinds, no loan twice, and amounts above zero."""
     zero_or_one = pa.Check.isin([0, 1])
 
     def column(name: str) -> pa.Column:
-        gaps = name in study.factors or bool(cohort[name].isna().any())
+        gaps = bool(cohort[name].isna().any())
         if name in POSITIVE:
             return pa.Column(float, pa.Check.gt(0), nullable=gaps)
         return pa.Column(cohort[name].dtype, nullable=gaps)

@@ -19,7 +19,7 @@ from pipeline.core.schema import check, check_cohort, cohort_schema
 from pipeline.runtime import store
 from pipeline.runtime.engine import Engine
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import readers
+from pipeline.sources import r_files
 from pipeline.sources.records import Source, SourceFile
 from pipeline.studies import market
 from pipeline.studies.preparation import Preparation, SampleFlow, meet, stop_if_too_many
@@ -156,7 +156,7 @@ def read(source: str, paths: Sequence[Path]) -> pd.DataFrame:
         return market.read(source, paths[0])
     if source == CASE:
         return _read_case(paths[0])
-    draws = [readers.read_rds(path, [*RAW.columns, TERM]) for path in paths]
+    draws = [r_files.read_rds(path, [*RAW.columns, TERM]) for path in paths]
     raw = pd.concat([draw.assign(draw=place) for place, draw in enumerate(draws, 1)], ignore_index=True)
     raw["loan_nr_chk_dgt"] = raw["loan_nr_chk_dgt"].map("{:.0f}".format).astype("string")
     for name, rule in RAW.columns.items():

@@ -1,0 +1,104 @@
+"""What the cells of a column of dates mean, however they are written."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.sources.cells import Cells, by_value, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NAME = r"(?P<name>[A-Za-z]{3,9})\.?"
+_YEAR = r"(?P<year>\d{4}|\d{2})"
+_FORMS = tuple(
+    re.compile(form)
+    for form in (
+        r"(?P<year>\d{4})\s*[-/.年]\s*(?P<month>\d{1,2})(?:\s*[-/.月]\s*(?P<day>\d{1,2})?\s*日?)?",
+        r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})?",
+        r"(?P<year>\d{4})年?\s*-?(?:[Qq](?P<quarter>[1-4])|第?(?P<season>[1-4一二三四])季度)",
+        r"(?P<one>\d{1,2})[-/.](?P<other>\d{1,2})[-/.]" + _YEAR,
+        r"(?P<day>\d{1,2})[-/. ]?\s*" + _NAME + r"[-/., ]*" + _YEAR,
+        _NAME + r"[-/. ]*(?P<day>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<year>\d{4})",
+        _NAME + r"[-/., ]*" + _YEAR,
+        r"(?P<year>\d{2}|\d{4})[-/. ]" + _NAME,
+        r"(?P<year>(?:19|20)\d{2})年?",
+    )
+)
+_TIME = re.compile(r"[T ]\s*\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:[AaPp][Mm])?(?:Z|[+-]\d{2}:?\d{2})?$")
+
+
+def read(column: pd.Series, day_first: bool | None = None, latest: int | None = None) -> Cells:
+    """Read cells as dates (``datetime64[ms]``, midnight).
+
+    Dates, spreadsheet serial numbers, and text such as ``2015-03-01``, ``2015年3月``, ``201503``, ``03/01/2015``,
+    ``1 Mar 2015``, ``Mar-15``, ``2015Q1``. What names a month only is its first day. Where day and month could stand
+    in either order, `day_first` decides; None: the column's other cells, and the month first where none tells. A year
+    of two digits lies in the hundred years that end with the year `latest` (this one): loans are not granted later.
+    """
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_any_dtype(column):
+        values = column.dt.tz_localize(None) if getattr(column.dt, "tz", None) is not None else column
+        return Cells(values.dt.normalize().astype("datetime64[ms]"), pd.Series(False, column.index), {})
+    texts = plain(column)
+    latest = latest or datetime.date.today().year
+    parts = {text: _parts(text, latest) for text in texts.dropna().unique()}
+    counts = texts.value_counts()
+    order = {"day_first": 0, "month_first": 0, "undecided": 0}
+    for text, found in parts.items():
+        if found and "one" in found:
+            first, second = found["one"], found["other"]
+            side = "undecided" if max(first, second) <= 12 else "day_first" if first > 12 else "month_first"
+            order[side] += int(counts[text])
+    if day_first is None:
+        day_first = order["day_first"] > order["month_first"]
+
+    def meaning(text: str) -> Any:
+        return _date(parts[text], day_first)
+
+    values = by_value(texts, meaning, "datetime64[ms]")
+    return Cells(values, values.isna() & texts.notna(), {name: count for name, count in order.items() if count})
+
+
+def _parts(text: str, latest: int) -> dict[str, int] | None:
+    text = _TIME.sub("", text).strip()
+    if re.fullmatch(r"[2-6]\d{4}(?:\.\d+)?", text):
+        # Days since the last day of 1899, as spreadsheets count.
+        day = datetime.date(1899, 12, 30) + datetime.timedelta(days=int(float(text)))
+        return {"year": day.year, "month": day.month, "day": day.day}
+    for form in _FORMS:
+        if found := form.fullmatch(text):
+            parts = {name: value for name, value in found.groupdict().items() if value is not None}
+            if "name" in parts:
+                name = parts.pop("name")[:3].lower()
+                if name not in MONTHS:
+                    continue
+                parts["month"] = str(MONTHS.index(name) + 1)
+            if season := parts.pop("season", None):
+                parts["quarter"] = str("一二三四".find(season) + 1 or season)
+            numbers = {name: int(value) for name, value in parts.items()}
+            if len(parts["year"]) == 2:
+                numbers["year"] = latest - (latest - numbers["year"]) % 100
+            if "quarter" in numbers:
+                numbers["month"] = 3 * numbers.pop("quarter") - 2
+            return numbers
+    return None
+
+
+def _date(parts: dict[str, int] | None, day_first: bool) -> np.datetime64 | None:
+    if parts is None:
+        return None
+    if "one" in parts:
+        day, month = (parts["one"], parts["other"]) if day_first else (parts["other"], parts["one"])
+    else:
+        day, month = parts.get("day", 1), parts.get("month", 1)
+    try:
+        return np.datetime64(datetime.date(parts["year"], month, day), "ms")
+    except ValueError:
+        return None

@@ -1,0 +1,145 @@
+"""What the values of an outcome say of a loan: in default, repaid, or neither of them yet."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from pipeline.sources.cells import NO, YES
+
+DEFAULT, REPAID, LEFT_OUT = "default", "repaid", "left out"
+"""How a value is read in the end."""
+
+BASEL_DAYS = 90
+"""Days past due from which a loan counts as in default (Basel Committee 2006, paragraph 452)."""
+
+_WORDS = {
+    "default": """
+        default, defaulted, in default, charged off, charge off, chgoff, written off, write off, wrote off,
+        bad, bad debt, npl, non performing, non accrual, loss, lost, bankrupt, bankruptcy, foreclosed,
+        foreclosure, repossessed, uncollectible, doubtful, sold to collection, in collection, ausfall,
+        ausgefallen, abgeschrieben, incumplido, impago, 违约, 已违约, 坏账, 不良, 核销, 已核销, 呆账, 损失,
+        坏, 可疑, 违约客户, 坏客户""",
+    "arrears": """
+        late, overdue, past due, delinquent, in arrears, arrears, in grace period, moroso, verspätet, 逾期,
+        已逾期, 逾期中, 关注""",
+    "repaid": """
+        paid, fully paid, paid in full, pif, repaid, paid off, payed off, paid back, settled, closed,
+        completed, finished, matured, prepaid, early repaid, fully repaid, getilgt, zurückgezahlt, pagado,
+        liquidado, 结清, 已结清, 还清, 已还清, 正常结清, 提前结清, 已还款""",
+    "performing": """
+        good, performing, no default, not default, not defaulted, non default, non defaulted, no arrears,
+        on time, standard, regular, up to date, kein ausfall, 正常, 未违约, 不违约, 未逾期, 良好, 好,
+        好客户, 正常客户""",
+    "running": """
+        current, active, open, running, ongoing, outstanding, in repayment, repaying, issued, live,
+        in progress, final payment in progress, cancelled, canceled, rejected, declined, withdrawn,
+        laufend, vigente, 还款中, 进行中, 未结清, 未到期, 使用中""",
+}  # fmt: skip
+
+
+def plain(value: str) -> str:
+    """Return a value as states are compared: small letters and digits, without blanks, hyphens and brackets."""
+    text = unicodedata.normalize("NFKC", str(value)).lower()
+    # Lending Club writes what a loan's policy was before its state.
+    text = re.sub(r"^.*\bstatus\s*:", "", text)
+    return re.sub(r"[\W_]+", "", re.sub(r"\+", "plus", text))
+
+
+WORDS: Mapping[str, str] = {
+    plain(word): meaning for meaning, words in _WORDS.items() for word in words.split(",")
+}  # fmt: skip
+"""States of loans in the trade's words, compared without blanks, hyphens and case, and what each means."""
+
+GOOD_NAME = re.compile(
+    r"repaid|paid|good|perform|non default|no default|not default|success|结清|还清|已还|正常|履约|好客户"
+)
+"""Names of columns in which yes would mean that a loan was repaid."""
+BAD_NAME = re.compile(r"unpaid|non perform|not paid|not repaid")
+
+_DAYS = re.compile(r"(?P<low>\d+)\s*(?:(?:-|–|to|至|~)\s*(?P<high>\d+))?\s*(?P<open>\+|or more|以上|plus)?")
+_LATE = re.compile(r"late|past ?due|overdue|arrears|delinq|dpd|days|逾期|天")
+_MONTHS_LATE = re.compile(r"m(?P<months>[0-7])(?P<open>plus)?")
+
+
+class State(NamedTuple):
+    """What one value of an outcome is read as."""
+
+    value: str
+    read_as: str
+    """One of `DEFAULT`, `REPAID` and `LEFT_OUT`; empty where that is not known."""
+    why: str
+    """What kind of state it is, in a few words."""
+    rows: int
+
+
+def meaning_of(value: str) -> str:
+    """Return what kind of state a value is: a key of the words above, late (with its days), yes, no, or nothing."""
+    word = plain(value)
+    if found := WORDS.get(word):
+        return found
+    if str(value).lower() in YES | NO:
+        return "yes" if str(value).lower() in YES else "no"
+    if months := _MONTHS_LATE.fullmatch(word):
+        # M1 is up to thirty days past due, M3+ more than ninety.
+        number = int(months["months"]) + bool(months["open"])
+        return _by_days(30 * number, certain=number > 3)
+    text = unicodedata.normalize("NFKC", str(value)).lower()
+    days = _DAYS.search(text)
+    if days and (
+        _LATE.search(text) or (re.fullmatch(r"\s*[>≥]?=?\s*\d+\s*\+?\s*", text) and re.search(r"[+>≥]", text))
+    ):
+        return _by_days(int(days["high"] or days["low"]), certain=int(days["low"]) >= BASEL_DAYS)
+    return ""
+
+
+def _by_days(days: int, *, certain: bool) -> str:
+    return "default" if certain else "performing" if days == 0 else "late"
+
+
+WHY = {
+    "default": "in default", "arrears": "in arrears", "late": f"late by less than {BASEL_DAYS} days, or perhaps more",
+    "repaid": "repaid", "performing": "performing", "running": "still running or never paid out", "yes": "yes",
+    "no": "no", "": "not known",
+}  # fmt: skip
+"""Kinds of states as they are shown."""
+
+
+def sorted_out(counts: Mapping[str, int], given: Mapping[str, str]) -> list[State]:
+    """Return what each value of an outcome is read as.
+
+    `counts` are rows by value, `given` what the reader has said of some. Arrears count as default and performing loans
+    as repaid where no other value does: beside charged-off loans, those in arrears are neither yet, and beside
+    repaid ones, those performing.
+    """
+    letters = {plain(value) for value in counts}
+    short = {"g": "performing", "b": "default"} if letters == {"g", "b"} else {}
+    kinds = {value: short.get(plain(value)) or meaning_of(value) for value in counts}
+    there = {*kinds.values(), *given.values()}
+    last = {
+        "default": DEFAULT,
+        "yes": DEFAULT,
+        "arrears": LEFT_OUT if there & {"default", "yes"} else DEFAULT,
+        "late": LEFT_OUT,
+        "repaid": REPAID,
+        "no": REPAID,
+        "performing": LEFT_OUT if "repaid" in there else REPAID,
+        "running": LEFT_OUT,
+        "": "",
+    }
+    return [
+        State(value, given.get(value) or last[kinds[value]], "as told" if value in given else WHY[kinds[value]], rows)
+        for value, rows in counts.items()
+    ]
+
+
+def named(states: Iterable[State], read_as: str) -> list[str]:
+    """Return the values that are read in a way."""
+    return [state.value for state in states if state.read_as == read_as]
+
+
+def good_name(name: str) -> bool:
+    """Say whether a column's name (small letters, words parted by blanks) tells that yes is good news."""
+    return bool(GOOD_NAME.search(name)) and not BAD_NAME.search(name)

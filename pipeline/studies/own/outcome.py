@@ -1,0 +1,166 @@
+"""How the outcome is read: what each of its values means, with counts, and what has to be asked."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pipeline.runtime.errors import StudyError
+from pipeline.sources import cells, states
+from pipeline.sources.states import BASEL_DAYS, DEFAULT, LEFT_OUT, REPAID, State
+from pipeline.studies.own import roles
+from pipeline.studies.own.profile import FEW_LEVELS, MOST_STATES, Column
+from pipeline.studies.own.questions import Question
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GIVEN = {"default_when": DEFAULT, "repaid_when": REPAID, "left_out_when": LEFT_OUT}
+"""Options by which a reader says what values mean."""
+
+
+class Outcome(NamedTuple):
+    """How an outcome is read."""
+
+    column: str
+    states: list[State]
+    at_least: float | None
+    """Days past due from which a loan counts as in default; None where values say it in words."""
+    empty: int
+    """Rows without an outcome."""
+
+    def rows(self, read_as: str) -> int:
+        """Return how many rows are read in a way."""
+        return sum(state.rows for state in self.states if state.read_as == read_as)
+
+    def words(self, read_as: str) -> list[str]:
+        """Return the values to write down: none where plain yes and no, 1 and 0, say it all."""
+        usual = {DEFAULT: cells.YES, REPAID: cells.NO}
+        if self.at_least is None and all(state.value.lower() in usual.get(state.read_as, ()) for state in self.states):
+            return []
+        return [] if self.at_least is not None else states.named(self.states, read_as)
+
+    def shown(self) -> list[str]:
+        """Return lines that say how each value is read, and the default rate that follows."""
+        wide = max([len(state.value) for state in self.states] + [7])
+        lines = [
+            f"  {state.value:<{wide}}  {state.read_as:<8}  {state.rows:>9,}  {state.why}"
+            for state in sorted(self.states, key=lambda one: -one.rows)
+        ]
+        if self.empty:
+            lines.append(f"  {'(empty)':<{wide}}  {LEFT_OUT:<8}  {self.empty:>9,}")
+        defaults, repaid = self.rows(DEFAULT), self.rows(REPAID)
+        rate = 100 * defaults / max(defaults + repaid, 1)
+        out = self.rows(LEFT_OUT) + self.empty
+        return [*lines, f"  {defaults:,} of {defaults + repaid:,} loans in default ({rate:.1f}%); {out:,} left out."]
+
+
+def read(column: pd.Series, profiled: Column, options: Mapping[str, Any], where: str) -> Outcome:
+    """Return how an outcome is read; a Question where that is not certain.
+
+    Parameters
+    ----------
+    column
+        Its cells.
+    profiled
+        What it holds.
+    options
+        What the reader has said: lists of values under ``default_when`` and its like, ``default_at_least``.
+    where
+        The file and the column, for messages.
+
+    Raises
+    ------
+    StudyError
+        When no loan, or every one, is in default.
+
+    """
+    present = cells.levels(column)
+    empty = int(present.isna().sum())
+    if profiled.distinct < 2:
+        raise StudyError(f"{where}: all cells are the same, so no loan defaulted or every one did.")
+    if (least := options.get("default_at_least")) is not None:
+        return _by_days(column, profiled, least, empty, where)
+    if profiled.distinct > MOST_STATES or (profiled.kind == "number" and profiled.distinct > FEW_LEVELS):
+        raise _many(column, profiled, where)
+    counts = {str(value): int(rows) for value, rows in present.value_counts(sort=False).items()}
+    given = {str(value): read_as for name, read_as in GIVEN.items() for value in options.get(name) or ()}
+    if wrong := [value for value in given if value not in counts]:
+        raise StudyError(f"{where}: no cell is '{wrong[0]}': there are {_listed(list(counts))}.")
+    found = Outcome(profiled.name, states.sorted_out(counts, given), None, empty)
+    _ask(found, bool(options.get("default_when")), where)
+    return found
+
+
+def _by_days(column: pd.Series, profiled: Column, least: float, empty: int, where: str) -> Outcome:
+    if profiled.kind not in ("number", "flag"):
+        raise StudyError(f"{where} holds no numbers, so --default-at-least says nothing of it: leave it out.")
+    days = cells.numbers(column).meaning
+    late, early = int((days >= least).sum()), int((days < least).sum())
+    found = [State(f"{least:g} and more", DEFAULT, "as told", late), State("less", REPAID, "as told", early)]
+    return Outcome(profiled.name, found, least, empty)
+
+
+def _many(column: pd.Series, profiled: Column, where: str) -> StudyError:
+    if profiled.kind == "number" and roles.counts_days(profiled.name):
+        days = cells.numbers(column).meaning
+        late = int((days >= BASEL_DAYS).sum())
+        return Question(
+            f"{where} counts days past due, {profiled.largest} at most: say from how many on a loan counts as in "
+            f"default, such as --default-at-least {BASEL_DAYS} ({late:,} of {int(days.notna().sum()):,} loans).",
+            "default_at_least",
+            f"Days past due from which a loan counts as in default (usual: {BASEL_DAYS})",
+        )
+    return StudyError(
+        f"{where} has {profiled.distinct} different values: the outcome must say yes or no, 1 or 0, or name states of "
+        "a loan; where it counts days past due, say from how many on with --default-at-least."
+    )
+
+
+def _listed(values: Sequence[str]) -> str:
+    shown = ", ".join(map(shlex.quote, values[:8]))
+    return f"{shown} and {len(values) - 8} more" if len(values) > 8 else shown
+
+
+def _ask(found: Outcome, told: bool, where: str) -> None:
+    """Raise a Question when a value is not known, yes may be good news, or most loans would be in default."""
+    shown = "; ".join(
+        f"{shlex.quote(state.value)} ({state.rows:,} rows) {state.read_as or 'not known'}"
+        for state in found.states[:12]
+    )
+    unknown = states.named(found.states, "")
+    if unknown:
+        raise Question(
+            f"{where}: {shown}. Sort what is not known with --default-when, --repaid-when and --left-out-when.",
+            "default_when",
+            "Those that mean default (the others are repaid)",
+            unknown,
+        )
+    defaults, repaid = found.rows(DEFAULT), found.rows(REPAID)
+    for count, what, name in ((defaults, "defaulted", "--default-when"), (repaid, "was repaid", "--repaid-when")):
+        if not count:
+            raise Question(
+                f"{where}: {shown}. No loan {what} so, and without both kinds nothing can be compared: say with {name} "
+                "which values mean it.",
+                "default_when",
+                "Values that mean default",
+            )
+    if told:
+        return
+    plain_yes = any(state.why == "yes" for state in found.states)
+    reasons = {
+        "its name says that yes is good": plain_yes and states.good_name(roles.normal(found.column)),
+        "more than half would be in default": defaults > repaid,
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            turned, kept = states.named(found.states, REPAID), states.named(found.states, DEFAULT)
+            raise Question(
+                f"{where}: {shown}, {100 * defaults / (defaults + repaid):.1f}% in default; {reason}: say with "
+                f"--default-when {_listed(turned)} --repaid-when {_listed(kept)} that it is the other way round, or "
+                f"with --default-when {_listed(kept)} --repaid-when {_listed(turned)} that this is right.",
+                "default_when",
+                "Values that mean default (the others are repaid)",
+                [*turned, *kept],
+            )

@@ -1,0 +1,142 @@
+"""The first reading of a reader's file: its form, its columns, their roles and the outcome; or what has to be asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.runtime.errors import StudyError
+from pipeline.sources import cells, tabular
+from pipeline.sources.tables import Form
+from pipeline.studies.own import outcome, profile, roles
+from pipeline.studies.own.profile import Column
+from pipeline.studies.own.questions import Question
+from pipeline.studies.own.section import Draft
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LONGEST_TERM = 600
+"""Months of a term beyond which a number without a unit is hardly one of months."""
+
+
+def draft(name: str, options: Mapping[str, Any]) -> Draft:
+    """Return what a study of a reader's file would be.
+
+    `name` is the study's, `options` are those of `init-study`. Raises a Question for what cannot be read for certain,
+    and a StudyError when the file cannot be read or holds no outcome.
+    """
+    path = tabular.path_of(options["data"])
+    form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"))
+    table = tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame
+    if table.empty:
+        tabular.read_table(path, form)
+    decimal = _decimals(table, form, options.get("decimal") or [], path)
+    columns = profile.profile(table, decimal, tabular.labels_of(path, form))
+    fixed = {role: options[role] for role in ("default", "treated") if options.get(role)}
+    for role, column in fixed.items():
+        if column not in columns:
+            raise StudyError(f"{path} has no column '{column}' (--{role}): it has {', '.join(list(columns)[:40])}.")
+    guessed = roles.guess(columns, fixed)
+    if "default" not in guessed.found:
+        _no_outcome(path, table, columns)
+    if twice := [column for column in guessed.found.values() if f"{column} (2)" in columns]:
+        raise StudyError(f"{path} has several columns '{twice[0]}': rename or remove all but one.")
+    default = guessed.found["default"]
+    read = outcome.read(table[default], columns[default], options, f"{path}, column {default}")
+    day_first = _day_first(columns, guessed.found, options.get("day_first"), path)
+    term_in = _term_in(table, columns, guessed.found, decimal, options.get("term_in"), path)
+    return Draft(name, file_of(path), form, len(table), decimal, columns, guessed, read, day_first, term_in)
+
+
+def file_of(path: Path) -> str:
+    """Return a path as it is written down: inside the repository as seen from its root, so that a copy works."""
+    inside = path.resolve().is_relative_to(Path.cwd().resolve())
+    return path.resolve().relative_to(Path.cwd().resolve()).as_posix() if inside else os.path.abspath(path)  # noqa: PTH100
+
+
+def _no_outcome(path: Path, table: pd.DataFrame, columns: Mapping[str, Column]) -> None:
+    for name, column in columns.items():
+        if column.kind == "number" and roles.counts_days(name):
+            # Asks from how many days on.
+            outcome.read(table[name], column._replace(distinct=profile.MOST_STATES + 1), {}, f"{path}, column {name}")
+    raise Question(
+        f"{path}: no column was recognised as the outcome: name it with --default, one of "
+        f"{', '.join(list(columns)[:40])}.",
+        "default",
+        "The column that says which loans defaulted",
+    )
+
+
+def _decimals(table: pd.DataFrame, form: Form, given: list[str], path: Path) -> dict[str, str]:
+    """Return the decimal mark of columns of text, other than a point."""
+    told = dict(one.rpartition("=")[::2] for one in given)
+    if wrong := [one for one in given if one.rpartition("=")[0] not in table or one[-1:] not in (",", ".")]:
+        raise StudyError(f"--decimal {wrong[0]} is no column and its mark: write COLUMN=, or COLUMN=. for each.")
+    found = profile.decimals_of(table, form.separator)
+    if mixed := {name: two for name, two in found.mixed.items() if name not in told}:
+        name, (comma, point) = next(iter(mixed.items()))
+        raise StudyError(
+            f"{path}, column {name} holds '{comma}' and '{point}', with two decimal marks: write one in all of it, or "
+            f"say with --decimal {name}=, or --decimal {name}=. which is right; cells with the other are set aside."
+        )
+    if open_ := {name: cell for name, cell in found.undecided.items() if name not in told}:
+        shown = "; ".join(f"{name}, row {_row(table, name, cell, form)}: '{cell}'" for name, cell in open_.items())
+        mark = "." if "." in next(iter(open_.values())) else ","
+        other = {".": ",", ",": "."}[mark]
+        answer = " ".join(f"{name}={other}" for name in open_)
+        raise Question(
+            f"{path}: every cell with a mark has three digits after it, so it may be that of thousands or of decimals "
+            f"({shown}): say --decimal {answer} if it parts thousands, and {next(iter(open_))}={mark} if it is the "
+            "decimal mark.",
+            "decimal",
+            f"Decimal marks, such as {answer}",
+        )
+    return {name: "," for name in found.commas if told.get(name) != "."} | {k: v for k, v in told.items() if v != "."}
+
+
+def _row(table: pd.DataFrame, name: str, cell: str, form: Form) -> int:
+    return int((table[name] == cell).to_numpy().argmax()) + form.names + 1
+
+
+def _day_first(columns: Mapping[str, Column], found: Mapping[str, str], told: str | None, path: Path) -> bool | None:
+    if told is not None:
+        return told.lower() in cells.YES
+    date = columns[found["origination_date"]] if "origination_date" in found else None
+    if date is None or not date.marks.get("undecided") or {"day_first", "month_first"} & set(date.marks):
+        return None
+    raise Question(
+        f"{path}, column {date.name}: day and month of '{date.samples[0]}' and all other cells could stand in either "
+        "order: say --day-first yes or --day-first no.",
+        "day_first",
+        f"Does the day come first in '{date.samples[0]}' (yes or no)",
+    )
+
+
+def _term_in(
+    table: pd.DataFrame,
+    columns: Mapping[str, Column],
+    found: Mapping[str, str],
+    decimal: Mapping[str, str],
+    told: str | None,
+    path: Path,
+) -> str | None:
+    """Return the unit of terms that have none in their cells, by the column's name or as told."""
+    if "term_months" not in found or told:
+        return told
+    name = found["term_months"]
+    if unit := roles.unit_in(f"{name} {columns[name].label}"):
+        return unit
+    read = cells.months(table[name], decimal.get(name, "."))
+    doubt = read.doubt
+    if not doubt and not read.marks and read.meaning.max() > LONGEST_TERM:
+        doubt = f"{read.meaning.max():g} has no unit and is hardly a term in months"
+    if doubt:
+        raise Question(
+            f"{path}, column {name}: {doubt}: say what is meant with --term-in month, year, week or day.",
+            "term_in",
+            "Terms without a unit are in (month, year, week or day)",
+        )
+    return None

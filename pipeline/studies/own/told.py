@@ -1,0 +1,141 @@
+"""What `init-study` tells of a file: the roles found, with reasons and cells, what was refused, and what is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.studies.own import roles
+from pipeline.studies.own.section import Draft
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_REFUSED = 20
+"""Columns that were refused and are listed."""
+
+
+def found(draft: Draft) -> list[str]:
+    """Return a line for every role: its column, why it was taken, and its first cells."""
+    wide = max(map(len, draft.found.values()))
+    return [
+        f"  {role:<28} {column:<{wide}}  {draft.guessed.reasons[role]}; {_cells(draft, column)}"
+        for role, column in draft.found.items()
+    ]
+
+
+def refused(draft: Draft) -> list[str]:
+    """Return a line for every column that has the name of a role and was not taken."""
+    lines = [
+        f"  {column} as {role}: {why}; {_cells(draft, column)}"
+        for column, role, why in draft.guessed.refused[:MOST_REFUSED]
+    ]
+    more = len(draft.guessed.refused) - len(lines)
+    return [*lines, f"  and {more} more"] if more > 0 else lines
+
+
+def _cells(draft: Draft, column: str) -> str:
+    return ", ".join(cell if len(cell) <= 24 else f"{cell[:21]}..." for cell in draft.columns[column].samples)
+
+
+def assumed(draft: Draft) -> list[str]:
+    """Return in plain sentences how cells are read where they could be read otherwise."""
+    said = []
+    rate, term = draft.column("interest_rate"), draft.column("term_months")
+    if rate is not None:
+        scale = {"fraction": "fractions (.125 is 12.5%)", "percent": "percent"}[draft.rates_in]
+        said.append(f"{rate.name} is read as {scale}: own.interest_rate_in.")
+    if term is not None and term.kind == "number":
+        said.append(f"{term.name} without a unit is read in {draft.term_in or 'month'}s: own.term_in.")
+    if draft.decimal:
+        said.append(f"A comma is the decimal mark of {', '.join(draft.decimal)}: own.decimal.")
+    if draft.form.names != 1:
+        lines = {0: "no line of names, so columns are called by their places", 2: "two lines of names"}
+        said.append(f"The file has {lines[draft.form.names]}: own.names.")
+    cluster = next((role for role in ("institution_id", "client_id") if role in draft.found), None)
+    if cluster:
+        said.append(f"Standard errors are clustered by {draft.found[cluster]}: cluster.")
+    return said
+
+
+def dictionary(draft: Draft) -> pd.DataFrame:
+    """Return the data dictionary: one row a column of the file; ``label`` is what pages call it."""
+    import pandas as pd
+
+    role_of = {column: role for role, column in draft.found.items()}
+    rows = []
+    for name, column in draft.columns.items():
+        role = role_of.get(name, "")
+        remark = ""
+        if not role and roles.after_outcome(name):
+            remark = "looks as if it were filled after the loan was paid out: no covariate"
+        elif not role and column.kind == "key":
+            remark = "all values differ: not read"
+        elif role:
+            remark = f"pages call it {roles.roles()[role].label}, unless label says otherwise"
+        else:
+            remark = "not read: give it a role in params.yaml to use it"
+        rows.append(
+            {
+                "column": name,
+                "label": "",
+                "role": role,
+                "holds": column.kind,
+                "empty_percent": f"{100 * column.missing:.1f}",
+                "distinct": column.distinct,
+                "smallest": column.smallest,
+                "largest": column.largest,
+                "values": "; ".join(column.levels),
+                "remark": remark,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def advice(draft: Draft) -> list[str]:
+    """Return in plain sentences what is still missing and what should be looked at."""
+    found, said = draft.found, []
+    factors = [role for role in roles.of_section("factors") if role in found]
+    if "treated" not in found:
+        said.append(
+            "No column says which loans were treated: matching and balance are left out until you name one under "
+            "own.columns.treated or give a rule under treatment."
+        )
+    if not factors:
+        said.append(
+            "No column was recognised as a CRM factor (satisfaction, contacts, ...): name them under own.factors."
+        )
+    if not factors and "treated" not in found:
+        said.append("Without either, the report can only describe default rates.")
+    wanted = {
+        "credit_grade": "loans are not compared within the same initial credit status",
+        "loan_type": "loans are not compared within the same kind",
+        "amount": "the size of the loan is not controlled for",
+        "origination_date": "nothing is controlled for time",
+        "institution_id": "errors take loans as independent of each other",
+        "loan_id": "loans are known by what stands in their row",
+    }
+    for role, consequence in wanted.items():
+        if role not in found:
+            said.append(f"No {roles.roles()[role].label.lower()} ({role}) was found: {consequence}.")
+    borrower = [role for role in roles.of_section("borrower") if role in found]
+    if not borrower:
+        said.append(
+            "No column on the borrower was recognised (income, age, ...): add what was known at "
+            "origination under own.borrower."
+        )
+    leaking = [name for name in draft.columns if name not in found.values() and roles.after_outcome(name)]
+    if leaking:
+        said.append(f"Not proposed, because they look as if filled after the outcome: {', '.join(leaking)}.")
+    if not draft.file.startswith(("/", "data/raw/")) and ":" not in draft.file[:3]:
+        said.append(
+            f"{draft.file} lies where git would commit it: move it to data/raw, which git ignores, or out of the "
+            "repository, and correct own.file and the same path in the list of studies in params.yaml."
+        )
+    idle = [
+        name
+        for name in draft.columns
+        if name not in found.values() and name not in leaking and draft.columns[name].kind != "key"
+    ]
+    if idle:
+        said.append(f"Without a role, and so not read: {', '.join(idle[:15])}{' ...' if len(idle) > 15 else ''}.")
+    return said
