@@ -83,7 +83,7 @@ def places(claim, line):
         larger = ("effects", f"moderated_by_{line.moderator}", "interaction", column, "default", "risk_difference")
         return [larger, (*pair, "difference_per_standard_deviation"), (*pair, "last_against_first")]
     periods = ("out_of_time", "same_period", "same_period_spans")
-    return [("predict", "chosen", period, column, None, line.estimand or "auc") for period in periods]
+    return [("predict", "chosen", period, column, line.outcome, line.estimand or "auc") for period in periods]
 
 
 def look_up(study, place):

@@ -65,6 +65,7 @@ def addresses(claim: Claim, one: Bearing) -> Iterator[Address]:
                 "estimator": "chosen",
                 "specification": period,
                 "factor": one.column,
+                "outcome": one.outcome,
                 "estimand": one.estimand or "auc",
             }
 
