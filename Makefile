@@ -59,8 +59,9 @@ reproduce-all: $(VENV)/installed  ## run the stages of all studies that are out 
 doctor: $(VENV)/installed  ## check Python, packages, parameters, data, disk and DVC, and say what to do
 	@python -m pipeline doctor
 
+# Files go to the workers in their order: sorted by their number of tests, those of few and long ones would come last.
 test: $(VENV)/installed  ## run the tests (some minutes)
-	@python -m pytest -n auto --dist loadfile -m "not end_to_end and not long"
+	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not end_to_end and not long"
 
 test-end-to-end: $(VENV)/installed  ## run the whole pipeline on a small made-up sample in a temporary folder
 	@python -m pytest -n auto --dist loadfile -m "end_to_end and not long" tests/test_*end_to_end.py tests/test_own_loans_page.py

@@ -260,8 +260,9 @@ def _pytest(folder, tests, traced, pipe):
         "no:unraisableexception",
         "-p",
         "_hypothesis_pytestplugin",
+        # Long simulations too: they catch what moves an error alone.
         "-m",
-        "not end_to_end and not long",
+        "not end_to_end",
         "--hypothesis-seed=0",
     ]
     code = pytest.main([*options, *([] if traced else ["-x"]), *tests], plugins=[watch])

@@ -54,7 +54,7 @@ def few_loans(study):
 
 def few_worlds(study):
     """Simulate few loans, and few worlds."""
-    study["scale"] = 0.05
+    study["scale"] = 0.1
     study["recovery"] |= {"replications": 2, "scale": 0.05, "scenarios": ["base"]}
 
 

@@ -76,6 +76,7 @@ def test_rows_come_in_the_order_and_types_of_the_expression(backend):
     assert value(kept.number.count()) == 2
 
 
+@pytest.mark.long
 def test_what_exceeds_the_memory_is_spilled_and_the_same(tmp_path):
     numbers = np.random.default_rng(1).permutation(4_000_000)
     store.write_parquet(

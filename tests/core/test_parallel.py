@@ -160,12 +160,14 @@ def test_workers_with_other_code_compute_nothing(address, monkeypatch):
         list(each(abs, [1], dask(address)))
 
 
+@pytest.mark.long
 def test_workers_without_the_code_are_named(tmp_path):
     unknown = pytest.raises(StudyError, match=r"^parallel\.address: the cluster at tcp.* cannot load this study's code")
     with cluster(tmp_path, workers=1, where=tmp_path) as (address, _), unknown:
         list(each(abs, [1], dask(address)))
 
 
+@pytest.mark.long
 def test_a_scheduler_that_does_not_answer_or_has_no_worker_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(parallel, "PATIENCE", 1)
     with socket.socket() as free:

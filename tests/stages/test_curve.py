@@ -247,6 +247,7 @@ def test_categories_of_a_wider_sample_stay_categories(folder, cohort, in_turn):
     assert sizes == [len(cohort), len(cohort) + 50]
 
 
+@pytest.mark.long
 def test_of_more_loans_than_the_limit_some_are_drawn_by_lot_and_the_page_says_it(cohort, folder, in_turn):
     def with_most(loans, seed=20021001):
         return choices_with(FEW, most_loans=loans).model_copy(update={"seed": seed})

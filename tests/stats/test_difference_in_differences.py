@@ -124,6 +124,7 @@ def test_imputation_predicts_from_cells_before_adoption(table):
     assert did.poisson_imputation(table, 0.95).effect.estimate == pytest.approx(wanted, rel=1e-8)
 
 
+@pytest.mark.long
 def test_imputation_has_the_spread_of_a_bootstrap_of_lenders(table):
     rng = np.random.default_rng(3)
     lenders = [rows for _, rows in table.groupby("institution_id")]

@@ -123,6 +123,7 @@ def test_a_cluster_may_dominate_one_kind_of_loan_alone(kind):
     assert found == pytest.approx(jackknife, rel=1e-9) and jackknife > (1 + 1e-6) * by_sums
 
 
+@pytest.mark.long
 def test_errors_are_those_of_a_bootstrap_over_clusters():
     default, first, second, clusters = in_clusters(5, [30] * 80, 1.5)
     found = compare(default, first, second, 0.95, clusters)

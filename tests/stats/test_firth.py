@@ -102,6 +102,7 @@ def test_units_of_the_factor_change_the_coefficient_alone():
     assert thousand.p_value == pytest.approx(once.p_value, abs=1e-8)
 
 
+@pytest.mark.long
 def test_intervals_cover_the_truth_with_few_events():
     covered = [
         (found := firth_logit(*sample(seed, rows=60, slope=1.0), "x", 0.9)).ci_low <= 1.0 <= found.ci_high

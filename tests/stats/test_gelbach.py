@@ -87,6 +87,7 @@ def test_errors_are_the_sandwich_of_all_regressions_together(loans, weighted):
         assert found[block].std_error == pytest.approx(error, rel=1e-8)
 
 
+@pytest.mark.long
 def test_errors_are_near_those_of_a_bootstrap_over_banks(loans):
     rng = np.random.default_rng(1)
     rows = np.arange(BANKS * EACH).reshape(BANKS, EACH)

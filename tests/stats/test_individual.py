@@ -34,6 +34,7 @@ def test_planted_differences_of_effects_are_found():
     assert found.highest_against_lowest.ci_low > 0.05
 
 
+@pytest.mark.long
 def test_absent_differences_are_seen_at_the_level_of_the_test():
     found = [learnt(1500, seed, differs=False)[0] for seed in range(6)]
     claimed = sum(one.calibration.ci_low > 0 for one in found)

@@ -119,6 +119,7 @@ def test_what_crosses_nothing_has_one_way():
     assert len(set(ways["both"])) == 6
 
 
+@pytest.mark.long
 def test_intervals_cover_where_groups_are_treated_and_by_pair_alone_do_not():
     """In 200 worlds without an effect, groups treated together: 95% intervals by pair miss it many times too often."""
     held = {"pair": 0, "widest": 0}

@@ -193,6 +193,7 @@ def test_ties_are_averaged_as_in_matching(covariates, neighbours):
     assert (estimate, error, number) == pytest.approx(TIES_IN_MATCHING[covariates, neighbours], rel=1e-10)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ratio", [1, 2])
 def test_abadie_imbens_cover_the_truth(ratio):
     hits = 0

@@ -76,6 +76,7 @@ def test_raw_rates_would_not_be(world):
     assert abs(raw - world.true.mean()) > 0.08
 
 
+@pytest.mark.long
 def test_intervals_hold_the_truth_as_often_as_they_say():
     held = 0
     for seed in range(40):

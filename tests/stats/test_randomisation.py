@@ -185,6 +185,7 @@ def test_of_many_persons_the_interval_is_that_of_the_regression():
     assert found.ci_high == pytest.approx(effect.ci_high, abs=0.07 * width)
 
 
+@pytest.mark.long
 def test_the_interval_holds_the_effect_as_often_as_it_should():
     held = [
         found.ci_low <= 0.4 <= found.ci_high for found in (by_lottery(lottery(s, 0.4), ["stratum"]) for s in range(200))

@@ -169,6 +169,7 @@ def test_in_how_many_blocks_draws_are_made_plays_no_part(few, monkeypatch):
     assert wild_bootstrap(fit, bank, 0.9, draws=199) == pytest.approx(whole)
 
 
+@pytest.mark.long
 def test_few_clusters_are_rejected_too_often_but_not_by_the_bootstrap():
     alarms = {"clustered": 0, "wild": 0}
     group = np.repeat(np.arange(8), [4, 6, 8, 10, 12, 14, 30, 60])

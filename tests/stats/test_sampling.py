@@ -158,6 +158,7 @@ def test_weighted_correlations_are_those_of_repeated_loans(sample):
     assert found.std_error > other.std_error
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["pearson", "spearman", "partial"])
 def test_intervals_of_weighted_correlations_hold_the_populations(everyone, kind):
     def correlation(loans, weights=None):

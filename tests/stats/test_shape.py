@@ -124,6 +124,7 @@ def test_the_link_is_tested_by_a_regression_on_fitted_odds_and_their_square(loan
     assert found.rows == LOANS
 
 
+@pytest.mark.long
 def test_the_link_is_rejected_where_it_is_wrong_and_keeps_its_size_where_not():
     """A link that flattens at a half is found; a logistic one is rejected about as often as it should be."""
     rng = np.random.default_rng(3)

@@ -150,6 +150,7 @@ def without_effect():
     return [clustered(seed) for seed in range(WORLDS)]
 
 
+@pytest.mark.long
 def test_without_an_effect_the_joint_test_rejects_as_often_as_it_says(without_effect):
     found = [curve_of(frame, DRAWS, seed) for seed, frame in enumerate(without_effect)]
     low, high = binom.ppf([0.001, 0.999], WORLDS, ALPHA)

@@ -56,6 +56,7 @@ def test_groups_come_in_their_own_order():
     assert list(fit(sample(2)).effects) == ["low", "medium", "high"]
 
 
+@pytest.mark.long
 def test_equal_effects_are_seldom_called_different_and_different_ones_are_found():
     equal = [fit(sample(seed, 600, (0.5, 0.5, 0.5))).all_equal < 0.05 for seed in range(100)]
     assert np.mean(equal) < 0.15

@@ -107,6 +107,7 @@ def test_a_true_effect_is_found_and_lies_between_the_bounds(found):
     assert low.ci_low < low.estimate <= high.estimate < high.ci_high
 
 
+@pytest.mark.long
 def test_without_an_effect_the_lottery_sees_none(quick):
     _, rows = rows_of(6, 0.0)
     assert (

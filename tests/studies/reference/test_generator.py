@@ -333,6 +333,7 @@ def test_risk_is_the_chance_of_the_realised_default() -> None:
         assert abs(z) < 3.5
 
 
+@pytest.mark.long
 def test_landing_zones(moderate: tuple[dict[str, pd.DataFrame], dict]) -> None:
     """Design document, What must come out; zones hold for means over three worlds of scale .3."""
     tables, truth = moderate
@@ -364,6 +365,7 @@ def test_landing_zones(moderate: tuple[dict[str, pd.DataFrame], dict]) -> None:
     assert len(tables["surveys"]) / len(loans) == pytest.approx(0.56, abs=0.05)
 
 
+@pytest.mark.long
 def test_reviews_tell_satisfaction(moderate: tuple[dict[str, pd.DataFrame], dict]) -> None:
     tables, _ = moderate
     outcomes = tables["potential_outcomes"].merge(
@@ -378,6 +380,7 @@ def test_reviews_tell_satisfaction(moderate: tuple[dict[str, pd.DataFrame], dict
     assert (chinese == (reviews["language"] == "zh")).all()
 
 
+@pytest.mark.long
 def test_benign_scenario_hides_nothing() -> None:
     outcomes = generator.simulate(Settings(scenario="benign", scale=0.3), 3, ("potential_outcomes",))
     after = outcomes["potential_outcomes"].query("after_adoption and granted")

@@ -30,6 +30,11 @@ def raw():
     return raw_loans(400, 3)
 
 
+@pytest.fixture(scope="module")
+def plain(raw):
+    return prepare(raw)
+
+
 def planted(raw, rows, **values):
     changed = raw.copy()
     for name, value in values.items():
@@ -47,10 +52,10 @@ ROWS = [3, 50, 101]
 # What leaks the outcome
 
 
-def test_the_term_stands_apart_from_all_that_is_analysed(raw):
+def test_the_term_stands_apart_from_all_that_is_analysed(raw, plain):
     assert "term" in study.NEVER_COVARIATES
     assert "term" not in study.RAW.columns
-    plain, other = prepare(raw), prepare(raw.assign(term=0.0))
+    other = prepare(raw.assign(term=0.0))
     pd.testing.assert_frame_equal(plain.cohort, other.cohort)
     pd.testing.assert_frame_equal(plain.robustness, other.robustness)
     for name, panel in plain.panels.items():
@@ -62,21 +67,21 @@ def test_the_term_stands_apart_from_all_that_is_analysed(raw):
     )
 
 
-def test_nothing_that_tells_how_the_loan_went_is_matched_on_or_controlled_for(raw):
+def test_nothing_that_tells_how_the_loan_went_is_matched_on_or_controlled_for(plain):
     chosen = protocol()
     terms = [term for block in chosen.controls.model_dump().values() for term in block]
     used = {column_of(term) for term in [*terms, *chosen.matching.score, *chosen.matching.exact, *chosen.groups]}
     outcome = {"default", "months_to_default", "loss_given_default", "weight", "term_months"}
     assert not used & (study.NEVER_COVARIATES | outcome)
-    assert not study.NEVER_COVARIATES & set(prepare(raw).cohort.columns)
+    assert not study.NEVER_COVARIATES & set(plain.cohort.columns)
 
 
-def test_covariates_do_not_move_with_the_outcome(raw):
+def test_covariates_do_not_move_with_the_outcome(raw, plain):
     """What happens to a loan after approval changes its outcome, and nothing of what is known at approval."""
     row = raw.index[raw["mis_status"] == "PIF"][-1]
     failed = planted(raw, [row], mis_status="CHGOFF", chg_off_prin_gr=5_000.0, disbursement_gross=9e5)
     failed.loc[row, "chg_off_date"] = pd.Timestamp("2010-05-05")
-    same, other = prepare(raw).cohort, prepare(failed).cohort
+    same, other = plain.cohort, prepare(failed).cohort
     outcome = ["default", "months_to_default", "loss_given_default", "weight"]
     pd.testing.assert_frame_equal(same.drop(columns=outcome), other.drop(columns=outcome))
     assert other["default"].sum() == same["default"].sum() + 1
@@ -111,10 +116,10 @@ def test_all_files_are_read():
 # Loans that several draws hold
 
 
-def test_a_loan_of_two_draws_is_one_loan(raw):
+def test_a_loan_of_two_draws_is_one_loan(raw, plain):
     prepared = prepare(pd.concat([raw, raw.loc[ROWS].assign(draw=2)]))
     assert steps(prepared)["recorded_twice"] == 3
-    pd.testing.assert_frame_equal(prepared.cohort, prepare(raw).cohort)
+    pd.testing.assert_frame_equal(prepared.cohort, plain.cohort)
 
 
 def test_a_code_that_one_draw_lost_comes_from_the_other_in_any_order(raw):
@@ -288,10 +293,10 @@ def test_weights_bring_the_draws_to_the_population(raw):
     assert weight.to_dict() == pytest.approx({0: 9_000, 1: 1_000})
 
 
-def test_the_crosswalk_names_every_spelling(raw):
-    table = prepare(raw).panels["crosswalk"]
+def test_the_crosswalk_names_every_spelling(raw, plain):
+    table = plain.panels["crosswalk"]
     assert table["loans"].sum() == len(raw)
-    assert set(prepare(raw).cohort["institution_id"]) == set(table["institution_id"])
+    assert set(plain.cohort["institution_id"]) == set(table["institution_id"])
 
 
 def test_choices_that_do_not_fit_are_refused(raw):
