@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.multitest import multipletests
 
+from pipeline.analyses.policy.rows import Clients, _nothing_hidden
 from pipeline.core import results
 from pipeline.core.params import load
 from pipeline.runtime import places, store
 from pipeline.stages import policy
+from pipeline.stats.policy import Learned
 from tests.sample import PARAMS, completed
 
 LOANS = 4000
@@ -88,3 +91,35 @@ def test_what_cannot_be_learned_is_a_row_with_a_note(rows, changes):
 def test_a_truth_that_does_not_know_the_loans_is_a_row_with_a_note(rows):
     frame, truth = cohort()
     assert "does not know" in rows(frame, truth.iloc[1:]).frame["note"].iloc[0]
+
+
+def test_that_nothing_is_hidden_has_to_be_shown(rows):
+    frame, truth = cohort()
+    found = rows(frame, truth)
+    tiers = found.where(estimator="tier", factor="estimated_less_true", estimand="defaults_avoided")
+    check = found.one(estimator="assumption", specification="policy_nothing_hidden")
+    assert (tiers["estimate"] * tiers["n"]).sum() / check.n == pytest.approx(check.estimate, rel=1e-6)
+    tested = tiers[tiers["p_value"].notna()]
+    assert tested["p_adjusted"].to_numpy() == pytest.approx(multipletests(tested["p_value"], method="holm")[1])
+    # Nothing is hidden here and nothing is found to be; of so few loans that shows little.
+    assert check.ci_low < 0 < check.ci_high and check.note.startswith("failed")
+    assert check.note.endswith(f"threshold {10 * frame['default'].mean():g}")
+
+
+@pytest.mark.parametrize(
+    ("hidden", "spread", "said"), [(0.0, 0.01, "passed"), (0.02, 0.01, "failed"), (0.0, 1.0, "failed")]
+)
+def test_a_tier_that_is_off_or_not_known_well_enough_fails(hidden, spread, said):
+    rng = np.random.default_rng(2)
+    untreated = np.repeat([0.01, 0.03, 0.2], 1000)
+    low = untreated == 0.01
+    noise = rng.normal(0, spread, 3000)
+    loans = pd.DataFrame({"treated": rng.integers(0, 2, 3000), "default": np.arange(3000) % 10 == 0})
+    learned = Learned(*[np.zeros(3000)] * len(Learned._fields))._replace(untreated=untreated)
+    avoided = {"estimated": noise + hidden * low, "in_truth": np.zeros(3000)}
+    nothing = np.zeros(3000)
+    clients = Clients(
+        loans, np.arange(3000) % 50, nothing, learned, avoided, avoided, avoided, nothing, None, 0.0, 0.95
+    )
+    *_, check = _nothing_hidden(clients, load(PARAMS), {})
+    assert check["note"] == f"{said}; threshold 1"

@@ -3,12 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
+from pipeline.analyses.time.hazards import stress
 from pipeline.core import params, results
 from pipeline.runtime import places, store
 from pipeline.stages import mechanism, prepare, time
+from pipeline.stats.design import design_matrix
 from pipeline.studies.reference import generator
 from pipeline.studies.reference.settings import Settings
+from pipeline.studies.reference.world import world
 from tests.sample import PARAMS
 
 STUDY = "reference"
@@ -80,6 +84,56 @@ def test_arrears_cause_contacts_that_answer_them_and_no_others(rows):
     lead = rows.one(estimator="contacts", specification="all_months", factor="reactive_contacts_after_1")
     before = rows.one(estimator="contacts", specification="all_months", factor="reactive_contacts_before_1")
     assert lead.estimate > before.estimate > 0
+
+
+def test_stress_is_the_markets_up_to_the_weights_and_its_kink_has_the_power_that_is_said(rows, folder):
+    series = store.read_parquet(folder / places.processed(STUDY) / "more" / "market_months.parquet")
+    series = series[series["calendar_month"] >= SETTINGS.first_month].reset_index(drop=True)
+    market = {name: series[name].to_numpy() for name in series if name != "calendar_month"}
+    calendar = np.arange(len(series))
+    found = stress(market, calendar)
+    assert found.mean() == pytest.approx(0, abs=1e-12) and found.std() == pytest.approx(1)
+    # The same months twice as often, in any order, are the same calendar.
+    again = np.random.default_rng(1).permutation(np.repeat(calendar, 2))
+    assert stress({name: values[again] for name, values in market.items()}, again) == pytest.approx(found[again])
+    # The world weighs the series otherwise, which nobody in it knows.
+    truth = world(SETTINGS, 7).market[: len(found)]
+    assert np.corrcoef(np.maximum(found, 0), np.maximum(truth, 0))[0, 1] > 0.9
+
+    kinked = {"estimator": "market_interaction", "specification": "stress_above_mean", "outcome": "arrears"}
+    row = rows.one(**kinked, factor="proactive_contacts", estimand="log_odds_ratio")
+    assert row.ci_low < SETTINGS.risk_contact * SETTINGS.risk_contact_market < row.ci_high
+    least = rows.one(**kinked, factor="proactive_contacts", estimand="minimum_detectable")
+    assert least.estimate == pytest.approx((norm.ppf(0.975) + norm.ppf(0.8)) * row.std_error, rel=1e-6)
+    assert set(rows.where(**kinked)["factor"]) == {"proactive_contacts", "relationship_length", "small_firm"}
+
+
+def test_contacts_that_take_no_notice_of_warnings_answer_none(rows, folder):
+    source = folder / places.processed(STUDY)
+    cohort = store.read_parquet(source / "cohort.parquet")
+    months = store.read_parquet(source / "more" / "loan_months.parquet")
+    months = months.sort_values(["loan_id", "month_number"], ignore_index=True)
+    following = months.groupby("loan_id")
+    months["contacts"] = following["proactive_contacts"].shift(-1)
+    asked = months[(months["current_at_start"] == 1) & months["contacts"].notna()].copy()
+    asked["quick"], asked["warned"] = (asked["contacts"] > 0).astype(float), asked["alert"].astype(float)
+    asked["age"] = asked.groupby(["loan_id", "warned"])["month_number"].transform("mean")
+    loans = cohort[["loan_id", "institution_id", "treated"]]
+    matching = CHOICES.study(STUDY).matching
+    terms = [*dict.fromkeys([*matching.exact, *matching.score, "origination_quarter"])]
+    design = design_matrix(cohort, terms).matrix.drop(columns="intercept").add_prefix("x ")
+    asked = asked[["loan_id", "quick", "warned", "age"]].merge(pd.concat([loans, design], axis=1), on="loan_id")
+    x = pd.get_dummies(asked["institution_id"].astype(str), dtype=float)
+    x = pd.concat([asked[["warned", "treated", "age"]].astype(float), asked[design.columns], x], axis=1)
+    x.insert(0, "both", asked["treated"] * asked["warned"])
+    slopes = np.linalg.lstsq(x.to_numpy(dtype=float), asked["quick"].to_numpy(), rcond=None)[0]
+    named = {"estimator": "answers", "specification": "less_other_months"}
+    row = rows.one(**named, factor="treated", outcome="contact_in_next_month")
+    assert row.n == len(asked) and row.estimate == pytest.approx(100 * slopes[0], rel=1e-5)
+    # The programme's clients are contacted more often, warned of or not; that is no answer.
+    assert slopes[2] > 0.1 and row.ci_low < 0 < row.ci_high and "take no notice" in row.note
+    arrears = rows.one(**named, factor="quick_answer", outcome="arrears_after")
+    assert arrears.ci_low < 0 < arrears.ci_high and arrears.n < row.n
 
 
 def test_the_programme_moves_contacts_as_the_equations_say(rows):

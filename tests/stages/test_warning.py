@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
+from sklearn.metrics import roc_auc_score
 
 from pipeline.analyses.warning import alerts as warning_alerts
 from pipeline.analyses.warning import book as warning_book
@@ -70,6 +72,52 @@ def rows(tmp_path, monkeypatch):
         return results.read(places.results("reference", "warning"))
 
     return run
+
+
+def test_an_answer_after_an_alert_is_set_against_the_same_without_one(rows, loans):
+    cohort, months = loans
+    found = rows(cohort, loan_months=months)
+    row = found.one(estimator="response_after_alert", specification="less_other_months")
+    # In a formula: months that begin on time, after an alert or not, with what they had in either case.
+    ready = months.sort_values(["loan_id", "month_number"]).reset_index(drop=True)
+    by_loan = ready.groupby("loan_id")
+    ready["alerted"] = by_loan["alert"].shift().eq(1).astype(float)
+    default_month = ready["month_number"].where(ready["default"] == 1).groupby(ready["loan_id"]).transform("max")
+    gap = default_month - ready["month_number"]
+    ready["event"] = gap.between(1, 3).astype(float)
+    stays = (ready["current_at_start"] == 1) & (ready["default"] == 0) & (ready["month_number"] + 3 <= LENGTH)
+    place = pd.Index(cohort["loan_id"]).get_indexer(months["loan_id"])
+    known = load(PARAMS)
+    _, static = warning_book.fit(completed(cohort, "reference"), months, place, known.study("reference"), known.warning)
+    ready["static"] = static[pd.Index(cohort["loan_id"]).get_indexer(ready["loan_id"])]
+    ready["contacted"] = (ready["proactive_contacts"] > 0).astype(float)
+    asked = ready[stays].merge(cohort[["loan_id", "institution_id"]], on="loan_id")
+    formula = "event ~ alerted * (contacted + static + I(static**2) + treated + C(month_number) + C(calendar_month))"
+    fit = smf.ols(formula, asked).fit()
+    assert row.n == len(asked) and row.n_treated == (asked["alerted"] * asked["contacted"]).sum()
+    assert row.estimate == pytest.approx(100 * fit.params["alerted:contacted"], rel=1e-5)
+    alone = found.one(estimator="response_after_alert", specification="controls")
+    others = smf.ols(formula.replace("alerted * ", ""), asked[asked["alerted"] == 0]).fit()
+    assert alone.estimate - 100 * others.params["contacted"] == pytest.approx(row.estimate, rel=1e-5)
+    assert row.ci_low < row.estimate < row.ci_high and "take no notice" in row.note
+
+
+def test_hidden_risk_is_told_among_loans_that_never_paid_late(rows, loans):
+    cohort, months = loans
+    found = rows(cohort, loan_months=months)
+    row = found.one(estimator="area_under_curve", specification="updated", estimand="always_on_time")
+    known, place = load(PARAMS), pd.Index(cohort["loan_id"]).get_indexer(months["loan_id"])
+    book, _ = warning_book.fit(completed(cohort, "reference"), months, place, known.study("reference"), known.warning)
+    table = pd.DataFrame({"loan": book.loan, "month": book.month, "score": book.scores["updated"]})
+    table["late"] = (book.months["current_at_start"] != 1).groupby(table["loan"]).cummax().to_numpy()
+    last = pd.Series(np.where(book.months["default"] == 1, book.month, 0)).groupby(table["loan"]).transform("max")
+    table["event"] = (last >= table["month"]) & (last < table["month"] + 6)
+    asked = table[~table["late"] & (table["month"] + 5 <= LENGTH)]
+    assert asked["event"].any() and row.n == len(asked) < len(table)
+    assert row.estimate == pytest.approx(roc_auc_score(asked["event"], asked["score"]), rel=1e-6)
+    gain = found.one(estimator="area_under_curve", specification="gain", estimand="always_on_time")
+    static = found.one(estimator="area_under_curve", specification="static", estimand="always_on_time")
+    assert gain.estimate == pytest.approx(row.estimate - static.estimate, abs=1e-7) and gain.ci_low < gain.ci_high
 
 
 def test_a_renewed_score_finds_who_is_late_and_capacity_is_respected(rows, loans):

@@ -3,15 +3,21 @@
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from pipeline.analyses.mechanism.programme import POINTS, Programme, Row
 from pipeline.core import results
+from pipeline.stats.absorbed import absorbed_linear
 from pipeline.stats.design import term_values
+from pipeline.stats.histories import shifted
 from pipeline.stats.inference import codes, scaled
 from pipeline.stats.samples import sample_for
 
 QUICK = 7
 """Days within which an answer to a warning is quick."""
+
+UNANSWERED = "in the simulation contacts take no notice of warnings"
+"""What the records of simulated lenders cannot show."""
 
 LONGEST = 30
 """Days at which the wait for an answer is cut off, so that those who never got one count as well."""
@@ -141,3 +147,47 @@ def answers(programme: Programme) -> Iterator[Row]:
             note=f"answered within {QUICK} days against later or never, in months that follow the warning's",
             loans=loans,
         )
+
+
+def answers_less_other_months(programme: Programme) -> Iterator[Row]:
+    """Yield the same after warnings less after months without one: contacts come and act without warnings too.
+
+    An answer is a contact that the lender begins in the month after the warning's. Months begin on time, and arrears
+    are those that begin in the month after the answer's.
+    """
+    needed = ["loan_id", "month_number", "current_at_start", "delinquent", "default", "alert", "proactive_contacts"]
+    if not set(needed) <= set(programme.more.get("loan_months", ())):
+        return
+    months = programme.more["loan_months"][needed].sort_values(["loan_id", "month_number"], ignore_index=True)
+    loan, month = pd.factorize(months["loan_id"])[0], months["month_number"].to_numpy(dtype=int)
+
+    def later(name: str, by: int) -> np.ndarray:
+        return shifted(months[name].to_numpy(dtype=float), loan, month, -by)
+
+    contacts = later("proactive_contacts", 1)
+    months["warned"], months["quick"] = months["alert"].astype(float), (contacts > 0).astype(float)
+    months["arrears_after"] = np.maximum(later("delinquent", 2), later("default", 2))
+    on_time = (months["current_at_start"] == 1) & ~np.isnan(contacts)
+    still = on_time & (later("current_at_start", 2) == 1)
+    asked = {
+        ("treated", "contact_in_next_month"): (on_time, "quick", ["warned"]),
+        ("quick_answer", "arrears_after"): (still, "arrears_after", ["warned", "quick"]),
+    }
+    note = f"after warnings less after months without; {UNANSWERED}" if programme.protocol.simulated else ""
+    for (factor, outcome), (stays, column, by) in asked.items():
+        # A loan's months of one kind as one row, weighted by their number: all else but their age is the loan's.
+        kinds = months[stays].groupby(["loan_id", *by])
+        cells = kinds.agg(mean=(column, "mean"), size=(column, "size"), age=("month_number", "mean")).reset_index()
+        loans = programme.cohort.drop(columns=by, errors="ignore").merge(cells, on="loan_id")
+        own = {name: loans[name].astype(float) for name in (*by[1:], "treated")}
+        design = pd.DataFrame(own | {f"{name} warned": values * loans["warned"] for name, values in own.items()})
+        design = pd.concat([design, loans[["warned", "age"]], programme.controls(loans)], axis=1)
+        wanted = "treated warned" if factor == "treated" else "quick warned"
+        lenders, clusters = loans["institution_id"], loans[programme.protocol.cluster]
+        found = absorbed_linear(
+            loans["mean"], design, [wanted], lenders, clusters, programme.level, loans["size"].astype(float)
+        )
+        one = scaled(found.effects[wanted], 100)._asdict()
+        row = programme.row("answers", "less_other_months", factor, outcome, "risk_difference", loans=loans)
+        counts = {"n": int(loans["size"].sum()), "n_treated": int((loans["size"] * loans["treated"]).sum())}
+        yield row | one | counts | {"unit": POINTS, "note": note}

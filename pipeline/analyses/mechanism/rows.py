@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import pandas as pd
 
-from pipeline.analyses.mechanism.first_stages import answers, first_stages, lot, reached
+from pipeline.analyses.mechanism.first_stages import answers, answers_less_other_months, first_stages, lot, reached
 from pipeline.analyses.mechanism.loyalty import feedback, loyalty
 from pipeline.analyses.mechanism.programme import Programme, Row
 from pipeline.analyses.mechanism.satisfaction import go_live, satisfaction
@@ -27,9 +27,10 @@ WAYS = (
     go_live,
     reached,
     answers,
+    answers_less_other_months,
 )
 
-WANTED = ("loan_ends", "alert_answers")
+WANTED = ("loan_ends", "alert_answers", "loan_months")
 """Further tables that the analysis takes, where the study has them."""
 
 

@@ -1,13 +1,16 @@
 """Hazards of default and early repayment, arrears by the state of the market, and how arrears end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from pipeline.analyses.time.months import LOG_ODDS, PROACTIVE, WINDOW, Months, Row
 from pipeline.core import results
 from pipeline.stats.histories import spells
-from pipeline.stats.inference import codes
+from pipeline.stats.power import minimum_detectable
+
+POWER = 0.8
+"""Chance with which the smallest slope that is named is found."""
 
 
 def hazards(months: Months) -> Iterator[Row]:
@@ -65,7 +68,7 @@ def market(months: Months) -> Iterator[Row]:
     columns = {**series, "treated": months.treated, PROACTIVE: months.recent}
     columns |= {f"{name} x growth": growth * (values - values[stays].mean()) for name, values in moderators.items()}
     fit = months.fit(months.arrears, columns, stays, groups=months.lender)
-    calendar = codes(months.panel["calendar_month"].astype("category").cat.codes)
+    calendar = months.calendar
     # The series are the same for all loans of a month: only months are independent draws of them.
     slopes = fit.effects(calendar, months.level)
     for name in series:
@@ -93,6 +96,49 @@ def market(months: Months) -> Iterator[Row]:
             note="change of the slope with one point of growth more; above zero: the slope is lower in bad times",
             stays=stays,
         )
+
+
+def stressed_market(months: Months) -> Iterator[Row]:
+    """Yield whether contacts, long relationships and being a small firm matter more the further stress is above usual.
+
+    Stress is what a lender could read off the published series: the mean of falling growth, unemployment and the real
+    rate of interest, each in standard deviations over the calendar. What is below the calendar's mean counts as none,
+    so that good times, which a line would weigh as much as bad ones, say nothing. Beside each slope stands the smallest
+    one that a study of this size finds four times in five.
+    """
+    if months.market is None or not {"gdp_growth", "unemployment", "policy_rate", "inflation"} <= set(months.market):
+        return
+    stays = months.logged & months.clean & (months.month > WINDOW)
+    index = stress(months.market, months.calendar)
+    above = np.maximum(index, 0)
+    moderators = {PROACTIVE: months.recent}
+    for name in ("relationship_length", "small_firm"):
+        if name in months.controls:
+            moderators[name] = months.controls[name].to_numpy(dtype=float)
+    columns = {"stress": index, "above": above, "treated": months.treated, PROACTIVE: months.recent}
+    columns |= {f"{name} x above": above * (values - values[stays].mean()) for name, values in moderators.items()}
+    slopes = months.fit(months.arrears, columns, stays, groups=months.lender).effects(months.cluster, months.level)
+    for name in moderators:
+        if f"{name} x above" not in slopes:
+            continue
+        one = slopes[f"{name} x above"]
+        row = months.row("market_interaction", "stress_above_mean", name, "arrears", "log_odds_ratio", stays=stays)
+        row |= {"unit": LOG_ODDS}
+        yield row | one._asdict() | {"note": "change of the slope with one standard deviation of stress above the mean"}
+        least = minimum_detectable(one.std_error, months.level, POWER)
+        yield row | {"estimand": "minimum_detectable", "estimate": least, "note": f"either way, with power {POWER:g}"}
+
+
+def stress(market: Mapping[str, np.ndarray], calendar: np.ndarray) -> np.ndarray:
+    """Return the market's stress (rows,) from its series (rows,), with mean 0 and deviation 1 over calendar months."""
+    first = np.unique(calendar, return_index=True)[1]
+
+    def standardised(values: np.ndarray) -> np.ndarray:
+        return (values - values[first].mean()) / values[first].std()
+
+    real_rate = market["policy_rate"] - market["inflation"]
+    parts = (-market["gdp_growth"], market["unemployment"], real_rate)
+    return standardised(np.mean([standardised(values) for values in parts], axis=0))
 
 
 def kinds_of_arrears(months: Months) -> Iterator[Row]:

@@ -84,6 +84,11 @@ class Months:
             last = of_loans(np.where(followed.way == 2, followed.months, 0))
             self.repaid = (self.month == last[self.loan]).astype(float)
 
+    @cached_property
+    def calendar(self) -> np.ndarray:
+        """The calendar month of each month, as numbers."""
+        return codes(self.panel["calendar_month"].astype("category").cat.codes)
+
     @property
     def logged(self) -> np.ndarray:
         """Which months (boolean) belong to lenders that keep a log of contacts."""

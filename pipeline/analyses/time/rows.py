@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.analyses.time.contacts import contacts, lags, structural
 from pipeline.analyses.time.curves import curves, follow_up
-from pipeline.analyses.time.hazards import hazards, kinds_of_arrears, market
+from pipeline.analyses.time.hazards import hazards, kinds_of_arrears, market, stressed_market
 from pipeline.analyses.time.months import Months, Row
 from pipeline.core.scope import Scope
 from pipeline.runtime.errors import StudyError
@@ -27,7 +27,7 @@ def rows(cohort: pd.DataFrame, more: Mapping[str, pd.DataFrame], allowed: Scope,
         found += _tried("curves", partial(curves, cohort, followed, allowed, level))
     if "loan_months" in more and allowed.models:
         months = Months(more["loan_months"], cohort, followed, more.get("market_months"), protocol, level)
-        for part in (hazards, contacts, lags, structural, market, kinds_of_arrears):
+        for part in (hazards, contacts, lags, structural, market, stressed_market, kinds_of_arrears):
             found += _tried(part.__name__, partial(part, months))
     return found
 

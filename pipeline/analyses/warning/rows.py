@@ -33,6 +33,12 @@ WHERE_THERE = (
 )
 """Columns that are used where the loan-months have them."""
 
+HALF_YEAR = 6
+"""Months ahead in which a risk that no late payment shows can still be met in time."""
+
+UNANSWERED = "in the simulation contacts take no notice of alerts, so none answers one"
+"""What the records of simulated lenders cannot show."""
+
 SLOPE, RATIO = (0.8, 1.25), 1.25
 """Slopes of calibration, and factor between defaults and those expected, within which a score counts as calibrated."""
 
@@ -106,6 +112,7 @@ def _followed(
     except StudyError as error:
         return [*found, not_estimated("scores", str(error))]
     found += _areas(book, level)
+    found += _hidden(book, level)
     found += _records(book, level)
     found += _calibration(book, level)
     alerts = warning_alerts.raised(book, params.warning)
@@ -137,6 +144,32 @@ def _areas(book: Book, level: float) -> Iterator[Row]:
         for score, one in zip((*SCORES, "gain"), found, strict=True):
             named = {"factor": "monthly_score", "unit": "area", "note": said}
             yield book.row("area_under_curve", score, name, rows, **one._asdict(), **named)
+
+
+def _hidden(book: Book, level: float) -> Iterator[Row]:
+    """Yield how well both scores tell loans that default within half a year, among those that never paid late so far.
+
+    Nothing of what has happened shows such a risk. An area under the curve falls where a score gets worse, which the
+    lead of its alerts need not do.
+    """
+    late = book.months["current_at_start"].to_numpy() != 1
+    first = np.flatnonzero(np.diff(book.loan, prepend=-1))
+    so_far = np.cumsum(late)
+    before = np.repeat((so_far - late)[first], np.diff([*first, len(late)]))
+    ahead = early_warning.ahead(book.loan, book.month, book.months["default"].to_numpy(), HALF_YEAR)
+    rows = (so_far == before) & ahead.complete
+    event = ahead.event[rows]
+    row = book.row("area_under_curve", "", "always_on_time", rows, factor="monthly_score")
+    row |= {"outcome": f"default_within_{HALF_YEAR}"}
+    try:
+        scores = (book.scores[score][rows] for score in SCORES)
+        found = early_warning.clustered_areas(event, *scores, book.cluster[rows], level)
+    except StudyError as error:
+        yield row | {"specification": "gain", "note": str(error)}
+        return
+    note = f"{int(event.sum())} loan-months with default in them or the next {HALF_YEAR - 1}; no late payment so far"
+    for score, one in zip((*SCORES, "gain"), found, strict=True):
+        yield row | {"specification": score, "unit": "area", "note": note} | one._asdict()
 
 
 def _records(book: Book, level: float) -> Iterator[Row]:
@@ -206,9 +239,8 @@ def _response(
     contacts = months["proactive_contacts"].to_numpy(dtype=float)
     # The row's own month is that of the answer; what follows is counted from the next one on.
     found = early_warning.ahead(place, month, months["default"].to_numpy(), horizon + 1)
-    stays = (
-        alerted & (months["current_at_start"].to_numpy() == 1) & ~np.isnan(contacts) & found.complete & (default == 0)
-    )
+    of_all = (months["current_at_start"].to_numpy() == 1) & ~np.isnan(contacts) & found.complete & (default == 0)
+    stays = alerted & of_all
     row = {"estimator": "response_after_alert", "specification": "controls", "factor": "contact_after_alert"}
     row |= {"outcome": "default_ahead", "estimand": "risk_difference", "n": int(stays.sum())}
     events = int(found.event[stays].sum())
@@ -235,3 +267,38 @@ def _response(
     said = f"{events} defaults in the {horizon} months after the answer; given score, enrolment and month; "
     said += "n_treated counts those contacted"
     yield row | points(one) | {"n_clusters": clusters.nunique(), "note": said}
+    asked = months.assign(alerted=alerted, contacted=contacts > 0, event=found.event, place=place)[of_all]
+    yield from _less_other_months(asked.reset_index(drop=True), cohort, static, protocol, params.inference.level)
+
+
+def _less_other_months(
+    months: pd.DataFrame, cohort: pd.DataFrame, static: np.ndarray, protocol: Study, level: float
+) -> Iterator[Row]:
+    """Yield the difference by contact after an alert less the same where there was none: a contact by itself may act.
+
+    `months` are all that could follow an alert, with whether they did (``alerted``), whether the lender had
+    ``contacted`` the client, the ``event`` ahead and the ``place`` of the loan in the cohort. Score, enrolment, age and
+    calendar month have effects of their own after alerts.
+    """
+    alerted = months["alerted"].to_numpy(dtype=float)
+    contacted = months["contacted"].to_numpy(dtype=float)
+    of_loan = static[months["place"]]
+    own = {"contacted": contacted, "static": of_loan, "static_squared": of_loan**2}
+    if "treated" in months:
+        own["treated"] = months["treated"].to_numpy(dtype=float)
+    design = pd.DataFrame(own | {f"{name}_alerted": values * alerted for name, values in own.items()})
+    calendar, age = (pd.factorize(months[name])[0] for name in ("calendar_month", "month_number"))
+    groups = pd.DataFrame({"calendar": 2 * calendar + months["alerted"], "age": 2 * age + months["alerted"]})
+    clusters = cohort[cluster_of(cohort, protocol)].iloc[months["place"]].reset_index(drop=True)
+    row = {"estimator": "response_after_alert", "specification": "less_other_months", "factor": "contact_after_alert"}
+    row |= {"outcome": "default_ahead", "estimand": "risk_difference", "n": len(months)}
+    row |= {"n_treated": int((alerted * contacted).sum()), "n_clusters": clusters.nunique()}
+    try:
+        event = months["event"].astype(float)
+        one = absorbed_linear(event, design, ["contacted_alerted"], groups, clusters, level).effects
+    except StudyError as error:
+        yield row | {"note": str(error)}
+        return
+    said = f"after {int(alerted.sum())} alerts less {int((1 - alerted).sum())} months without; n_treated: contacted "
+    said += "after an alert" + (f"; {UNANSWERED}" if protocol.simulated else "")
+    yield row | points(one["contacted_alerted"]) | {"note": said}
