@@ -12,7 +12,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from pipeline.pages import evidence
+from pipeline.pages.evidence import book as evidence
+from pipeline.present.words import TEMPLATES
 
 ROOT = Path(__file__).parents[1]
 REPORTS = ROOT / "reports"
@@ -111,7 +112,7 @@ def test_the_contrast_of_black_and_white_is_that_of_the_standard():
 
 
 def test_colours_of_the_reports_have_enough_contrast():
-    style = (evidence.TEMPLATES / "report.html").read_text(encoding="utf-8")
+    style = (TEMPLATES / "report.html").read_text(encoding="utf-8")
     blocks = re.findall(r":root \{(.*?)\}", style, flags=re.S)
     assert len(blocks) == 2
     for block in blocks:
@@ -165,14 +166,18 @@ function filtered() {
     form.dispatchEvent(new Event("change", {bubbles: true}));
   };
   const seen = () => [...document.querySelectorAll("#claims tr[data-kind]")].filter(row => row.getClientRects().length);
-  told.all = seen().length;
-  choose("kind", "causal");
-  told.causal = seen().map(row => row.dataset.kind);
+  told.first = seen().map(row => row.dataset.kind);
+  choose("kind", "prediction");
+  told.kind = seen().map(row => row.dataset.kind);
   told.shown = document.getElementById("shown").value;
   choose("document", "E");
   told.both = seen().map(row => row.dataset.document + row.dataset.kind);
+  told.address = location.search;
   choose("kind", ""); choose("document", "");
+  told.all = seen().length;
+  choose("kind", "effect association");
   told.again = seen().length;
+  told.plain = location.search;
   return told;
 }
 function switched() {
@@ -274,9 +279,11 @@ def the_filter_shows_what_was_asked_for(seen):
     told = [one["filter"] for one in seen if one["page"].startswith("index")]
     assert len(told) == 2 * (len(WIDTHS) + 1)
     for one in told:
-        assert one["hidden"] is False and one["all"] == one["again"] > len(one["causal"]) > len(one["both"]) > 0
-        assert set(one["causal"]) == {"causal"} and set(one["both"]) == {"Ecausal"}
-        assert int(one["shown"]) == len(one["causal"])
+        assert one["hidden"] is False and set(one["first"]) == {"effect", "association"}
+        assert one["all"] > len(one["first"]) == one["again"] > 0
+        assert set(one["kind"]) == {"prediction"} and set(one["both"]) == {"Eprediction"}
+        assert int(one["shown"]) == len(one["kind"]) > len(one["both"]) > 0
+        assert one["address"] == "?kind=prediction&document=E" and one["plain"] == ""
 
 
 def the_other_language_opens_at_the_same_place(seen):

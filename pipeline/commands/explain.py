@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import studies
-from pipeline.analyses.evidence.rows import FOLDER, OVERALL
+from pipeline.analyses.evidence.rows import FOLDER
 from pipeline.commands import explain_shown
 from pipeline.core import params as yaml
 from pipeline.core.params import Params
@@ -20,8 +20,10 @@ from pipeline.pages.written import contents, read
 from pipeline.present.trail import Trail
 from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
-from pipeline.sources.claims import Selector, load_claims, load_selectors
 from pipeline.sources.records import load_source
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROW = ("stage", "estimator", "specification", "factor", "outcome", "estimand")
 
@@ -47,8 +49,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> str:
     """Return the explanation of a claim's verdicts, of result rows, or of a figure or table."""
-    import pandas as pd
-
     if options.stale:
         from pipeline.commands.explain_stale import stale
 
@@ -62,10 +62,7 @@ def run(options: argparse.Namespace) -> str:
         return "\n".join([*lines, *origin(options.study, stage, stages, params)])
     if "/" in options.name or options.name in yaml.read(Path("dvc.yaml"))["stages"]:
         return "\n".join(rows_told(options.name, options.study, params))
-    file = places.results(FOLDER, "verdicts")
-    if not file.exists():
-        raise StudyError(f"{file} does not exist: run the stage that writes it (python -m pipeline evidence).")
-    table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    table, parts = evidence("verdicts"), evidence("parts")
     mine = table[table["claim"] == options.name]
     if mine.empty:
         near = get_close_matches(options.name, sorted(set(table["claim"])), n=1)
@@ -74,21 +71,38 @@ def run(options: argparse.Namespace) -> str:
         params.study(options.study)
         mine = mine[mine["study"] == options.study]
     stages = yaml.read(Path("dvc.yaml"))["stages"]
-    return "\n\n".join("\n".join(told(row, stages, params)) for row in mine.to_dict(orient="records"))
+    deciding = parts[parts["claim"] == options.name].to_dict(orient="records")
+    lines = ("\n".join(told(row, deciding, stages, params)) for row in mine.to_dict(orient="records"))
+    return "\n\n".join(lines)
 
 
-def told(row: dict[str, str], stages: dict[str, Any], params: Params) -> Iterator[str]:
-    """Yield the lines about one study's verdict, or about all studies'."""
+def evidence(name: str) -> pd.DataFrame:
+    """Return a table of the evidence as text."""
+    import pandas as pd
+
+    file = places.results(FOLDER, name)
+    if not file.exists():
+        raise StudyError(f"{file} does not exist: run the stage that writes it (python -m pipeline evidence).")
+    return pd.read_csv(file, dtype=str, keep_default_na=False)
+
+
+def told(row: dict[str, str], deciding: list[dict[str, str]], stages: dict[str, Any], params: Params) -> Iterator[str]:
+    """Yield the lines about one study's verdict, or about all studies', with the rows that decide it."""
     study = row["study"]
     yield f"{row['claim']}, {study}: {row['verdict']} ({row['reason']})"
-    if study == OVERALL or not row["stage"]:
-        return
-    interval = f" [{row['ci_low']}, {row['ci_high']}]" if row["ci_low"] else ""
-    if row["estimate"] or row["p_value"]:
-        number = row["estimate"] or "p-value " + row["p_value"]
-        yield f"  number      {number}{interval} {row['unit']}; {row['strength']}"
-    yield f"  row         {places.results(study, row['stage'])}: {path_of(row)}"
-    yield from origin(study, row["stage"], stages, params)
+    if row["certainty"]:
+        yield ": ".join(filter(None, [f"  certainty   {row['certainty']}", row["why"]]))
+    mine = [part for part in deciding if part["study"] == study]
+    for part in mine:
+        interval = f" [{part['ci_low']}, {part['ci_high']}]" if part["ci_low"] else ""
+        per = " per standard deviation" if part["per"] else ""
+        if part["estimate"]:
+            yield f"  number      {part['estimate']}{interval} {part['unit']}{per}; {part['design']}; {part['verdict']}"
+            given = ("p_value", "p_adjusted", "p_family", "margin", "smallest_detectable")
+            yield f"  judged by   {', '.join(f'{name} {part[name]}' for name in given if part[name])}"
+        yield f"  row         {places.results(study, part['stage'])}: {path_of(part)}"
+    for stage in dict.fromkeys(part["stage"] for part in mine):
+        yield from origin(study, stage, stages, params)
 
 
 def path_of(row: dict[str, Any]) -> str:
@@ -113,7 +127,7 @@ def rows_told(path: str, study: str | None, params: Params) -> Iterator[str]:
             " / ".join(wanted), [path_of(row) for row in mine.to_dict(orient="records")], n=1, cutoff=0
         )
         raise StudyError(f"study {study} has no such row; the most similar is: {near[0]}")
-    selectors = load_selectors(load_claims())
+    bearings = evidence("parts").to_dict(orient="records") if places.results(FOLDER, "parts").exists() else []
     for row in rows[:SHOWN]:
         yield f"{study}: {path_of(row)}"
         interval = "" if math.isnan(row["ci_low"]) else f" [{row['ci_low']:g}, {row['ci_high']:g}]"
@@ -125,8 +139,8 @@ def rows_told(path: str, study: str | None, params: Params) -> Iterator[str]:
             yield f"  counts      {', '.join(counts)}"
         if row["note"]:
             yield f"  note        {row['note']}"
-        if bears := bearing(row, selectors):
-            yield f"  claims      {', '.join(bears)}"
+        if claims := decided_by(row, study, bearings):
+            yield f"  claims      {', '.join(claims)}"
     if len(rows) > SHOWN:
         yield f"... and {len(rows) - SHOWN} rows more: name further parts of the row."
     known = yaml.read(Path("dvc.yaml"))["stages"]
@@ -140,10 +154,10 @@ def rows_told(path: str, study: str | None, params: Params) -> Iterator[str]:
         yield from origin(study, stage, known, params)
 
 
-def bearing(row: dict[str, Any], selectors: list[Selector]) -> list[str]:
-    """Return the claims on which a row bears, with what it does for each."""
-    mine = [item for item in selectors if all(_like(str(row[name]), want) for name, want in item.columns().items())]
-    return [f"{item.claim} ({item.role})" for item in mine]
+def decided_by(row: dict[str, Any], study: str, parts: list[dict[str, str]]) -> list[str]:
+    """Return the claims that a row decides in its study."""
+    mine = [part for part in parts if part["study"] == study and all(part[name] == row[name] for name in ROW)]
+    return list(dict.fromkeys(part["claim"] for part in mine))
 
 
 def _like(text: str, pattern: str) -> bool:

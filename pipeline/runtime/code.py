@@ -28,7 +28,7 @@ UNREPEATED = {
 reads no file."""
 
 BESIDE = {
-    "pipeline/pages/evidence.py": ("pipeline/present/templates/evidence/*",),
+    "pipeline/pages/evidence/site.py": ("pipeline/present/templates/evidence/*",),
     "pipeline/pages/paper.py": ("pipeline/pages/references.bib", "pipeline/present/templates/*.*"),
     "pipeline/pages/report.py": ("pipeline/present/templates/*.*",),
     "pipeline/pages/synthesis.py": ("pipeline/present/templates/*.*",),

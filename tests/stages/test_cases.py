@@ -7,7 +7,7 @@ import pytest
 from pipeline.analyses.cases import rows as cases
 from pipeline.core import params, results
 from pipeline.pages import cases as shown
-from pipeline.pages.evidence import words_of
+from pipeline.pages.evidence.book import words_of
 from pipeline.runtime import places
 from pipeline.stages import cases as stage
 

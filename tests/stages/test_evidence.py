@@ -1,228 +1,352 @@
+import ast
 import html
+import itertools
 import math
 import posixpath
 import re
+from collections import namedtuple
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
+import pandas as pd
 import pytest
 
-from pipeline.analyses.evidence import rows as evidence
-from pipeline.core import params, results
-from pipeline.core.results import Results
-from pipeline.pages import evidence as pages
+from pipeline.analyses.evidence import answer, checks, requirements
+from pipeline.analyses.evidence.findings import PRACTICES, needed
+from pipeline.core import params
 from pipeline.pages import paper, written
-from pipeline.runtime.errors import StudyError
-from pipeline.sources.claims import Claim, Selector, load_claims, load_limits, load_selectors
+from pipeline.pages.evidence import advice, book, claims, first, said, site, sure
+from pipeline.present.words import LANGUAGES, TEMPLATES, Words
+from pipeline.runtime import places
+from pipeline.sources.claims import ALL, Class, load_bearings, load_claims, load_limits
 from pipeline.stages import notebooks
+from pipeline.stats import certainty, verdicts
 
-TEMPLATES = Path(pages.TEMPLATES) / "evidence"
-LANGUAGES = evidence.LANGUAGES
-
-
-def claim(rule="interval", kind="causal", **more):
-    known = dict(
-        id="E01",
-        document="A",
-        section="1",
-        claim_en="A.",
-        claim_zh="甲。",
-        factor="programme",
-        outcome="default",
-        expected_sign="lower",
-        needs_en="",
-        needs_zh="",
-        priority="1",
-        studies="bank",
-    )
-    return Claim.model_validate(known | dict(rule=rule, kind=kind) | more)
-
-
-def selector(role="primary", **more):
-    known = dict(
-        claim="E01",
-        study="bank",
-        stage="regress",
-        estimator="logit",
-        specification="M5",
-        factor="treated",
-        outcome="default",
-        estimand="risk_difference",
-        expected="lower",
-        threshold="",
-        design="descriptive",
-    )
-    return Selector.model_validate(known | dict(role=role) | more)
-
-
-def has(*rows):
-    known = dict(estimator="logit", specification="M5", factor="treated", outcome="default")
-    known |= dict(estimand="risk_difference", unit="percentage points", n=100)
-    frame = results.table("bank", "regress", [known | row for row in rows])
-    return Results(frame.astype(dict.fromkeys(results.NUMBERS, float)))
-
-
-def test_one_row_decides():
-    line = evidence.decided(claim(), [selector()], has(dict(estimate=-2, ci_low=-3, ci_high=-1)), 0.95)
-    assert (line["verdict"], line["strength"], line["estimate"], line["n"]) == ("supported", "descriptive", -2, 100)
-    assert line["stage"] == "regress" and line["estimand"] == "risk_difference"
-
-
-def test_the_part_that_fails_is_the_number_that_is_shown():
-    found = has(
-        dict(estimate=-2, ci_low=-3, ci_high=-1),
-        dict(estimate=0.5, ci_low=-1, ci_high=2, specification="M7"),
-    )
-    items = [selector(), selector("also", specification="M7")]
-    line = evidence.decided(claim("all_of"), items, found, 0.95)
-    assert (line["verdict"], line["specification"], line["estimate"]) == ("inconclusive", "M7", 0.5)
-
-
-def test_groups_in_order_are_a_trend():
-    rates = [(4, "00"), (6, "01"), (9, "02")]
-    found = has(
-        *(
-            dict(estimate=y, ci_low=y - 1, ci_high=y + 1, specification=f"before_{s}", factor=f"grade[{s}]")
-            for y, s in rates
-        )
-    )
-    item = selector(specification="before_*", factor="grade[*", expected="higher")
-    line = evidence.decided(claim("trend"), [item], found, 0.95)
-    assert line["verdict"] == "supported" and line["n"] == 300
-    assert line["estimate"] == pytest.approx(2.5)
-
-
-def test_a_requirement_reads_all_its_rows():
-    found = has(dict(estimate=0.02, factor="grade[A]"), dict(estimate=-0.2, factor="grade[B]"))
-    item = selector(factor="grade[*", threshold="0.1")
-    line = evidence.decided(claim("value", "method"), [item], found, 0.95)
-    assert (line["verdict"], line["estimate"]) == ("not_met", 0.2)
-    spread = has(dict(estimate=3, factor="sd"), dict(estimate=4, factor="mean"))
-    items = [selector(factor="sd", expected="higher", threshold="0.5"), selector("also", factor="mean")]
-    line = evidence.decided(claim("ratio", "method"), items, spread, 0.95)
-    assert (line["verdict"], line["estimate"]) == ("met", 0.75)
-
-
-def test_a_missing_row_stops_the_build_in_one_sentence():
-    with pytest.raises(StudyError, match=r"claim E01 of study bank needs the row regress / logit / M5 / other"):
-        evidence.rows_of(selector(factor="other"), has(dict(estimate=1)))
-
-
-NOT_THERE = dict(note="too few defaults.")
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        dict(estimand="wald_test"),
-        dict(specification="not_estimated", factor="", estimand=""),
-        dict(specification="not_estimated", factor="", outcome="", estimand=""),
-    ],
-)
-def test_an_analysis_that_the_loans_did_not_allow_is_undecided_for_its_reason(said):
-    found = has(dict(said, **NOT_THERE), dict(specification="M7", estimate=-2, ci_low=-3, ci_high=-1))
-    for rule, kind in (("interval", "causal"), ("trend", "causal"), ("value", "method"), ("present", "method")):
-        line = evidence.decided(claim(rule, kind), [selector(threshold="1")], found, 0.95)
-        assert (line["verdict"], line["reason"]) == ("not_testable", "too few defaults."), rule
-    for expected in ("higher", "zero", "either"):
-        line = evidence.decided(claim(), [selector(expected=expected)], found, 0.95)
-        assert line["verdict"] == "not_testable"
-    line = evidence.decided(claim("all_of"), [selector(specification="M7"), selector("also")], found, 0.95)
-    assert (line["verdict"], line["reason"]) == ("not_testable", "too few defaults.")
-    items = [selector(specification="M7"), selector("supporting")]
-    frame = evidence.verdicts_table([claim()], items, {"bank": found}, set(), 0.95)
-    assert frame["verdict"].tolist() == ["supported", "supported"]
-    assert evidence.supporting_rows(items, {"bank": found}, frame) == {}
-
-
-def test_a_mistyped_row_is_no_analysis_that_the_loans_did_not_allow():
-    found = has(dict(NOT_THERE, estimand="wald_test"), dict(specification="M7", estimate=-2))
-    for change in (dict(factor="treatd"), dict(specification="M8"), dict(estimator="logitt"), dict(outcome="other")):
-        with pytest.raises(StudyError, match=r"correct data/claim_rows.csv: did you mean regress / logit / M"):
-            evidence.rows_of(selector(**change), found)
-    # A row with a number stands for itself alone.
-    with pytest.raises(StudyError, match="needs the row"):
-        evidence.rows_of(selector(specification="M7", estimand="odds_ratio"), found)
-
-
-def test_the_design_cannot_be_stronger_than_the_study():
-    known = params.load()
-    names = known.synthesis.studies
-    simulated = {"reference"}
-    evidence.check(selector(study="sba"), names, simulated, known)
-    with pytest.raises(StudyError, match="lots were not drawn in study sba"):
-        evidence.check(selector(study="sba", design="randomised"), names, simulated, known)
-    with pytest.raises(StudyError, match="cannot have the design descriptive"):
-        evidence.check(selector(study="reference"), names, simulated, known)
-    with pytest.raises(StudyError, match="names study bank"):
-        evidence.check(selector(), names, simulated, known)
+PAGE_TEMPLATES = TEMPLATES / "evidence"
 
 
 @pytest.fixture(scope="module")
-def table():
-    """The verdicts on the results as they are committed."""
-    known = params.load()
-    claims = load_claims()
-    selectors = load_selectors(claims)
+def material():
+    """What the pages are made of, as it is committed: ledger, tables, results, choices, contents of the reports."""
+    known, listed = params.load(), load_claims()
+    bearings = load_bearings(listed, {"reference"})
+    ledger = book.Ledger(listed, bearings, load_limits(listed, bearings))
     found = {name: written.read(name) for name in known.synthesis.studies}
-    limits = load_limits(claims, selectors)
-    frame = evidence.verdicts_table(claims, selectors, found, {"reference"}, 0.95, limits)
-    return claims, selectors, found, frame, known
+    tables = book.Tables(*(pd.read_csv(places.results("evidence", name)) for name in book.Tables._fields))
+    return ledger, tables, found, known, {name: written.contents(name) for name in found}
 
 
 @pytest.fixture(scope="module")
-def rendered(table):
-    claims, selectors, found, frame, known = table
-    more = evidence.supporting_rows(selectors, found, frame)
-    shown = {name: written.contents(name) for name in found}
-    limits = load_limits(claims, selectors)
+def books(material):
+    return {language: book.Book(language, *material) for language in LANGUAGES}
+
+
+@pytest.fixture(scope="module")
+def rendered(books):
     return {
-        path: text
-        for language in LANGUAGES
-        for path, text in pages.Book(language, claims, frame, more, found, known, shown, limits).pages().items()
-        if path != pages.STYLE
+        path: text for language in LANGUAGES for path, text in site.pages(books[language]).items() if path != book.STYLE
     }
 
 
-def test_every_claim_has_a_verdict_in_every_study_and_over_all(table):
-    claims, _, found, frame, _ = table
-    assert len(frame) == len(claims) * (len(found) + 1)
-    assert not frame.duplicated(["claim", "study"]).any()
-    decided = frame[frame["verdict"].isin(["supported", "contradicted", "inconclusive"])]
-    assert decided[decided["study"] != "overall"]["strength"].notna().all()
+FINDING = dict(
+    study="bank", factor="treated", claims="E01", verdict="supported", certainty="high", why=None, design="randomised"
+)
+FINDING |= dict(estimate=-2.0, ci_low=-3.0, ci_high=-1.0, p_value=0.001, unit="percentage points", per=None, n=5000)
+FINDING |= dict(estimand="difference", specification="", smallest_detectable=-1.4, margin=1.0)
 
 
-def test_every_claim_has_a_verdict_or_a_reason_why_not(table):
-    """109 claims of five documents: none is passed over, and what no data decide says which data would."""
-    claims, _, _, frame, _ = table
-    documents = {"A": 46 + 19, "B": 13, "C": 17, "D": 8, "E": 6}
-    assert {name: sum(item.document == name for item in claims) for name in documents} == documents
-    overall = frame[frame["study"] == "overall"].set_index("claim")
-    assert set(overall.index) == {item.id for item in claims} and overall["reason"].str.len().gt(0).all()
-    open_ones = {"not_testable", "simulated_only", "not_met"}
-    silent = [c.id for c in claims if overall.loc[c.id, "verdict"] in open_ones and not (c.needs_en and c.needs_zh)]
-    assert silent == []
-    # A claim that a rule could decide, but that no row does, is as open as one without a rule.
-    assert set(overall["verdict"]) <= set(pages.words_of("en")["verdicts"])
+def made(**more):
+    row = FINDING | more
+    return namedtuple("Made", row)(**row)
 
 
-def test_what_is_simulated_is_nowhere_evidence_about_the_world(table):
-    _, _, _, frame, _ = table
-    world = frame[~frame["claim"].str.startswith("M")].pivot(index="claim", columns="study", values="verdict")
-    alone = world[(world.drop(columns=["overall", "reference"]) == "not_testable").all(axis=1)]
-    assert set(alone["overall"]) <= {"simulated_only", "not_testable"}
+def observed(*told, **more):
+    """Findings of observed practices, each with a verdict."""
+    proxy = dict(design="matched_observational", why="indirectness", certainty="very_low", study="lendingclub")
+    return [made(verdict=verdict, **proxy | more) for verdict in told]
 
 
-def test_a_study_that_cannot_answer_a_claim_says_why_and_one_that_answers_roughly_says_so(table, rendered):
-    claims, selectors, _, frame, _ = table
-    reasons = frame.set_index(["claim", "study"])["reason"]
-    for limit in load_limits(claims, selectors):
-        if limit.answer == "none":
-            assert reasons[limit.claim, limit.study] == limit.reason_en
-        for language in LANGUAGES:
-            text = html.unescape(rendered[pages.path_of("claims", language)])
-            block = text.split(f'id="{limit.claim}-{limit.study}"')[1].split("</section>")[0]
-            assert getattr(limit, f"reason_{language}") in block
+def answered(books, language, rows):
+    """What the first screen would say of made-up findings."""
+    one = books[language]
+    before, one.findings = one.findings, rows
+    try:
+        return said.answers(one)
+    finally:
+        one.findings = before
+
+
+def test_without_a_direct_finding_nobody_knows_and_that_comes_first(books):
+    lots = made(study="karlan_zinman", why="indirectness imprecision", verdict="inconclusive", certainty="very_low")
+    sentences = answered(books, "en", [lots, *observed("supported", "inconclusive", "inconclusive")])
+    assert sentences[0].startswith("We do not know: no public data test a programme")
+    assert "is inconclusive: default differs by" in sentences[1] and sentences[1].endswith("very low.")
+    assert "Of 3 comparisons" in sentences[2] and "one shows less default, none shows more default" in sentences[2]
+    assert answered(books, "zh", [lots])[0].startswith("目前还不知道")
+
+
+def test_a_direct_finding_turns_the_first_sentence(books):
+    rows = [made(study="karlan_zinman"), made(study="sba", verdict="contradicted", certainty="low")]
+    sentences = answered(books, "en", rows)
+    assert "2 comparisons at 2 lenders" in sentences[0] and "We do not know" not in sentences[0]
+    assert "one shows less default, one shows more default" in sentences[0] and "at best high" in sentences[0]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "verb", "zh"),
+    [
+        ("supported", "lowered default:", "降低了违约率："),
+        ("supported_small", "lowered default by less than matters:", "降低了违约率，但幅度小到无关紧要："),
+        ("contradicted", "raised default:", "提高了违约率："),
+        ("contradicted_small", "raised default by less than matters:", "提高了违约率，但幅度小到无关紧要："),
+        ("no_important_effect", "made no important difference to default:", "没有重要影响："),
+        ("inconclusive", "is inconclusive:", "证据不足以下结论："),
+    ],
+)
+def test_the_sentence_on_lots_follows_its_verdict(books, verdict, verb, zh):
+    row = made(study="karlan_zinman", verdict=verdict)
+    assert verb in answered(books, "en", [row])[1]
+    assert zh in answered(books, "zh", [row])[1]
+
+
+def test_signs_that_turn_turn_the_sentence_on_observed_practices(books):
+    less, more, both, none = (
+        answered(books, "en", observed(*told))[-1]
+        for told in (["supported"] * 4, ["contradicted"] * 4, ["supported", "contradicted"], ["no_important_effect"])
+    )
+    assert "4 show less default, none shows more default, none shows no important effect and none is inc" in less
+    assert "none shows less default, 4 show more default" in more
+    assert "one shows less default, one shows more default" in both
+    assert "Of one" not in none and "one shows no important effect" in none
+    assert "matters" not in less
+    small = answered(books, "en", observed("supported_small", "contradicted_small"))[-1]
+    assert "one shows less default by less than matters" in small and "one shows more default by less" in small
+
+
+def test_no_findings_at_all_are_said_as_such(books):
+    sentences = answered(books, "en", [])
+    assert "We do not know" in sentences[0] and sentences[1].startswith("No public data hold a randomised")
+    assert sentences[2].startswith("No practice")
+
+
+def test_counting_takes_the_surest_and_says_whether_all_are_as_sure():
+    found = answer.counted([*observed("supported"), *observed("inconclusive", certainty="low", study="sba")])
+    assert (found.of, found.lenders, found.less, found.unclear) == (2, 2, 1, 1)
+    assert found.best == "low" and not found.alike
+    assert answer.counted([]).best == "" and answer.counted(observed("supported", "supported")).alike
+    assert set(answer.SHOWN) == set(get_args(verdicts.Verdict)) - {"not_testable"}
+
+
+def test_the_committed_answer_counts_every_finding_once(books):
+    found = answer.answer(books["en"].findings)
+    told = found.observed
+    assert len(found.randomised) + told.of == len(books["en"].findings) > 0
+    assert told.less + told.less_small + told.more + told.more_small + told.none + told.unclear == told.of
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ([], "Nothing."),
+        (["supported", "inconclusive"], "a reason to test the practice"),
+        (["contradicted", "no_important_effect"], "no ground to count on a gain"),
+        (["supported", "contradicted"], "nothing general follows"),
+        (["no_important_effect", "supported_small"], "A gain that matters is not to be expected"),
+        (["inconclusive", "no_important_effect"], "Neither a gain nor its absence"),
+    ],
+)
+def test_advice_follows_from_the_findings_by_rule(books, told, kind):
+    conclusion = advice.conclusion(books["en"], observed(*told))
+    assert kind in conclusion and (not told or "certainty of the evidence: very low" in conclusion)
+    sure = advice.conclusion(books["en"], observed("supported", certainty="moderate"))
+    assert "may expect it to lower default" in sure
+
+
+def test_advice_speaks_of_effects_and_associations_only_and_each_sentence_says_how_sure(books):
+    kinds = {claim.id: claim.kind for claim in books["en"].ledger.claims}
+    for language, one in books.items():
+        paragraphs = advice.context(one)["paragraphs"]
+        sentences = [item for part in paragraphs for item in [*part["effects"], *part["related"]]]
+        assert sentences and {kinds[name] for item in sentences for name in item["claims"]} <= {"effect", "association"}
+        word = one.word("certainty_head").lower()
+        assert all(word in item["text"].lower() for item in sentences), language
+
+
+def codes():
+    """Every reason that can lower certainty."""
+    literal = {
+        node.args[0].value
+        for node in ast.walk(ast.parse(Path(checks.__file__).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") == "Failed"
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert len(literal) >= 3
+    names = {*literal, *checks.OF_TREATMENT, *checks.OF_SCORES, "undated"}
+    return [f"bias:{name}" for name in sorted(names)] + [x for x in get_args(certainty.Reason) if x != "bias"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_verdict_certainty_and_reason_has_words(books, language):
+    words, one = book.words_of(language), books[language]
+    told = {*get_args(verdicts.Verdict), "mixed", "simulated_only", *get_args(requirements.Status)}
+    for part in ("verdicts", "signs", "meanings"):
+        assert told <= set(words[part]), part
+    assert list(words["certainty"]) == list(words["symbols"]) == list(reversed(certainty.LEVELS))
+    assert set(get_args(Class)) - {"none"} == set(words["kinds"])
+    assert set(certainty.OF_EFFECTS) | {"simulated"} == set(words["designs"]) == set(words["methods"]["starts"])
+    assert all(text.strip() for text in one.why(" ".join(codes())))
+    assert set(requirements.CHECKS) == set(words["requirements"]["checks"])
+    assert set(PRACTICES) <= set(words["sure"]["designs"]) & set(words["sure"]["record"]) & set(
+        words["advice"]["factors"]
+    )
+    assert set(params.load().evidence.margins.model_dump()) == set(words["methods"]["margins"])
+    common = Words(language, "evidence")
+    assert all(common.text(f"claims.{name}") for name in get_args(verdicts.Verdict))
+
+
+def test_committed_reasons_are_ones_that_have_words(books):
+    for row in [*books["en"].all_parts(), *books["en"].findings]:
+        assert set((row.why or "").split()) <= set(codes())
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "start", "printed"),
+    [
+        (0.0004, 3, 0, "0.0004"),
+        (-0.0004, 3, 0, "−0.0004"),
+        (-0.04, 1, 0, "−0.04"),
+        (0.0, 3, 0, "0.000"),
+        (1.0004, 2, 1, "1.0004"),
+        (0.4996, 2, 0.5, "0.4996"),
+        (-2.5, 1, 0, "−2.5"),
+    ],
+)
+def test_rounding_never_hides_a_side(value, digits, start, printed):
+    assert book.signed(value, digits, start) == printed
+
+
+def test_no_interval_on_the_pages_hides_a_sign(books, rendered):
+    one = books["en"]
+    assert one.short(made(estimate=0.0005, ci_low=-0.0004, ci_high=0.0013)) == "0.0005 (−0.0004 to 0.0013)"
+    assert (
+        one.size(made(estimate=0.3, ci_low=-0.0004, ci_high=1.3)) == "0.30 percentage points (95% CI −0.0004 to 1.30)"
+    )
+    assert one.size(made(per="standard_deviation")).startswith("−2.00 percentage points per standard deviation (95%")
+    for text in rendered.values():
+        assert not re.search(r"(?<![\d.,])−?0\.0+ \(?(95% CI )?−?0\.0+ (to|至) ", text)
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [(1234.5, 0), (35002.0, 0), (12.34, 1), (1.234, 2), (0.12, 2), (0.012, 3), (0.0013, 4), (0, 3), (math.nan, 3)],
+)
+def test_numbers_keep_about_three_digits(value, printed):
+    assert book.decimals(value) == printed
+
+
+def test_the_first_screen_has_answer_and_findings_before_counts_and_map(rendered, books):
+    for language, one in books.items():
+        text = html.unescape(rendered[book.path_of("index", language)])
+        order = [text.index(mark) for mark in ("<h1", 'id="findings"', 'id="simulation"', 'id="counts"', 'id="map"')]
+        assert order == sorted(order)
+        for sentence in [*said.answers(one), said.simulation(one)]:
+            assert sentence in text
+        for row in one.findings:
+            assert one.short(row) in text and one.word("verdicts", row.verdict) in text
+            assert all(f"#{name}" in text for name in row.claims.split())
+
+
+def block(text, claim, study):
+    return html.unescape(text).split(f'id="{claim}-{study}"')[1].split("</section>")[0]
+
+
+def test_every_deciding_row_stands_with_all_that_judges_it(books, rendered):
+    for language, one in books.items():
+        text = rendered[book.path_of("claims", language)]
+        for row in one.all_parts():
+            if one.row(row.claim, row.study).verdict == "not_testable":
+                continue
+            part = block(text, row.claim, row.study)
+            assert (
+                one.size(row) in part and claims.path(row) in part and one.measured(row.study, row.factor)[1:] in part
+            )
+            for value in (row.p_value, row.p_adjusted, row.p_family):
+                assert value is None or one.p(value) in html.unescape(part)
+            if row.certainty:
+                assert one.word("symbols", row.certainty) in part and all(why in part for why in one.why(row.why))
+            if row.study in one.simulated:
+                assert one.word("by", "tried").split("{{")[0][:6] in part
+
+
+def test_a_substitute_a_selected_file_and_an_exception_are_said(books, rendered):
+    for language, one in books.items():
+        text = rendered[book.path_of("claims", language)]
+        for limit in one.ledger.limits:
+            reason = getattr(limit, f"reason_{language}")
+            if limit.claim == ALL:
+                assert html.unescape(text).count(reason) > 1
+            elif one.row(limit.claim, limit.study).verdict != "not_testable" or limit.answer == "none":
+                assert reason in block(text, limit.claim, limit.study)
+        for bearing in one.ledger.bearings:
+            if bearing.argument_en and one.row(bearing.claim, bearing.study).verdict != "not_testable":
+                assert getattr(bearing, f"argument_{language}") in block(text, bearing.claim, bearing.study)
+
+
+def test_claims_that_share_a_coefficient_name_each_other(books):
+    shared = {key: names for key, names in claims.same_numbers(books["en"]).items() if len(names) > 1}
+    assert shared
+    parts = claims.context(books["en"])["by_document"]
+    told = {
+        (item["claim"].id, one["study"], part["row"]): part["same"]
+        for sections in parts.values()
+        for item in itertools.chain(*sections.values())
+        for one in item["seen"]
+        for part in one["parts"]
+    }
+    assert any(same for same in told.values())
+    for (claim, study, row), same in told.items():
+        for other in same:
+            assert any(key[0] == other and key[1] == study and claim in back for key, back in told.items()), (
+                claim,
+                row,
+            )
+
+
+def test_the_map_marks_every_substitute(books, rendered):
+    text = rendered[book.path_of("index", "en")]
+    mapped = {claim.id for claim in books["en"].ledger.claims if claim.kind not in first.APART}
+    for limit in books["en"].ledger.limits:
+        row = books["en"].row(limit.claim, limit.study) if limit.claim != ALL else None
+        if limit.answer == "proxy" and limit.claim in mapped and row.verdict != "not_testable":
+            tag = re.search(rf'<a class="sign ([^"]*)" href="[^"]*#{limit.claim}-{limit.study}"', text)
+            assert "proxy" in tag[1].split(), (limit.claim, limit.study)
+
+
+def test_what_would_settle_it_stands_with_the_loans_that_it_takes(books, rendered, material):
+    _, tables, found, known, _ = material
+    asked = needed(load_claims(), found, known)
+    assert len(asked) == len(tables.needed)
+    text = html.unescape(rendered[book.path_of("sure", "en")])
+    for row in asked.itertuples():
+        if row.study in books["en"].real:
+            assert f"{row.loans:,}" in text and f"{row.loans_by_branch:,}" in text
+    for claim in books["en"].ledger.claims:
+        if claim.kind == "effect" and claim.factor in PRACTICES and claim.needs_en:
+            assert claim.needs_en in text
+    largest = sure.largest(books["en"], [made(n=10), made(n=500, smallest_detectable=None)])
+    assert largest == "500 loans, too few to see any effect that there can be"
+
+
+def test_every_requirement_stands_with_its_count(books, rendered):
+    text = rendered[book.path_of("requirements", "en")]
+    for name in requirements.CHECKS:
+        row = re.search(rf'<tr id="{name}">.*?</tr>', text, flags=re.S)[0]
+        for study in books["en"].studies:
+            value = books["en"].row(name, study).reason.split(" of ")[0]
+            assert f"{float(value):,.0f} of " in row
+    assert 'data-kind="requirement"' not in rendered[book.path_of("index", "en")]
 
 
 def keys(words, path=""):
@@ -234,7 +358,7 @@ def keys(words, path=""):
 
 
 def test_no_word_is_missing_in_either_language():
-    english, chinese = (set(keys(pages.words_of(language))) for language in LANGUAGES)
+    english, chinese = (set(keys(book.words_of(language))) for language in LANGUAGES)
     assert english == chinese
 
 
@@ -244,15 +368,15 @@ def test_the_words_ask_for_the_same_numbers_in_both_languages():
             return {name: asked(inner) for name, inner in words.items()}
         if isinstance(words, list):
             return [asked(inner) for inner in words]
-        return sorted(re.findall(r"\{\{ *(.*?) *\}\}|\{%-? *set (.*?) *-?%\}", words))
+        return set(re.findall(r"\{\{ *(.*?) *\}\}", words))
 
-    english, chinese = (asked(pages.words_of(language)) for language in LANGUAGES)
+    english, chinese = (asked(book.words_of(language)) for language in LANGUAGES)
     assert english == chinese
 
 
 def test_no_number_is_typed_into_the_templates():
     code = r"\{% block script %\}.*|\{[{%#].*?[}%#]\}|<script>.*?</script>|<[^>]*>"
-    for file in TEMPLATES.glob("*.html"):
+    for file in PAGE_TEMPLATES.glob("*.html"):
         assert not re.search(r"\d", re.sub(code, "", file.read_text(), flags=re.S)), file.name
 
 
@@ -286,7 +410,7 @@ def parsed(text):
 
 
 def test_pages_are_whole_small_and_need_no_network(rendered):
-    assert len(rendered) == len(LANGUAGES) * len(pages.PAGES)
+    assert len(rendered) == len(LANGUAGES) * len(book.PAGES)
     for path, text in rendered.items():
         reader = parsed(text)
         assert not reader.wrong and not reader.open, path
@@ -295,14 +419,14 @@ def test_pages_are_whole_small_and_need_no_network(rendered):
         assert not re.search(
             r"<(script|img|link|iframe)[^>]*(src|href)=\"(?!(\.\./)?[a-z_]+/[a-z_/]+\.(css|svg)\")", text
         ), path
-        assert not re.search(r"\bnan\b|<NA>|\bNone\b(?! of)", text), path
+        assert not re.search(r"\bnan\b|<NA>|\bNone\b(?! of| shows)", text), path
 
 
 def test_every_link_leads_somewhere(rendered):
     ids = {path: set(parsed(text).ids) for path, text in rendered.items()}
-    written = {Path("reports/evidence/results/verdicts.csv"), pages.STYLE, *rendered}
-    written |= {paper.path_of("en", "pdf"), paper.path_of("en", "md"), paper.path_of("zh", "md")}
-    written |= {Path(f"reports/notebooks/{name}.html") for name in notebooks.NAMES}
+    there = {*(places.results("evidence", name) for name in book.Tables._fields), book.STYLE, *rendered}
+    there |= {paper.path_of("en", "pdf"), paper.path_of("en", "md"), paper.path_of("zh", "md")}
+    there |= {Path(f"reports/notebooks/{name}.html") for name in notebooks.NAMES}
     for path, text in rendered.items():
         for link in parsed(text).links:
             if link.startswith("https://"):
@@ -310,7 +434,7 @@ def test_every_link_leads_somewhere(rendered):
             file, _, anchor = link.partition("#")
             target = Path(*path.parent.parts, *Path(file).parts) if file else path
             target = Path(posixpath.normpath(target.as_posix()))
-            assert target in written or target.exists(), f"{path}: {link}"
+            assert target in there or target.exists(), f"{path}: {link}"
             if anchor:
                 if target not in ids:
                     ids[target] = set(parsed(target.read_text(encoding="utf-8")).ids)
@@ -326,31 +450,11 @@ def test_each_language_has_its_twin(rendered):
             assert parsed(rendered[path]).ids == parsed(rendered[twin]).ids
 
 
-def test_an_association_is_never_called_an_effect(table, rendered):
-    claims, _, _, frame, _ = table
-    text = rendered[pages.path_of("claims", "en")]
-    weak = frame[(frame["verdict"] == "supported") & frame["strength"].isin(["matched_observational", "descriptive"])]
-    kinds = {item.id: item.kind for item in claims}
-    causal = [row for row in weak.itertuples() if kinds[row.claim] in pages.OF_EFFECTS]
-    assert causal
-    for row in causal:
-        block = text.split(f'id="{row.claim}-{row.study}"')[1].split("</section>")[0]
-        assert "supported as an association, not as an effect" in block
-
-
-def test_text_of_the_ledger_cannot_break_the_page(table):
-    claims, selectors, found, frame, known = table
-    evil = [item.model_copy(update={"claim_en": "<script>alert(1)</script> & more"}) for item in claims]
-    more = evidence.supporting_rows(selectors, found, frame)
-    text = pages.Book("en", evil, frame, more, found, known).page("index")
+def test_text_of_the_ledger_cannot_break_the_page(material):
+    ledger, *rest = material
+    evil = [item.model_copy(update={"claim_en": "<script>alert(1)</script> & more"}) for item in ledger.claims]
+    text = site.page(book.Book("en", ledger._replace(claims=evil), *rest), "index")
     assert "<script>alert" not in text and "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in text
-
-
-@pytest.mark.parametrize(
-    ("value", "printed"), [(1234.5, 0), (35002.0, 0), (12.34, 1), (1.234, 2), (0.12, 2), (0.012, 3), (math.nan, 3)]
-)
-def test_numbers_keep_about_three_digits(value, printed):
-    assert pages._decimals(value) == printed
 
 
 def luminance(colour):
@@ -361,11 +465,11 @@ def luminance(colour):
 
 def test_colours_have_enough_contrast():
     """WCAG 2.1, level AA: text at least 4.5 to 1, in light and in dark."""
-    blocks = re.findall(r":root \{(.*?)\}", (TEMPLATES / "style.css").read_text(), flags=re.S)
+    blocks = re.findall(r":root \{(.*?)\}", (PAGE_TEMPLATES / "style.css").read_text(), flags=re.S)
     assert len(blocks) == 2
-    for block in blocks:
-        colour = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block))
-        pairs = [(name, "back") for name in ("text", "quiet", "link")]
+    for one in blocks:
+        colour = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", one))
+        pairs = [(name, "back") for name in ("text", "quiet", "link", "yes-text", "no-text")]
         pairs += [(name, "soft") for name in ("text", "quiet", "link")]
         pairs += [(f"{name}-text", name) for name in ("yes", "no", "open", "part", "made")]
         pairs += [("text", "yes"), ("text", "no")]

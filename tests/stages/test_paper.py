@@ -1,30 +1,35 @@
 import re
 
+import pandas as pd
 import pytest
 
-from pipeline.analyses.evidence import rows as evidence
+from pipeline.analyses.evidence.rows import OF_CRM
 from pipeline.core import params
-from pipeline.pages import evidence as pages
 from pipeline.pages import paper
+from pipeline.pages.evidence import book, said
 from pipeline.pages.written import read
 from pipeline.present.software import software
-from pipeline.present.words import FOLDER
-from pipeline.sources.claims import load_claims, load_selectors
+from pipeline.present.words import FOLDER, LANGUAGES
+from pipeline.runtime import places
+from pipeline.sources.claims import load_bearings, load_claims, load_limits
 from pipeline.stages import evidence as stage
 
-LANGUAGES = evidence.LANGUAGES
 WORDS = {language: (FOLDER / language / "paper.yaml").read_text(encoding="utf-8") for language in LANGUAGES}
 ENTRIES = re.findall(r"^@\w+\{([^,]+),", paper.BIBLIOGRAPHY.read_text(encoding="utf-8"), flags=re.M)
 
 
 @pytest.fixture(scope="module")
 def written():
+    return {name: one.render("../") for name, one in papers().items()}
+
+
+def papers():
     known, claims = params.load(), load_claims()
-    selectors = load_selectors(claims)
+    bearings = load_bearings(claims, {"reference"})
+    ledger = book.Ledger(claims, bearings, load_limits(claims, bearings))
     found = {name: read(name) for name in known.synthesis.studies}
-    frame = evidence.verdicts_table(claims, selectors, found, {"reference"}, known.inference.level)
-    more = evidence.supporting_rows(selectors, found, frame)
-    return {name: paper.Paper(name, claims, frame, more, found, known).render("../") for name in LANGUAGES}
+    tables = book.Tables(*(pd.read_csv(places.results("evidence", name)) for name in book.Tables._fields))
+    return {name: paper.Paper(name, ledger, tables, found, known) for name in LANGUAGES}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -51,20 +56,25 @@ def test_tables_and_figures_are_numbered_in_order_and_hold_something(written):
             word = params.read(FOLDER / language / "paper.yaml")[kind]
             numbers = re.findall(rf"\*\*{word} (\d+)\.\*\*", text)
             assert numbers == [str(place) for place in range(1, len(numbers) + 1)] and len(numbers) >= 2
-        assert not re.search(r"\bnan\b|<NA>|\bNone\b(?! of)|\{\{|\{%", text)
+        assert not re.search(r"\bnan\b|<NA>|\bNone\b(?! of| shows)|\{\{|\{%", text)
         for file in re.findall(r"\]\(\.\./([a-z_/]+\.svg)\)", text):
-            assert (pages.INDEX.parent / file).exists(), file
+            assert (book.INDEX.parent / file).exists(), file
 
 
 def test_the_table_of_decided_claims_holds_every_number_of_a_real_lender(written):
-    claims = [item for item in load_claims() if item.kind != "method"]
-    selectors = load_selectors(load_claims())
-    real = {(x.claim, x.study) for x in selectors if x.design != "simulated"} & {
-        (claim.id, study) for claim in claims for study in params.load().synthesis.studies
-    }
-    table = written["en"].split("**Table 4.**")[1].split("![")[0]
+    one = papers()["en"]
+    told = [row for row in one.all_parts() if row.kind in OF_CRM and row.study in one.real and row.certainty]
+    table = written["en"].split("**Table 5.**")[1].split("![")[0]
     lines = [line for line in table.splitlines() if re.match(r"\| [A-Z]\d\d", line)]
-    assert len(lines) == len(real)
+    assert len(lines) == len(told) > 0
+    assert all(any(one.size(row) in line for line in lines) for row in told)
+
+
+def test_the_abstract_is_the_answer_and_the_findings_stand_in_a_table(written):
+    for language, one in papers().items():
+        abstract = written[language].split("## ")[1]
+        assert all(sentence in abstract for sentence in said.answers(one))
+        assert all(one.size(row) in written[language] or one.short(row) in written[language] for row in one.findings)
 
 
 def test_citations_are_resolved_and_references_stand_at_the_end(written):

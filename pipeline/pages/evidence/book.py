@@ -98,6 +98,8 @@ def lines(frame: pd.DataFrame) -> list[Any]:
 def decimals(value: float) -> int:
     """Return with how many decimals a number keeps about three digits."""
     size = abs(value)
+    if 0 < size < 0.01:
+        return 1 + math.ceil(-math.log10(size))
     return 0 if size >= 1000 or (size >= 10 and size == round(size)) else 1 if size >= 10 else 2 if size >= 0.1 else 3
 
 
