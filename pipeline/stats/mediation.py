@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
+from pipeline.stats.absorbed import within
 from pipeline.stats.design import independent
 from pipeline.stats.inference import Effect, codes, effect
 
@@ -67,8 +68,7 @@ def interventional(
         "outcome": np.asarray(outcome, dtype=float)[:, None],
     }
     columns = np.hstack(list(blocks.values()))
-    means = np.column_stack([np.bincount(number, column) for column in columns.T]) / size[:, None]
-    columns = columns - means[number]
+    columns = within(columns, [number], np.ones(len(number)))
     length = np.linalg.norm(columns, axis=0)
     owner = np.repeat(np.arange(len(blocks)), [block.shape[1] for block in blocks.values()])
     place = {name: np.flatnonzero(owner == at) for at, name in enumerate(blocks)}

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.analyses.mechanism.programme import POINTS, Programme, Row
+from pipeline.analyses.mechanism.programme import Programme, Row
 from pipeline.core import results
 from pipeline.stats.design import term_values
-from pipeline.stats.inference import codes, scaled
+from pipeline.stats.inference import codes
 from pipeline.stats.samples import sample_for
 
 QUICK = 7
@@ -96,8 +96,7 @@ def reached(programme: Programme) -> Iterator[Row]:
             name,
             "default_after_landmark",
             "risk_difference",
-            **scaled(found[name], 100)._asdict(),
-            unit=POINTS,
+            **results.in_points(found[name]),
             note="both together; the share of contacts up to the landmark that reached the client",
             loans=loans,
         )
@@ -136,8 +135,7 @@ def answers(programme: Programme) -> Iterator[Row]:
             "quick_answer",
             outcome,
             "risk_difference",
-            **scaled(found, 100)._asdict(),
-            unit=POINTS,
+            **results.in_points(found),
             note=f"answered within {QUICK} days against later or never, in months that follow the warning's",
             loans=loans,
         )
