@@ -275,7 +275,6 @@ def test_a_stage_is_short(path):
 LONG = {
     "core/params.py",
     "present/figures.py",
-    "stats/matching.py",
     "studies/berka/study.py",
     "studies/reference/study.py",
     "studies/reference/tables.py",
@@ -289,6 +288,90 @@ def test_a_module_has_at_most_400_lines_or_stands_in_the_list():
         path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.read_text().count("\n") > 400
     }
     assert long == LONG
+
+
+LONG_FUNCTIONS = {
+    "analyses/curve/page.py:curve": "one drawing",
+    "analyses/match/rows.py:_matched": "rows of one kind after another",
+    "analyses/mechanism/loyalty.py:loyalty": "rows of one kind after another",
+    "analyses/mechanism/satisfaction.py:satisfaction": "rows of one kind after another",
+    "analyses/missing/page.py:blocks": "a chapter from top to bottom",
+    "analyses/predict/page.py:blocks": "a chapter from top to bottom",
+    "analyses/regress/rows.py:_effects": "rows of one kind after another",
+    "analyses/time/curves.py:curves": "rows of one kind after another",
+    "analyses/warning/signals.py:before_default": "rows of one kind after another",
+    "commands/init_study.py:run": "asks one question after another",
+    "present/page.py:Page._context": "a table of what templates may name",
+    "sources/tabular.py:_text": "one rule of reading after another",
+    "studies/berka/study.py:joined": "one table joined after another",
+    "studies/own/section.py:advice": "one piece of advice after another",
+    "studies/own/section.py:choices": "one choice after another",
+    "studies/sba/effects.py:_renewal": "rows of one kind after another",
+    "studies/sba/study.py:prepare": "one step of preparation after another",
+}
+"""Functions of more than 60 lines beside signature and docstring, and what keeps each together."""
+
+
+def functions(node, name=""):
+    """Every function below a node of the syntax, with its name and those of what it stands in."""
+    for inner in ast.iter_child_nodes(node):
+        if isinstance(inner, ast.FunctionDef):
+            yield f"{name}{inner.name}", inner
+        if isinstance(inner, ast.FunctionDef | ast.ClassDef):
+            yield from functions(inner, f"{name}{inner.name}.")
+
+
+def lines(function):
+    """Lines of a function without its signature and its docstring."""
+    statements = function.body[bool(ast.get_docstring(function)) :]
+    return function.end_lineno - statements[0].lineno + 1 if statements else 0
+
+
+def test_a_function_has_at_most_60_lines_or_stands_in_the_list():
+    long = {
+        f"{path.relative_to(PACKAGE).as_posix()}:{name}"
+        for path in MODULES.values()
+        for name, function in functions(ast.parse(path.read_text()))
+        if lines(function) > 60
+    }
+    assert long == set(LONG_FUNCTIONS)
+
+
+def used(module):
+    """What a module defines at its top, each with what it names of the package: (module, name)."""
+    tree, known = ast.parse(MODULES[module].read_text()), {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            for one in node.names:
+                known[one.asname or one.name] = (node.module, one.name)
+    for node in tree.body:
+        names = [target.id for target in getattr(node, "targets", []) if isinstance(target, ast.Name)]
+        own = {getattr(node, "name", None), *names, getattr(getattr(node, "target", None), "id", None)} - {None}
+        found = set()
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Name):
+                found.add(known.get(inner.id, (module, inner.id)))
+            elif isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name) and inner.value.id in known:
+                found.add((".".join(known[inner.value.id]), inner.attr))
+        yield own, found
+
+
+def test_no_estimator_serves_tests_alone():
+    """All that pipeline/stats defines is reached from a study, an analysis, a stage or a page."""
+    defined, waiting = {}, []
+    for module in MODULES:
+        for own, found in used(module):
+            if floor(module) == "stats":
+                defined |= dict.fromkeys(((module, name) for name in own), found)
+            else:
+                waiting += found
+    reached = set()
+    while waiting:
+        one = waiting.pop()
+        if one not in reached:
+            reached.add(one)
+            waiting += defined.get(one, ())
+    assert not set(defined) - reached
 
 
 def test_every_stage_has_a_description():

@@ -11,7 +11,8 @@ import pandas as pd
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import ties
 from pipeline.stats.coarsening import AUTOMATIC, strata, stratum_weights
-from pipeline.stats.matching import DISTANCE_DECIMALS, Matches, Order
+from pipeline.stats.free_controls import DISTANCE_DECIMALS
+from pipeline.stats.matching import Matches, Order
 from pipeline.stats.neighbours import Caliper, mahalanobis, nearest, on_support, tied
 from pipeline.stats.optimal import optimal
 from pipeline.stats.subclassification import subclasses
@@ -100,7 +101,7 @@ def compare(
     arm = np.asarray(treated).astype(bool)
     for side, name in ((arm, "treated loan"), (~arm, "control")):
         if not side.any():
-            raise StudyError(f"there is no {name}: nothing can be compared; check the treatment rule in params.yaml.")
+            raise StudyError(f"there is no {name}: nothing can be compared; see who is treated.")
     # Everything is done in the order drawn, so that not even rounding depends on the order of the rows.
     place = ties.order(identifier, seed)
     arm, covariates = arm[place], covariates.iloc[place].reset_index(drop=True)
@@ -128,39 +129,60 @@ def compare(
         if replacement:
             group = np.where(weight > 0, np.arange(len(arm)), -1)
     elif method in STRATA:
-        inside = keys.iloc[rows]
-        if method == "coarsened_exact":
-            coarse = covariates.iloc[rows]
-            cuts = {name: (cuts or {}).get(name, AUTOMATIC) for name in coarse}
-            inside = pd.concat([inside, coarse.add_prefix("coarse ")], axis=1)
-            stratum = strata(inside, {f"coarse {name}": cut for name, cut in cuts.items()})
-        elif method == "subclassification":
-            inside = inside.assign(subclass=subclasses(arm[rows], _needed(logit, method)[rows], number, estimand))
-            stratum = strata(inside)
-        elif inside.columns.empty:
-            raise StudyError("match.method exact needs columns under matching.exact.")
-        else:
-            stratum = strata(inside)
+        logits = _needed(logit, method)[rows] if method == "subclassification" else None
+        stratum = _strata(keys.iloc[rows], covariates.iloc[rows], arm[rows], logits, method, cuts, number, estimand)
         weight[rows] = stratum_weights(arm[rows], stratum, estimand)
         # Not the stratum: errors clustered in a few large ones come out too small (reports/method/method.md).
         group[rows] = np.where(weight[rows] > 0, rows, -1)
     else:
-        if method == "entropy_balancing":
-            weight[rows] = entropy_balance(covariates.to_numpy(dtype=float)[rows], arm[rows])
-        else:
-            score = probability(_needed(logit, method)[rows])
-            if method == "overlap":
-                weight[rows] = overlap(arm[rows], score)
-            else:
-                weight[rows] = inverse_probability(
-                    arm[rows], score, estimand=estimand, stabilised=stabilised, trim=trim
-                )
+        logits = None if method == "entropy_balancing" else _needed(logit, method)[rows]
+        weight[rows] = _weights(covariates.iloc[rows], arm[rows], logits, method, estimand, stabilised, trim)
         group[rows] = rows
     back = np.empty_like(place)
     back[place] = np.arange(len(place))
     if matches is not None:
         matches = Matches(place[matches.treated], place[matches.control])
     return Comparison(weight[back], group[back], matches)
+
+
+def _weights(
+    covariates: pd.DataFrame,
+    arm: np.ndarray,
+    logit: np.ndarray | None,
+    method: str,
+    estimand: Estimand,
+    stabilised: bool,
+    trim: float | None,
+) -> np.ndarray:
+    """Return the weight of each loan by a method that weights loans; arguments as in `compare`."""
+    if logit is None:
+        return entropy_balance(covariates.to_numpy(dtype=float), arm)
+    score = probability(logit)
+    if method == "overlap":
+        return overlap(arm, score)
+    return inverse_probability(arm, score, estimand=estimand, stabilised=stabilised, trim=trim)
+
+
+def _strata(
+    keys: pd.DataFrame,
+    covariates: pd.DataFrame,
+    arm: np.ndarray,
+    logit: np.ndarray | None,
+    method: str,
+    cuts: Cuts | None,
+    number: int,
+    estimand: Estimand,
+) -> np.ndarray:
+    """Return the stratum of each loan by the method's own columns and the exact keys; arguments as in `compare`."""
+    if method == "coarsened_exact":
+        cuts = {name: (cuts or {}).get(name, AUTOMATIC) for name in covariates}
+        both = pd.concat([keys, covariates.add_prefix("coarse ")], axis=1)
+        return strata(both, {f"coarse {name}": cut for name, cut in cuts.items()})
+    if logit is not None:
+        return strata(keys.assign(subclass=subclasses(arm, logit, number, estimand)))
+    if keys.columns.empty:
+        raise StudyError("match.method exact needs columns under matching.exact.")
+    return strata(keys)
 
 
 def share_tied(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
+from pipeline.stats.absorbed import within
 from pipeline.stats.design import independent
 from pipeline.stats.inference import Effect, as_ratio, cluster_codes, codes, correction, effect, group_sums
 
@@ -59,7 +60,7 @@ def conditional_logit(
     rarer = np.minimum(events, size - events)
     if (rarer * (size - rarer + 1)).sum() * x.shape[1] ** 2 > MOST:
         raise StudyError("groups are too large for the likelihood given their events: see the one with group effects.")
-    x = x - np.column_stack([np.bincount(group, column) for column in x.T])[group] / size[group, None]
+    x = within(x, [group], np.ones(len(group)))
     spread = x.std(axis=0)
     names = [factor, *(name for name in design if name != factor)]
     names = [name for name in names if spread[design.columns.get_loc(name)] > 1e-8 * (1 + design[name].abs().max())]

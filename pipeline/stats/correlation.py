@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
+from pipeline.stats.inference import Effect
 
 
-class Correlation(NamedTuple):
-    """A correlation coefficient, its interval and two-sided p-value."""
-
-    estimate: float
-    std_error: float
-    ci_low: float
-    ci_high: float
-    p_value: float
-
-
-def _with_interval(r: float, variance: float, level: float) -> Correlation:
+def _with_interval(r: float, variance: float, level: float) -> Effect:
     """Interval on Fisher's z = atanh(r), whose variance is `variance`; the standard error is given on r's scale.
 
     A correlation of one or minus one has no z: it stands without error, interval and p-value.
@@ -29,11 +20,11 @@ def _with_interval(r: float, variance: float, level: float) -> Correlation:
     from scipy.stats import norm
 
     if is_perfect(r):
-        return Correlation(float(np.sign(r)), *[float("nan")] * 4)
+        return Effect(float(np.sign(r)), *[float("nan")] * 4)
     z, error = np.arctanh(r), np.sqrt(variance)
     half = norm.ppf(0.5 + level / 2) * error
     p_value = 2 * norm.sf(abs(z) / error)
-    return Correlation(r, error * (1 - r**2), float(np.tanh(z - half)), float(np.tanh(z + half)), float(p_value))
+    return Effect(r, error * (1 - r**2), float(np.tanh(z - half)), float(np.tanh(z + half)), float(p_value))
 
 
 def is_perfect(r: float) -> bool:
@@ -46,7 +37,7 @@ def _vary(factor: np.ndarray, outcome: np.ndarray) -> None:
         raise StudyError("a correlation needs a factor and an outcome that vary; one of them has a single value.")
 
 
-def _weighted(one: np.ndarray, other: np.ndarray, weights: np.ndarray, level: float, controls: int) -> Correlation:
+def _weighted(one: np.ndarray, other: np.ndarray, weights: np.ndarray, level: float, controls: int) -> Effect:
     """Correlation of a population of which a weighted sample was drawn.
 
     Its variance is that of its linear approximation (Binder 1983): each loan's influence on r, squared and added up,
@@ -63,7 +54,7 @@ def _weighted(one: np.ndarray, other: np.ndarray, weights: np.ndarray, level: fl
 
 def pearson(
     factor: np.ndarray, outcome: np.ndarray, level: float, controls: int = 0, weights: np.ndarray | None = None
-) -> Correlation:
+) -> Effect:
     """Pearson correlation; with a 0/1 outcome it is the point-biserial one.
 
     `controls` is the number of controls that were taken out of both before (partial correlation): each costs a
@@ -84,7 +75,7 @@ def weighted_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return (np.cumsum(beside) - beside / 2)[place]
 
 
-def spearman(factor: np.ndarray, outcome: np.ndarray, level: float, weights: np.ndarray | None = None) -> Correlation:
+def spearman(factor: np.ndarray, outcome: np.ndarray, level: float, weights: np.ndarray | None = None) -> Effect:
     """Spearman's rank correlation; var(z) = (1 + r^2 / 2) / (n - 3) (Bonett & Wright 2000).
 
     With sampling `weights` (loans,) it is the population's; its error takes the population's ranks as given.
@@ -121,7 +112,7 @@ def partial(
     basis: np.ndarray,
     level: float,
     weights: np.ndarray | None = None,
-) -> dict[str, Correlation]:
+) -> dict[str, Effect]:
     """Return the partial correlation of each factor with the outcome given controls.
 
     `basis` is the orthonormal one of the controls' design matrix (`orthonormal`). Factor and outcome are replaced by

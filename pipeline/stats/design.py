@@ -26,7 +26,7 @@ def term_values(frame: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
     for term in terms:
         name = column_of(term)
         if name not in frame:
-            raise StudyError(f"the cohort has no column '{name}', which the term {term} in params.yaml asks for.")
+            raise StudyError(f"the cohort has no column '{name}', which the term {term} asks for.")
         if frame[name].isna().any():
             raise StudyError(
                 f"column '{name}' has {int(frame[name].isna().sum())} missing values: drop or fill them in preparation."
@@ -40,10 +40,10 @@ def term_values(frame: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
 
 
 def require(frame: pd.DataFrame, names: Sequence[str], section: str) -> None:
-    """Raise a StudyError that lists the names which params.yaml asks for under `section` and the cohort lacks."""
+    """Raise a StudyError that lists the names that a `section` asks for and the cohort lacks."""
     missing = [name for name in names if name not in frame]
     if missing:
-        raise StudyError(f"{section} in params.yaml names {', '.join(missing)}, which the cohort does not have.")
+        raise StudyError(f"{section} names {', '.join(missing)}, which the cohort does not have.")
 
 
 class Design(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.discrimination import placements
+from pipeline.stats.discrimination import Discrimination, placements
 from pipeline.stats.histories import shifted
 from pipeline.stats.inference import Effect, correction, effect, sandwich
 from pipeline.stats.logistic import DIGITS, maximum, sigmoid
@@ -105,14 +105,6 @@ def ahead(loan: np.ndarray, month: np.ndarray, default: np.ndarray, window: int)
     return Ahead(event.astype(np.int8), complete, default_month)
 
 
-class Areas(NamedTuple):
-    """Areas under the ROC curve of two scores on the same rows, and the second less the first."""
-
-    first: Effect
-    second: Effect
-    difference: Effect
-
-
 def _clustered_error(influence: np.ndarray, clusters: np.ndarray, parameters: int = 1) -> float:
     sums = np.bincount(clusters, influence)
     if not sums.all():
@@ -124,7 +116,7 @@ def _clustered_error(influence: np.ndarray, clusters: np.ndarray, parameters: in
 
 def clustered_areas(
     event: np.ndarray, first: np.ndarray, second: np.ndarray, clusters: np.ndarray, level: float
-) -> Areas:
+) -> Discrimination:
     """Compare two scores (rows,) of 0/1 `event`, with errors for rows that come in clusters (numbers, rows,).
 
     The placements of DeLong, DeLong & Clarke-Pearson (1988), added up by cluster (Obuchowski 1997, Biometrics 53); with
@@ -149,7 +141,7 @@ def clustered_areas(
         one = effect(area - 0.5, max(_clustered_error(influence, clusters), SMALLEST), level)
         singles.append(one._replace(estimate=area, ci_low=one.ci_low + 0.5, ci_high=one.ci_high + 0.5))
     spread = max(_clustered_error(influences[1] - influences[0], clusters), SMALLEST)
-    return Areas(singles[0], singles[1], effect(areas[1] - areas[0], spread, level))
+    return Discrimination(singles[0], singles[1], effect(areas[1] - areas[0], spread, level))
 
 
 class Calibration(NamedTuple):

@@ -101,13 +101,13 @@ def estimate_all(
         )
     for outcome in ("default", PLACEBO):
         table = did.cells(cohort, outcome)
-        for estimator, specification, estimate, unit in (
+        for estimator, specification, of_cells, unit in (
             ("poisson_difference_in_differences", TWO_WAYS, engines.poisson, LOG_RATE),
             ("poisson_imputation", "never_and_not_yet_adopted", did.poisson_imputation, LOG_RATE),
             ("difference_in_levels", TWO_WAYS, did.levels, POINTS),
         ):
             key = (estimator, specification, "adopted", outcome)
-            parts.append((estimator, outcome, partial(_adoption, table, level, key, estimate, unit)))
+            parts.append((estimator, outcome, partial(_adoption, table, level, key, of_cells, unit)))
         if outcome == "default":
             parts.append(("event_study", outcome, partial(_event_study, table, level)))
     if permutations:

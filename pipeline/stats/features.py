@@ -62,7 +62,7 @@ def blocks_of(hard: Sequence[str], factors: Sequence[str], there: Collection[str
         if AFTER_ORIGINATION.fullmatch(column_of(term)):
             raise StudyError(
                 f"'{column_of(term)}' is known only when the loan has ended, or names the loan: no score may use it; "
-                "take it out of controls or factors in params.yaml."
+                "take it out of the controls or the factors."
             )
     return {name: list(dict.fromkeys(terms)) for name, terms in of_block.items() if terms}
 

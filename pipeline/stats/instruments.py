@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
+from pipeline.stats.absorbed import within
 from pipeline.stats.inference import Effect, codes, correction, effect, group_sums
 
 ROUNDING = 1e-12
@@ -37,12 +38,7 @@ def residuals(values: np.ndarray, groups: np.ndarray, controls: np.ndarray) -> n
     By the theorem of Frisch, Waugh and Lovell regressions among the residuals have the coefficients of the long
     regression. Group means are taken out first, so that there is no column for each group.
     """
-    sizes = np.bincount(groups)[:, None]
-
-    def within(matrix: np.ndarray) -> np.ndarray:
-        return matrix - (group_sums(matrix, groups) / sizes)[groups]
-
-    values, controls = within(values), within(controls)
+    values, controls = (within(one, [groups], np.ones(len(groups))) for one in (values, controls))
     return values - controls @ np.linalg.lstsq(controls, values, rcond=None)[0]
 
 

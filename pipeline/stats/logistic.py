@@ -44,7 +44,9 @@ class Maximum(NamedTuple):
 
 def sigmoid(index: np.ndarray) -> np.ndarray:
     """Return the probability of log odds."""
-    return 1 / (1 + np.exp(-index))
+    # Far below nought the exponential is infinite, and the probability nought, as it should be.
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-index))
 
 
 def maximum(

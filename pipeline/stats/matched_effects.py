@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
+from pipeline.stats.free_controls import DISTANCE_DECIMALS
 from pipeline.stats.inference import WAYS, Effect, as_ratio, cluster_codes, correction, effect, group_sums, on_matched
-from pipeline.stats.matching import DISTANCE_DECIMALS, Matches
+from pipeline.stats.matching import Matches
 from pipeline.stats.neighbours import SAME
 from pipeline.stats.regression import LogitEffects, logistic_maximum, logit_effects, place_of
 from pipeline.stats.scores import maximum_likelihood

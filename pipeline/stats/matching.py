@@ -1,4 +1,4 @@
-"""Propensity scores and nearest-neighbour matching, with one answer for any order of the rows."""
+"""Greedy nearest-neighbour matching on one score, with one answer for any order of the rows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-DISTANCE_DECIMALS = 9
-"""Decimals to which distances are rounded: clears what subtraction leaves of equal distances."""
+from pipeline.stats.free_controls import DISTANCE_DECIMALS, Groups, entries, firsts, run_starts
 
 NEARLY = 2e-9
 """Distances further apart than this stay apart when they are rounded."""
@@ -107,95 +106,6 @@ def _sorted(stratum: np.ndarray, score: np.ndarray, rank: np.ndarray) -> np.ndar
     return place[np.argsort(labels[place], kind="stable")]
 
 
-def _run_starts(*columns: np.ndarray) -> np.ndarray:
-    """Return which rows (boolean) open a run of equal values in all columns."""
-    opens = np.ones(len(columns[0]), dtype=bool)
-    opens[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
-    return opens
-
-
-def _firsts(opens: np.ndarray) -> np.ndarray:
-    """Return for each row where its run begins."""
-    return np.maximum.accumulate(np.where(opens, np.arange(len(opens)), 0))
-
-
-class _Groups:
-    """The free controls, grouped by stratum and score; before, between and after strata stands a group of its own.
-
-    Those fences lie infinitely far from every score and never run out, so that a search stops there.
-    """
-
-    def __init__(self, pool: np.ndarray, score: np.ndarray, stratum: np.ndarray, rank: np.ndarray) -> None:
-        """Take the controls' rows, sorted by stratum, score and rank."""
-        of_pool = stratum[pool]
-        starts = np.flatnonzero(_run_starts(of_pool, score[pool]))
-        fences = np.cumsum(_run_starts(of_pool[starts]))
-        self.labels = of_pool[starts]
-        self.places = np.arange(len(starts)) + fences
-        size = len(starts) + int(fences[-1]) + 1
-        scores = np.full(size, np.inf)
-        scores[self.places] = score[pool[starts]]
-        first, end = np.zeros(size, dtype=np.int64), np.ones(size, dtype=np.int64)
-        first[self.places], end[self.places] = starts, np.append(starts[1:], len(pool))
-        self.values = score[pool[starts]]
-        self.scores: list[float] = scores.tolist()
-        self.pool, self._rank = pool, rank
-        # The next control that each score offers, and the first that is no longer its own.
-        self.next: list[int] = first.tolist()
-        self.end: list[int] = end.tolist()
-        # Union-find: from a group to the nearest one on its left (right) that still offers a control.
-        self.left = list(range(size))
-        self.right = list(range(size))
-
-    def enter(self, scores: np.ndarray, strata: np.ndarray) -> list[int]:
-        """Return for each seeker the first group of its stratum whose score is not below its own.
-
-        Where there is none it is the fence behind the stratum, and for a stratum without controls -1.
-        """
-        by_stratum = np.argsort(strata, kind="stable")
-        found, _ = _entries(self.labels, self.values, strata[by_stratum], scores[by_stratum])
-        last = len(self.labels) - 1
-        group, before = np.minimum(found, last), np.maximum(found - 1, 0)
-        own = strata[by_stratum]
-        entry = np.empty(len(scores), dtype=np.int64)
-        entry[by_stratum] = np.where(
-            (found <= last) & (self.labels[group] == own),
-            self.places[group],
-            np.where((found > 0) & (self.labels[before] == own), self.places[before] + 1, -1),
-        )
-        return entry.tolist()
-
-    def rank_of(self, group: int) -> int:
-        """Return the rank of the control that a group offers next."""
-        return self._rank[self.pool[self.next[group]]]
-
-    def nearest(self, value: float, entry: int, limit: float) -> _Candidate | None:
-        """Return the free control nearest to a score that enters at `entry`, or None when none is in reach."""
-        scores = self.scores
-        above, below = _find(self.right, entry), _find(self.left, entry - 1)
-        # Rounded, so that equally far is equally far.
-        up = round(abs(scores[above] - value), DISTANCE_DECIMALS)
-        down = round(abs(value - scores[below]), DISTANCE_DECIMALS)
-        distance = min(up, down)
-        if distance == math.inf or distance > limit:
-            return None
-        group = min(above, below, key=self.rank_of) if up == down else above if up < down else below
-        return _Candidate(distance, self.rank_of(group), group)
-
-    def still_offers(self, found: _Candidate) -> bool:
-        """Say whether a control that was found before is still the next of its score."""
-        group = found.group
-        return self.next[group] < self.end[group] and self.rank_of(group) == found.rank
-
-    def take(self, group: int) -> int:
-        """Take the next control of a group off the pool and return its row."""
-        row = int(self.pool[self.next[group]])
-        self.next[group] += 1
-        if self.next[group] == self.end[group]:
-            self.left[group], self.right[group] = group - 1, group + 1
-        return row
-
-
 def _in_turn(
     seekers: np.ndarray,
     pool: np.ndarray,
@@ -209,7 +119,7 @@ def _in_turn(
 
     One plain loop over lists without calls: with a million loans, calls would take most of the time.
     """
-    groups = _Groups(pool, score, stratum, rank)
+    groups = Groups(pool, score, stratum, rank)
     scores, next_, end, left, right = groups.scores, groups.next, groups.end, groups.left, groups.right
     turns = seekers.tolist(), score[seekers].tolist(), groups.enter(score[seekers], stratum[seekers])
     chosen_treated: list[int] = []
@@ -297,11 +207,11 @@ class _Closest:
     ) -> None:
         """Take both arms' rows, each sorted by stratum, score and rank."""
         self.score, self.stratum, self.rank, self.limit = score, stratum, rank, limit
-        groups = _run_starts(stratum[pool], score[pool])
+        groups = run_starts(stratum[pool], score[pool])
         starts = pool[np.flatnonzero(groups)]
         # Numbers that rise with stratum and score: odd ones for scores of controls, even ones for what lies between.
         self._of_pool = 2 * np.cumsum(groups) - 1
-        entry, met = _entries(stratum[starts], score[starts], stratum[seekers], score[seekers])
+        entry, met = entries(stratum[starts], score[starts], stratum[seekers], score[seekers])
         self._of_seekers = 2 * entry + met
         self.seekers, self.pool = seekers, pool
         self.chosen_treated: list[np.ndarray] = []
@@ -311,13 +221,13 @@ class _Closest:
     def form_pairs(self) -> None:
         """Form every pair that comes first for both of its members, and leave out who has no control in reach."""
         # Controls of one number have one score; treated loans of one number may have several between two controls.
-        firsts = _firsts(_run_starts(self._of_pool))
-        control, distance = self._best(self.seekers, self._of_seekers, self.pool, self._of_pool, firsts)
+        first_of_run = firsts(run_starts(self._of_pool))
+        control, distance = self._best(self.seekers, self._of_seekers, self.pool, self._of_pool, first_of_run)
         within = (distance <= self.limit) & (distance < np.inf)
         self.seekers, self._of_seekers = self.seekers[within], self._of_seekers[within]
         control = control[within]
-        firsts = _firsts(_run_starts(self.score[self.seekers], self.stratum[self.seekers]))
-        back, _ = self._best(self.pool[control], self._of_pool[control], self.seekers, self._of_seekers, firsts)
+        first_of_run = firsts(run_starts(self.score[self.seekers], self.stratum[self.seekers]))
+        back, _ = self._best(self.pool[control], self._of_pool[control], self.seekers, self._of_seekers, first_of_run)
         mutual = back == np.arange(len(self.seekers))
         self.chosen_treated.append(self.seekers[mutual])
         self.chosen_control.append(self.pool[control[mutual]])
@@ -342,14 +252,14 @@ class _Closest:
         return self.pool[np.cumsum(steps)[:-1] > 0]
 
     def _best(
-        self, rows: np.ndarray, of_rows: np.ndarray, others: np.ndarray, of_others: np.ndarray, firsts: np.ndarray
+        self, rows: np.ndarray, of_rows: np.ndarray, others: np.ndarray, of_others: np.ndarray, first_of_run: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return for each row the place of the nearest of `others`, and its distance (infinite: there is none)."""
         place = np.searchsorted(of_others, of_rows)
         above, below = np.minimum(place, len(others) - 1), np.maximum(place - 1, 0)
         value, block = self.score[rows], self.stratum[rows]
         # Of equal scores the first one, that with the lowest priority.
-        below = firsts[below]
+        below = first_of_run[below]
         up, down = (
             np.where(
                 stands & (self.stratum[others[side]] == block),
@@ -361,24 +271,6 @@ class _Closest:
         lower = self.rank[others[below]] < self.rank[others[above]]
         take_below = (down < up) | ((down == up) & lower)
         return np.where(take_below, below, above), np.minimum(up, down)
-
-
-def _entries(
-    strata: np.ndarray, scores: np.ndarray, of_strata: np.ndarray, of_scores: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return where each (stratum, score) would enter a list sorted by both, and whether it stands there (0/1)."""
-    opens = np.flatnonzero(_run_starts(strata))
-    closes = np.append(opens[1:], len(strata))
-    entry = np.append(opens, len(strata))[np.searchsorted(strata[opens], of_strata)]
-    begins = np.flatnonzero(_run_starts(of_strata))
-    for begin, end in zip(begins, np.append(begins[1:], len(of_strata)), strict=True):
-        block = np.searchsorted(strata[opens], of_strata[begin])
-        if block < len(opens) and strata[opens[block]] == of_strata[begin]:
-            low, high = opens[block], closes[block]
-            entry[begin:end] = low + np.searchsorted(scores[low:high], of_scores[begin:end])
-    inside = np.minimum(entry, len(strata) - 1)
-    met = (strata[inside] == of_strata) & (scores[inside] == of_scores) & (entry < len(strata))
-    return entry, met.astype(np.int64)
 
 
 def _queue(
@@ -397,10 +289,10 @@ def _queue(
     chosen_treated: list[int] = []
     chosen_control: list[int] = []
     if len(seekers) and len(pool):
-        groups = _Groups(pool, score, stratum, rank)
+        groups = Groups(pool, score, stratum, rank)
         queue = []
-        entries = groups.enter(score[seekers], stratum[seekers])
-        for row, value, entry in zip(seekers.tolist(), score[seekers].tolist(), entries, strict=True):
+        places = groups.enter(score[seekers], stratum[seekers])
+        for row, value, entry in zip(seekers.tolist(), score[seekers].tolist(), places, strict=True):
             if entry >= 0 and (found := groups.nearest(value, entry, limit)):
                 queue.append((found.distance, int(rank[row]), row, value, entry, found))
         heapq.heapify(queue)
@@ -412,21 +304,3 @@ def _queue(
             elif found := groups.nearest(value, entry, limit):
                 heapq.heappush(queue, (found.distance, number, row, value, entry, found))
     return np.array(chosen_treated, dtype=np.int64), np.array(chosen_control, dtype=np.int64)
-
-
-class _Candidate(NamedTuple):
-    """A free control that is nearest to some score."""
-
-    distance: float
-    rank: int
-    """Rank of its priority."""
-    group: int
-    """Place of its score's group."""
-
-
-def _find(parent: list[int], start: int) -> int:
-    """Return the root of `start`, halving the path on the way."""
-    while parent[start] != start:
-        parent[start] = parent[parent[start]]
-        start = parent[start]
-    return start

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
+from pipeline.stats.absorbed import within
 from pipeline.stats.design import independent
 from pipeline.stats.inference import Effect, codes, effect
 
@@ -67,8 +68,7 @@ def interventional(
         "outcome": np.asarray(outcome, dtype=float)[:, None],
     }
     columns = np.hstack(list(blocks.values()))
-    means = np.column_stack([np.bincount(number, column) for column in columns.T]) / size[:, None]
-    columns = columns - means[number]
+    columns = within(columns, [number], np.ones(len(number)))
     length = np.linalg.norm(columns, axis=0)
     owner = np.repeat(np.arange(len(blocks)), [block.shape[1] for block in blocks.values()])
     place = {name: np.flatnonzero(owner == at) for at, name in enumerate(blocks)}
@@ -86,38 +86,48 @@ def interventional(
     products = np.array([columns[rows].T @ columns[rows] for rows in np.split(order, starts[1:-1])])
     loans = size.sum()
 
-    def estimate(gram: np.ndarray, rows: int) -> np.ndarray:
-        def regress(of: int, on: np.ndarray) -> np.ndarray:
-            return np.linalg.lstsq(gram[np.ix_(on, on)], gram[on, of], rcond=None)[0]
-
-        def left(on: np.ndarray) -> tuple[float, float, float]:
-            """Return standard deviations of what is left of outcome and mediator, and their correlation."""
-            both = np.array([outcome_at, mediator_at])
-            slopes = np.column_stack([regress(at, on) for at in both])
-            rest = gram[np.ix_(both, both)] - gram[np.ix_(both, on)] @ slopes
-            spread = np.sqrt(np.diag(rest) / rows)
-            return spread[0], spread[1], rest[0, 1] / rows / spread.prod()
-
-        mediator_at, outcome_at = place["mediator"][0], place["outcome"][0]
-        start = np.concatenate([place["before"], place["treatment"]])
-        with_between = np.concatenate([start, place["between"]])
-        at = len(start) - 1
-        total, on_mediator = regress(outcome_at, start)[at], regress(mediator_at, start)[at]
-        plain = left(start)
-        y, m, r = left(with_between)
-        of_mediator = y / m * r
-        curve = [on_mediator * y / m * (r - rho * np.sqrt((1 - r**2) / (1 - rho**2))) for rho in correlations]
-        plain_indirect = on_mediator * plain[0] / plain[1] * plain[2]
-        return np.array([total, on_mediator, of_mediator, on_mediator * of_mediator, plain_indirect, *curve, r])
-
     everything = products.sum(axis=0)
-    whole = estimate(everything, loans)
-    left_out = np.array([estimate(everything - one, loans - own) for one, own in zip(products, size, strict=True)])
+    whole = _estimates(everything, loans, place, correlations)
+    left_out = np.array(
+        [
+            _estimates(everything - one, loans - own, place, correlations)
+            for one, own in zip(products, size, strict=True)
+        ]
+    )
     errors = np.sqrt((count - 1) / count * ((left_out - whole) ** 2).sum(axis=0))
     found = [effect(value, error, level, count - 1) for value, error in zip(whole, errors, strict=True)]
     total, on_mediator, of_mediator, indirect, plain_indirect = found[:5]
     curve = dict(zip(correlations, found[5:-1], strict=True))
     return Mediated(total, on_mediator, of_mediator, indirect, plain_indirect, curve, float(whole[-1]))
+
+
+def _estimates(
+    gram: np.ndarray, rows: int, place: dict[str, np.ndarray], correlations: tuple[float, ...]
+) -> np.ndarray:
+    """Return all estimates from the columns' cross products: total, both ways, products, curve, and its end."""
+
+    def regress(of: int, on: np.ndarray) -> np.ndarray:
+        return np.linalg.lstsq(gram[np.ix_(on, on)], gram[on, of], rcond=None)[0]
+
+    def left(on: np.ndarray) -> tuple[float, float, float]:
+        """Return standard deviations of what is left of outcome and mediator, and their correlation."""
+        both = np.array([outcome_at, mediator_at])
+        slopes = np.column_stack([regress(at, on) for at in both])
+        rest = gram[np.ix_(both, both)] - gram[np.ix_(both, on)] @ slopes
+        spread = np.sqrt(np.diag(rest) / rows)
+        return spread[0], spread[1], rest[0, 1] / rows / spread.prod()
+
+    mediator_at, outcome_at = place["mediator"][0], place["outcome"][0]
+    start = np.concatenate([place["before"], place["treatment"]])
+    with_between = np.concatenate([start, place["between"]])
+    at = len(start) - 1
+    total, on_mediator = regress(outcome_at, start)[at], regress(mediator_at, start)[at]
+    plain = left(start)
+    y, m, r = left(with_between)
+    of_mediator = y / m * r
+    curve = [on_mediator * y / m * (r - rho * np.sqrt((1 - r**2) / (1 - rho**2))) for rho in correlations]
+    plain_indirect = on_mediator * plain[0] / plain[1] * plain[2]
+    return np.array([total, on_mediator, of_mediator, on_mediator * of_mediator, plain_indirect, *curve, r])
 
 
 def product(first: Effect, second: Effect, level: float) -> Effect:

@@ -107,6 +107,10 @@ def log_odds(share: np.ndarray) -> np.ndarray:
     return np.log(share / (1 - share))
 
 
+LINKS: dict[Family, Callable[[np.ndarray], np.ndarray]] = {"logit": log_odds, "poisson": np.log, "linear": np.array}
+"""Linear predictor of an expected outcome, by family."""
+
+
 def month_regression(
     outcome: np.ndarray,
     design: pd.DataFrame,
@@ -137,35 +141,10 @@ def month_regression(
     rows, y, group = rows[kept], y[kept], codes(group[kept])
     weight = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=float)[rows]
 
-    # One column after the other, in the order of the groups: of so many months each copy counts.
-    x = np.empty((design.shape[1], len(rows)))
-    size, first = np.bincount(group), np.flatnonzero(np.diff(group, prepend=-1))
-    names: list[str] = []
-    spreads: list[float] = []
-    for place, name in enumerate(design):
-        values = x[len(names)]
-        np.copyto(values, design.iloc[:, place].to_numpy()[rows])
-        values -= values.mean()
-        length = np.sqrt(values @ values / len(values))
-        means = np.add.reduceat(values, first) / size
-        own_spread = np.sqrt(max(length**2 - size @ means**2 / len(values), 0))
-        if own_spread < 1e-3 * length:
-            # A difference of large numbers says too little about a small one.
-            own_spread = np.sqrt(((values - means[group]) ** 2).mean())
-        # The next column takes the place of one that does not vary.
-        if own_spread > 1e-8 * length:
-            # Columns of one size: the steps are then well behaved.
-            values /= own_spread
-            names.append(name)
-            spreads.append(own_spread)
-    if not names:
-        raise StudyError("no column varies inside groups: there is nothing to explain events by.")
-    x, spread = x[: len(names)], np.array(spreads)
-
+    x, spread, names = _columns(design, rows, group)
     total = np.bincount(group, weight)
     mean = np.bincount(group, weight * y) / total
-    links: dict[str, Callable[[np.ndarray], np.ndarray]] = {"logit": log_odds, "poisson": np.log, "linear": np.array}
-    own = links[family](mean)
+    own = LINKS[family](mean)
     b, step = np.zeros(len(x)), np.full(len(x), np.inf)
     if len(y) > MANY and family != "linear":
         # A tenth of the rows says nearly where the maximum lies, and saves the steps of all rows that lead there.
@@ -192,6 +171,7 @@ def month_regression(
     if sums is None or not np.abs(step).max() < tolerance:
         raise StudyError("the regression on months has no maximum: some column separates the events perfectly.")
     # In the columns' own units again, in place of the columns.
+    size = np.bincount(group)
     for values, share_of, scale in zip(x, shares.T, spread, strict=True):
         values -= np.repeat(share_of, size)
         values *= scale
@@ -207,6 +187,36 @@ def month_regression(
         rows,
         sums.fitted,
     )
+
+
+def _columns(design: pd.DataFrame, rows: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return the columns that vary inside groups, one after the other and of one size, that size, and their names.
+
+    In the order of the rows, whose groups rise: of so many months each copy counts. Raises StudyError for no column.
+    """
+    x = np.empty((design.shape[1], len(rows)))
+    size, first = np.bincount(group), np.flatnonzero(np.diff(group, prepend=-1))
+    names: list[str] = []
+    spreads: list[float] = []
+    for place, name in enumerate(design):
+        values = x[len(names)]
+        np.copyto(values, design.iloc[:, place].to_numpy()[rows])
+        values -= values.mean()
+        length = np.sqrt(values @ values / len(values))
+        means = np.add.reduceat(values, first) / size
+        own_spread = np.sqrt(max(length**2 - size @ means**2 / len(values), 0))
+        if own_spread < 1e-3 * length:
+            # A difference of large numbers says too little about a small one.
+            own_spread = np.sqrt(((values - means[group]) ** 2).mean())
+        # The next column takes the place of one that does not vary.
+        if own_spread > 1e-8 * length:
+            # Columns of one size: the steps are then well behaved.
+            values /= own_spread
+            names.append(name)
+            spreads.append(own_spread)
+    if not names:
+        raise StudyError("no column varies inside groups: there is nothing to explain events by.")
+    return x[: len(names)], np.array(spreads), names
 
 
 def hazard_logit(

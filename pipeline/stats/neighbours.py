@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.matching import DISTANCE_DECIMALS, Matches, Order, nearest_neighbour, ranks
+from pipeline.stats.free_controls import DISTANCE_DECIMALS
+from pipeline.stats.matching import Matches, Order, nearest_neighbour, ranks
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.matching import DISTANCE_DECIMALS, Matches, ranks
+from pipeline.stats.free_controls import DISTANCE_DECIMALS
+from pipeline.stats.matching import Matches, ranks
 from pipeline.stats.neighbours import Caliper
 
 LIMIT = 25_000_000

@@ -18,7 +18,7 @@ def candidates(cohort: pd.DataFrame, factor: str, after_origination: Collection[
     outcome.
     """
     if factor not in cohort:
-        raise StudyError(f"the cohort has no column '{factor}', which params.yaml names as a factor.")
+        raise StudyError(f"the cohort has no column '{factor}', which is to be a factor.")
     if factor not in after_origination:
         return cohort
     loans = cohort[cohort["open_at_landmark"] == 1]

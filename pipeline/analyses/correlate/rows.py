@@ -11,7 +11,6 @@ from pipeline.core.params import Relation, Study
 from pipeline.core.scope import Scope
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.correlation import (
-    Correlation,
     holm,
     is_perfect,
     orthonormal,
@@ -22,7 +21,7 @@ from pipeline.stats.correlation import (
 )
 from pipeline.stats.design import column_of, design_matrix, term_values
 from pipeline.stats.discrimination import compare
-from pipeline.stats.inference import cluster_codes
+from pipeline.stats.inference import Effect, cluster_codes
 from pipeline.stats.rates import default_rates, dose_groups
 from pipeline.stats.response import Response, response
 from pipeline.stats.robust_errors import clustered, partial_out
@@ -58,7 +57,7 @@ def rows(cohort: pd.DataFrame, allowed: Scope, level: float) -> list[Row]:
     factors = allowed.factors if allowed.models else []
     samples = {factor: sample_for(cohort, factor, protocol.after_origination()) for factor in factors}
 
-    families: dict[tuple[str, str], dict[str, Correlation]] = {
+    families: dict[tuple[str, str], dict[str, Effect]] = {
         ("point_biserial", "raw"): {
             name: pearson(*_both(samples[name], name), level, weights=_weights(samples[name])) for name in factors
         },
@@ -97,13 +96,13 @@ def rows(cohort: pd.DataFrame, allowed: Scope, level: float) -> list[Row]:
     return found
 
 
-def _partial(loans: pd.DataFrame, factors: list[str], basis: np.ndarray, level: float) -> dict[str, Correlation]:
+def _partial(loans: pd.DataFrame, factors: list[str], basis: np.ndarray, level: float) -> dict[str, Effect]:
     """Correlate given the controls; a factor that they determine has no partial correlation, the others stand."""
     try:
         return partial(loans[factors].astype(float), loans["default"], basis, level, _weights(loans))
     except StudyError:
         if len(factors) == 1:
-            return {factors[0]: Correlation(*[float("nan")] * len(Correlation._fields))}
+            return {factors[0]: Effect(*[float("nan")] * len(Effect._fields))}
     return {name: one for factor in factors for name, one in _partial(loans, [factor], basis, level).items()}
 
 
@@ -130,7 +129,7 @@ def _measured_together(samples: dict[str, pd.DataFrame]) -> list[list[str]]:
 
 
 def _rows(
-    kind: str, given: str, found: dict[str, Correlation], samples: dict[str, pd.DataFrame]
+    kind: str, given: str, found: dict[str, Effect], samples: dict[str, pd.DataFrame]
 ) -> Iterable[dict[str, Any]]:
     adjusted = _adjusted(found)
     for factor, one in found.items():
@@ -148,7 +147,7 @@ def _rows(
         }
 
 
-def _adjusted(family: dict[str, Correlation]) -> dict[str, float]:
+def _adjusted(family: dict[str, Effect]) -> dict[str, float]:
     """Return the p-values of a family of factors by Holm's method."""
     known = {factor: one.p_value for factor, one in family.items() if not np.isnan(one.p_value)}
     return dict(zip(known, holm(list(known.values())), strict=True)) if known else {}
@@ -282,7 +281,7 @@ def _numbers(column: pd.Series) -> pd.Series:
 
 def _responses(
     answers: dict[str, pd.DataFrame],
-    families: dict[tuple[str, str], dict[str, Correlation]],
+    families: dict[tuple[str, str], dict[str, Effect]],
     protocol: Study,
     level: float,
     *,
@@ -291,7 +290,7 @@ def _responses(
     """Yield, of factors that some loans lack, who answered, and the correlations that stand for all loans."""
     ladder = protocol.controls.ladder()
     terms = [term for term in ([*ladder.values()][-1] if ladder else []) if term not in protocol.controls.time]
-    weighted: dict[str, dict[str, Correlation]] = {"point_biserial": {}, "spearman": {}}
+    weighted: dict[str, dict[str, Effect]] = {"point_biserial": {}, "spearman": {}}
     slopes: list[Row] = []
     there: dict[str, pd.DataFrame] = {}
     for factor, loans in answers.items():

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from pipeline.analyses.mechanism.programme import POINTS, Programme, Row
+from pipeline.analyses.mechanism.programme import Programme, Row
 from pipeline.core import results
 from pipeline.stats.absorbed import absorbed_linear
 from pipeline.stats.design import term_values
@@ -102,8 +102,7 @@ def reached(programme: Programme) -> Iterator[Row]:
             name,
             "default_after_landmark",
             "risk_difference",
-            **scaled(found[name], 100)._asdict(),
-            unit=POINTS,
+            **results.in_points(found[name]),
             note="both together; the share of contacts up to the landmark that reached the client",
             loans=loans,
         )
@@ -142,8 +141,7 @@ def answers(programme: Programme) -> Iterator[Row]:
             "quick_answer",
             outcome,
             "risk_difference",
-            **scaled(found, 100)._asdict(),
-            unit=POINTS,
+            **results.in_points(found),
             note=f"answered within {QUICK} days against later or never, in months that follow the warning's",
             loans=loans,
         )

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from pipeline.analyses.mechanism.programme import POINTS, Programme, Row
+from pipeline.analyses.mechanism.programme import Programme, Row
+from pipeline.core import results
 from pipeline.stats import feedback as lagged
-from pipeline.stats.inference import scaled
 
 PRIME = 2
 """How many of the best grades are prime clients'."""
@@ -56,8 +56,7 @@ def loyalty(programme: Programme) -> Iterator[Row]:
             "treated",
             outcome,
             "risk_difference",
-            **scaled(found, 100)._asdict(),
-            unit=POINTS,
+            **results.in_points(found),
             loans=loans,
         )
         if "programme_lot" not in loans:
@@ -73,8 +72,7 @@ def loyalty(programme: Programme) -> Iterator[Row]:
                 "treated",
                 outcome,
                 "effect_on_compliers",
-                **scaled(found, 100)._asdict(),
-                unit=POINTS,
+                **results.in_points(found),
                 note="of all loans, in default or not: a client in default has not come back",
                 loans=loans[of],
                 clusters="loan_id",

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from pipeline.analyses.time.months import LOG_ODDS, POINTS, PROACTIVE, REACTIVE, WINDOW, Months, Row
+from pipeline.analyses.time.months import LOG_ODDS, PROACTIVE, REACTIVE, WINDOW, Months, Row
 from pipeline.core import results
 from pipeline.stats.histories import shifted
-from pipeline.stats.inference import Effect
 from pipeline.stats.marginal_structural import dispersion, stabilised_weights, truncated
 from pipeline.stats.month_regression import separate_slopes
 
@@ -23,10 +22,6 @@ LARGEST_WEIGHT = 20.0
 
 DISPERSION = 1.25
 """Variance of contacts over their mean from which, or below whose reciprocal, they are not Poisson's."""
-
-
-def _in_points(found: Effect) -> Row:
-    return {name: value if name == "p_value" else 100 * value for name, value in found._asdict().items()}
 
 
 def contacts(months: Months) -> Iterator[Row]:
@@ -60,8 +55,7 @@ def contacts(months: Months) -> Iterator[Row]:
                     name,
                     "arrears",
                     "risk_difference",
-                    **_in_points(slopes[name]),
-                    unit=POINTS,
+                    **results.in_points(slopes[name]),
                     note=note,
                     stays=stays,
                 )

@@ -16,10 +16,10 @@ from pipeline.stats.correlation import adjusted, holm
 from pipeline.stats.design import design_matrix
 from pipeline.stats.inference import Effect
 from pipeline.stats.libraries import linear_probability
+from pipeline.stats.moderation import Controlled
 from pipeline.stats.prediction import Sample
 from pipeline.stats.randomisation import deal, randomisation_test
 from pipeline.stats.splits import by_time
-from pipeline.stats.subgroups import by_group
 
 OUTCOMES = ("default", "past_due_any", "past_due_above_fifth", "past_due_share")
 """Above the study's own share, any amount, above a fifth, and the share past due itself."""
@@ -315,14 +315,14 @@ def _by_group(cohort: pd.DataFrame, drawn: list[str], level: float) -> Iterator[
         if group.nunique() < 2:
             continue
         for outcome in OUTCOMES:
-            found = by_group(cohort[outcome], design, "treated", group, cohort["institution_id"], level)
+            found = Controlled(cohort[outcome], design, "treated", cohort["institution_id"], level).differences(group)
             row = {"estimator": name, "factor": "treated", "outcome": outcome}
             for member, effect in found.effects.items():
                 counts = _counts(cohort[group == member])
                 yield row | _points(effect) | counts | {"specification": member, "estimand": "difference"}
             of_all = row | {"specification": "groups_compared"} | _counts(cohort)
             yield of_all | _points(found.last_against_first) | {"estimand": "last_against_first"}
-            yield of_all | {"estimand": "all_equal", "p_value": found.all_equal}
+            yield of_all | {"estimand": "all_equal", "p_value": found.p_value}
 
 
 def _observational(cohort: pd.DataFrame, protocol: Study, drawn: list[str], level: float) -> Iterator[Row]:
