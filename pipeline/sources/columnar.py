@@ -20,9 +20,19 @@ def names_of(path: Path, form: Form) -> list[str]:
     import pyarrow.ipc
     import pyarrow.parquet
 
-    if form.kind == "parquet":
-        return distinct(_named(opened(path, lambda: pyarrow.parquet.read_schema(path)).names))
-    return distinct(_named(opened(path, lambda: pyarrow.ipc.open_file(path).schema).names))
+    read = pyarrow.parquet.read_schema if form.kind == "parquet" else (lambda file: pyarrow.ipc.open_file(file).schema)
+    schema = opened(path, lambda: read(path))
+    return distinct([*_named(schema.names), *_ranges(schema)])
+
+
+def _ranges(schema: Any) -> dict[str, range]:
+    """Return the indexes of whole numbers in a row that pandas keeps beside the columns, by their names."""
+    kept = (schema.pandas_metadata or {}).get("index_columns", [])
+    return {
+        one["name"]: range(one["start"], one["stop"], one["step"])
+        for one in kept
+        if isinstance(one, dict) and one.get("kind") == "range" and one.get("name")
+    }
 
 
 def _named(names: Sequence[str]) -> list[str]:
@@ -37,7 +47,9 @@ def parquet(path: Path, form: Form, columns: Sequence[str] | None, rows: int | N
     def read() -> Any:
         file = pyarrow.parquet.ParquetFile(path)
         names = _named(file.schema_arrow.names)
-        wanted = None if columns is None else [names[distinct(names).index(name)] for name in columns]
+        ranges = _ranges(file.schema_arrow)
+        there = [name for name in columns or () if name not in ranges]
+        wanted = None if columns is None else [names[distinct(names).index(name)] for name in there]
         cells = file.metadata.num_rows * len(names if wanted is None else wanted)
         if rows is None and cells > MOST_CELLS:
             raise StudyError(
@@ -59,7 +71,9 @@ def arrow(path: Path, form: Form, columns: Sequence[str] | None, rows: int | Non
 
     table = opened(path, lambda: pyarrow.ipc.open_file(path).read_all())
     names = _named(table.schema.names)
-    wanted = names if columns is None else [names[distinct(names).index(name)] for name in columns]
+    ranges = _ranges(table.schema)
+    there = [name for name in columns or () if name not in ranges]
+    wanted = names if columns is None else [names[distinct(names).index(name)] for name in there]
     table = table.select([table.schema.names.index(name) for name in wanted])
     return Table(_frame(table if rows is None else table.slice(0, rows), columns), [])
 
@@ -73,7 +87,13 @@ def _frame(table: Any, columns: Sequence[str] | None) -> Any:
     kinds |= {pyarrow.int64(): pd.Int64Dtype(), pyarrow.uint64(): pd.UInt64Dtype()}
     frame = table.to_pandas(types_mapper=kinds.get, ignore_metadata=True)
     frame = frame.loc[:, [not NO_NAME.fullmatch(str(name)) for name in frame]]
-    frame.columns = distinct(frame.columns) if columns is None else list(columns)
+    ranges = _ranges(table.schema)
+    frame.columns = distinct(frame.columns) if columns is None else [name for name in columns if name not in ranges]
+    for name, numbers in ranges.items():
+        if columns is None or name in columns:
+            frame[name] = list(numbers[: len(frame)])
+    if columns is not None:
+        frame = frame[list(columns)]
     for name in frame.select_dtypes(["Int64", "UInt64"]):
         if not frame[name].isna().any():
             frame[name] = frame[name].astype(frame[name].dtype.numpy_dtype)

@@ -26,7 +26,7 @@ def _unguarded(cell: str) -> str:
     return cell[1:] if re.match(r"'\s*[=+\-@]", cell) else cell
 
 
-def labels(own: dict[str, Any], path: Path, known: Collection[str]) -> dict[str, str]:
+def labels(own: dict[str, Any], path: Path, known: Collection[str] = ()) -> dict[str, str]:
     """Return the label of every column that has a role: the dictionary's, or else the column's own name.
 
     `own` is the section of that name in params.yaml. The dictionary is a CSV table with ``column`` and ``label``, in

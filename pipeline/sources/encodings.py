@@ -132,6 +132,8 @@ def encoding_of(path: Path) -> str:
 
 def _by_letters(path: Path, sample: bytes) -> str:
     """Tell an encoding by which language's letters a text has when it is read in it."""
+    # A cell that comes a thousand times says no more than one that comes once.
+    sample = b"\n".join(sorted(cell for cell in set(re.split(rb"[,;\t\n]", sample)) if not cell.isascii()))
     readings: dict[str, str] = {}
     for encoding in (*LETTERS, *ASIAN):
         try:

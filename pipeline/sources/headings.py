@@ -49,7 +49,7 @@ def lines_of_names(rows: Sequence[Sequence[Any]]) -> int:
         again = sum(rows[0][place] in [row[place] for row in rows[1:]] for place in range(wide))
         return 0 if again > wide / 2 else 1
     numeric = of_numbers(2)
-    second = len(numeric) > 1 and share(_word, 1, numeric) >= MOST and not any(map(_number, rows[1]))
+    second = sum(_word(rows[1][place]) for place in numeric) > 1 and not any(map(_number, rows[1]))
     return 2 if second and not any(map(_number, rows[0])) else 1
 
 

@@ -42,12 +42,13 @@ def state():
 def test_english_columns_get_their_roles_and_the_reader_is_told(workplace):
     said = set_up(loans()).split("\n")
     assert said[0] == "loans.csv: text utf-8, 7 columns; looked at all 120 rows."
-    assert said[1:3] == ["", "Found:"]
+    assert said[1:4] == ["", "Outcome, column default:", "  0        repaid          104  no"]
+    assert "  16 of 120 loans in default (13.3%); 0 left out." in said
     for role, column in ENGLISH.items():
-        assert f"  {role:<28} {column}" in said
+        assert [line for line in said if line.startswith(f"  {role:<28} {column} ") and "its name; " in line]
     assert said[-3:] == [
         "Written: pipeline/studies/mine/params.yaml (fill in or correct the roles there), its line in params.yaml,",
-        "         data/dictionaries/mine.csv (what each column holds; edit its labels, pages use them).",
+        "         data/dictionaries/mine.csv (what each column holds; give it labels, pages use them).",
         "Next:    make reproduce STUDY=mine",
     ]
     study = params.load(Path("params.yaml")).studies["mine"]
@@ -62,8 +63,8 @@ def test_chinese_columns_get_their_roles_whatever_their_encoding(workplace):
     made["是否违约"] = np.where(made["是否违约"] == 1, "是", "否")
     said = set_up(made, encoding="gb18030").split("\n")
     assert said[0] == "loans.csv: text gb18030, 5 columns; looked at all 120 rows."
-    assert f"  {'default':<28} 是否违约" in said
-    assert f"  {'amount':<28} 贷款金额" in said
+    assert f"  {'default':<28} 是否违约  its name; 否, 是" in said
+    assert [line for line in said if line.startswith(f"  {'amount':<28} 贷款金额 ")]
     described = Path("data/dictionaries/mine.csv").read_bytes()
     # The mark by which spreadsheet programs know UTF-8.
     assert described.startswith(b"\xef\xbb\xbf")
@@ -72,8 +73,10 @@ def test_chinese_columns_get_their_roles_whatever_their_encoding(workplace):
 
 def test_levels_that_say_nothing_are_left_to_the_reader(workplace):
     made = loans().assign(state=lambda frame: np.where(frame["default"] == 1, "C7", "A1")).drop(columns="default")
-    said = set_up(made, "--default", "state")
-    assert "Which values of state mean default? Move them from left_out_when to default_when" in said
+    with pytest.raises(StudyError, match="A1 .104 rows. not known"):
+        set_up(made, "--default", "state")
+    set_up(made, "--default", "state", "--default-when", "C7", "--repaid-when", "A1")
+    assert params.load(Path("params.yaml")).studies["mine"].own["default_when"] == ["C7"]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +104,7 @@ def test_a_section_that_is_no_choice_is_taken_back(workplace, monkeypatch):
     """Should what was written be refused when it is read again, everything is as it was."""
     before, load, calls = state(), params.load, []
 
-    def refuse(path):
+    def refuse(path=Path("params.yaml")):
         calls.append(path)
         if len(calls) > 1:
             raise StudyError("refused.")

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from pipeline.core import params
-from pipeline.core.scope import FEWEST, LeftOut, reduced, scope
+from pipeline.core.scope import FEWEST, LeftOut, as_measured, reduced, scope
 from tests.sample import PARAMS
 
 
@@ -74,9 +74,12 @@ def test_what_does_not_vary_has_no_logarithm_or_has_gaps_is_named():
     made.loc[3, "age"] = np.nan
     found = scope(protocol(), made)
     assert found.factors == ["treated", "satisfaction"]
-    assert found.protocol.matching.score == ["amount"]
-    assert found.protocol.controls.loan == ["credit_grade", "amount"] and found.protocol.controls.borrower == []
-    assert [item.reason for item in found.left_out] == ["constant", "no_logarithm", "gaps"]
+    filled = ["age_filled", "age_not_stated"]
+    assert found.protocol.matching.score == ["amount", *filled]
+    assert found.protocol.controls.loan == ["credit_grade", "amount"] and found.protocol.controls.borrower == filled
+    assert as_measured(found.protocol).controls.borrower == ["age"]
+    assert as_measured(found.protocol, complete=True).controls.borrower == []
+    assert [item.reason for item in found.left_out if item.reason != "levels"] == ["constant", "no_logarithm", "gaps"]
 
 
 def test_a_factor_measured_for_few_defaults_and_controls_without_end():

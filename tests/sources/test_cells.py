@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.sources import cells
+from pipeline.sources import cells, dates
 
 
 def read(kind, *values, **choices):
-    found = getattr(cells, kind)(pd.Series(list(values)), **choices)
+    found = (dates.read if kind == "dates" else getattr(cells, kind))(pd.Series(list(values)), **choices)
     return found.meaning.tolist(), found.wrong.tolist()
 
 
@@ -55,8 +55,9 @@ def test_empty_cells_are_missing_and_not_wrong(text):
 
 def test_a_decimal_comma_is_one_when_told():
     assert read("numbers", "1.234,50", "12,5%", decimal=",")[0] == [1234.5, 12.5]
-    assert cells.decimal_mark(["1.234,50", "12,5"]) == ","
-    assert cells.decimal_mark(["1,234", "12,500", "7"]) == "."
+    assert cells.decimal_marks(["1.234,50", "12,5"]) == cells.Marks(comma="1.234,50")
+    assert cells.decimal_marks(["1,234", "12,500", "7"]) == cells.Marks(undecided="1,234")
+    assert cells.decimal_marks(["1,234,567", "0.5"]) == cells.Marks(point="1,234,567")
 
 
 def test_percent_signs_and_units_are_counted():
@@ -99,7 +100,7 @@ def test_the_other_cells_tell_whether_the_day_comes_first():
     assert read("dates", "03/04/2015", "25/04/2015")[0][0] == pd.Timestamp("2015-04-03")
     assert read("dates", "03/04/2015", "04/25/2015")[0][0] == pd.Timestamp("2015-03-04")
     assert read("dates", "03/04/2015", day_first=True)[0] == [pd.Timestamp("2015-04-03")]
-    assert cells.dates(pd.Series(["03/04/2015"])).marks == {"undecided": 1}
+    assert dates.read(pd.Series(["03/04/2015"])).marks == {"undecided": 1}
 
 
 @pytest.mark.parametrize("text", ["2015-02-31", "soon", "99/99/2015", "13"])

@@ -48,6 +48,8 @@ def intake(study: Study, where: str) -> Intake:
         if role in ("default", "treated"):
             typed[role] = (_outcome if role == "default" else _arms)(column, own, row, place, where)
             continue
+        if form.kind == "excel" and role in KEYS:
+            _whole(column.astype(float) if pd.api.types.is_numeric_dtype(column) else column, place)
         read, what = meaning(role, column, own, place, where)
         typed[role] = read.meaning
         if read.wrong.any():

@@ -23,6 +23,9 @@ FEW_LEVELS = 12
 MOST_STATES = 25
 """Up to how many distinct values a column may hold the states of loans."""
 
+MOST_TERMS = 200
+"""Up to how many distinct values are looked at as terms, such as 1 year 6 months."""
+
 SHOWN = 3
 """Cells of a column that are shown."""
 
@@ -80,7 +83,10 @@ def look(column: pd.Series, decimal: str = ".", label: str = "", copies: int = 0
     # Dates cost more to read than numbers; a thousand cells tell.
     few = present.dropna().iloc[:: max(count // 1000, 1)]
     as_dates = float(dates.read(few).meaning.notna().mean())
-    kind = _kind(column, present, float(as_numbers.meaning.notna().sum() / count), few, as_dates)
+    numeric = float(as_numbers.meaning.notna().sum() / count)
+    if numeric < MOST and distinct <= MOST_TERMS:
+        numeric = max(numeric, float(cells.months(present, decimal).meaning.notna().sum() / count))
+    kind = _kind(column, present, numeric, few, as_dates)
     smallest = largest = ""
     marks = dict(as_numbers.marks)
     if kind == "number":

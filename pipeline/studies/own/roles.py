@@ -151,7 +151,7 @@ def against(role: Role, column: Column) -> str:
     if role.name == "savings" and DEBT.search(normal(column.name)):
         return "its name is that of a debt"
     if role.name in SUMS and column.kind in ("number", "flag"):
-        if column.kind == "flag" or column.distinct < 3:
+        if column.kind == "flag":
             return "only two values"
         if column.missing > 0.5:
             return f"{100 * column.missing:.0f}% of the cells are empty"

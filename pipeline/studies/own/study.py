@@ -167,7 +167,7 @@ def _columns(good: pd.DataFrame, study: Study) -> pd.DataFrame:
         columns["origination_date"] = date
         for name, period in (("month", "M"), ("quarter", "Q"), ("year", "Y")):
             text = date.dt.to_period(period).astype("string").where(date.notna())
-            columns[f"origination_{name}"] = text.astype("category")
+            columns[f"origination_{name}"] = text.astype("category") if name == "month" else _levels(text, None)
     else:
         columns["origination_date"] = pd.Series(pd.NaT, good.index, dtype="datetime64[ms]")
         columns |= {f"origination_{name}": no_level for name in ("month", "quarter", "year")}

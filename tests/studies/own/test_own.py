@@ -85,11 +85,13 @@ def test_english_text_goes_from_init_study_to_a_cohort(workplace, capsys):
     for name, source in {
         "interest_rate": "rate",
         "term_months": "term",
-        "income": "income",
         "treated": "treated",
     }.items():
         np.testing.assert_allclose(cohort[name].astype(float), made[source])
     np.testing.assert_allclose(cohort["amount"], made["amount"], atol=0.005)
+    gone = made["id"] % 97 == (100001 + 5) % 97
+    assert (cohort["income_not_stated"] == gone).all()
+    np.testing.assert_allclose(cohort["income_filled"], made["income"].mask(gone, cohort["income"].median()))
     assert (cohort["origination_date"].to_numpy() == made["date"].astype("datetime64[ms]").to_numpy()).all()
     assert (cohort["default"] == made["default"]).all()
     # Nothing else of the file is copied.
@@ -132,7 +134,7 @@ def test_gbk_text_with_chinese_names(workplace):
     cohort = store.read_parquet(places.processed("mine") / "cohort.parquet")
     assert cohort["amount"].between(500, 1e6).all() and cohort["satisfaction"].between(1, 10).all()
     dictionary = Path("data/dictionaries/mine.csv")
-    text = dictionary.read_text(encoding="utf-8-sig").replace("客户满意度,Satisfaction", "客户满意度,满意度（十分制）")
+    text = dictionary.read_text(encoding="utf-8-sig").replace("客户满意度,,", "客户满意度,满意度（十分制）,")
     # As a spreadsheet program on a Chinese system saves it.
     dictionary.write_bytes(text.encode("gbk"))
     assert "满意度（十分制）" in report()
@@ -257,7 +259,7 @@ def test_stray_cells_are_quarantined_and_many_of_them_stop_the_study(workplace, 
     assert "loans.csv" in said and "amount" in said and "?!" in said
 
 
-def test_gaps_leave_and_columns_of_gaps_are_set_aside(workplace):
+def test_gaps_stay_whatever_their_share(workplace):
     made = frame(400).astype({"income": float, "contacts": float})
     made.loc[:9, "income"] = np.nan
     made.loc[:200, "contacts"] = np.nan
@@ -265,8 +267,10 @@ def test_gaps_leave_and_columns_of_gaps_are_set_aside(workplace):
     assert set_up(made) == 0
     run(*ANALYSES)
     cohort = store.read_parquet(places.processed("mine") / "cohort.parquet")
-    assert len(cohort) == 390 and cohort["age"].isna().all()
-    assert ("absent", "age") in left_out()
+    assert len(cohort) == 400 and cohort["income_not_stated"].sum() == 10 and cohort["age_not_stated"].sum() == 300
+    assert {("gaps", "income"), ("gaps", "age")} <= left_out()
+    page = report()
+    assert "No loan left because a number was not stated" in page and "| Income: not stated: yes | 10 |" in page
     assert results.read(places.results("mine", "regress")).where(factor="contacts").empty
     rows = results.read(places.results("mine", "regress")).where(factor="communication_frequency")
     assert (rows["n"] == 199).all()
@@ -317,10 +321,9 @@ def test_init_study_says_what_is_wrong_and_writes_nothing(workplace, capsys, arg
 def test_words_of_the_outcome_that_nobody_knows_are_left_to_the_reader(workplace, capsys):
     made = frame(300)
     made["default"] = np.where(made["default"] == 1, "C7", "A1")
-    assert set_up(made, "--default", "default") == 0
-    assert "Which values of default mean default?" in capsys.readouterr().out
-    assert "neither" not in fails(capsys, "intake", "--study", "mine")
-    edit("mine", own__default_when=["C7"], own__repaid_when=["A1"], own__left_out_when=[])
+    assert set_up(made, "--default", "default") == 1
+    assert "Sort what is not known" in capsys.readouterr().err
+    assert set_up(made, "--default", "default", "--default-when", "C7", "--repaid-when", "A1") == 0
     run("intake", "prepare")
 
 
@@ -340,7 +343,7 @@ def test_a_second_study_of_the_same_name_is_refused_and_two_may_share_the_module
 def test_sections_are_block_style_with_lists_unindented_and_nulls_blank(workplace):
     assert set_up(frame()) == 0
     written = places.choices("mine").read_text()
-    assert "null" not in written and "- " in written
+    assert "null" not in written
     assert not re.search(r"^( *)(\w+):\n\1  - ", written, flags=re.M)
     # Every role stands there to be filled in.
     for role in roles.roles():
@@ -396,9 +399,10 @@ def test_the_strata_of_a_readers_lottery_stand_in_every_regression(workplace, ca
     # Strata differ in their chances and in default; treatment does nothing.
     made["default"] = (rng.random(400) < np.where(chance == 7, 0.5, 0.2)).astype(int)
     set_up(made.assign(draw=stratum))
-    edit("mine", design="randomised", own__borrower__lottery_stratum="draw")
+    edit("mine", design="randomised", own__borrower__lottery_stratum="draw", controls__strata=[])
     assert "controls.strata must list lottery_stratum" in fails(capsys, "intake", "--study", "mine")
-    edit("mine", controls__strata=["lottery_stratum"])
+    # Left blank, they follow from the role.
+    edit("mine", controls__strata=None)
     run("intake", "prepare", "match", "regress", "adjust")
     cohort = pd.read_parquet(places.processed("mine") / "cohort.parquet")
     assert cohort["lottery_stratum"].nunique() == 40 and (cohort["lottery_unit"] == cohort["loan_id"]).all()

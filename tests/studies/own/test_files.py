@@ -1,0 +1,393 @@
+"""Files as people keep them, the smallest shapes of what once went wrong, and the right answer of each."""
+
+from pathlib import Path
+
+import numpy as np
+import openpyxl
+import pandas as pd
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.core import params
+from pipeline.runtime import places, store
+from tests.choices import copied
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    copied(tmp_path, "sba")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def put(content, name="loans.csv", encoding="utf-8"):
+    if isinstance(content, pd.DataFrame):
+        content = content.to_csv(index=False)
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
+    return name
+
+
+def set_up(content, *arguments, name="loans.csv", encoding="utf-8"):
+    """Set up a study of a file; return the choices under own."""
+    assert main(["init-study", "mine", "--data", put(content, name, encoding), *arguments]) == 0
+    return params.load().study("mine").own
+
+
+def asked(capsys, content, *arguments, **choices):
+    """Return the sentence with which a file is not set up; nothing is written."""
+    capsys.readouterr()
+    assert main(["init-study", "mine", "--data", put(content, **choices), *arguments]) == 1
+    assert not places.choices("mine").exists()
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said
+
+
+def cohort(content, *arguments, **choices):
+    set_up(content, *arguments, **choices)
+    return prepared()
+
+
+def prepared():
+    for stage in ("intake", "prepare"):
+        assert main([stage, "--study", "mine"]) == 0
+    return store.read_parquet(places.processed("mine") / "cohort.parquet")
+
+
+def loans(number=60, **columns):
+    """Loans of which every fifth is in default, with further columns: lists that are repeated, or of that length."""
+    made = pd.DataFrame({"loan_id": range(1, number + 1), "amount": range(1001, 1001 + number)})
+    for name, values in columns.items():
+        made[name] = (list(values) * number)[:number]
+    return made.assign(default=(np.arange(number) % 5 == 0).astype(int))
+
+
+# The outcome.
+
+
+@pytest.mark.parametrize(
+    ("values", "defaults", "remaining"),
+    [
+        (["Completed"] * 3 + ["Chargedoff"] * 2 + ["Defaulted"], 3, 6),
+        (["G"] * 4 + ["B"] * 2, 2, 6),
+        (["Fully Paid"] * 3 + ["Charged Off", "Late (31-120 days)", "Current"], 1, 4),
+        (["paid off"] * 3 + ["90+ DPD", "Past Due (61-90 days)", "Past Due (>120 days)"], 2, 5),
+        (["Fully Paid", "Does not meet the credit policy. Status:Fully Paid"] * 2
+         + ["Does not meet the credit policy. Status:Charged Off", "Written-off"], 2, 6),
+        (["结清"] * 4 + ["核销", "逾期"], 1, 5),
+        (["正常"] * 4 + ["逾期", "坏账"], 1, 5),
+        (["正常"] * 4 + ["逾期"] * 2, 2, 6),
+        (["M0"] * 3 + ["M1", "M3+", "M4"], 2, 5),
+        (["Non-Performing", "performing", "PERFORMING", "Performing", "npl", "performing"], 2, 6),
+    ],
+)  # fmt: skip
+def test_the_words_of_the_trade(workplace, capsys, values, defaults, remaining):
+    made = loans(60).assign(status=values * 10).drop(columns="default")
+    found = cohort(made, "--default", "status")
+    said = capsys.readouterr().out
+    assert (found["default"].sum(), len(found)) == (10 * defaults, 10 * remaining)
+    for value in set(values):
+        assert f"  {value} " in said
+    assert f"{10 * defaults} of {10 * remaining} loans in default" in said
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "sentence"),
+    [
+        ("repaid", [1, 1, 1, 1, 0], "its name says that yes is good: say with --default-when 0 --repaid-when 1"),
+        ("in_default", [1, 1, 1, 0], "more than half would be in default"),
+        ("state", ["paid off", "paid off", "C7"], "C7 (20 rows) not known"),
+        ("state", [1, 2], "not known. Sort what is not known with --default-when"),
+        ("state", ["current", "charged off"], "No loan was repaid so"),
+    ],
+)
+def test_an_outcome_that_is_not_certain_is_asked(workplace, capsys, column, values, sentence):
+    made = loans().drop(columns="default").assign(**{column: (values * 60)[:60]})
+    assert sentence in asked(capsys, made, "--default", column)
+
+
+def test_what_was_asked_can_be_told(workplace):
+    made = loans(repaid=[1, 1, 1, 1, 1, 0]).drop(columns="default")
+    found = cohort(made, "--default", "repaid", "--default-when", "0", "--repaid-when", "1")
+    assert (found["default"].sum(), len(found)) == (10, 60)
+
+
+def test_what_was_asked_can_be_answered_at_a_terminal(workplace, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda asked: "0")
+    found = cohort(loans(repaid=[1, 1, 1, 1, 1, 0]).drop(columns="default"), "--default", "repaid")
+    assert (found["default"].sum(), len(found)) == (10, 60)
+
+
+def test_days_past_due_are_an_outcome_once_it_is_said_from_how_many_on(workplace, capsys):
+    made = loans(days_late=[*range(0, 90, 3), *range(90, 120, 1)]).drop(columns="default")
+    assert "--default-at-least 90 (30 of 60 loans)" in asked(capsys, made)
+    found = cohort(made, "--default", "days_late", "--default-at-least", "90")
+    assert found["default"].sum() == 30
+    assert params.load().study("mine").own["default_at_least"] == 90
+
+
+def test_an_empty_outcome_is_counted(workplace, capsys):
+    made = loans(70).assign(default=lambda frame: frame["default"].astype("Int64"))
+    made.loc[60:, "default"] = pd.NA
+    set_up(made)
+    said = capsys.readouterr().out
+    assert "(empty)" in said and "12 of 60 loans in default (20.0%); 10 left out" in said
+
+
+# Roles.
+
+
+@pytest.mark.parametrize(
+    ("columns", "role", "column"),
+    [
+        ({"account_type": ["savings", "current"], "customer_no": range(5001, 5061)}, "client_id", "customer_no"),
+        ({"loan_number": [1, 2, 3], "system_loan_id": range(90001, 90061)}, "loan_id", "system_loan_id"),
+        ({"calls_made": [0, 1, 2, 3]}, "communication_frequency", "calls_made"),
+        ({"verification_status": ["Verified", "Not Verified", "Source Verified"]}, "information_sharing",
+         "verification_status"),
+        ({"no_of_previous_loans": [0, 1, 2]}, "relationship_depth", "no_of_previous_loans"),
+        ({"termdays": [15, 30, 60]}, "term_months", "termdays"),
+        ({"BorrowerRate": [0.12, 0.2, 0.31]}, "interest_rate", "BorrowerRate"),
+        ({"approveddate": ["2017-07-25 08:22:56.000000", "2017-08-01 00:00:00.000000"]}, "origination_date",
+         "approveddate"),
+        ({"AMT_INCOME_TOTAL": [1500, 2500, 900]}, "income", "AMT_INCOME_TOTAL"),
+    ],
+)  # fmt: skip
+def test_columns_are_taken_for_what_they_are(workplace, columns, role, column):
+    made = loans(**columns)
+    if {"client_id", "loan_id"} & {role}:
+        made = made.drop(columns="loan_id")
+    own = set_up(made)
+    assert (own["columns"] | own["factors"] | own["borrower"])[role] == column
+    assert own["columns"]["loan_id"] not in ("account_type", "loan_number")
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"income": [0, 1]}, "income as income: only two values; 0, 1"),
+        ({"income": [*[None] * 4, 900, *[None] * 4, 700, *[None] * 4, 500]}, "80% of the cells are empty"),
+        ({"term": ["short", "long"]}, "term as term_months: its cells are no numbers; short, long"),
+        ({"loan_balance": range(60), "balance": range(60)}, ""),
+    ],
+)
+def test_what_only_has_the_name_of_a_role_is_refused_with_its_cells(workplace, capsys, columns, sentence):
+    own = set_up(loans(**columns))
+    assert sentence in capsys.readouterr().out
+    assert own["borrower"]["savings"] == ("balance" if "balance" in columns else None)
+    assert not {own["borrower"]["income"], own["columns"]["term_months"]} & set(columns)
+
+
+def test_each_guess_has_its_reason_and_three_cells_and_the_fuller_column_wins(workplace, capsys):
+    own = set_up(loans(income=[None, None, 700, 800, 900], annual_income=range(500, 560)))
+    said = " ".join(capsys.readouterr().out.split())
+    assert own["borrower"]["income"] == "annual_income"
+    assert "income annual_income its name; 500, 501, 502" in said
+    assert "annual_income fits better" in said
+
+
+def test_loans_of_one_client_are_clustered(workplace):
+    set_up(loans(client_id=range(30)))
+    assert params.load().study("mine").cluster == "client_id"
+    assert prepared()["client_id"].nunique() == 30
+
+
+def test_labels_of_a_stata_file_are_read(workplace):
+    made = loans(q7=range(60)).rename(columns={"default": "defaulted"})
+    made.to_stata("loans.dta", write_index=False, variable_labels={"q7": "Monthly income"})
+    assert main(["init-study", "mine", "--data", "loans.dta"]) == 0
+    assert params.load().study("mine").own["borrower"]["income"] == "q7"
+
+
+# Cells.
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "role", "values"),
+    [
+        ("term", ["36", "12", "24", "60", "3 years"], "term_months", [36, 12, 24, 60, 36]),
+        ("term", ["36m", "24m", "12m"], "term_months", [36, 24, 12]),
+        ("term", ["18 months", "365 days", "2 years"], "term_months", [18, 12, 24]),
+        ("term", ["1y 6m", "2 Jahre", "6个月"], "term_months", [18, 24, 6]),
+        ("termdays", ["15", "30", "60"], "term_months", [0.5, 1, 2]),
+        ("rate", ["7,25", "3,03", "12"], "interest_rate", [7.25, 3.03, 12]),
+        ("rate", ["12.25%", ".1072", "9.39%", "0.0928"], "interest_rate", [12.25, 10.72, 9.39, 9.28]),
+        ("income", ["1'200.50", "12’345.00", "900"], "income", [1200.5, 12345, 900]),
+        ("income", ["1.234,50", "12.345", "900"], "income", [1234.5, 12345, 900]),
+        ("income", ["12,34,567", "1,000", "900"], "income", [1234567, 1000, 900]),
+        ("income", ["0.123", "1.250", "2.333"], "income", [0.123, 1.25, 2.333]),
+    ],
+)
+def test_cells_are_read_by_column(workplace, name, cells, role, values):
+    # Amounts have points, whatever the other column has.
+    made = loans(**{name: cells}).assign(amount=lambda frame: frame["amount"].map("{:.2f}".format))
+    found = cohort(made.to_csv(index=False, sep=";")).sort_values("amount")
+    np.testing.assert_allclose(found[role].head(len(values)), values)
+    np.testing.assert_allclose(found["amount"].head(2), [1001, 1002])
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"income": ["4.971", "12.345", "7.250"]}, "row 2: '4.971'"),
+        ({"rate": ["12.25%", "50", "9.39%", ".09"]}, "on scales that do not fit"),
+        ({"term": ["5", "3 years"]}, "'5' without a unit beside '3 years' may be months or years"),
+        ({"term": [1095, 730]}, "hardly a term in months"),
+        ({"income": ["7,25", "8.50"]}, "two decimal marks"),
+        ({"issue_date": ["01/02/2015", "03/04/2015"]}, "could stand in either order"),
+    ],
+)
+def test_what_cells_leave_open_is_asked_with_a_row(workplace, capsys, columns, sentence):
+    made = loans(**columns)
+    if "rate" in columns:
+        set_up(made)
+        capsys.readouterr()
+        assert main(["intake", "--study", "mine"]) == 1
+        assert sentence in capsys.readouterr().err
+    else:
+        assert sentence in asked(capsys, made.to_csv(index=False, sep=";"))
+
+
+def test_dots_for_thousands_are_told(workplace):
+    made = loans(income=["4.971", "12.345", "7.250"]).to_csv(index=False, sep=";")
+    found = cohort(made, "--decimal", "income=,").sort_values("amount")
+    assert found["income"].head(3).tolist() == [4971, 12345, 7250]
+
+
+def test_years_of_two_digits_lie_in_the_past(workplace):
+    found = cohort(loans(approval_date=["02-Oct-66", "03-Oct-97", "05-Oct-14"])).sort_values("amount")
+    assert found["origination_date"].dt.year.head(3).tolist() == [1966, 1997, 2014]
+
+
+def test_none_is_a_level(workplace):
+    found = cohort(loans(guarantee=["none", "full", "", "partial"]))
+    assert found["collateral"].value_counts().to_dict() == {"none": 15, "full": 15, "not stated": 15, "partial": 15}
+
+
+def test_long_numbers_keep_their_digits(workplace):
+    branches = [9007199254740993 + place for place in range(4)]
+    made = loans(branch_id=branches).assign(branch_id=lambda frame: frame["branch_id"].astype("Int64"))
+    made.loc[59, "branch_id"] = pd.NA
+    made.to_parquet("loans.parquet")
+    assert main(["init-study", "mine", "--data", "loans.parquet"]) == 0
+    assert set(prepared()["institution_id"]) == {*map(str, branches), "not stated"}
+
+
+def test_long_numbers_of_a_workbook_which_has_rounded_them_are_refused(workplace, capsys):
+    book = openpyxl.Workbook()
+    made = loans(branch_id=[9007199254740993 + place for place in range(4)])
+    book.active.append(list(made))
+    for row in made.astype(object).to_numpy().tolist():
+        book.active.append(row)
+    book.save("loans.xlsx")
+    assert main(["init-study", "mine", "--data", "loans.xlsx"]) == 0
+    capsys.readouterr()
+    assert main(["intake", "--study", "mine"]) == 1
+    assert "lost its last digits" in capsys.readouterr().err
+
+
+def test_a_key_that_has_lost_its_digits_is_refused(workplace, capsys):
+    set_up(loans(branch_id=["1.23457E+18", "1.23458E+18"]))
+    capsys.readouterr()
+    assert main(["intake", "--study", "mine"]) == 1
+    assert "lost its last digits" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("order", [slice(None), [*range(59, -1, -1)]], ids=["a_range", "numbers"])
+def test_the_index_of_a_pandas_parquet_is_a_column(workplace, order):
+    loans().set_index("loan_id", drop=True).pipe(lambda made: made.iloc[order]).to_parquet("loans.parquet")
+    assert main(["init-study", "mine", "--data", "loans.parquet"]) == 0
+    assert params.load().study("mine").own["columns"]["loan_id"] == "loan_id"
+    assert set(prepared()["loan_id"]) == set(map(str, range(1, 61)))
+
+
+def test_feather_is_read(workplace):
+    loans().to_feather("loans.feather")
+    assert main(["init-study", "mine", "--data", "loans.feather"]) == 0
+    assert len(prepared()) == 60
+
+
+def test_a_file_between_blanks_without_names(workplace):
+    """As the German credit data are published: the last column is the outcome, 1 good and 2 bad."""
+    made = loans(status=["A11", "A12", "A14"], age=range(20, 80)).assign(default=lambda frame: frame["default"] + 1)
+    text = made.to_csv(index=False, header=False, sep=" ")
+    told = ("--default", "column 5", "--default-when", "2", "--repaid-when", "1")
+    own = set_up(text, *told, name="german.data")
+    assert own["names"] == 0 and own["separator"] == " "
+    found = prepared()
+    assert (found["default"].sum(), len(found)) == (12, 60)
+
+
+def test_two_lines_of_names(workplace):
+    made = loans()
+    text = "X1,X2,X3\n" + made.to_csv(index=False)
+    assert set_up(text)["columns"]["amount"] == "amount"
+    quarantined = prepared()
+    assert len(quarantined) == 60
+
+
+def test_a_line_of_units_below_the_names(workplace):
+    text = loans(term=[12, 24]).to_csv(index=False).replace("\n", "\n,EUR,months,\n", 1)
+    own = set_up(text)
+    assert own["columns"]["amount"] == "amount (EUR)" and own["names"] == 2
+    assert len(prepared()) == 60
+
+
+@pytest.mark.parametrize(
+    ("encoding", "purposes"),
+    [
+        ("cp1250", ["Příbram", "Česká Lípa", "Žďár nad Sázavou", "Plzeň", "Děčín"]),
+        ("cp1250", ["Łódź", "Gdańsk", "Częstochowa", "Śląsk"]),
+        ("cp1252", ["Tõnu", "Võru", "Pärnu", "Jõhvi", "Kärdla"]),
+        ("cp1252", ["Größe", "Köln", "Düsseldorf", "Fälligkeit"]),
+        ("cp1251", ["Москва", "Санкт-Петербург", "кредит"]),
+        ("cp932", ["住宅ローン", "自動車", "カード", "貸出"]),
+        ("big5", ["住宅貸款", "汽車", "教育", "台北市分行"]),
+        ("gb18030", ["购车", "装修", "经营", "教育"]),
+    ],
+)
+def test_encodings_are_told_by_the_letters_of_languages(workplace, encoding, purposes):
+    found = cohort(loans(purpose=purposes), encoding=encoding)
+    assert set(found["loan_type"]) == set(purposes)
+
+
+def test_an_encoding_that_cannot_be_told_is_asked(workplace, capsys):
+    made = loans(purpose=["Gyõr", "Gyula"]).to_csv(index=False)
+    said = asked(capsys, made, encoding="cp1252")
+    assert "cp1250 reads 'Győr'" in said and "--encoding" in said
+    assert set_up(made, "--encoding", "cp1252", encoding="cp1252")["encoding"] == "cp1252"
+
+
+# What is mapped is used, and gaps stay.
+
+
+@pytest.mark.parametrize("share", [19, 21])
+def test_a_gap_is_the_same_on_both_sides_of_any_threshold(workplace, share):
+    made = loans(500, income=range(2000, 2500)).assign(
+        income=lambda frame: frame["income"].where(frame.index >= 5 * share)
+    )
+    found = cohort(made)
+    assert len(found) == 500
+    assert found["income_not_stated"].sum() == found["income"].isna().sum() == 5 * share
+    assert found["income_filled"].notna().all()
+
+
+def test_gaps_of_dates_keep_their_loans(workplace):
+    made = loans(issue_date=["2015-01-01", "2016-05-01", ""])
+    found = cohort(made)
+    assert len(found) == 60 and (found["origination_year"] == "not stated").sum() == 20
+
+
+def test_choices_follow_from_the_roles_unless_written_out(workplace):
+    set_up(loans(income=range(60), calls_made=[0, 1, 2], remark=["a", "b"]))
+    file = places.choices("mine")
+    study = params.load().study("mine")
+    assert study.factors == ["communication_frequency"] and study.controls.borrower == ["log(income)"]
+    assert study.matching.score == ["log(amount)", "log(income)"]
+    text = file.read_text().replace("    income: income", "    income:\n    mood: remark")
+    file.write_text(text)
+    study = params.load().study("mine")
+    assert study.controls.borrower == ["mood"]
+    file.write_text(text.replace("  borrower:\n  market:\n  time:", "  borrower: []\n  market:\n  time:"))
+    assert params.load().study("mine").controls.borrower == []
