@@ -22,8 +22,6 @@ OF_EFFECTS: dict[str, Certainty] = {
 }
 """Where the certainty of an effect starts."""
 
-Reason = Literal["bias", "selection", "indirectness", "imprecision", "inconsistency"]
-
 
 class Graded(NamedTuple):
     """A certainty, where it started, and the reasons for each step down."""
@@ -31,7 +29,7 @@ class Graded(NamedTuple):
     level: Certainty
     start: Certainty
     reasons: tuple[str, ...]
-    """Codes such as ``bias:placebo_outcomes``, in the order of `Reason`."""
+    """Codes: ``bias:`` with the name of a check, ``selection``, ``indirectness``, ``imprecision``, ``inconsistency``."""
 
 
 def imprecise(verdict: Verdict, low: float, high: float, margin: float) -> bool:

@@ -202,8 +202,10 @@ def pooled(found: Sequence[Found], level: float) -> tuple[Found, Synthesis] | No
     centres = turn([one.estimate for one in used]) - start
     widths = turn([one.ci_high for one in used]) - turn([one.ci_low for one in used])
     whole = random_effects(centres, widths / 2 / norm.ppf(0.5 + level / 2), level)
-    numbers = (float(back(number + start)) for number in whole.effect[:1] + whole.effect[2:4])
-    return Found(*numbers, p_value=whole.effect.p_value, unit=found[0].unit, start=found[0].start), whole
+    middle, low, high = (
+        float(back(number + start)) for number in (whole.effect.estimate, whole.effect.ci_low, whole.effect.ci_high)
+    )
+    return Found(middle, low, high, whole.effect.p_value, found[0].unit, found[0].start), whole
 
 
 def together(real: Mapping[str, Verdict], simulated: Iterable[Verdict]) -> tuple[Overall, str]:
@@ -212,7 +214,7 @@ def together(real: Mapping[str, Verdict], simulated: Iterable[Verdict]) -> tuple
     Returns the verdict and the count behind it: one lender's own; the common one of several; `mixed` where some support
     and some contradict; otherwise the weakest thing that can be said of all.
     """
-    told = [verdict for verdict in real.values() if verdict != "not_testable"]
+    told: list[Verdict] = [verdict for verdict in real.values() if verdict != "not_testable"]
     if not told:
         if any(verdict != "not_testable" for verdict in simulated):
             return "simulated_only", "no real data decide it"

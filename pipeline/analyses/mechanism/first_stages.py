@@ -188,4 +188,4 @@ def answers_less_other_months(programme: Programme) -> Iterator[Row]:
         one = scaled(found.effects[wanted], 100)._asdict()
         row = programme.row("answers", "less_other_months", factor, outcome, "risk_difference", loans=loans)
         counts = {"n": int(loans["size"].sum()), "n_treated": int((loans["size"] * loans["treated"]).sum())}
-        yield row | one | counts | {"unit": POINTS, "note": note}
+        yield row | one | counts | {"unit": "percentage points", "note": note}
