@@ -29,7 +29,7 @@ class Graded(NamedTuple):
     level: Certainty
     start: Certainty
     reasons: tuple[str, ...]
-    """Codes: ``bias:`` with the name of a check, ``selection``, ``indirectness``, ``imprecision``, ``inconsistency``."""
+    """Codes: ``bias:`` with a check's name, ``selection``, ``indirectness``, ``imprecision``, ``inconsistency``."""
 
 
 def imprecise(verdict: Verdict, low: float, high: float, margin: float) -> bool:
