@@ -17,6 +17,7 @@ from pipeline.analyses.evidence.findings import PRACTICES, needed
 from pipeline.core import params
 from pipeline.pages import paper, written
 from pipeline.pages.evidence import advice, book, claims, first, said, site, sure
+from pipeline.present import numerals
 from pipeline.present.words import LANGUAGES, TEMPLATES, Words
 from pipeline.runtime import places
 from pipeline.sources.claims import ALL, Class, load_bearings, load_claims, load_limits
@@ -224,7 +225,7 @@ def test_committed_reasons_are_ones_that_have_words(books):
     ],
 )
 def test_rounding_never_hides_a_side(value, digits, start, printed):
-    assert book.signed(value, digits, start) == printed
+    assert numerals.signed(value, digits, start) == printed
 
 
 def test_no_interval_on_the_pages_hides_a_sign(books, rendered):
@@ -243,7 +244,7 @@ def test_no_interval_on_the_pages_hides_a_sign(books, rendered):
     [(1234.5, 0), (35002.0, 0), (12.34, 1), (1.234, 2), (0.12, 2), (0.012, 3), (0.0013, 4), (0, 3), (math.nan, 3)],
 )
 def test_numbers_keep_about_three_digits(value, printed):
-    assert book.decimals(value) == printed
+    assert numerals.decimals(value) == printed
 
 
 def test_the_first_screen_has_answer_and_findings_before_counts_and_map(rendered, books):
