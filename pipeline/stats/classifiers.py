@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.logistic import MANY, penalised
+from pipeline.stats.logistic import penalised
 
 DECIMALS = 9
 """To which predicted probabilities are rounded: ties must not depend on the last bits."""
@@ -26,22 +26,12 @@ LIMIT = 2_000_000
 def logistic(design: np.ndarray, default: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
     """Return intercept and slopes of a logistic regression with a ridge penalty of one prior loan.
 
-    `design` is loans x columns, standardised and without an intercept; `weights` are brought to a mean of one. As the
-    other models of this module it is scikit-learn's, whose digits published scores have, up to `MANY` loans.
+    `design` is loans x columns, standardised and without an intercept; `weights` are brought to a mean of one.
     """
     if design.shape[1] == 0:
         rate = np.average(default, weights=weights)
         return float(np.log(rate / (1 - rate))), np.zeros(0)
-    weights = None if weights is None else weights / weights.mean()
-    if len(default) >= MANY:
-        # Ten times as fast, and the same to nine digits.
-        found = penalised(np.column_stack([np.ones(len(default)), design]), default, weights)
-        return float(found[0]), found[1:]
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-10, max_iter=100)
-    model.fit(design, default, sample_weight=weights)
-    return float(model.intercept_[0]), model.coef_[0]
+    return penalised(design, default, None if weights is None else weights / weights.mean())
 
 
 def least_leaf(loans: int, defaults: int) -> int:
