@@ -65,8 +65,9 @@ def shown_factors(results: Results, allowed: Scope) -> list[str]:
 class Effects:
     """Sentences about effects, whose wording follows sign and interval of the row that they speak of."""
 
-    def __init__(self, results: Results, words: Words, level: float) -> None:
-        """Take the rows to speak of, the words to use and the intervals' confidence level."""
+    def __init__(self, results: Results, words: Words, level: float, design: str = "") -> None:
+        """Take the rows to speak of, the words to use, the intervals' confidence level and the study's design."""
+        self._design = design
         self._results = results
         self._words = words
         self._level = f"{100 * level:g}"
@@ -82,7 +83,9 @@ class Effects:
         sentence = lower_first(self.sentence(factor, rung))
         construct = next((name for name in CONSTRUCTS if factor.startswith(name)), factor)
         claim = self._words.known("claims", construct) or self._words.text("claim")
-        return filled(self._words.text(f"claims.{verdict}"), claim=claim, sentence=sentence, rung=rung)
+        return filled(
+            self._words.text(f"claims.{verdict}"), claim=claim, sentence=sentence, rung=rung, design=self._design
+        )
 
     def sentence(self, factor: str, rung: str) -> str:
         """Return the sentence on a factor's effect, without a full stop."""
@@ -159,7 +162,7 @@ class Page:
         self._protocol = self._scope.protocol
         self._words, self._trail, self._sources, self._flavour = words, trail, sources, flavour
         self._pictures = pictures
-        self._effects = Effects(results, words, params.inference.level)
+        self._effects = Effects(results, words, params.inference.level, self._protocol.design)
         self._numbers = {"figure": 0, "table": 0}
 
     @cached_property

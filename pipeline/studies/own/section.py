@@ -34,6 +34,8 @@ class Draft(NamedTuple):
     outcome: Outcome
     day_first: bool | None
     term_in: str | None
+    panel: str | None = None
+    """The column of months, of a file with a row a loan and month."""
 
     @property
     def found(self) -> Mapping[str, str]:
@@ -109,6 +111,12 @@ def choices(draft: Draft) -> str:
             "true: 03/01/2015 is the third of January; false: the first of March; blank: as the other cells tell.",
             "day_first",
             draft.day_first,
+        ),
+        (
+            "The column of months, where the file has a row a loan and month: a loan is granted in its first month,\n"
+            "in default if it ever was, and everything else is what stood in its first month. Blank: one row a loan.",
+            "panel",
+            draft.panel,
         ),
         (
             "Which column plays which role; blank: the file has none, and the report says what it cannot say then.\n"

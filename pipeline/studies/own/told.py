@@ -51,6 +51,11 @@ def assumed(draft: Draft) -> list[str]:
     if draft.form.names != 1:
         lines = {0: "no line of names, so columns are called by their places", 2: "two lines of names"}
         said.append(f"The file has {lines[draft.form.names]}: own.names.")
+    if draft.panel:
+        said.append(
+            f"Each loan has a row a month ({draft.panel}): granted in its first, in default if it ever was, all else "
+            "as it stood in the first: own.panel."
+        )
     cluster = next((role for role in ("institution_id", "client_id") if role in draft.found), None)
     if cluster:
         said.append(f"Standard errors are clustered by {draft.found[cluster]}: cluster.")

@@ -391,3 +391,38 @@ def test_choices_follow_from_the_roles_unless_written_out(workplace):
     assert study.controls.borrower == ["mood"]
     file.write_text(text.replace("  borrower:\n  market:\n  time:", "  borrower: []\n  market:\n  time:"))
     assert params.load().study("mine").controls.borrower == []
+
+
+# A row a loan and month.
+
+
+def loan_months(number=60):
+    """Loans of twelve months of which the first two fifths end in default, contacts growing with each month."""
+    rows = [
+        {"loan_id": loan, "month": f"2020-{month:02d}", "amount": 1000 + loan, "calls_made": loan % 3 + month,
+         "status": "default" if loan % 5 < 2 and month == 6 + loan % 5 else "current"}
+        for loan in range(number)
+        for month in range(1, 13)
+        if not (loan % 5 < 2 and month > 6 + loan % 5)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_months_are_recognised_and_collapsed_by_a_declared_rule(workplace, capsys):
+    made = loan_months()
+    found = cohort(made.sample(frac=1, random_state=1))
+    said = capsys.readouterr().out
+    assert "24 of 60 loans in default (40.0%)" in said and "Each loan has a row a month (month)" in said
+    assert params.load().study("mine").own["panel"] == "month"
+    assert (found["default"].sum(), len(found)) == (24, 60)
+    assert set(found["origination_month"]) == {"2020-01"}
+    # What was recorded later cannot tell the outcome.
+    assert set(found["communication_frequency"]) == {1, 2, 3}
+    ends = store.read_parquet(places.processed("mine") / "more" / "loan_ends.parquet")
+    assert ends.groupby("end")["months"].unique().map(sorted).to_dict() == {"default": [6, 7], "open": [12]}
+    assert main(["time", "--study", "mine"]) == 0
+
+
+def test_two_rows_of_a_loan_in_one_month_are_no_panel(workplace, capsys):
+    made = pd.concat([loan_months(), loan_months().head(1)])
+    assert "No loan was repaid so" in asked(capsys, made)
