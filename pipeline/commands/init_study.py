@@ -16,8 +16,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("name", metavar="NAME", help="the study's name: small letters, digits and underscores")
     parser.add_argument(
-        "--data", required=True, metavar="FILE", help="text, Excel (.xlsx), parquet, feather or Stata (.dta)"
+        "--data",
+        required=True,
+        metavar="PLACE",
+        help="a file (text, Excel, parquet, feather, Stata) or a folder",
     )
+    parser.add_argument("--loans", metavar="FILE", help="the file with the loans, where --data is a folder of tables")
     parser.add_argument("--default", metavar="COLUMN", help="the column that says which loans defaulted")
     parser.add_argument("--treated", metavar="COLUMN", help="the column that says which loans the programme reached")
     for name, meaning in (("default", "default"), ("repaid", "repaid"), ("left-out", "neither")):

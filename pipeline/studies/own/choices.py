@@ -42,6 +42,8 @@ class Own(Section):
     """``own`` among a study's choices: its params.yaml says what each one means."""
 
     file: str
+    loans: str | None = None
+    tables: list[dict[str, str | None]] = Field(default=[])
     sheet: str | None = None
     encoding: str | None = None
     separator: str | None = None

@@ -12,6 +12,7 @@ from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates, tabular
 from pipeline.sources.tables import LONGEST_WHOLE
 from pipeline.studies.own.choices import KEYS, Own, checked
+from pipeline.studies.own.folder import Link, joined
 from pipeline.studies.own.panel import collapse
 
 MOSTLY_NUMBERS = 0.95
@@ -38,11 +39,17 @@ def intake(study: Study, where: str) -> Intake:
     """
     own: Own = checked(Own, study.own, "own", where)
     path = tabular.path_of(own.file)
+    folder, path = path, path / own.loans if own.loans else path
     form = tabular.form_of(path, encoding=own.encoding, separator=own.separator, sheet=own.sheet, names=own.names)
     mapped = own.mapped()
     wanted = dict.fromkeys([*mapped.values(), *([own.panel] if own.panel else [])])
-    table = tabular.read_table(path, form, columns=list(wanted))
+    table = tabular.read_table(path, form, columns=None if own.loans else list(wanted))
     raw = table.frame.reset_index(drop=True)
+    for link in [Link(**one) for one in own.tables]:
+        other = folder / link.file
+        raw = joined(raw, tabular.read_table(other, tabular.form_of(other)).frame, link)
+    if missing := [name for name in wanted if name not in raw]:
+        raise StudyError(f"{path} and the tables beside it have no column '{missing[0]}': correct it in {where}.")
     # The first lines hold the names. In Excel and text with broken lines the count may be short by those.
     row = pd.Series(np.arange(form.names + 1, len(raw) + form.names + 1), raw.index)
     typed: dict[str, pd.Series] = {}

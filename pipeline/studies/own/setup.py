@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, tabular
 from pipeline.sources.tables import Form
-from pipeline.studies.own import outcome, panel, profile, roles
+from pipeline.studies.own import folder, outcome, panel, profile, roles
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.questions import Question
 from pipeline.studies.own.section import Draft
@@ -29,15 +29,19 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     and a StudyError when the file cannot be read or holds no outcome.
     """
     path = tabular.path_of(options["data"])
-    form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"))
-    table = tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame
-    if table.empty:
-        tabular.read_table(path, form)
+    tables = folder.read(path, options) if path.is_dir() else None
+    if tables is not None:
+        form, table = tables.form, tables.frame
+    else:
+        form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"))
+        table = tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame
+        if table.empty:
+            tabular.read_table(path, form)
     decimal = _decimals(table, form, options.get("decimal") or [], path)
-    months = panel.recognised(table)
+    months = panel.recognised(table) if tables is None else None
     # Everything of a loan but its outcome is what stood in its first month.
     first = table if months is None else panel.first_rows(table, months)
-    columns = profile.profile(first, decimal, tabular.labels_of(path, form))
+    columns = profile.profile(first, decimal, {} if tables else tabular.labels_of(path, form))
     fixed = {role: options[role] for role in ("default", "treated") if options.get(role)}
     for role, column in fixed.items():
         if column not in columns:
@@ -57,8 +61,20 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     )
     day_first = _day_first(columns, guessed.found, options.get("day_first"), path)
     term_in = _term_in(table, columns, guessed.found, decimal, options.get("term_in"), path)
-    return Draft(name, file_of(path), form, len(table), decimal, columns, guessed, read, day_first, term_in,
-                 months.month if months else None)  # fmt: skip
+    return Draft(
+        name=name,
+        file=file_of(path),
+        form=form,
+        rows=len(table),
+        decimal=decimal,
+        columns=columns,
+        guessed=guessed,
+        outcome=read,
+        day_first=day_first,
+        term_in=term_in,
+        panel=months.month if months else None,
+        tables=tables,
+    )
 
 
 def _of_all_months(table: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str, Column]:

@@ -170,7 +170,7 @@ def _columns(good: pd.DataFrame, study: Study) -> pd.DataFrame:
     columns = {
         "loan_id": good["loan_id"].astype(str) if "loan_id" in good else _named_by_content(good),
         "institution_type": pd.Series(pd.Categorical([study.institution_type] * len(good)), good.index),
-        **{name: category(name) for name in ("institution_id", *LUMPED)},
+        **{name: category(name) for name in ("institution_id", "client_id", *LUMPED)},
     }
     if "origination_date" in good:
         date = good["origination_date"].astype("datetime64[ms]")

@@ -29,7 +29,8 @@ def refused(draft: Draft) -> list[str]:
         f"  {column} as {role}: {why}; {_cells(draft, column)}"
         for column, role, why in draft.guessed.refused[:MOST_REFUSED]
     ]
-    more = len(draft.guessed.refused) - len(lines)
+    lines += [f"  {sentence}" for sentence in draft.tables.refused] if draft.tables else []
+    more = len(draft.guessed.refused[MOST_REFUSED:])
     return [*lines, f"  and {more} more"] if more > 0 else lines
 
 

@@ -426,3 +426,63 @@ def test_months_are_recognised_and_collapsed_by_a_declared_rule(workplace, capsy
 def test_two_rows_of_a_loan_in_one_month_are_no_panel(workplace, capsys):
     made = pd.concat([loan_months(), loan_months().head(1)])
     assert "No loan was repaid so" in asked(capsys, made)
+
+
+# Several tables.
+
+
+def lender(folder, number=120):
+    """A lender's loans, clients, contacts, surveys, earlier loans and something else, in a folder."""
+    Path(folder).mkdir()
+    draw = np.random.default_rng(7)
+    made = loans(number).rename(columns={"loan_id": "systemloanid"}).assign(
+        customerid=lambda frame: "c" + (frame["systemloanid"] % 90).astype(str),
+        approveddate=[f"2017-0{1 + place % 9}-15 10:00:00" for place in range(number)],
+        good_bad_flag=lambda frame: np.where(frame["default"] == 1, "Bad", "Good"),
+    ).drop(columns="default")  # fmt: skip
+    clients = pd.DataFrame({"customerid": [f"c{place}" for place in range(90)], "monthly_income": range(500, 590)})
+    events = pd.DataFrame({
+        "customerid": [f"c{place}" for place in draw.integers(0, 90, 400)],
+        "date": pd.Timestamp("2016-12-01") + pd.to_timedelta(draw.integers(0, 300, 400), unit="D"),
+    })  # fmt: skip
+    survey = events.assign(satisfaction=draw.integers(1, 11, 400))
+    earlier = pd.DataFrame({"customerid": ["c1", "c1", "c2"], "loannumber": [1, 2, 1]})
+    for name, table in {
+        "trainperf": made, "traindemographics": clients, "traincontacts": events, "trainsurveys": survey,
+        "trainprevloans": earlier, "trainother": pd.DataFrame({"a": [1], "b": [2]}),
+        "trainnotes": pd.DataFrame({"systemloanid": [1, 1, 2], "note": ["a", "b", "c"]}),
+    }.items():  # fmt: skip
+        table.to_csv(f"{folder}/{name}.csv", index=False)
+    return made, events, survey
+
+
+def test_several_tables_are_joined_by_their_keys_and_count_what_came_before(workplace, capsys):
+    made, events, survey = lender("lender")
+    assert main(["init-study", "mine", "--data", "lender"]) == 0
+    said = capsys.readouterr().out
+    assert "trainother.csv: no column of it is a key of the loans" in said
+    assert "trainnotes.csv: several rows a loan without a date" in said
+    own = params.load().study("mine").own
+    assert own["loans"] == "trainperf.csv" and own["factors"]["communication_frequency"] == "contacts"
+    assert own["factors"]["relationship_depth"] == "previous loans" and own["borrower"]["income"] == "monthly_income"
+    found = prepared().set_index("loan_id").loc[made["systemloanid"].astype(str)].reset_index()
+    assert (found["default"] == (made["good_bad_flag"] == "Bad")).all()
+    granted = pd.to_datetime(made["approveddate"]).dt.normalize()
+    for place, (client, day) in enumerate(zip(made["customerid"], granted, strict=True)):
+        before = (events["customerid"] == client) & (events["date"] < day)
+        assert found.loc[place, "communication_frequency"] == before.sum()
+        answers = survey.loc[before, "satisfaction"]
+        np.testing.assert_allclose(found.loc[place, "satisfaction"], answers.mean() if len(answers) else np.nan)
+        assert found.loc[place, "income"] == 500 + int(client[1:])
+    assert (
+        found["relationship_depth"].sum() == 2 * (made["customerid"] == "c1").sum() + (made["customerid"] == "c2").sum()
+    )
+
+
+def test_what_became_of_loans_may_stand_in_a_table_of_months(workplace):
+    Path("lender").mkdir()
+    loan_months().drop(columns="amount").to_csv("lender/repayments.csv", index=False)
+    pd.DataFrame({"loan_id": range(60), "amount": range(1000, 1060)}).to_csv("lender/loans.csv", index=False)
+    assert main(["init-study", "mine", "--data", "lender"]) == 0
+    found = prepared()
+    assert (found["default"].sum(), len(found)) == (24, 60)
