@@ -65,11 +65,14 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
     if not files:
         raise StudyError(f"{folder} holds no table: give a folder of files such as loans.csv and contacts.csv.")
     forms = {file.name: tabular.form_of(file, encoding=options.get("encoding")) for file in files}
-    frames = {file.name: tabular.read_table(file, forms[file.name]).frame for file in files}
+    empty = [name for name in forms if tabular.read_table(folder / name, forms[name], rows=1).frame.empty]
+    frames = {name: tabular.read_table(folder / name, form).frame for name, form in forms.items() if name not in empty}
+    if not frames:
+        raise StudyError(f"{folder} holds {len(empty)} tables and no row: fill in the loans at least.")
     loans = options.get("loans") or _loans_of(frames, options.get("default"), folder)
     if loans not in frames:
         raise StudyError(f"{folder} holds no {loans} (--loans): it has {', '.join(frames)}.")
-    frame, links, refused = frames[loans], [], []
+    frame, links, refused = frames[loans], [], [f"{name}: no row" for name in empty]
     waiting = [name for name in frames if name != loans]
     shared = _shared([Path(name).stem for name in frames])
     while waiting:

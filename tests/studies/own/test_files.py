@@ -10,6 +10,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.core import params
 from pipeline.runtime import places, store
+from pipeline.studies.own import template
 from tests.choices import copied
 
 
@@ -486,3 +487,45 @@ def test_what_became_of_loans_may_stand_in_a_table_of_months(workplace):
     assert main(["init-study", "mine", "--data", "lender"]) == 0
     found = prepared()
     assert (found["default"].sum(), len(found)) == (24, 60)
+
+
+ROWS = {
+    "loans": lambda n: [
+        [f"L{n}", f"C{n % 40}", f"B{n % 12}", f"2019-{1 + n % 9:02d}-10", 1000 + n, 12, 9.5, "car", "AB"[n % 2],
+         ["yes", "no"][n % 2], ["Charged Off" if n % 5 == 0 else "Paid off"][0]]
+    ],
+    "applications": lambda n: [[f"L{n}", 20000 + n, 0.3, 30 + n % 9, "F", 3, 10 + n % 24]],
+    "contacts": lambda n: [[f"C{n % 40}", "2019-01-05", "call", "lender", "service", 30]],
+    "documents": lambda n: [[f"L{n}", 8, n % 8]],
+    "surveys": lambda n: [[f"C{n % 40}", "2018-12-01", 1 + n % 7]],
+    "alerts": lambda n: [[f"C{n % 40}", "2018-11-01", "inflow", "2018-11-02"]] if n % 3 else [],
+    "branches": lambda n: [[f"B{n}", f"R{n % 3}"]] if n < 12 else [],
+    "earlier_loans": lambda n: [[f"C{n % 40}", "2017-01-01", 500]] if n % 4 else [],
+}  # fmt: skip
+"""Rows of a lender's tables for its n-th loan, in the order of the template's columns."""
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_template_that_was_filled_in_is_understood(workplace, capsys, language):
+    assert main(["init-study", "--template", "empty", "--language", language]) == 0
+    files = sorted(Path("empty").iterdir())
+    assert [file.suffix for file in files if file.is_file()].count(".csv") == 2 and Path("empty/workbook.xlsx").exists()
+    assert len(openpyxl.load_workbook("empty/workbook.xlsx").sheetnames) == len(list(Path("empty/tables").iterdir()))
+    tables = template.headings(language)
+    for (name, columns), key in zip(tables.items(), template.headings("en"), strict=True):
+        rows = [row for number in range(120) for row in ROWS.get(key, lambda n: [])(number)]
+        pd.DataFrame(rows, columns=columns if rows else None).to_csv(
+            f"empty/tables/{name}.csv", index=False
+        ) if rows else 0
+    capsys.readouterr()
+    assert main(["init-study", "mine", "--data", "empty/tables"]) == 0
+    own = params.load().study("mine").own
+    wanted = {
+        "satisfaction", "communication_frequency", "information_sharing", "relationship_length", "relationship_depth",
+        "early_warning",
+    }  # fmt: skip
+    assert {role for role, column in own["factors"].items() if column} == wanted
+    assert all(own["columns"][role] for role in ("treated", "region", "credit_grade", "loan_type", "client_id"))
+    found = prepared()
+    assert (len(found), found["default"].sum()) == (120, 24)
+    assert main(["init-study", "--template", "empty"]) == 1
