@@ -194,7 +194,12 @@ def test_a_ledger_of_rows_that_cannot_be_read(tmp_path, name):
     content, needles = NO_ROWS[name]
     write(tmp_path / "claim_rows.csv", content)
     known = claims.load_claims(ROOT / claims.CLAIMS)
-    said(tmp_path, lambda: claims.load_bearings(known, {"reference"}, tmp_path / "claim_rows.csv"), "claim_rows.csv", needles)
+    said(
+        tmp_path,
+        lambda: claims.load_bearings(known, {"reference"}, tmp_path / "claim_rows.csv"),
+        "claim_rows.csv",
+        needles,
+    )
 
 
 def said(folder, read, file, needles):
