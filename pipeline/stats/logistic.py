@@ -131,8 +131,8 @@ def penalised(
     """Return intercept and slopes of a logistic regression under a ridge penalty of one prior row.
 
     `standard` (rows x columns) are standardised columns without an intercept, which is not penalised. From `many` rows
-    on (`MANY`) it is `maximum`, in a tenth of the time; below, scikit-learn's Newton with its `tolerance` of the gradient, whose
-    last digits are those of published scores. Raises StudyError where all outcomes are alike.
+    on (`MANY`) it is `maximum`, in a tenth of the time; below, scikit-learn's Newton with its `tolerance` of the
+    gradient, whose last digits are those of published scores. Raises StudyError where all outcomes are alike.
     """
     if y.min() == y.max():
         raise StudyError("no score can be fitted where nobody defaults, or everybody does.")
