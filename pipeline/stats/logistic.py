@@ -126,17 +126,17 @@ def penalised(
     weights: np.ndarray | None = None,
     *,
     tolerance: float = 1e-10,
-    many: int = MANY,
+    many: int | None = None,
 ) -> tuple[float, np.ndarray]:
     """Return intercept and slopes of a logistic regression under a ridge penalty of one prior row.
 
     `standard` (rows x columns) are standardised columns without an intercept, which is not penalised. From `many` rows
-    on it is `maximum`, in a tenth of the time; below, scikit-learn's Newton with its `tolerance` of the gradient, whose
-    last digits are those of published scores. Raises StudyError where all outcomes are alike.
+    on (`MANY`) it is `maximum`, in a tenth of the time; below, scikit-learn's Newton with its `tolerance` of the
+    gradient, whose last digits are those of published scores. Raises StudyError where all outcomes are alike.
     """
     if y.min() == y.max():
         raise StudyError("no score can be fitted where nobody defaults, or everybody does.")
-    if len(y) < many:
+    if len(y) < (MANY if many is None else many):
         from sklearn.linear_model import LogisticRegression
 
         model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=tolerance, max_iter=100)
