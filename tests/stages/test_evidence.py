@@ -12,7 +12,7 @@ from typing import get_args
 import pandas as pd
 import pytest
 
-from pipeline.analyses.evidence import answer, checks, requirements
+from pipeline.analyses.evidence import answer, checks, requirements, rows
 from pipeline.analyses.evidence.findings import PRACTICES, needed
 from pipeline.core import params
 from pipeline.pages import paper, written
@@ -174,18 +174,26 @@ def test_advice_speaks_of_effects_and_associations_only_and_each_sentence_says_h
         assert all(word in item["text"].lower() for item in sentences), language
 
 
+def listed(module, function):
+    """Strings that stand in lists of a function."""
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    (body,) = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == function)
+    lists = [node.elts for node in ast.walk(body) if isinstance(node, ast.List)]
+    return {one.value for one in itertools.chain(*lists) if isinstance(one, ast.Constant)}
+
+
 def codes():
-    """Every reason that can lower certainty."""
-    literal = {
-        node.args[0].value
+    """Every reason that can lower certainty, as the code that gives it has it."""
+    calls = [
+        node.args[0]
         for node in ast.walk(ast.parse(Path(checks.__file__).read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        and getattr(node.func, "id", "") == "Failed"
-        and isinstance(node.args[0], ast.Constant)
-    }
-    assert len(literal) >= 3
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Failed"
+    ]
+    literal = {first.value for first in calls if isinstance(first, ast.Constant)}
+    kinds = listed(rows, "reasons_of") | listed(certainty, "several")
+    assert len(literal) >= 3 and {"indirectness", "inconsistency"} <= kinds
     names = {*literal, *checks.OF_TREATMENT, *checks.OF_SCORES, "undated"}
-    return [f"bias:{name}" for name in sorted(names)] + [x for x in get_args(certainty.Reason) if x != "bias"]
+    return [f"bias:{name}" for name in sorted(names)] + sorted(kinds)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from pipeline.analyses.evidence.findings import CORRELATION, GROUP
 from pipeline.analyses.evidence.margins import start_of
 from pipeline.analyses.evidence.rows import OVERALL
 from pipeline.core import params as yaml
@@ -21,7 +22,7 @@ from pipeline.present.words import Words, environment
 from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.claims import Bearing, Claim, Limit
-from pipeline.stats.verdicts import POWER, neutral
+from pipeline.stats.verdicts import FEWEST, POWER, neutral
 
 INDEX = Path("reports/index.html")
 """Where a reader begins."""
@@ -161,6 +162,10 @@ class Book:
         return {
             "level": f"{100 * self.params.inference.level:g}",
             "power": f"{100 * POWER:g}",
+            "share": f"{100 * self.params.evidence.margins.default:g}%",
+            "fewest": FEWEST,
+            "group": GROUP,
+            "correlation": CORRELATION,
             "size": self.size,
             "certain": lambda name: self.word("certainty", name),
             "said": lambda name: self.word("verdicts", name),
