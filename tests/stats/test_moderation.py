@@ -6,7 +6,6 @@ import statsmodels.formula.api as smf
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import design_matrix
 from pipeline.stats.moderation import Controlled, cut, in_thirds
-from pipeline.stats.subgroups import by_group
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +61,6 @@ def test_differences_are_those_of_the_formula(loans, group, weighted):
     assert (found.degrees, found.p_value) == (len(names) - 1, pytest.approx(float(equal.pvalue), rel=1e-6))
     last = theirs.t_test(f"{names[-1]} - {names[0]} = 0")
     assert found.last_against_first.std_error == pytest.approx(last.sd.item(), rel=1e-8)
-
-
-def test_differences_are_those_of_the_function_for_one_grouping(loans):
-    design = design_matrix(loans, ["treated", "month", "grade", "size"]).matrix
-    theirs = by_group(loans["default"], design, "treated", loans["kind"], loans["bank"], 0.95)
-    found = controlled(loans).differences(loans["kind"])
-    for level, one in theirs.effects.items():
-        assert found.effects[level] == pytest.approx(one, rel=1e-7)
-    assert found.last_against_first == pytest.approx(theirs.last_against_first, rel=1e-7)
-    assert found.p_value == pytest.approx(theirs.all_equal, rel=1e-6)
 
 
 @pytest.mark.parametrize("absorb", [None, "month"])
