@@ -67,7 +67,7 @@ test-end-to-end: $(VENV)/installed  ## run the whole pipeline on a small made-up
 	@python -m pytest -n auto --dist loadfile -m "end_to_end and not long" tests/test_*end_to_end.py tests/test_own_loans_page.py
 
 test-spark: $(VENV)/spark  ## compare the tables that Spark and DuckDB prepare (needs Java)
-	@python -m pytest -n auto -rs -m "not long" tests/core/test_engine.py tests/studies/test_engines.py
+	@python -m pytest -n auto -rs -m "not long" -k spark tests/core/test_engine.py tests/studies/test_engines.py
 
 # Versions that compare lays side by side: commits, branches, tags, experiments, or the files as they are now.
 A ?= HEAD

@@ -88,11 +88,17 @@ def clone(folder, mirror):
     edit(folder / "params.yaml", make_small)
     edit(folder / places.choices("lendingclub"), few_loans)
     edit(folder / places.choices("reference"), few_worlds)
-    # The tests' own environment stands in for the one that make would build.
-    (folder / ".venv").symlink_to(sys.prefix)
+    with_environment(folder)
     run(folder, "git", "init", "--quiet")
     commit(folder)
     return folder
+
+
+def with_environment(folder):
+    """Let the tests' own environment stand in for the one that make would build."""
+    (folder / ".venv").symlink_to(sys.prefix)
+    # Older than that environment, so that make builds no other.
+    os.utime(folder / "requirements.lock", (0, 0))
 
 
 def commit(folder):
@@ -135,11 +141,9 @@ def test_a_second_run_does_nothing(reproduced):
 
 
 def of_colleague(origin, folder, *options):
-    """Clone a repository as somebody else would, with the tests' own environment."""
+    """Clone a repository as somebody else would."""
     run(origin, "git", "clone", "--quiet", *options, str(origin), str(folder))
-    (folder / ".venv").symlink_to(sys.prefix)
-    # Older than that environment, so that make builds no other.
-    os.utime(folder / "requirements.lock", (0, 0))
+    with_environment(folder)
     return folder
 
 

@@ -1,6 +1,5 @@
 """The recipes of CONTRIBUTING.md, walked in a copy: an analysis is one folder and one stage."""
 
-import json
 import os
 import re
 import shutil
@@ -10,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+
+from pipeline.runtime.code import Code
 
 ROOT = Path(__file__).parents[1]
 
@@ -130,21 +131,22 @@ def python(place, *arguments):
     ).stdout
 
 
-def hashes(place):
-    return {file.relative_to(place).as_posix(): file.read_text() for file in place.rglob("*.json")}
-
-
 @pytest.fixture(scope="module")
-def house(tmp_path_factory):
-    """A copy of the house with the results of one study, and a made-up analysis in it."""
+def copy(tmp_path_factory, parsed_once):
+    """A copy of the house with the results of one study, and the code of each stage before an analysis is added."""
     place = tmp_path_factory.mktemp("house")
     for folder in ("pipeline", "notebooks/sources", "reports/berka/results"):
         if (ROOT / folder).exists():
             shutil.copytree(ROOT / folder, place / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("params.yaml", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / file, place)
-    python(place, "-m", "pipeline", "code", "--quiet")
-    (place / "data" / "code").rename(place / "before")
+    return place, dict(Code(place).every())
+
+
+@pytest.fixture(scope="module")
+def house(copy):
+    """The same with a made-up analysis in it."""
+    place, _ = copy
     for file, text in FILES.items():
         (place / file).parent.mkdir(exist_ok=True)
         (place / file).write_text(text, encoding="utf-8")
@@ -152,7 +154,6 @@ def house(tmp_path_factory):
     kinds = re.search(r"^  describe:\n    foreach: (\S+)$", pipeline, flags=re.M)[1]
     stage = STAGE.replace("${studies}", kinds)
     (place / "dvc.yaml").write_text(pipeline.replace("  report:\n", f"{stage}  report:\n"))
-    python(place, "-m", "pipeline", "code", "--quiet")
     python(place, "-m", "pipeline", "made_up", "--study", "berka")
     return place
 
@@ -166,13 +167,13 @@ def test_an_analysis_is_one_folder_and_one_stage(house):
     assert "Ask which share of the loans was treated" in " ".join(python(house, "-m", "pipeline", "--help").split())
 
 
-def test_it_makes_nothing_else_stale_but_pages(house):
+def test_it_makes_nothing_else_stale_but_pages(copy, house):
     """Neither the analysis nor its estimator touches another stage; pages that have chapters see the new one."""
-    before, now = hashes(house / "before"), hashes(house / "data" / "code")
-    changed = {name.split("/")[0].removesuffix(".json") for name in now if now[name] != before.get(name)}
+    (_, before), now = copy, dict(Code(house).every())
+    changed = {name.split("/")[0] for name in now if now[name] != before.get(name)}
     # The stage `code` runs whenever anything changes.
     assert changed - {"code"} == {"made_up", "report", "words"}
-    assert "pipeline/stats/made_up.py" in json.loads(now["made_up.json"])
+    assert "pipeline/stats/made_up.py" in now["made_up"]
 
 
 def test_its_words_stand_on_the_pages_of_both_languages(house):
@@ -185,6 +186,7 @@ def test_its_words_stand_on_the_pages_of_both_languages(house):
         assert page.rfind("results/made_up.csv") > page.rfind("results/grade.csv")
 
 
+@pytest.mark.long
 def test_a_study_of_a_readers_file_is_set_up_by_one_command(house):
     python(ROOT, "-m", "tests.own_loans", str(house / "loans"))
     python(house, "-m", "pipeline", "init-study", "made_up_bank", "--data", "loans/loans.csv")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.faults import driver
+from tests.test_end_to_end import clone
 
 # What a shell starts in the background ignores Ctrl-C, and so would every stage that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -26,7 +27,7 @@ class Undisturbed(NamedTuple):
     seconds: dict[str, float]
 
 
-def make(home, stages):
+def make(home, stages, copy):
     """Run stages in a new copy, unless another worker did so before; return what they gave."""
     home.mkdir(exist_ok=True)
     with (home / "lock").open("w") as lock:
@@ -35,7 +36,7 @@ def make(home, stages):
         if not record.exists():
             # Another worker may have failed to make it.
             shutil.rmtree(folder, ignore_errors=True)
-            driver.small_copy(folder, mirror)
+            copy(folder, mirror)
             around = driver.surroundings(mirror)
             seconds = {str(stage): driver.must_run(folder, stage, around) for stage in stages}
             record.write_text(json.dumps([driver.files(folder), seconds]))
@@ -51,13 +52,13 @@ def shared(tmp_path_factory, name):
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory):
     """All stages, undisturbed."""
-    return make(shared(tmp_path_factory, "everything"), driver.every_stage())
+    return make(shared(tmp_path_factory, "everything"), driver.every_stage(), driver.small_copy)
 
 
 @pytest.fixture(scope="session")
 def beginning(tmp_path_factory):
-    """The first stages of the reference study, undisturbed: some seconds."""
-    return make(shared(tmp_path_factory, "beginning"), driver.BEGINNING)
+    """The first stages of the reference study, undisturbed and alone: some seconds."""
+    return make(shared(tmp_path_factory, "beginning"), driver.BEGINNING, clone)
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ def every_stage():
 
 
 def small_copy(folder, mirror):
-    """Copy the repository, with a small reference study, made-up Lending Club loans and a reader's own file."""
+    """Copy the repository with a small reference study, made-up Lending Club loans, a reader's own file and reports."""
     write_mirror(mirror, 1500, seed=1)
     clone(folder, mirror)
     shutil.copytree(ROOT / "reports", folder / "reports", dirs_exist_ok=True, ignore=shutil.ignore_patterns("log"))

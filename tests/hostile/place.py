@@ -1,6 +1,7 @@
 """Where bad files are tried: a small furnished folder, what a refusal must look like, and ways to spoil a table."""
 
 import io
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,11 @@ STUDY = "mine"
 
 def loans(number=60, seed=5):
     """Return loans with plain names and plain cells, as text."""
+    return _loans(number, seed).copy()
+
+
+@cache
+def _loans(number, seed):
     made = own_loans.loans(number, seed)
     made["date"] = made["date"].dt.strftime("%Y-%m-%d")
     names = {

@@ -19,10 +19,6 @@ ENTRIES = re.findall(r"^@\w+\{([^,]+),", paper.BIBLIOGRAPHY.read_text(encoding="
 
 
 @pytest.fixture(scope="module")
-def written():
-    return {name: one.render("../") for name, one in papers().items()}
-
-
 def papers():
     known, claims = params.load(), load_claims()
     bearings = load_bearings(claims, {"reference"})
@@ -30,6 +26,11 @@ def papers():
     found = {name: read(name) for name in known.synthesis.studies}
     tables = book.Tables(*(pd.read_csv(places.results("evidence", name)) for name in book.Tables._fields))
     return {name: paper.Paper(name, ledger, tables, found, known) for name in LANGUAGES}
+
+
+@pytest.fixture(scope="module")
+def written(papers):
+    return {name: one.render("../") for name, one in papers.items()}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -61,8 +62,8 @@ def test_tables_and_figures_are_numbered_in_order_and_hold_something(written):
             assert (book.INDEX.parent / file).exists(), file
 
 
-def test_the_table_of_decided_claims_holds_every_number_of_a_real_lender(written):
-    one = papers()["en"]
+def test_the_table_of_decided_claims_holds_every_number_of_a_real_lender(papers, written):
+    one = papers["en"]
     told = [row for row in one.all_parts() if row.kind in OF_CRM and row.study in one.real and row.certainty]
     table = written["en"].split("**Table 5.**")[1].split("![")[0]
     lines = [line for line in table.splitlines() if re.match(r"\| [A-Z]\d\d", line)]
@@ -70,8 +71,8 @@ def test_the_table_of_decided_claims_holds_every_number_of_a_real_lender(written
     assert all(any(one.size(row) in line for line in lines) for row in told)
 
 
-def test_the_abstract_is_the_answer_and_the_findings_stand_in_a_table(written):
-    for language, one in papers().items():
+def test_the_abstract_is_the_answer_and_the_findings_stand_in_a_table(papers, written):
+    for language, one in papers.items():
         abstract = written[language].split("## ")[1]
         assert all(sentence in abstract for sentence in said.answers(one))
         assert all(one.size(row) in written[language] or one.short(row) in written[language] for row in one.findings)

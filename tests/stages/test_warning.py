@@ -59,24 +59,32 @@ def loans():
     return book()
 
 
+def ran(cohort, **tables):
+    """Return the rows of the stage, run in the folder at work."""
+    store.write_parquet(places.processed("reference") / "cohort.parquet", completed(cohort, "reference"))
+    for name, table in tables.items():
+        store.write_parquet(places.processed("reference") / "more" / f"{name}.parquet", table)
+    warning.run("reference", load(PARAMS))
+    return results.read(places.results("reference", "warning"))
+
+
+@pytest.fixture(scope="module")
+def found(loans, tmp_path_factory):
+    """The rows of the whole book."""
+    cohort, months = loans
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("whole"))
+        return ran(cohort, loan_months=months)
+
+
 @pytest.fixture
 def rows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    params = load(PARAMS)
-
-    def run(cohort, **tables):
-        store.write_parquet(places.processed("reference") / "cohort.parquet", completed(cohort, "reference"))
-        for name, table in tables.items():
-            store.write_parquet(places.processed("reference") / "more" / f"{name}.parquet", table)
-        warning.run("reference", params)
-        return results.read(places.results("reference", "warning"))
-
-    return run
+    return ran
 
 
-def test_an_answer_after_an_alert_is_set_against_the_same_without_one(rows, loans):
+def test_an_answer_after_an_alert_is_set_against_the_same_without_one(found, loans):
     cohort, months = loans
-    found = rows(cohort, loan_months=months)
     row = found.one(estimator="response_after_alert", specification="less_other_months")
     # In a formula: months that begin on time, after an alert or not, with what they had in either case.
     ready = months.sort_values(["loan_id", "month_number"]).reset_index(drop=True)
@@ -102,9 +110,8 @@ def test_an_answer_after_an_alert_is_set_against_the_same_without_one(rows, loan
     assert row.ci_low < row.estimate < row.ci_high and "take no notice" in row.note
 
 
-def test_hidden_risk_is_told_among_loans_that_never_paid_late(rows, loans):
+def test_hidden_risk_is_told_among_loans_that_never_paid_late(found, loans):
     cohort, months = loans
-    found = rows(cohort, loan_months=months)
     row = found.one(estimator="area_under_curve", specification="updated", estimand="always_on_time")
     known, place = load(PARAMS), pd.Index(cohort["loan_id"]).get_indexer(months["loan_id"])
     book, _ = warning_book.fit(completed(cohort, "reference"), months, place, known.study("reference"), known.warning)
@@ -120,9 +127,7 @@ def test_hidden_risk_is_told_among_loans_that_never_paid_late(rows, loans):
     assert gain.estimate == pytest.approx(row.estimate - static.estimate, abs=1e-7) and gain.ci_low < gain.ci_high
 
 
-def test_a_renewed_score_finds_who_is_late_and_capacity_is_respected(rows, loans):
-    cohort, months = loans
-    found = rows(cohort, loan_months=months)
+def test_a_renewed_score_finds_who_is_late_and_capacity_is_respected(found):
     gain = found.one(estimator="area_under_curve", specification="gain", estimand="month_10")
     assert gain.ci_low > 0
     alerted = found.where(estimator="alerts", specification="updated", estimand="alerted")
@@ -139,9 +144,8 @@ def test_a_renewed_score_finds_who_is_late_and_capacity_is_respected(rows, loans
     assert late.estimate == 100
 
 
-def test_alerts_are_set_against_as_many_at_random_and_rows_add_up(rows, loans):
-    cohort, months = loans
-    found = rows(cohort, loan_months=months).where(estimator="alerts")
+def test_alerts_are_set_against_as_many_at_random_and_rows_add_up(found):
+    found = found.where(estimator="alerts")
     wide = found.pivot(index=["specification", "factor"], columns="estimand", values="estimate").dropna()
     for name in ("caught", "caught_early"):
         gain = wide[name] - wide[f"{name}_random"]
@@ -208,11 +212,10 @@ def test_the_months_before_default_stand_beside_the_risk_set():
     assert table["months_before[02]", "others"] == 0
 
 
-def test_the_order_of_rows_is_no_matter(rows, loans):
+def test_the_order_of_rows_is_no_matter(rows, loans, found):
     cohort, months = loans
-    one = rows(cohort, loan_months=months)
     other = rows(cohort, loan_months=months.sample(frac=1, random_state=2))
-    pd.testing.assert_frame_equal(one.frame, other.frame)
+    pd.testing.assert_frame_equal(found.frame, other.frame)
 
 
 def test_scores_are_fitted_on_months_that_had_ended_and_judged_on_loans_granted_later(rows, loans):
@@ -303,9 +306,7 @@ def test_falling_accounts_before_the_loan(rows):
     assert short.where(estimator="falling_before_loan")["note"].str.contains("too few months").all()
 
 
-def test_alerts_above_a_threshold_are_right_as_often_as_their_risk_or_more(rows, loans):
-    cohort, months = loans
-    found = rows(cohort, loan_months=months)
+def test_alerts_above_a_threshold_are_right_as_often_as_their_risk_or_more(found):
     threshold = load(PARAMS).warning.threshold
     both = {"estimator": "alerts", "specification": "updated"}
     for estimand in ("precision", "recall", "median_lead"):
@@ -356,9 +357,8 @@ def test_falling_activity_is_taken_from_the_lenders_records_and_warns(rows, loan
     assert alert["precision"] > 50 and alert["median_lead"] == 2
 
 
-def test_moves_between_grades_add_up(rows, loans):
-    cohort, months = loans
-    found = rows(cohort, loan_months=months).where(estimator="grade_moves")
+def test_moves_between_grades_add_up(found):
+    found = found.where(estimator="grade_moves")
     cells = found[found["factor"].str.startswith("from[")]
     assert np.allclose(cells.groupby(["specification", "factor"])["estimate"].sum(), 100)
     every = found[found["factor"] == "all"]

@@ -139,6 +139,7 @@ def test_errors_are_those_of_a_bootstrap_over_clusters():
     assert compare(default, first, second, 0.95).first.std_error < 0.67 * spread[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("sizes", "naive"), [([20] * 30, 0.8), ([150] + [10] * 35, 0.7), ([300] + [5] * 100, 0.6)])
 def test_clustered_intervals_hold_the_truth_and_independent_ones_do_not(sizes, naive):
     default, first, *_ = in_clusters(99, [1] * 200_000, 1.5)

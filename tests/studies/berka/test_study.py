@@ -61,10 +61,10 @@ def test_statements_are_steps_and_statements_a_month(tables, cohort):
     assert (each["communication_frequency_statements"] == each["transactions_per_month"]).all()
 
 
-def test_a_birth_number_tells_sex_and_age():
+def test_a_birth_number_tells_sex_and_age(tables):
     clients = [("706213", 1.0, "1970-12-13"), ("700213", 0.0, "1970-02-13"), ("405101", 1.0, "1940-01-01")]
-    tables = changed(raw_tables(60, 2), "client", [0, 1, 2], birth_number=[number for number, _, _ in clients])
-    cohort = prepare(tables).cohort.set_index("loan_id")
+    born_then = changed(tables, "client", [0, 1, 2], birth_number=[number for number, _, _ in clients])
+    cohort = prepare(born_then).cohort.set_index("loan_id")
     for place, (_, female, born) in enumerate(clients, start=1):
         row = cohort.loc[f"0500{place}"]
         assert row["female"] == female
@@ -119,9 +119,12 @@ def test_the_order_of_rows_plays_no_part(tables, cohort):
 
 
 def test_aggregates_that_disagree_with_the_transactions_stop_the_study(tables):
-    for column, value in (("balance_mean", "1.0"), ("operation_count", "999"), ("amount_max", "99999.0")):
-        with pytest.raises(StudyError, match="1 loans disagree"):
-            prepare(changed(tables, "berka_before_loan", 3, **{column: value}))
+    wrong = tables
+    for row, (column, value) in enumerate((("balance_mean", "1.0"), ("operation_count", "999"), ("amount_max", "1e5"))):
+        wrong = changed(wrong, "berka_before_loan", row, **{column: value})
+    # Each of the three is seen by itself: they stand at three loans.
+    with pytest.raises(StudyError, match="3 loans disagree"):
+        prepare(wrong)
 
 
 def test_a_transaction_as_late_as_the_loan_stops_the_study(tables):
@@ -131,19 +134,16 @@ def test_a_transaction_as_late_as_the_loan_stops_the_study(tables):
         prepare(changed(tables, "berka_transactions", row, date=day))
 
 
-def test_loans_whose_activity_is_not_before_them_leave():
-    tables = raw_tables(120, 3)
-    # Without transactions at hand only the aggregates' own dates can tell.
-    tables["berka_transactions"] = tables["berka_transactions"].iloc[:0]
+def test_loans_whose_activity_is_not_before_them_leave(tables):
     late = changed(tables, "berka_before_loan", 5, date_max=str(tables["berka_before_loan"]["loan_date"][5]))
-    prepared = prepare(late)
+    # Without transactions at hand only the aggregates' own dates can tell.
+    prepared = prepare({**late, "berka_transactions": tables["berka_transactions"].iloc[:0]})
     assert prepared.flow.set_index("reason").loc["late_activity", "loans"] == 1
     assert "05006" not in set(prepared.cohort["loan_id"])
 
 
-def test_what_breaks_a_rule_is_quarantined():
-    tables = changed(raw_tables(150, 4), "account", 7, frequency="POPLATEK DENNE")
-    prepared = prepare(tables)
+def test_what_breaks_a_rule_is_quarantined(tables):
+    prepared = prepare(changed(tables, "account", 7, frequency="POPLATEK DENNE"))
     assert prepared.flow.set_index("reason").loc["data_rule", "loans"] == 1
     assert "frequency" in prepared.quarantined["reason"].item()
     # A question mark is a figure that is not known: all loans of the district break the rule.
