@@ -192,7 +192,7 @@ def test_the_order_of_raw_rows_does_not_matter(frames, prepared):
 
 
 def test_how_many_loans_are_taken_at_a_time_does_not_matter(tiny, tiny_prepared, monkeypatch):
-    monkeypatch.setattr(study, "PART", 200)
+    monkeypatch.setattr(study, "PART", 150)
     parts = prepare(tiny)
     assert len([*parts.panels.parts("loan_months")]) > 2
     same(parts, tiny_prepared)
