@@ -126,9 +126,52 @@ def parquet_file(path, number=1_000_000, seed=4):
     loans(number, seed).rename(columns={"treated": "crm", "id": "loan_id", "date": "issue_date"}).to_parquet(path)
 
 
+def several_tables(folder, number=1500, seed=6):
+    """A lender's loans, applications, contacts, surveys and branches; contacts and answers come before the loans."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = loans(number, seed)
+    draw = np.random.default_rng(seed)
+    client = made["id"] + 500_000
+    loan = pd.DataFrame(
+        {
+            "loan_id": made["id"],
+            "client_id": client,
+            "branch_id": made["branch"],
+            "origination_date": made["date"].dt.strftime("%Y-%m-%d"),
+            "amount": made["amount"],
+            "term_months": made["term"],
+            "interest_rate": made["rate"],
+            "loan_type": made["kind"],
+            "credit_grade": made["grade"],
+            "crm_enrolled": made["treated"].map({1: "yes", 0: "no"}),
+            "loan_status": made["default"].map({1: "Charged Off", 0: "Paid off"}),
+        }
+    )
+    applications = pd.DataFrame({"loan_id": made["id"], "annual_income": made["income"], "age": made["age"]})
+    each = made.loc[made.index.repeat(made["contacts"])]
+    days = pd.to_timedelta(draw.integers(1, 90, len(each)), unit="D")
+    contacts = pd.DataFrame({"client_id": each["id"] + 500_000, "date": (each["date"] - days).dt.strftime("%Y-%m-%d")})
+    asked = draw.random(number) < 0.8
+    surveys = pd.DataFrame(
+        {
+            "client_id": client[asked],
+            "date": (made["date"] - pd.Timedelta(days=30))[asked].dt.strftime("%Y-%m-%d"),
+            "satisfaction": made["satisfaction"][asked],
+        }
+    )
+    surveys = pd.concat([surveys, surveys.head(1)])
+    branches = pd.DataFrame({"branch_id": range(1, 41), "region": [f"Region {place % 5}" for place in range(40)]})
+    for name, table in {
+        "loans": loan, "applications": applications, "contacts": contacts, "surveys": surveys, "branches": branches,
+    }.items():  # fmt: skip
+        table.to_csv(folder / f"{name}.csv", index=False)
+    return made
+
+
 def main(folder):
     """Write the files of the tutorial."""
     folder.mkdir(parents=True, exist_ok=True)
+    several_tables(folder / "lender")
     english_csv(folder / "loans.csv")
     chinese_csv(folder / "loans_gbk.csv")
     stata_file(folder / "loans.dta")

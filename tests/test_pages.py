@@ -298,6 +298,18 @@ def the_other_language_opens_at_the_same_place(seen):
 
 
 @needs_pages
+@needs_browser
+def test_an_address_opens_the_map_with_what_it_names(tmp_path):
+    page = (ROOT / evidence.INDEX).as_uri()
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", f"--user-data-dir={tmp_path}"]
+    text = (ROOT / evidence.INDEX).read_text(encoding="utf-8")
+    for asked, kinds in (("kind=prediction", {"prediction"}), ("kind=nonsense", {"effect", "association"})):
+        said = subprocess.run([*command, f"{page}?{asked}"], capture_output=True, text=True, timeout=120).stdout
+        shown = int(re.search(r'<output id="shown"[^>]*>(\d+)</output>', said)[1])
+        assert shown == sum(text.count(f'data-kind="{kind}"') for kind in kinds) > 0
+
+
+@needs_pages
 def test_a_page_reads_without_its_script():
     """What the script does not show is there: only the filter, useless without it, is hidden."""
     for page in evidence.PAGES:

@@ -14,10 +14,15 @@ from pipeline.runtime.errors import StudyError
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("name", metavar="NAME", help="the study's name: small letters, digits and underscores")
     parser.add_argument(
-        "--data", required=True, metavar="FILE", help="text, Excel (.xlsx), parquet, feather or Stata (.dta)"
+        "name", nargs="?", metavar="NAME", help="the study's name: small letters, digits and underscores"
     )
+    parser.add_argument(
+        "--data",
+        metavar="PLACE",
+        help="a file (text, Excel, parquet, feather, Stata) or a folder",
+    )
+    parser.add_argument("--loans", metavar="FILE", help="the file with the loans, where --data is a folder of tables")
     parser.add_argument("--default", metavar="COLUMN", help="the column that says which loans defaulted")
     parser.add_argument("--treated", metavar="COLUMN", help="the column that says which loans the programme reached")
     for name, meaning in (("default", "default"), ("repaid", "repaid"), ("left-out", "neither")):
@@ -32,13 +37,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--term-in", choices=("month", "year", "week", "day"), help="the unit of terms without one")
     parser.add_argument("--encoding", metavar="NAME", help="the encoding of a text file")
     parser.add_argument("--sheet", metavar="NAME", help="the sheet of a workbook")
+    parser.add_argument("--template", metavar="DIR", help="write empty tables for a lender to fill, and what to record")
+    parser.add_argument("--language", choices=("en", "zh"), default="en", help="of the template")
 
 
 def run(options: argparse.Namespace) -> str:
     """Write the study's choices, its line in params.yaml and the dictionary; return what was found and is missing."""
-    from pipeline.studies.own import told
+    from pipeline.studies.own import template, told
     from pipeline.studies.own.profile import SAMPLE_ROWS
 
+    if options.template:
+        written = template.write(Path(options.template), options.language)
+        return "\n".join(["Written:", *(f"  {one}" for one in written), "Next:    fill in tables, then",
+                          f"         python -m pipeline init-study NAME --data {options.template}/tables"])  # fmt: skip
+    if options.name is None or options.data is None:
+        raise StudyError("give the study's NAME and --data, or --template DIR for empty tables to fill.")
     _may_be_called(options.name)
     if options.treated and options.treated == options.default:
         raise StudyError(f"--default and --treated both name '{options.default}': name two columns, or leave one out.")

@@ -1,6 +1,7 @@
 """Score the loans of a reader's file with a study's saved score."""
 
 import argparse
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ REASONS = 3
 """Reasons that are given for a loan: what raises its risk most against the average loan."""
 
 FORMS = (".csv", ".parquet")
+
+OF_STAGES = ("reports", *(f"data/{name}" for name in ("code", "raw", "interim", "processed", "truth")))
+"""Folders that stages fill: what stands there is read as theirs."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,8 +63,29 @@ def _may_write(out: Path, data: Path, *, force: bool) -> None:
         raise StudyError(f"{out} is the file of the loans itself: give another name with --out.")
     if out.is_dir():
         raise StudyError(f"{out} is a folder: give the name of a file with --out.")
+    if (whose := _kept(out)) is not None:
+        raise StudyError(f"{out} is {whose}: give another name with --out.")
     if out.exists() and not force:
         raise StudyError(f"{out} is there already: give another name with --out, or --force to replace it.")
+
+
+def _kept(out: Path) -> str | None:
+    """Say whose a file of the repository is, that scores would take the place of; None where it is the reader's."""
+    place, here = out.resolve(), Path.cwd().resolve()
+    if any(place.is_relative_to(here / folder) for folder in OF_STAGES):
+        return "in a folder of the stages"
+    if not place.is_relative_to(here) or not place.exists():
+        return None
+    try:
+        asked = subprocess.run(
+            ["git", "ls-files", "--error-unmatch", "--", place.relative_to(here).as_posix()],
+            capture_output=True,
+            check=False,
+        ).returncode
+    except OSError:
+        asked = None
+    # Without git nobody knows which files came with the project.
+    return {0: "a file of the project, which git keeps", 1: None}.get(asked, "there already, and may be the project's")
 
 
 def read(data: Path, needed: list[dict[str, Any]], protocol: Study) -> pd.DataFrame:

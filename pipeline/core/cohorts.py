@@ -55,6 +55,8 @@ def read(study: str, protocol: Study, also: Sequence[str] = ()) -> pd.DataFrame:
                 f"{path} has no column '{name}', which {section} in {places.choices(study)} names: {again}, or "
                 f"correct the name{nearest(name, cohort)}"
             )
+    for said in _faults(cohort, protocol):
+        raise StudyError(f"{path}, {said}: {again}.")
     labels = cohort[protocol.cluster]
     # A column without any label is one that the data lack; errors then take every loan for itself.
     if labels.isna().any() and labels.notna().any():
@@ -64,6 +66,24 @@ def read(study: str, protocol: Study, also: Sequence[str] = ()) -> pd.DataFrame:
             "preparation, or name another column."
         )
     return cohort
+
+
+def _faults(cohort: pd.DataFrame, protocol: Study) -> Iterator[str]:
+    """Yield what in a cohort is not as `prepare` writes it: identifiers, outcome, arms, and numbers that are none."""
+    loans = cohort["loan_id"]
+    if (wrong := loans.isna() | loans.duplicated()).any():
+        yield f"column loan_id: {int(wrong.sum()):,} of {len(loans):,} loans have none, or one that another has"
+    for name in ("default", "treated"):
+        # Treatment may be a column that the data lack; a default is never unknown.
+        if (wrong := ~cohort[name].isin([0, 1])).any() and (name == "default" or cohort[name].notna().any()):
+            where = wrong.to_numpy().argmax()
+            yield (
+                f"column {name}: {int(wrong.sum()):,} of {len(loans):,} loans have neither 0 nor 1 (the first: loan "
+                f"{loans.iloc[where]}, {cohort[name].iloc[where]})"
+            )
+    for name in ("amount", *protocol.factors):
+        if cohort[name].dtype.kind not in "biuf" and cohort[name].notna().any():
+            yield f"column {name} should hold numbers and is {cohort[name].dtype}"
 
 
 def named(protocol: Study) -> Iterator[tuple[str, str]]:

@@ -109,6 +109,13 @@ FORMS = {NAME: "must be small letters, digits and underscores", SIZE: "must be a
 Name = Annotated[str, Field(pattern=NAME)]
 Month = Annotated[str, AfterValidator(_month)]
 Scenario = Literal["base", "benign", "null"]
+# Numbers beyond these bounds are slips of the keyboard: a run of them would never end, or fill the memory first.
+Parts = Annotated[int, Field(ge=2, le=100)]
+PerTreated = Annotated[int, Field(ge=1, le=100)]
+Rounds = Annotated[int, Field(ge=1, le=1_000)]
+Months = Annotated[int, Field(ge=1, le=1_200)]
+Loans = Annotated[int, Field(ge=1_000, le=1_000_000_000)]
+Scale = Annotated[float, Field(gt=0, le=10_000)]
 HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])"
 
 
@@ -144,14 +151,14 @@ class Match(Section):
         "entropy_balancing",
     ]
     score: Literal["logistic", "boosting"]
-    folds: PositiveInt
+    folds: Annotated[int, Field(ge=1, le=100)]
     distance: Literal["logit", "probability", "mahalanobis"]
-    ratio: PositiveInt
+    ratio: PerTreated
     replacement: bool
     caliper: PositiveFloat | None
     order: Literal["closest", "largest", "smallest", "data"]
     discard: Literal["none", "treated", "controls", "both"]
-    subclasses: Annotated[int, Field(ge=2)]
+    subclasses: Annotated[int, Field(ge=2, le=1_000)]
     estimand: Literal["ATT", "ATE"]
     stabilised: bool
     trim: Annotated[float, Field(gt=0.5, lt=1)] | None
@@ -174,11 +181,11 @@ class Inference(Section):
 class Adjust(Section):
     """Adjustment by models of treatment and of default at once; params.yaml says what each choice does."""
 
-    most_loans: Annotated[int, Field(ge=1_000)]
-    folds: Annotated[int, Field(ge=2)]
-    repetitions: PositiveInt
+    most_loans: Loans
+    folds: Parts
+    repetitions: Rounds
     highest_score: Annotated[float, Field(gt=0.5, le=1)]
-    permutations: Annotated[int, Field(ge=20)]
+    permutations: Annotated[int, Field(ge=20, le=100_000)]
 
 
 class Checks(Section):
@@ -209,7 +216,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class OutcomeWindow(Section):
     """Months of origination within which default counts for a study's scores, and the columns that date defaults."""
 
-    months: PositiveInt
+    months: Months
     column: str
     after: str | None
 
@@ -219,9 +226,9 @@ class Predict(Section):
 
     train_share: Share
     windows: dict[Name, OutcomeWindow]
-    most_loans: Annotated[int, Field(ge=1_000)]
+    most_loans: Loans
     fewest_defaults: PositiveInt
-    spans: Annotated[int, Field(ge=3)]
+    spans: Annotated[int, Field(ge=3, le=100)]
     capacity: Share
     threshold: Share | None
     costs: Costs
@@ -239,8 +246,8 @@ class Grade(Section):
 class Missing(Section):
     """How often, and how long, gaps are filled by chained equations."""
 
-    imputations: Annotated[int, Field(ge=2)]
-    iterations: PositiveInt
+    imputations: Annotated[int, Field(ge=2, le=1_000)]
+    iterations: Rounds
 
 
 class Parallel(Section):
@@ -248,7 +255,7 @@ class Parallel(Section):
 
     backend: Literal["loky", "dask"]
     address: Annotated[str, AfterValidator(_cluster)] | None
-    workers: PositiveInt
+    workers: Annotated[int, Field(ge=1, le=1_024)]
 
     @model_validator(mode="after")
     def _dask_has_an_address(self) -> Parallel:
@@ -289,7 +296,7 @@ class Matching(Section):
     exact: list[str]
     score: list[Term] = Field(min_length=1)
     calipers: dict[Term, PositiveFloat] = {}
-    cuts: dict[Term, Literal["automatic"] | PositiveInt | Annotated[list[float], AfterValidator(_rising)]] = {}
+    cuts: dict[Term, Literal["automatic"] | Rounds | Annotated[list[float], AfterValidator(_rising)]] = {}
 
 
 class Controls(Section):
@@ -416,15 +423,15 @@ class Alternatives(Section):
 class SpecificationCurve(Section):
     """Choices that are crossed in the specification curve; params.yaml says why each is defensible."""
 
-    most_loans: Annotated[int, Field(ge=1_000)]
-    permutations: Annotated[int, Field(ge=19)]
+    most_loans: Loans
+    permutations: Annotated[int, Field(ge=19, le=100_000)]
     scores: Annotated[list[Literal["logistic", "boosting"]], Field(min_length=1), AfterValidator(_once)]
-    folds: Annotated[int, Field(ge=2)]
+    folds: Parts
     distances: Annotated[
         list[Literal["logit", "probability", "mahalanobis"]], Field(min_length=1), AfterValidator(_once)
     ]
     calipers: Annotated[list[PositiveFloat], Field(min_length=1), AfterValidator(_rising)]
-    ratios: Annotated[list[PositiveInt], Field(min_length=1), AfterValidator(_rising)]
+    ratios: Annotated[list[PerTreated], Field(min_length=1), AfterValidator(_rising)]
     orders: Annotated[
         list[Literal["closest", "largest", "smallest", "data"]], Field(min_length=1), AfterValidator(_once)
     ]
@@ -445,8 +452,8 @@ class Expected(Section):
 class Recovery(Section):
     """How often, and in which worlds, the methods are tried against the known truth."""
 
-    replications: int = Field(ge=2)
-    scale: PositiveFloat
+    replications: int = Field(ge=2, le=100_000)
+    scale: Scale
     scenarios: Annotated[list[Scenario], AfterValidator(_once), AfterValidator(_with_base)]
 
 
@@ -460,7 +467,7 @@ class Landmark(Section):
     Their analyses take the loans still open at the end of that month, and count defaults after it.
     """
 
-    months: PositiveInt
+    months: Months
     factors: list[Factor]
 
 
@@ -484,13 +491,13 @@ class Study(Section):
     institution_type: Literal["commercial_bank", "consumer_finance", "p2p", "sme_lender", "several", "other"]
     # `dvc exp run -S ...scenario=null` writes YAML's null, which stands there for the name.
     scenario: Annotated[Scenario | None, BeforeValidator(lambda name: "null" if name is None else name)] = None
-    scale: PositiveFloat | None = None
+    scale: Scale | None = None
     recovery: Recovery | None = None
     sources: list[str]
     own: dict[str, Any] | None = None
     vintages: list[int] = []
     eligibility: dict[str, Any]
-    horizon_months: PositiveInt | None
+    horizon_months: Months | None
     landmark: Landmark | None
     release_lag_months: dict[str, NonNegativeInt]
     treatment: Treatment | None
@@ -590,7 +597,7 @@ class Evidence(Section):
 class EarlyWarning(Section):
     """Early warning: what is predicted, whom there is time to contact, and what that costs."""
 
-    horizon_months: PositiveInt
+    horizon_months: Months
     training_share: float = Field(gt=0, lt=1)
     capacity: float = Field(gt=0, lt=1)
     capacities: Annotated[list[float], Field(min_length=1), AfterValidator(_rising)]
@@ -618,10 +625,16 @@ class Listed(Section):
     """What the list of studies says of one that it names: nothing."""
 
 
+def _watched(file: str) -> str:
+    if "${" in file:
+        raise ValueError("'${' in a path stands for a parameter of DVC: rename the file or its folder")
+    return file
+
+
 class ListedFile(Section):
     """What it says of a study of a reader's own file: where that is, which DVC watches."""
 
-    file: str
+    file: Annotated[str, Field(min_length=1), AfterValidator(_watched)]
 
 
 class Studies(Section):
@@ -630,13 +643,15 @@ class Studies(Section):
     fetched: dict[Name, Listed]
     simulated: dict[Name, Listed]
     owned: dict[Name, ListedFile]
-    every: dict[Name, Any]
+    every: dict[str, Any]
     designed: dict[Name, Listed]
     watched: dict[Name, Listed]
 
     @model_validator(mode="after")
     def _each_study_once(self) -> Studies:
         named = [*self.fetched, *self.simulated, *self.owned]
+        if taken := [name for name in named if name in places.NO_STUDY]:
+            raise ValueError(f"'{taken[0]}' cannot be a study's name: reports/{taken[0]} holds other pages")
         if twice := sorted({name for name in named if named.count(name) > 1}):
             raise ValueError(f"'{twice[0]}' stands under two kinds")
         if wrong := sorted(set(named) ^ set(self.every)):
@@ -719,6 +734,9 @@ def sentence(error: Any, model: type[BaseModel], where: str = "") -> str:
         return f"{path} is missing"
     if error["type"] == "invalid_key":
         return f"{path}: a name must be text, such as '{steps[-1]}' in quotation marks"
+    if error["type"] == "string_pattern_mismatch" and error["loc"][-1] == "[key]":
+        path, *_ = path.rpartition(f".{steps[-1]}")
+        return f"{path} holds the name {reprlib.repr(steps[-1])}, which {FORMS[NAME]}"
     message = FORMS.get(error.get("ctx", {}).get("pattern")) or error["msg"].removeprefix("Value error, ")
     found = "" if isinstance(error["input"], dict) else f" (found {reprlib.repr(error['input'])})"
     return f"{path}: {message[0].lower()}{message[1:]}{found}"

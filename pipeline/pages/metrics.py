@@ -10,6 +10,9 @@ from pipeline.present.page import effect_row, largest_difference, shown_factors
 HEADLINE_ESTIMANDS = ["risk_difference", "risk_difference_of_treated", "effect_on_compliers", "log_rate_ratio"]
 """Effects of the programme, among the rows of the stage effects."""
 
+MANY = ("event_study", "dose")
+"""Estimators whose rows say one thing together, and none of them by itself."""
+
 
 def metrics(study: str, rows: results.Results, allowed: Scope) -> dict[str, dict[str, object]]:
     """Return what `dvc metrics diff` compares: effects in percentage points, with intervals, and the balance."""
@@ -28,7 +31,7 @@ def metrics(study: str, rows: results.Results, allowed: Scope) -> dict[str, dict
                 continue
             found[f"{factor}, {name}"] = {"points": row.estimate, "ci_low": row.ci_low, "ci_high": row.ci_high}
     for row in rows.where(stage="effects", outcome="default", estimand=HEADLINE_ESTIMANDS).itertuples():
-        if row.estimator != "event_study":
+        if row.estimator not in MANY:
             name = row.estimator.replace("_", " ")
             found[name] = {"estimate": row.estimate, "p_value": row.p_value}
     for sample in ("before", "after") if not rows.where(estimator="balance").empty else ():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
-from pipeline.analyses.evidence.checks import checks_of
+from pipeline.analyses.evidence.checks import checks_of, lives_on_the_top
 from pipeline.analyses.evidence.margins import default_rate, deviation, margin_of
 from pipeline.core.params import CONSTRUCTS, rungs_of
 from pipeline.core.scope import FEWEST, LeftOut
@@ -58,7 +58,7 @@ class Report(Page):
         The rule is that of the evidence: confidence interval and smallest difference that matters, for a standard
         deviation more of a factor with several values. Other tests are not counted here.
         """
-        row, sd = effect_row(self._results, factor, rung), deviation(factor, self._results)
+        (row, how), sd = self._deciding(factor, rung), deviation(factor, self._results)
         scale = 1.0 if sd is None else sd
         found = Found(*(scale * x for x in (row.estimate, row.ci_low, row.ci_high)), row.p_value, row.unit)
         choices = self._params.evidence.margins
@@ -77,13 +77,30 @@ class Report(Page):
         said = filled(
             self._words.text(f"claims.{verdict}"),
             claim=self._words.known("claims", construct) or self._words.text("claim"),
-            sentence=lower_first(self._effects.sentence(factor, rung)),
-            rung=rung,
+            sentence=lower_first(self._effects.told(factor, row)),
+            how=self._words.text(f"claims_by.{how}"),
             margin=fixed(margin.size, 2),
             per_deviation=sd is not None,
             randomised=self._protocol.design == "randomised" and self._treats(factor),
         )
         return ("" if WIDE.search(said) else " ").join(filter(None, [said, self.failed_beside(factor)]))
+
+    def _deciding(self, factor: str, rung: str) -> tuple[Any, str]:
+        """Return the row by which a claim is judged, and how it was found; the evidence picks it likewise."""
+        if self._treats(factor):
+            drawn = self._results.where(
+                stage="effects",
+                estimator="randomisation_test",
+                specification="strata_rates",
+                outcome="default",
+                estimand="difference",
+            )
+            for row in drawn.itertuples(index=False):
+                return row, "lottery"
+        if any(lives_on_the_top(self._results, factor)):
+            slope = self._results.one(stage="robustness", estimator="dose", specification="without_top", factor=factor)
+            return slope, "without_top"
+        return effect_row(self._results, factor, rung), "alone" if rung == "M1" else "controls"
 
     def failed_beside(self, factor: str) -> str:
         """Return the sentence on the failed checks that bear on a factor, which stands beside the first; or nothing."""

@@ -40,3 +40,19 @@ def compact(value: float) -> str:
         return MISSING
     size = abs(value)
     return fixed(value, 0 if size >= 1000 else 1 if size >= 10 else 2)
+
+
+def decimals(value: float) -> int:
+    """Return with how many decimals a number keeps about three digits."""
+    size = abs(value)
+    if 0 < size < 0.01:
+        return 1 + math.ceil(-math.log10(size))
+    return 0 if size >= 1000 or (size >= 10 and size == round(size)) else 1 if size >= 10 else 2 if size >= 0.1 else 3
+
+
+def signed(value: float, digits: int, start: float = 0.0) -> str:
+    """Print a number with as many decimals as its side of the point of no effect needs to be seen."""
+    most = digits + 12
+    while value != start and digits < most and round(value, digits) == round(start, digits):
+        digits += 1
+    return fixed(value, digits)

@@ -12,7 +12,7 @@ from pipeline.core.results import Results
 from pipeline.core.scope import LeftOut, Scope, reduced
 from pipeline.present.engines import ENGINES
 from pipeline.present.labels import methods
-from pipeline.present.numerals import fixed, p_value, percent, whole
+from pipeline.present.numerals import fixed, p_value, percent, signed, whole
 from pipeline.present.software import software
 from pipeline.present.trail import Trail
 from pipeline.present.words import WIDE, Words, filled, lower_first
@@ -72,14 +72,13 @@ class Effects:
         self._words = words
         self._level = f"{100 * level:g}"
 
-    def direction(self, factor: str, rung: str) -> Literal["lower", "higher", "none"]:
-        """Say whether the interval lies below zero, above it, or holds it (or there is none)."""
-        row = effect_row(self._results, factor, rung)
-        return "lower" if row.ci_high < 0 else "higher" if row.ci_low > 0 else "none"
-
     def sentence(self, factor: str, rung: str) -> str:
         """Return the sentence on a factor's effect, without a full stop."""
-        row, direction = effect_row(self._results, factor, rung), self.direction(factor, rung)
+        return self.told(factor, effect_row(self._results, factor, rung))
+
+    def told(self, factor: str, row: Any) -> str:
+        """Return the sentence on a row about a factor: its interval lies below zero, above it, or holds it."""
+        direction = "lower" if row.ci_high < 0 else "higher" if row.ci_low > 0 else "none"
         # "Less default" carries the sign in its words, so the numbers beside it lose theirs.
         estimate, low, high = row.estimate, row.ci_low, row.ci_high
         if direction == "lower":
@@ -95,9 +94,9 @@ class Effects:
         return filled(
             self._words.text(f"effects.{direction}"),
             unit=unit,
-            size=fixed(estimate, 2),
-            low=fixed(low, 2),
-            high=fixed(high, 2),
+            size=signed(estimate, 2),
+            low=signed(low, 2),
+            high=signed(high, 2),
             level=self._level,
         )
 

@@ -2,6 +2,9 @@
 
 Where a task is computed changes no number: every process adds up with one thread and the same kernels, and workers of a
 cluster are asked for the same code and packages before they compute anything.
+
+Tasks go to a cluster by Dask's own client. joblib's Dask backend gives the same bytes, but waits without end where all
+workers are gone, and where a cluster has one thread in all it computes in this process and asks no worker.
 """
 
 from __future__ import annotations

@@ -121,6 +121,10 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     write_text(path, frame.to_csv(index=False, lineterminator="\n"), len(frame))
 
 
+FORMAT: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+"""How parquet is written: with a checksum for every page, so that not one byte changes unseen."""
+
+
 def no_formula(column: pd.Series) -> pd.Series:
     """Return a column whose text no spreadsheet program takes for a formula: an apostrophe stands before such cells.
 
@@ -141,13 +145,13 @@ def no_formula(column: pd.Series) -> pd.Series:
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
-    """Write a frame without its index as zstd parquet."""
+    """Write a frame without its index as zstd parquet, each page with its checksum."""
     import pyarrow
     import pyarrow.parquet
 
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
     with atomic(path, len(frame)) as temporary:
-        pyarrow.parquet.write_table(table, temporary, compression="zstd")
+        pyarrow.parquet.write_table(table, temporary, **FORMAT)
 
 
 ROW_GROUP = 1024 * 1024
@@ -166,7 +170,7 @@ def write_parquet_parts(path: Path, parts: Iterable[pd.DataFrame]) -> None:
         waiting, writer = None, None
         for part in parts:
             table = pyarrow.Table.from_pandas(part, waiting.schema if waiting else None, preserve_index=False)
-            writer = writer or pyarrow.parquet.ParquetWriter(temporary, table.schema, compression="zstd")
+            writer = writer or pyarrow.parquet.ParquetWriter(temporary, table.schema, **FORMAT)
             waiting = table if waiting is None else pyarrow.concat_tables([waiting, table])
             while len(waiting) > ROW_GROUP:
                 writer.write_table(waiting.slice(0, ROW_GROUP).combine_chunks(), row_group_size=ROW_GROUP)
@@ -182,10 +186,12 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
+    if Path(path).is_dir():
+        raise StudyError(f"{path} is a folder: remove it and run make reproduce STUDY=... again.")
     if not Path(path).is_file():
         raise StudyError(f"{path} does not exist: run the earlier stages first (make reproduce STUDY=...).")
     try:
-        frame = pd.read_parquet(path, columns=columns)
+        frame = pd.read_parquet(path, columns=columns, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         what = type(error).__name__
         raise StudyError(f"{path} is damaged ({what}): remove it and run make reproduce STUDY=... again.") from error

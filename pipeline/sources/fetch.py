@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -25,6 +25,8 @@ DELAYS = (1.0, 2.0, 4.0, 8.0)  # seconds before the second, third, ... try
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two arrivals of data
 LARGEST = 2 * 1024**3  # bytes; for files whose size is not on record
 CHUNK = 64 * 1024  # bytes
+SLOWEST = 512  # bytes a second, over any stretch of PATIENCE
+PATIENCE = 120.0  # seconds
 
 
 class _TryAgain(Exception):
@@ -161,6 +163,7 @@ def _copy(copy: Path, file: SourceFile, part: Path) -> None:
 def _download(source: Source, file: SourceFile, part: Path, delays: Sequence[float]) -> None:
     """Leave the verified content of `file.url` in `part`, or raise a StudyError."""
     import requests
+    from urllib3.exceptions import HTTPError, ReadTimeoutError
 
     algorithm, expected = file.checksum
     otherwise = (
@@ -184,7 +187,9 @@ def _download(source: Source, file: SourceFile, part: Path, delays: Sequence[flo
                 _receive(session, file, part)
             except requests.Timeout:
                 trouble = "no answer in time"
-            except requests.exceptions.ChunkedEncodingError:
+            except ReadTimeoutError:
+                trouble = "no more data in time"
+            except HTTPError:
                 trouble = "the connection broke off"
             except requests.ConnectionError:
                 trouble = "no connection"
@@ -198,7 +203,10 @@ def _download(source: Source, file: SourceFile, part: Path, delays: Sequence[flo
                 difference = _difference(part, file)
                 if difference is None:
                     return
+                page = _is_page(part) and not file.name.endswith((".html", ".htm"))
                 part.unlink()
+                if page:
+                    raise StudyError(f"{file.url} sends a web page, such as one to sign in, not the file: {otherwise}.")
                 if not begun:
                     raise StudyError(f"What {file.url} sends {difference}: run again, or {otherwise}.")
                 trouble = "what an earlier try had left did not fit"
@@ -206,6 +214,14 @@ def _download(source: Source, file: SourceFile, part: Path, delays: Sequence[flo
         f"{file.name} could not be fetched from {file.url} ({trouble}): check the network and run again, "
         f"or {otherwise}."
     )
+
+
+def _is_page(path: Path) -> bool:
+    """Say whether a file begins as web pages do."""
+    with path.open("rb") as handle:
+        return (
+            handle.read(CHUNK).removeprefix(b"\xef\xbb\xbf").lstrip()[:9].lower().startswith((b"<!doctype", b"<html"))
+        )
 
 
 class _Refused(Exception):
@@ -233,10 +249,16 @@ def _receive(session: requests.Session, file: SourceFile, part: Path) -> None:
             part.open("ab" if resumed else "wb") as handle,
             tqdm(desc=file.name, initial=start, total=file.bytes, unit="B", unit_scale=True, disable=None) as bar,
         ):
-            for chunk in response.iter_content(CHUNK):
+            began, since = time.monotonic(), start
+            # What has arrived by now, however little: a full chunk of a server that trickles may take hours.
+            for chunk in iter(lambda: response.raw.read1(CHUNK, decode_content=True), b""):
                 handle.write(chunk)
                 bar.update(len(chunk))
                 start += len(chunk)
+                if (passed := time.monotonic() - began) > PATIENCE:
+                    if start - since < SLOWEST * passed:
+                        raise _TryAgain(f"fewer than {SLOWEST} bytes a second")
+                    began, since = time.monotonic(), start
                 if start > (file.bytes or LARGEST):
                     break
 
@@ -246,11 +268,25 @@ def _size(path: Path) -> int:
 
 
 def _require_https(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+    if not _may_be_asked(url):
         raise StudyError(f"{url} is not an https address: correct the source record.")
+
+
+def _may_be_asked(url: str) -> bool:
+    """Say whether an address is one of https, or of this machine."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" or (
+            parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+        )
+    except ValueError:
+        return False
 
 
 def _check_redirect(response: requests.Response, **_: Any) -> None:
     if response.is_redirect:
-        _require_https(urljoin(response.url, response.headers["Location"]))
+        where = response.headers["Location"]
+        with suppress(ValueError):  # what is no address at all is not one of https either
+            where = urljoin(response.url, where)
+        if not _may_be_asked(where):
+            raise _Refused(f"sends on to {where}, which is not an https address")

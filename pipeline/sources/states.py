@@ -107,12 +107,12 @@ WHY = {
 """Kinds of states as they are shown."""
 
 
-def sorted_out(counts: Mapping[str, int], given: Mapping[str, str]) -> list[State]:
+def sorted_out(counts: Mapping[str, int], given: Mapping[str, str], *, months: bool = False) -> list[State]:
     """Return what each value of an outcome is read as.
 
     `counts` are rows by value, `given` what the reader has said of some. Arrears count as default and performing loans
     as repaid where no other value does: beside charged-off loans, those in arrears are neither yet, and beside
-    repaid ones, those performing.
+    repaid ones, those performing. Of loans in single months (`months`), all that is no default is repaid or running.
     """
     letters = {plain(value) for value in counts}
     short = {"g": "performing", "b": "default"} if letters == {"g", "b"} else {}
@@ -129,6 +129,10 @@ def sorted_out(counts: Mapping[str, int], given: Mapping[str, str]) -> list[Stat
         "running": LEFT_OUT,
         "": "",
     }
+    if months:
+        last |= dict.fromkeys(
+            ("late", "performing", "running", *(["arrears"] if last["arrears"] != DEFAULT else [])), REPAID
+        )
     return [
         State(value, given.get(value) or last[kinds[value]], "as told" if value in given else WHY[kinds[value]], rows)
         for value, rows in counts.items()

@@ -26,11 +26,25 @@ def path_of(text: str) -> Path:
         raise StudyError(f"{text}: there is no such user, so no such path: write the path without ~.") from error
 
 
-def _is_file(path: Path) -> bool:
+def _must_be_file(path: Path) -> None:
     try:
-        return path.is_file()
+        if path.is_file():
+            return
+        if path.is_dir():
+            raise StudyError(f"{path} is a folder: give the name of a file in it{_beside(path)}.")
+        if path.is_symlink() and not path.exists():
+            raise StudyError(f"{path} is a link to {path.readlink()}, which does not exist: correct the link.")
+        if path.exists():
+            raise StudyError(f"{path} is a pipe, socket or device, not a file: save its content in a file first.")
+        raise StudyError(f"{path} does not exist{_beside(path.parent)}: correct the path.")
     except OSError as error:  # such as a name that is too long
         raise StudyError(f"{str(path)[:80]} ... cannot be looked for ({error.strerror}): correct the path.") from error
+
+
+def _beside(folder: Path) -> str:
+    """Return what to add to a sentence on a wrong path: the first files of a folder that could be read."""
+    there = [file.name for file in sorted(folder.glob("*")) if file.suffix.lower() in KINDS][:5]
+    return f" (the folder holds {', '.join(there)})" if there else ""
 
 
 def form_of(
@@ -61,10 +75,7 @@ def form_of(
 
     """
     path = Path(path)
-    if not _is_file(path):
-        beside = [file.name for file in sorted(path.parent.glob("*")) if file.suffix.lower() in KINDS][:5]
-        there = f" (the folder holds {', '.join(beside)})" if beside else ""
-        raise StudyError(f"{path} does not exist{there}: correct the path.")
+    _must_be_file(path)
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         hint = " (save it as .xlsx)" if path.suffix.lower() == ".xls" else ""

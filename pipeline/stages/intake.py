@@ -14,4 +14,6 @@ def run(study: str, params: Params) -> str:
     taken = studies.intake(protocol.module).intake(protocol, str(places.choices(study)))
     store.write_parquet(places.interim(study) / "loans.parquet", taken.loans)
     store.write_parquet(places.interim(study) / "columns.parquet", taken.columns)
+    if taken.ends is not None:
+        store.write_parquet(places.interim(study) / "ends.parquet", taken.ends)
     return f"{len(taken.loans):,} rows, {len(taken.columns)} columns with a role, from {protocol.own['file']}"

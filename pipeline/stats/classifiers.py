@@ -31,9 +31,7 @@ def logistic(design: np.ndarray, default: np.ndarray, weights: np.ndarray | None
     if design.shape[1] == 0:
         rate = np.average(default, weights=weights)
         return float(np.log(rate / (1 - rate))), np.zeros(0)
-    x = np.column_stack([np.ones(len(default)), design])
-    found = penalised(x, default, None if weights is None else weights / weights.mean())
-    return float(found[0]), found[1:]
+    return penalised(design, default, None if weights is None else weights / weights.mean())
 
 
 def least_leaf(loans: int, defaults: int) -> int:

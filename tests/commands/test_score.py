@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -382,6 +383,28 @@ def test_no_file_is_replaced_unless_asked(work, tmp_path, capsys):
     assert "no kind of file" in fails(capsys, "--data", file, "--out", tmp_path / "out.xlsx")
     assert main(["score", "--study", STUDY, "--data", str(file), "--out", str(out), "--force"]) == 0
     assert out.read_text() != "mine"
+
+
+def test_no_file_of_the_project_is_replaced(work, tmp_path, capsys):
+    file = loans_file(tmp_path / "new.csv")
+    for out in (places.results(STUDY, "predict"), places.processed(STUDY) / "new.parquet", Path("reports/new.csv")):
+        before = out.read_bytes() if out.exists() else None
+        assert "is in a folder of the stages" in fails(capsys, "--data", file, "--out", out, "--force")
+        assert (out.read_bytes() if out.exists() else None) == before
+    out = work / "mine_scored.csv"
+    out.write_text("mine")
+    assert "may be the project's" in fails(capsys, "--data", file, "--out", out, "--force")
+    try:
+        for command in (["init", "--quiet"], ["add", "mine_scored.csv"]):
+            subprocess.run(["git", *command], check=True)
+        assert "which git keeps" in fails(capsys, "--data", file, "--out", out, "--force")
+        assert out.read_text() == "mine"
+        subprocess.run(["git", "rm", "--quiet", "--cached", "mine_scored.csv"], check=True)
+        assert main(["score", "--study", STUDY, "--data", str(file), "--out", str(out), "--force"]) == 0
+        assert out.read_text() != "mine"
+    finally:
+        shutil.rmtree(".git", ignore_errors=True)
+        out.unlink()
 
 
 def test_a_study_without_a_score_says_so(work, tmp_path, capsys):

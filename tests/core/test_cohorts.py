@@ -1,4 +1,5 @@
 import importlib
+import re
 
 import pandas as pd
 import pytest
@@ -57,6 +58,39 @@ def test_a_mistyped_covariate_is_told_from_one_without_values(write):
         cohorts.read("lendingclub", mistyped)
     found = scope.scope(protocol, cohorts.read("lendingclub", protocol))
     assert ("absent", "income") in [(item.reason, item.name) for item in found.left_out]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "sentence"),
+    [
+        (
+            "default",
+            [float("nan"), 1.0],
+            "column default: 1 of 2 loans have neither 0 nor 1 (the first: loan 0.0, nan)",
+        ),
+        ("default", [float("nan")] * 2, "column default: 2 of 2 loans have neither 0 nor 1"),
+        ("default", [0.5, 2.0], "column default: 2 of 2 loans have neither 0 nor 1"),
+        (
+            "treated",
+            [0.0, float("nan")],
+            "column treated: 1 of 2 loans have neither 0 nor 1 (the first: loan 1.0, nan)",
+        ),
+        ("loan_id", ["A", "A"], "column loan_id: 1 of 2 loans have none, or one that another has"),
+        ("loan_id", [None, "A"], "column loan_id: 1 of 2 loans have none"),
+        ("amount", ["1", "2"], "column amount should hold numbers and is "),
+        ("communication_frequency", ["1", "2"], "column communication_frequency should hold numbers and is "),
+    ],
+)
+def test_a_cohort_that_prepare_cannot_have_written(write, column, values, sentence):
+    protocol = STUDIES["lendingclub"]
+    write("lendingclub", made(protocol).assign(**{column: values}))
+    with pytest.raises(StudyError, match=rf"cohort.parquet, {re.escape(sentence)}.* run make reproduce STUDY=lending"):
+        cohorts.read("lendingclub", protocol)
+
+
+def test_treatment_may_be_what_the_data_lack(write):
+    write("lendingclub", made(STUDIES["lendingclub"]).assign(treated=float("nan")))
+    assert cohorts.read("lendingclub", STUDIES["lendingclub"])["treated"].isna().all()
 
 
 @pytest.mark.parametrize("study", ["berka", "karlan_zinman", "reference", "sba"])

@@ -166,6 +166,22 @@ def test_an_absent_parquet_file_says_what_to_run(tmp_path):
         store.read_parquet(tmp_path / "a.parquet")
 
 
+def test_one_changed_byte_of_the_data_is_seen(tmp_path):
+    path = tmp_path / "a.parquet"
+    # Noise, which no compression shortens: nearly every byte is one of the data.
+    store.write_parquet(path, pd.DataFrame({"a": np.random.default_rng(1).random(20_000)}))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StudyError, match=r"a\.parquet is damaged .*: remove it"):
+        store.read_parquet(path)
+
+
+def test_a_folder_for_a_parquet_file_is_said(tmp_path):
+    with pytest.raises(StudyError, match="is a folder: remove it"):
+        store.read_parquet(tmp_path)
+
+
 @pytest.mark.parametrize("cuts", [[], [1], [1, 2], [2]])
 def test_parts_are_written_as_if_they_were_one_table(tmp_path, frame, cuts):
     store.write_parquet(tmp_path / "whole.parquet", frame)

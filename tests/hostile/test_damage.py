@@ -19,6 +19,11 @@ def a_folder(path):
     path.mkdir()
 
 
+def a_gap(path):
+    frame = pd.read_parquet(path)
+    frame.assign(default=frame["default"].where(frame.index > 0)).to_parquet(path)
+
+
 def a_line_more(path):
     path.write_text(path.read_text(encoding="utf-8") + "garbage,1\n", encoding="utf-8")
 
@@ -26,8 +31,9 @@ def a_line_more(path):
 DAMAGED = {
     "a_cohort_of_text": (COHORT, lambda path: write(path, "loan_id,default\n"), "match", "is damaged"),
     "half_a_cohort": (COHORT, lambda path: write(path, path.read_bytes()[:3000]), "describe", "is damaged"),
+    "a_cohort_with_a_gap_in_default": (COHORT, a_gap, "match", "column default: 1 of "),
     "an_empty_cohort": (COHORT, lambda path: write(path, b""), "regress", "is damaged"),
-    "a_folder_for_a_cohort": (COHORT, a_folder, "match", "does not exist: run the earlier stages"),
+    "a_folder_for_a_cohort": (COHORT, a_folder, "match", "is a folder: remove it"),
     "no_cohort": (COHORT, Path.unlink, "predict", "does not exist: run the earlier stages"),
     "empty_results": (SCORES, lambda path: write(path, ""), "report", "is no table of results"),
     "results_of_one_line": (SCORES, lambda path: write(path, "study,stage\n"), "report", "is no table of results"),

@@ -121,13 +121,13 @@ def test_a_saved_score_larger_than_any(place, capsys):
 
 
 CLAIMS = (ROOT / claims.CLAIMS).read_text(encoding="utf-8")
-SELECTORS = (ROOT / claims.ROWS).read_text(encoding="utf-8")
+BEARINGS = (ROOT / claims.ROWS).read_text(encoding="utf-8")
 
 
-def ledger(content, column, value, line=2):
-    """Return a ledger in which one cell holds something else; the names are line 1."""
+def ledger(content, columns, value, line=2):
+    """Return a ledger in which one cell, or some of a line, hold something else; the names are line 1."""
     rows = list(csv.DictReader(io.StringIO(content)))
-    rows[line - 2][column] = value
+    rows[line - 2] |= dict.fromkeys([columns] if isinstance(columns, str) else columns, value)
     return as_csv(rows)
 
 
@@ -160,8 +160,7 @@ NO_CLAIMS = {
     "no_number": (ledger(CLAIMS, "id", ""), ("line 2", "id")),
     "an_unknown_document": (ledger(CLAIMS, "document", "Z", 3), ("line 3", "document")),
     "an_unknown_sign": (ledger(CLAIMS, "expected_sign", "sideways"), ("line 2", "expected_sign")),
-    "an_unknown_rule": (ledger(CLAIMS, "rule", "hope"), ("line 2", "rule")),
-    "an_unknown_kind": (ledger(CLAIMS, "kind", "magical"), ("line 2", "kind")),
+    "an_unknown_class": (ledger(CLAIMS, "class", "magical"), ("line 2", "class")),
     "a_priority_of_nine": (ledger(CLAIMS, "priority", "9"), ("line 2", "priority")),
     "no_words": (ledger(CLAIMS, "claim_zh", "  "), ("line 2", "claim_zh")),
     "a_need_in_one_language": (ledger(ledger(CLAIMS, "needs_en", "x"), "needs_zh", ""), ("line 2", "stand together")),
@@ -176,17 +175,17 @@ def test_a_ledger_of_claims_that_cannot_be_read(tmp_path, name):
 
 
 NO_ROWS = {
-    "an_unknown_claim": (ledger(SELECTORS, "claim", "Z99"), "Z99"),
-    "an_unknown_role": (ledger(SELECTORS, "role", "first"), ("line 2", "role")),
-    "an_unknown_expectation": (ledger(SELECTORS, "expected", "more"), ("line 2", "expected")),
-    "a_threshold_in_words": (ledger(SELECTORS, "threshold", "high"), ("line 2", "threshold")),
-    "an_unknown_design": (ledger(SELECTORS, "design", "certain"), ("line 2", "design")),
-    "no_stage": (ledger(SELECTORS, "stage", ""), ("line 2", "stage")),
-    "no_study": (ledger(SELECTORS, "study", ""), ("line 2", "study")),
-    "two_primary_rows": (SELECTORS + next(
-        row for row in SELECTORS.split("\n")[1:] if ",primary," in row) + "\n", "primary rows, not one"),
-    "a_zero_byte": (SELECTORS.replace("primary", "prim\0ary", 1), "claim_rows.csv"),
-    "a_cell_as_long_as_a_book": (ledger(SELECTORS, "factor", "x" * 2_000_000), "not a CSV table"),
+    "an_unknown_claim": (ledger(BEARINGS, "claim", "Z99"), "Z99"),
+    "a_study_that_is_not_asked": (ledger(BEARINGS, "study", "sba"), "does not ask this study"),
+    "an_unknown_turn": (ledger(BEARINGS, "reverse", "perhaps"), ("line 2", "reverse")),
+    "a_row_half_named": (ledger(BEARINGS, "estimand", ""), ("line 2", "needs its stage")),
+    "an_argument_in_one_language": (ledger(BEARINGS, "argument_en", "x"), ("line 2", "stand together")),
+    "an_exception_without_an_argument": (
+        ledger(BEARINGS, ("stage", "estimator", "specification", "estimand"), "x", 3), "say why the rule"),
+    "no_column": (ledger(BEARINGS, "column", ""), ("line 2", "column")),
+    "no_study": (ledger(BEARINGS, "study", ""), ("line 2", "study")),
+    "a_zero_byte": (BEARINGS.replace("reference", "refer\0ence", 1), "claim_rows.csv"),
+    "a_cell_as_long_as_a_book": (ledger(BEARINGS, "column", "x" * 2_000_000), "not a CSV table"),
 }  # fmt: skip
 
 
@@ -195,7 +194,12 @@ def test_a_ledger_of_rows_that_cannot_be_read(tmp_path, name):
     content, needles = NO_ROWS[name]
     write(tmp_path / "claim_rows.csv", content)
     known = claims.load_claims(ROOT / claims.CLAIMS)
-    said(tmp_path, lambda: claims.load_selectors(known, tmp_path / "claim_rows.csv"), "claim_rows.csv", needles)
+    said(
+        tmp_path,
+        lambda: claims.load_bearings(known, {"reference"}, tmp_path / "claim_rows.csv"),
+        "claim_rows.csv",
+        needles,
+    )
 
 
 def said(folder, read, file, needles):

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -61,8 +62,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(int(step), b"sorry")
         if step == "endless":
             return self.send_far_too_much()
-        if step == "redirect":
-            return self.answer(302, b"", {"Location": "http://example.invalid/loans.rda"})
+        if step.startswith("redirect to "):
+            return self.answer(302, b"", {"Location": step.removeprefix("redirect to ")})
+        if step == "trickle":
+            return self.trickle(content)
         if start and start >= len(content):
             return self.answer(416, b"")
         if step == "other range":
@@ -91,6 +94,16 @@ class Handler(BaseHTTPRequestHandler):
             for _ in range(200):
                 self.wfile.write(CONTENT)
             self.server.sent_everything = True
+
+    def trickle(self, content):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            for place in range(len(content)):
+                self.wfile.write(content[place : place + 1])
+                if self.server.carry_on.wait(0.02):
+                    break
 
     def log_message(self, *_):
         pass
@@ -305,11 +318,38 @@ def test_a_silent_server_is_not_waited_for_forever(tmp_path, monkeypatch):
             fetch(SOURCE, record(url), tmp_path, None, delays=(0,))
 
 
-def test_never_leaves_https(server, tmp_path):
-    server.plan = ["redirect"]
-    with pytest.raises(StudyError, match=r"example\.invalid.* is not an https address"):
+def test_a_server_that_trickles_is_not_waited_for_forever(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.2)
+    server.plan = ["trickle"]
+    try:
+        with pytest.raises(StudyError, match="fewer than 512 bytes a second") as caught:
+            fetch(SOURCE, record(server.url), tmp_path, None, delays=())
+    finally:
+        server.carry_on.set()
+    assert_says_what_to_do(caught.value, server.url, tmp_path)
+
+
+def test_a_page_to_sign_in_is_said_to_be_one(server, tmp_path):
+    server.content = b"\n<!DOCTYPE html><title>Sign in</title>"
+    with pytest.raises(StudyError, match="sends a web page, such as one to sign in, not the file") as caught:
         fetch(SOURCE, record(server.url), tmp_path, None, delays=NO_WAIT)
+    assert_says_what_to_do(caught.value, server.url, tmp_path)
+    assert names(place(tmp_path).parent) == []
+
+
+@pytest.mark.parametrize(
+    "where", ["http://example.invalid/loans.rda", "file:///etc/passwd", "http://[::bad", "ftp://["]
+)
+def test_never_leaves_https(server, tmp_path, where):
+    server.plan = [f"redirect to {where}"]
+    said = rf"{re.escape(server.url)} sends on to {re.escape(where)}, which is not an https address"
+    with pytest.raises(StudyError, match=said) as caught:
+        fetch(SOURCE, record(server.url), tmp_path, None, delays=NO_WAIT)
+    assert_says_what_to_do(caught.value, server.url, tmp_path)
     assert len(server.ranges) == 1
+
+
+def test_a_record_of_another_kind_of_address_is_to_be_corrected(tmp_path):
     with pytest.raises(StudyError, match="is not an https address"):
         fetch(SOURCE, record("http://example.invalid/loans.rda"), tmp_path, None, delays=NO_WAIT)
 

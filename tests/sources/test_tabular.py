@@ -1,3 +1,5 @@
+import os
+
 import pandas as pd
 import pytest
 
@@ -71,6 +73,21 @@ def test_a_sheet_below_a_title_with_percent_cells(tmp_path):
     assert frame["mixed"].tolist() == ["3", "x"]
     with pytest.raises(StudyError, match="no sheet 'Other': there are Notes, Loans"):
         read(tmp_path / "a.xlsx", sheet="Other")
+
+
+def test_what_is_there_and_no_file_is_not_said_to_be_absent(tmp_path):
+    (tmp_path / "dead.csv").symlink_to(tmp_path / "gone.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "folder.csv").mkdir()
+    write(tmp_path / "folder.csv" / "a.csv", TEXT)
+    cases = {
+        "dead.csv": r"dead\.csv is a link to \S+/gone\.csv, which does not exist: correct the link",
+        "pipe.csv": r"pipe\.csv is a pipe, socket or device, not a file",
+        "folder.csv": r"folder\.csv is a folder: give the name of a file in it \(the folder holds a\.csv\)",
+    }
+    for name, said in cases.items():
+        with pytest.raises(StudyError, match=said):
+            tabular.form_of(tmp_path / name)
 
 
 def test_what_cannot_be_read_is_said_in_a_sentence(tmp_path):

@@ -12,11 +12,12 @@ from typing import get_args
 import pandas as pd
 import pytest
 
-from pipeline.analyses.evidence import answer, checks, requirements
+from pipeline.analyses.evidence import answer, checks, requirements, rows
 from pipeline.analyses.evidence.findings import PRACTICES, needed
 from pipeline.core import params
 from pipeline.pages import paper, written
 from pipeline.pages.evidence import advice, book, claims, first, said, site, sure
+from pipeline.present import numerals
 from pipeline.present.words import LANGUAGES, TEMPLATES, Words
 from pipeline.runtime import places
 from pipeline.sources.claims import ALL, Class, load_bearings, load_claims, load_limits
@@ -173,18 +174,26 @@ def test_advice_speaks_of_effects_and_associations_only_and_each_sentence_says_h
         assert all(word in item["text"].lower() for item in sentences), language
 
 
+def listed(module, function):
+    """Strings that stand in lists of a function."""
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    (body,) = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == function)
+    lists = [node.elts for node in ast.walk(body) if isinstance(node, ast.List)]
+    return {one.value for one in itertools.chain(*lists) if isinstance(one, ast.Constant)}
+
+
 def codes():
-    """Every reason that can lower certainty."""
-    literal = {
-        node.args[0].value
+    """Every reason that can lower certainty, as the code that gives it has it."""
+    calls = [
+        node.args[0]
         for node in ast.walk(ast.parse(Path(checks.__file__).read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        and getattr(node.func, "id", "") == "Failed"
-        and isinstance(node.args[0], ast.Constant)
-    }
-    assert len(literal) >= 3
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Failed"
+    ]
+    literal = {first.value for first in calls if isinstance(first, ast.Constant)}
+    kinds = listed(rows, "reasons_of") | listed(certainty, "several")
+    assert len(literal) >= 3 and {"indirectness", "inconsistency"} <= kinds
     names = {*literal, *checks.OF_TREATMENT, *checks.OF_SCORES, "undated"}
-    return [f"bias:{name}" for name in sorted(names)] + [x for x in get_args(certainty.Reason) if x != "bias"]
+    return [f"bias:{name}" for name in sorted(names)] + sorted(kinds)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -224,7 +233,7 @@ def test_committed_reasons_are_ones_that_have_words(books):
     ],
 )
 def test_rounding_never_hides_a_side(value, digits, start, printed):
-    assert book.signed(value, digits, start) == printed
+    assert numerals.signed(value, digits, start) == printed
 
 
 def test_no_interval_on_the_pages_hides_a_sign(books, rendered):
@@ -243,7 +252,7 @@ def test_no_interval_on_the_pages_hides_a_sign(books, rendered):
     [(1234.5, 0), (35002.0, 0), (12.34, 1), (1.234, 2), (0.12, 2), (0.012, 3), (0.0013, 4), (0, 3), (math.nan, 3)],
 )
 def test_numbers_keep_about_three_digits(value, printed):
-    assert book.decimals(value) == printed
+    assert numerals.decimals(value) == printed
 
 
 def test_the_first_screen_has_answer_and_findings_before_counts_and_map(rendered, books):

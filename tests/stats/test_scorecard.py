@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from pipeline.stats import classifiers, saved_score, scorecard
+from pipeline.stats import saved_score, scorecard
 from pipeline.stats.classifiers import logistic
 from pipeline.stats.features import learn
 
@@ -173,7 +173,7 @@ def test_the_regression_of_many_loans_is_that_of_few(monkeypatch, weighted):
     default = (rng.random(3_000) < 1 / (1 + np.exp(2 - design[:, 0]))).astype(float)
     weights = rng.uniform(0.5, 4, 3_000) if weighted else None
     few = logistic(design, default, weights)
-    monkeypatch.setattr(classifiers, "MANY", 3_000)
+    monkeypatch.setattr("pipeline.stats.logistic.MANY", 3_000)
     many = logistic(design, default, weights)
     assert many[0] == pytest.approx(few[0], rel=1e-8)
     assert many[1] == pytest.approx(few[1], rel=1e-8, abs=1e-12)

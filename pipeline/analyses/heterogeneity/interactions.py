@@ -59,7 +59,10 @@ def _both_fates(loans: pd.DataFrame, factor: str) -> None:
 
 def _number(sample: Sample, name: str) -> tuple[str, pd.Series]:
     """Return a moderator that is a number, and as what: its logarithm where it is controlled for as that."""
-    values = moderator(sample.loans, name).astype(float)
+    values = moderator(sample.loans, name)
+    if not pd.api.types.is_numeric_dtype(values):
+        raise StudyError(f"{name} is no number: its groups are its levels.")
+    values = values.astype(float)
     return (f"log({name})", np.log(values)) if f"log({name})" in sample.terms else (name, values)
 
 

@@ -10,18 +10,19 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from pipeline.analyses.evidence.findings import CORRELATION, GROUP
 from pipeline.analyses.evidence.margins import start_of
 from pipeline.analyses.evidence.rows import OVERALL
 from pipeline.core import params as yaml
 from pipeline.core.params import Params
 from pipeline.core.results import Results
-from pipeline.present.numerals import fixed, p_value, whole
+from pipeline.present.numerals import decimals, p_value, signed, whole
 from pipeline.present.words import FOLDER as WORDS
 from pipeline.present.words import Words, environment
 from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.claims import Bearing, Claim, Limit
-from pipeline.stats.verdicts import POWER, neutral
+from pipeline.stats.verdicts import FEWEST, POWER, neutral
 
 INDEX = Path("reports/index.html")
 """Where a reader begins."""
@@ -95,22 +96,6 @@ def lines(frame: pd.DataFrame) -> list[Any]:
     return list(named.where(named.notna() & (named != ""), None).itertuples(index=False))
 
 
-def decimals(value: float) -> int:
-    """Return with how many decimals a number keeps about three digits."""
-    size = abs(value)
-    if 0 < size < 0.01:
-        return 1 + math.ceil(-math.log10(size))
-    return 0 if size >= 1000 or (size >= 10 and size == round(size)) else 1 if size >= 10 else 2 if size >= 0.1 else 3
-
-
-def signed(value: float, places_: int, start: float = 0.0) -> str:
-    """Print a number with as many decimals as its side of the point of no effect needs to be seen."""
-    most = places_ + 12
-    while value != start and places_ < most and round(value, places_) == round(start, places_):
-        places_ += 1
-    return fixed(value, places_)
-
-
 class Book:
     """What the pages' templates and words can call."""
 
@@ -177,6 +162,10 @@ class Book:
         return {
             "level": f"{100 * self.params.inference.level:g}",
             "power": f"{100 * POWER:g}",
+            "share": f"{100 * self.params.evidence.margins.default:g}%",
+            "fewest": FEWEST,
+            "group": GROUP,
+            "correlation": CORRELATION,
             "size": self.size,
             "certain": lambda name: self.word("certainty", name),
             "said": lambda name: self.word("verdicts", name),

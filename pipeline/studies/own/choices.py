@@ -42,6 +42,8 @@ class Own(Section):
     """``own`` among a study's choices: its params.yaml says what each one means."""
 
     file: str
+    loans: str | None = None
+    tables: list[dict[str, str | None]] = Field(default=[])
     sheet: str | None = None
     encoding: str | None = None
     separator: str | None = None
@@ -55,6 +57,7 @@ class Own(Section):
     treated_when: list[str] = Field(default=[])
     untreated_when: list[str] = Field(default=[])
     default_at_least: float | None = None
+    panel: str | None = None
     interest_rate_in: Literal["percent", "fraction"] = "percent"
     term_in: Literal["month", "year", "week", "day"] | None = None
     factors: dict[Factor, str | None] = Field(default={})
@@ -74,6 +77,8 @@ class Own(Section):
             if both := sorted({value for value in values if values.count(value) > 1}):
                 raise ValueError(f"'{both[0]}' of the {kind} stands in two of the lists {'_when, '.join(lists)}_when")
         outcome = self.columns["default"]
+        if self.panel and not self.columns.get("loan_id"):
+            raise ValueError("panel names the column of months, so columns.loan_id must name that of the loan")
         if self.default_at_least is not None and (self.default_when or self.repaid_when):
             raise ValueError("default_at_least counts days, so default_when and repaid_when must be empty")
         if also := [role for role, column in self.mapped().items() if column == outcome and role != "default"]:

@@ -12,6 +12,8 @@ from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates, tabular
 from pipeline.sources.tables import LONGEST_WHOLE
 from pipeline.studies.own.choices import KEYS, Own, checked
+from pipeline.studies.own.folder import Link, joined
+from pipeline.studies.own.panel import collapse
 
 MOSTLY_NUMBERS = 0.95
 """Share of a column's cells that must be numbers for it to count as one; the stray others are quarantined."""
@@ -25,6 +27,8 @@ class Intake(NamedTuple):
     ``fault`` (what is wrong with it, empty if nothing is)."""
     columns: pd.DataFrame
     """One row a mapped role: ``role, column, file``."""
+    ends: pd.DataFrame | None = None
+    """When loans left, of a file with a row a loan and month (`panel.Collapsed`)."""
 
 
 def intake(study: Study, where: str) -> Intake:
@@ -35,10 +39,17 @@ def intake(study: Study, where: str) -> Intake:
     """
     own: Own = checked(Own, study.own, "own", where)
     path = tabular.path_of(own.file)
+    folder, path = path, path / own.loans if own.loans else path
     form = tabular.form_of(path, encoding=own.encoding, separator=own.separator, sheet=own.sheet, names=own.names)
     mapped = own.mapped()
-    table = tabular.read_table(path, form, columns=list(dict.fromkeys(mapped.values())))
+    wanted = dict.fromkeys([*mapped.values(), *([own.panel] if own.panel else [])])
+    table = tabular.read_table(path, form, columns=None if own.loans else list(wanted))
     raw = table.frame.reset_index(drop=True)
+    for link in [Link(**one) for one in own.tables]:
+        other = folder / link.file
+        raw = joined(raw, tabular.read_table(other, tabular.form_of(other)).frame, link)
+    if missing := [name for name in wanted if name not in raw]:
+        raise StudyError(f"{path} and the tables beside it have no column '{missing[0]}': correct it in {where}.")
     # The first lines hold the names. In Excel and text with broken lines the count may be short by those.
     row = pd.Series(np.arange(form.names + 1, len(raw) + form.names + 1), raw.index)
     typed: dict[str, pd.Series] = {}
@@ -61,12 +72,16 @@ def intake(study: Study, where: str) -> Intake:
                 f"{path}, row {row[sample.index[0]]}, column {name}: '{sample.iloc[0]}' and all other cells are no "
                 f"{what}s: correct {role} in {where}."
             )
-    loans = pd.DataFrame({**typed, "row": row, "fault": faults.str.removesuffix("; ")})
+    loans, ends = pd.DataFrame({**typed, "row": row, "fault": faults.str.removesuffix("; ")}), None
+    if own.panel:
+        loans, ends = collapse(loans, dates.read(raw[own.panel], own.day_first).meaning)
+        if "origination_date" not in mapped:
+            mapped |= {"origination_date": own.panel}
     for line, why in table.broken:
         # Rows that could not be cut into cells are counted with those that break a data rule.
         loans.loc[len(loans), ["row", "fault"]] = [line, why]
     columns = pd.DataFrame({"role": list(mapped), "column": list(mapped.values()), "file": str(path)}, dtype="string")
-    return Intake(loans, columns)
+    return Intake(loans, columns, ends)
 
 
 def meaning(role: str, column: pd.Series, own: Own, place: str, where: str) -> tuple[cells.Cells, str]:

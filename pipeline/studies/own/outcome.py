@@ -29,6 +29,8 @@ class Outcome(NamedTuple):
     """Days past due from which a loan counts as in default; None where values say it in words."""
     empty: int
     """Rows without an outcome."""
+    loans: tuple[int, int] | None = None
+    """Loans ever in default, and all of them, where each has a row a month."""
 
     def rows(self, read_as: str) -> int:
         """Return how many rows are read in a way."""
@@ -41,6 +43,12 @@ class Outcome(NamedTuple):
             return []
         return [] if self.at_least is not None else states.named(self.states, read_as)
 
+    def defaults_and_others(self) -> tuple[int, int]:
+        """Return how many loans are in default, and how many are not."""
+        if self.loans is not None:
+            return self.loans[0], self.loans[1] - self.loans[0]
+        return self.rows(DEFAULT), self.rows(REPAID)
+
     def shown(self) -> list[str]:
         """Return lines that say how each value is read, and the default rate that follows."""
         wide = max([len(state.value) for state in self.states] + [7])
@@ -50,13 +58,15 @@ class Outcome(NamedTuple):
         ]
         if self.empty:
             lines.append(f"  {'(empty)':<{wide}}  {LEFT_OUT:<8}  {self.empty:>9,}")
-        defaults, repaid = self.rows(DEFAULT), self.rows(REPAID)
+        defaults, repaid = self.defaults_and_others()
         rate = 100 * defaults / max(defaults + repaid, 1)
         out = self.rows(LEFT_OUT) + self.empty
         return [*lines, f"  {defaults:,} of {defaults + repaid:,} loans in default ({rate:.1f}%); {out:,} left out."]
 
 
-def read(column: pd.Series, profiled: Column, options: Mapping[str, Any], where: str) -> Outcome:
+def read(
+    column: pd.Series, profiled: Column, options: Mapping[str, Any], where: str, loan: pd.Series | None = None
+) -> Outcome:
     """Return how an outcome is read; a Question where that is not certain.
 
     Parameters
@@ -69,6 +79,8 @@ def read(column: pd.Series, profiled: Column, options: Mapping[str, Any], where:
         What the reader has said: lists of values under ``default_when`` and its like, ``default_at_least``.
     where
         The file and the column, for messages.
+    loan
+        Whose row each is, where a loan has one a month; it counts as in default if it ever was.
 
     Raises
     ------
@@ -88,7 +100,11 @@ def read(column: pd.Series, profiled: Column, options: Mapping[str, Any], where:
     given = {str(value): read_as for name, read_as in GIVEN.items() for value in options.get(name) or ()}
     if wrong := [value for value in given if value not in counts]:
         raise StudyError(f"{where}: no cell is '{wrong[0]}': there are {_listed(list(counts))}.")
-    found = Outcome(profiled.name, states.sorted_out(counts, given), None, empty)
+    found = Outcome(profiled.name, states.sorted_out(counts, given, months=loan is not None), None, empty)
+    if loan is not None:
+        default = {state.value: state.read_as == DEFAULT for state in found.states}
+        ever = present.map(default).fillna(False).astype(bool).groupby(loan).any()
+        found = found._replace(loans=(int(ever.sum()), len(ever)))
     _ask(found, bool(options.get("default_when")), where)
     return found
 
@@ -137,7 +153,7 @@ def _ask(found: Outcome, told: bool, where: str) -> None:
             "Those that mean default (the others are repaid)",
             unknown,
         )
-    defaults, repaid = found.rows(DEFAULT), found.rows(REPAID)
+    defaults, repaid = found.defaults_and_others()
     for count, what, name in ((defaults, "defaulted", "--default-when"), (repaid, "was repaid", "--repaid-when")):
         if not count:
             raise Question(

@@ -167,6 +167,11 @@ def against(role: Role, column: Column) -> str:
     return ""
 
 
+def likeness(name: str, role: str) -> int:
+    """Return how well a column's name fits a role's (`_likeness`)."""
+    return _likeness(name, roles()[role])
+
+
 class Guess(NamedTuple):
     """Which columns were taken for which roles, and why."""
 

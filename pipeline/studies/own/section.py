@@ -10,6 +10,7 @@ from pipeline.runtime.errors import StudyError
 from pipeline.sources.states import DEFAULT, LEFT_OUT, REPAID
 from pipeline.sources.tables import Form
 from pipeline.studies.own import roles
+from pipeline.studies.own.folder import Folder
 from pipeline.studies.own.outcome import Outcome
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.roles import Guess
@@ -34,6 +35,10 @@ class Draft(NamedTuple):
     outcome: Outcome
     day_first: bool | None
     term_in: str | None
+    panel: str | None = None
+    """The column of months, of a file with a row a loan and month."""
+    tables: Folder | None = None
+    """What was joined, where the loans stand in a folder of tables."""
 
     @property
     def found(self) -> Mapping[str, str]:
@@ -77,6 +82,11 @@ def _lines(indent: int, content: Iterable[tuple[str, str, Any]]) -> list[str]:
                 written += [f"{pad}{key}:", *_lines(indent + 2, [("", name, inner) for name, inner in value.items()])]
             else:
                 written.append(f"{pad}{key}: {{}}")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            written.append(f"{pad}{key}:")
+            for item in value:
+                first, *rest = _lines(0, [("", name, inner) for name, inner in item.items()])
+                written += [f"{pad}- {first}", *(f"{pad}  {line}" for line in rest)]
         elif isinstance(value, list) and value and isinstance(value[0], tuple):
             written += [f"{pad}{key}:", *_lines(indent + 2, value)]
         elif isinstance(value, list):
@@ -96,6 +106,13 @@ def choices(draft: Draft) -> str:
             "file",
             draft.file,
         ),
+        (
+            "Of a folder of tables: the one with the loans, and what each other adds (columns: its columns; count:\n"
+            "its rows before the loan; state: default if it ever was), by the columns that hold the same key.",
+            "loans",
+            draft.tables.loans if draft.tables else None,
+        ),
+        ("", "tables", [link._asdict() for link in draft.tables.links] if draft.tables else []),
         ("Sheet of an Excel file.", "sheet", draft.form.sheet),
         (
             "How a text file is written: utf-8, gb18030 (holds GBK) ...; what stands between its cells.",
@@ -109,6 +126,12 @@ def choices(draft: Draft) -> str:
             "true: 03/01/2015 is the third of January; false: the first of March; blank: as the other cells tell.",
             "day_first",
             draft.day_first,
+        ),
+        (
+            "The column of months, where the file has a row a loan and month: a loan is granted in its first month,\n"
+            "in default if it ever was, and everything else is what stood in its first month. Blank: one row a loan.",
+            "panel",
+            draft.panel,
         ),
         (
             "Which column plays which role; blank: the file has none, and the report says what it cannot say then.\n"

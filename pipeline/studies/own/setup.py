@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, tabular
 from pipeline.sources.tables import Form
-from pipeline.studies.own import outcome, profile, roles
+from pipeline.studies.own import folder, outcome, panel, profile, roles
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.questions import Question
 from pipeline.studies.own.section import Draft
@@ -29,26 +29,58 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     and a StudyError when the file cannot be read or holds no outcome.
     """
     path = tabular.path_of(options["data"])
-    form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"))
-    table = tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame
-    if table.empty:
-        tabular.read_table(path, form)
+    tables = folder.read(path, options) if path.is_dir() else None
+    if tables is not None:
+        form, table = tables.form, tables.frame
+    else:
+        form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"))
+        table = tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame
+        if table.empty:
+            tabular.read_table(path, form)
     decimal = _decimals(table, form, options.get("decimal") or [], path)
-    columns = profile.profile(table, decimal, tabular.labels_of(path, form))
+    months = panel.recognised(table) if tables is None else None
+    # Everything of a loan but its outcome is what stood in its first month.
+    first = table if months is None else panel.first_rows(table, months)
+    columns = profile.profile(first, decimal, {} if tables else tabular.labels_of(path, form))
     fixed = {role: options[role] for role in ("default", "treated") if options.get(role)}
     for role, column in fixed.items():
         if column not in columns:
             raise StudyError(f"{path} has no column '{column}' (--{role}): it has {', '.join(list(columns)[:40])}.")
-    guessed = roles.guess(columns, fixed)
+    if months is not None:
+        fixed["loan_id"] = months.loan
+        columns |= _of_all_months(table, columns)
+    offered = {name: column for name, column in columns.items() if months is None or name != months.month}
+    guessed = roles.guess(offered, fixed)
     if "default" not in guessed.found:
         _no_outcome(path, table, columns)
     if twice := [column for column in guessed.found.values() if f"{column} (2)" in columns]:
         raise StudyError(f"{path} has several columns '{twice[0]}': rename or remove all but one.")
     default = guessed.found["default"]
-    read = outcome.read(table[default], columns[default], options, f"{path}, column {default}")
+    read = outcome.read(
+        table[default], columns[default], options, f"{path}, column {default}", months and table[months.loan]
+    )
     day_first = _day_first(columns, guessed.found, options.get("day_first"), path)
     term_in = _term_in(table, columns, guessed.found, decimal, options.get("term_in"), path)
-    return Draft(name, file_of(path), form, len(table), decimal, columns, guessed, read, day_first, term_in)
+    return Draft(
+        name=name,
+        file=file_of(path),
+        form=form,
+        rows=len(table),
+        decimal=decimal,
+        columns=columns,
+        guessed=guessed,
+        outcome=read,
+        day_first=day_first,
+        term_in=term_in,
+        panel=months.month if months else None,
+        tables=tables,
+    )
+
+
+def _of_all_months(table: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str, Column]:
+    """Return the profiles of columns that may be the outcome, over all months: in the first no loan is in default."""
+    likely = [name for name in columns if roles.likeness(name, "default") or roles.counts_days(name)]
+    return profile.profile(table[likely])
 
 
 def file_of(path: Path) -> str:

@@ -40,11 +40,17 @@ YEARS = (1900, 2100)
 
 
 def load(folder: Path, engine: Engine) -> dict[str, pd.DataFrame]:
-    """Return the tables that the intake wrote: ``loans`` by role, and ``columns`` that says where each comes from.
+    """Return the tables that the intake wrote: ``loans`` by role, ``columns`` that says where each comes from.
+
+    Of a file with a row a loan and month also ``ends``, when each loan left.
 
     They fit into memory, and no engine is needed.
     """
-    return {name: store.read_parquet(folder / f"{name}.parquet") for name in ("loans", "columns")}
+    return {
+        name: store.read_parquet(folder / f"{name}.parquet")
+        for name in ("loans", "columns", "ends")
+        if (folder / f"{name}.parquet").exists()
+    }
 
 
 def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) -> Preparation:
@@ -85,7 +91,11 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     loans = _with_gaps_marked(loans.loc[flow.frame.index], study)
     meet(study.expected.cohort, len(flow.frame), "cohort")
     cohort = _tidy(loans.loc[flow.frame.index])
-    return Preparation(check_cohort(cohort, _schema(cohort)), flow.table(), found.quarantined)
+    panels = {}
+    if "ends" in tables:
+        ends = tables["ends"].astype({"loan_id": str})
+        panels["loan_ends"] = ends[ends["loan_id"].isin(cohort["loan_id"])].reset_index(drop=True)
+    return Preparation(check_cohort(cohort, _schema(cohort)), flow.table(), found.quarantined, panels=panels)
 
 
 def _with_gaps_marked(loans: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -160,7 +170,7 @@ def _columns(good: pd.DataFrame, study: Study) -> pd.DataFrame:
     columns = {
         "loan_id": good["loan_id"].astype(str) if "loan_id" in good else _named_by_content(good),
         "institution_type": pd.Series(pd.Categorical([study.institution_type] * len(good)), good.index),
-        **{name: category(name) for name in ("institution_id", *LUMPED)},
+        **{name: category(name) for name in ("institution_id", "client_id", *LUMPED)},
     }
     if "origination_date" in good:
         date = good["origination_date"].astype("datetime64[ms]")

@@ -29,7 +29,8 @@ def refused(draft: Draft) -> list[str]:
         f"  {column} as {role}: {why}; {_cells(draft, column)}"
         for column, role, why in draft.guessed.refused[:MOST_REFUSED]
     ]
-    more = len(draft.guessed.refused) - len(lines)
+    lines += [f"  {sentence}" for sentence in draft.tables.refused] if draft.tables else []
+    more = len(draft.guessed.refused[MOST_REFUSED:])
     return [*lines, f"  and {more} more"] if more > 0 else lines
 
 
@@ -51,6 +52,11 @@ def assumed(draft: Draft) -> list[str]:
     if draft.form.names != 1:
         lines = {0: "no line of names, so columns are called by their places", 2: "two lines of names"}
         said.append(f"The file has {lines[draft.form.names]}: own.names.")
+    if draft.panel:
+        said.append(
+            f"Each loan has a row a month ({draft.panel}): granted in its first, in default if it ever was, all else "
+            "as it stood in the first: own.panel."
+        )
     cluster = next((role for role in ("institution_id", "client_id") if role in draft.found), None)
     if cluster:
         said.append(f"Standard errors are clustered by {draft.found[cluster]}: cluster.")

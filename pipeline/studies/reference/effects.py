@@ -75,7 +75,7 @@ def _discrimination(cohort: pd.DataFrame, hard: list[str], protocol: Study, leve
     scores = []
     for features in (hard, [*hard, *records]):
         design = design_matrix(loans, features).matrix.drop(columns="intercept").to_numpy()
-        scores.append(predicted_log_odds(design[train], default[train], design[judged]))
+        scores.append(predicted_log_odds(design[train], default[train], design[judged], tolerance=1e-10))
     found = compare(default[judged], *scores, level, loans[protocol.cluster].to_numpy()[judged])
     names = ("hard_information", "with_crm_records", "gain")
     for name, one in zip(names, found, strict=True):

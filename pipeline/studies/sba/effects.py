@@ -23,6 +23,7 @@ from pipeline.stats.sampling import population_size
 Row = dict[str, Any]
 Rows = Iterator[Row]
 
+SHARING = "information_sharing"
 SAME_STATE = "relationship_depth_same_state"
 LINE = "relationship_depth_revolving_line"
 WAIT = "communication_effectiveness_months"
@@ -367,7 +368,7 @@ def _moderated(
     pairs = [(factor, name) for factor in (SAME_STATE, LINE, WAIT) for name in ("unemployment", "small_firm")]
     pairs.append(("small_firm", "unemployment"))
     asked = [(suffix, loans, *pair) for suffix, loans in samples.items() for pair in pairs]
-    asked += [("", cohort, "treated", name) for name in ("unemployment", "small_firm")]
+    asked += [("", cohort, SHARING, name) for name in ("unemployment", "small_firm")]
     asked += [("_everyone", everyone, factor, "exposed") for factor in (SAME_STATE, LINE, "small_firm")]
     found: list[Row] = []
     for suffix, loans, factor, moderator in asked:
@@ -555,9 +556,9 @@ def _losses(loans: pd.DataFrame, eligible: set[str], controls: list[str], level:
         mean = scaled(mean_effect(lost[outcome].to_numpy(), None, level, banks.to_numpy()), 100)
         number = {"n": len(lost), "n_clusters": banks.nunique(), "unit": "percent of the amount disbursed"}
         yield _row("losses", "mean", "all", mean, outcome=outcome, estimand="mean", **number)
-    for factor in ("information_sharing", SAME_STATE, LINE, WAIT):
+    for factor in (SHARING, SAME_STATE, LINE, WAIT):
         measured = lost[lost[factor].notna()]
-        if factor == "information_sharing":
+        if factor == SHARING:
             # Only where little documentation was allowed is full documentation a choice.
             measured = measured[measured["loan_id"].isin(eligible)]
         found = _within_banks(measured, [factor], controls, level, outcome="loss_given_default")

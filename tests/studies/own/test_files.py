@@ -10,6 +10,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.core import params
 from pipeline.runtime import places, store
+from pipeline.studies.own import template
 from tests.choices import copied
 
 
@@ -391,3 +392,140 @@ def test_choices_follow_from_the_roles_unless_written_out(workplace):
     assert study.controls.borrower == ["mood"]
     file.write_text(text.replace("  borrower:\n  market:\n  time:", "  borrower: []\n  market:\n  time:"))
     assert params.load().study("mine").controls.borrower == []
+
+
+# A row a loan and month.
+
+
+def loan_months(number=60):
+    """Loans of twelve months of which the first two fifths end in default, contacts growing with each month."""
+    rows = [
+        {"loan_id": loan, "month": f"2020-{month:02d}", "amount": 1000 + loan, "calls_made": loan % 3 + month,
+         "status": "default" if loan % 5 < 2 and month == 6 + loan % 5 else "current"}
+        for loan in range(number)
+        for month in range(1, 13)
+        if not (loan % 5 < 2 and month > 6 + loan % 5)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_months_are_recognised_and_collapsed_by_a_declared_rule(workplace, capsys):
+    made = loan_months()
+    found = cohort(made.sample(frac=1, random_state=1))
+    said = capsys.readouterr().out
+    assert "24 of 60 loans in default (40.0%)" in said and "Each loan has a row a month (month)" in said
+    assert params.load().study("mine").own["panel"] == "month"
+    assert (found["default"].sum(), len(found)) == (24, 60)
+    assert set(found["origination_month"]) == {"2020-01"}
+    # What was recorded later cannot tell the outcome.
+    assert set(found["communication_frequency"]) == {1, 2, 3}
+    ends = store.read_parquet(places.processed("mine") / "more" / "loan_ends.parquet")
+    assert ends.groupby("end")["months"].unique().map(sorted).to_dict() == {"default": [6, 7], "open": [12]}
+    assert main(["time", "--study", "mine"]) == 0
+
+
+def test_two_rows_of_a_loan_in_one_month_are_no_panel(workplace, capsys):
+    made = pd.concat([loan_months(), loan_months().head(1)])
+    assert "No loan was repaid so" in asked(capsys, made)
+
+
+# Several tables.
+
+
+def lender(folder, number=120):
+    """A lender's loans, clients, contacts, surveys, earlier loans and something else, in a folder."""
+    Path(folder).mkdir()
+    draw = np.random.default_rng(7)
+    made = loans(number).rename(columns={"loan_id": "systemloanid"}).assign(
+        customerid=lambda frame: "c" + (frame["systemloanid"] % 90).astype(str),
+        approveddate=[f"2017-0{1 + place % 9}-15 10:00:00" for place in range(number)],
+        good_bad_flag=lambda frame: np.where(frame["default"] == 1, "Bad", "Good"),
+    ).drop(columns="default")  # fmt: skip
+    clients = pd.DataFrame({"customerid": [f"c{place}" for place in range(90)], "monthly_income": range(500, 590)})
+    events = pd.DataFrame({
+        "customerid": [f"c{place}" for place in draw.integers(0, 90, 400)],
+        "date": pd.Timestamp("2016-12-01") + pd.to_timedelta(draw.integers(0, 300, 400), unit="D"),
+    })  # fmt: skip
+    survey = events.assign(satisfaction=draw.integers(1, 11, 400))
+    earlier = pd.DataFrame({"customerid": ["c1", "c1", "c2"], "loannumber": [1, 2, 1]})
+    for name, table in {
+        "trainperf": made, "traindemographics": clients, "traincontacts": events, "trainsurveys": survey,
+        "trainprevloans": earlier, "trainother": pd.DataFrame({"a": [1], "b": [2]}),
+        "trainnotes": pd.DataFrame({"systemloanid": [1, 1, 2], "note": ["a", "b", "c"]}),
+    }.items():  # fmt: skip
+        table.to_csv(f"{folder}/{name}.csv", index=False)
+    return made, events, survey
+
+
+def test_several_tables_are_joined_by_their_keys_and_count_what_came_before(workplace, capsys):
+    made, events, survey = lender("lender")
+    assert main(["init-study", "mine", "--data", "lender"]) == 0
+    said = capsys.readouterr().out
+    assert "trainother.csv: no column of it is a key of the loans" in said
+    assert "trainnotes.csv: several rows a loan without a date" in said
+    own = params.load().study("mine").own
+    assert own["loans"] == "trainperf.csv" and own["factors"]["communication_frequency"] == "contacts"
+    assert own["factors"]["relationship_depth"] == "previous loans" and own["borrower"]["income"] == "monthly_income"
+    found = prepared().set_index("loan_id").loc[made["systemloanid"].astype(str)].reset_index()
+    assert (found["default"] == (made["good_bad_flag"] == "Bad")).all()
+    granted = pd.to_datetime(made["approveddate"]).dt.normalize()
+    for place, (client, day) in enumerate(zip(made["customerid"], granted, strict=True)):
+        before = (events["customerid"] == client) & (events["date"] < day)
+        assert found.loc[place, "communication_frequency"] == before.sum()
+        answers = survey.loc[before, "satisfaction"]
+        np.testing.assert_allclose(found.loc[place, "satisfaction"], answers.mean() if len(answers) else np.nan)
+        assert found.loc[place, "income"] == 500 + int(client[1:])
+    assert (
+        found["relationship_depth"].sum() == 2 * (made["customerid"] == "c1").sum() + (made["customerid"] == "c2").sum()
+    )
+
+
+def test_what_became_of_loans_may_stand_in_a_table_of_months(workplace):
+    Path("lender").mkdir()
+    loan_months().drop(columns="amount").to_csv("lender/repayments.csv", index=False)
+    pd.DataFrame({"loan_id": range(60), "amount": range(1000, 1060)}).to_csv("lender/loans.csv", index=False)
+    assert main(["init-study", "mine", "--data", "lender"]) == 0
+    found = prepared()
+    assert (found["default"].sum(), len(found)) == (24, 60)
+
+
+ROWS = {
+    "loans": lambda n: [
+        [f"L{n}", f"C{n % 40}", f"B{n % 12}", f"2019-{1 + n % 9:02d}-10", 1000 + n, 12, 9.5, "car", "AB"[n % 2],
+         ["yes", "no"][n % 2], ["Charged Off" if n % 5 == 0 else "Paid off"][0]]
+    ],
+    "applications": lambda n: [[f"L{n}", 20000 + n, 0.3, 30 + n % 9, "F", 3, 10 + n % 24]],
+    "contacts": lambda n: [[f"C{n % 40}", "2019-01-05", "call", "lender", "service", 30]],
+    "documents": lambda n: [[f"L{n}", 8, n % 8]],
+    "surveys": lambda n: [[f"C{n % 40}", "2018-12-01", 1 + n % 7]],
+    "alerts": lambda n: [[f"C{n % 40}", "2018-11-01", "inflow", "2018-11-02"]] if n % 3 else [],
+    "branches": lambda n: [[f"B{n}", f"R{n % 3}"]] if n < 12 else [],
+    "earlier_loans": lambda n: [[f"C{n % 40}", "2017-01-01", 500]] if n % 4 else [],
+}  # fmt: skip
+"""Rows of a lender's tables for its n-th loan, in the order of the template's columns."""
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_template_that_was_filled_in_is_understood(workplace, capsys, language):
+    assert main(["init-study", "--template", "empty", "--language", language]) == 0
+    files = sorted(Path("empty").iterdir())
+    assert [file.suffix for file in files if file.is_file()].count(".csv") == 2 and Path("empty/workbook.xlsx").exists()
+    assert len(openpyxl.load_workbook("empty/workbook.xlsx").sheetnames) == len(list(Path("empty/tables").iterdir()))
+    tables = template.headings(language)
+    for (name, columns), key in zip(tables.items(), template.headings("en"), strict=True):
+        rows = [row for number in range(120) for row in ROWS.get(key, lambda n: [])(number)]
+        pd.DataFrame(rows, columns=columns if rows else None).to_csv(
+            f"empty/tables/{name}.csv", index=False
+        ) if rows else 0
+    capsys.readouterr()
+    assert main(["init-study", "mine", "--data", "empty/tables"]) == 0
+    own = params.load().study("mine").own
+    wanted = {
+        "satisfaction", "communication_frequency", "information_sharing", "relationship_length", "relationship_depth",
+        "early_warning",
+    }  # fmt: skip
+    assert {role for role, column in own["factors"].items() if column} == wanted
+    assert all(own["columns"][role] for role in ("treated", "region", "credit_grade", "loan_type", "client_id"))
+    found = prepared()
+    assert (len(found), found["default"].sum()) == (120, 24)
+    assert main(["init-study", "--template", "empty"]) == 1

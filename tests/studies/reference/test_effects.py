@@ -25,7 +25,7 @@ def test_later_loans_have_no_say_in_what_fills_a_gap(monkeypatch):
     cohort.loc[gone, "satisfaction"] = np.nan
     seen = []
 
-    def recorded(taught, default, judged):
+    def recorded(taught, default, judged, tolerance):
         seen.append((taught, judged))
         assert len(taught) == len(default) and len(taught) + len(judged) <= n
         return rng.normal(size=len(judged))

@@ -42,12 +42,12 @@ def test_moderators_of_loans_that_decide_are_one_family(everything):
     prepared, found = everything
     names = ["moderated_by_unemployment", "moderated_by_small_firm"]
     family = found.where(estimator=names, specification="interaction")
-    assert len(family) == 9 and "treated" in set(family["factor"])
+    assert len(family) == 9
     assert family["p_adjusted"].to_numpy() == pytest.approx(multipletests(family["p_value"], method="holm")[1])
     others = found.frame[found.frame["estimator"].str.startswith("moderated_by")]
     assert others.loc[others["specification"] != "interaction", "p_adjusted"].isna().all()
-    of_treated = family[family["factor"] == "treated"]
-    assert set(of_treated["n"]) == {len(prepared.cohort)}
+    of_choice = family[family["factor"] == "information_sharing"]
+    assert set(of_choice["n"]) == {len(prepared.cohort)} and set(of_choice["estimator"]) == set(names)
 
 
 def test_more_months_of_waiting_are_read_inside_banks(everything):

@@ -1,0 +1,89 @@
+"""Files with one row a loan and month: how they are recognised, and the one row a loan that is made of them.
+
+The rule: a loan is granted in its first month, it defaulted if it was ever in default, and everything else of it is
+what stood in its first month, so that nothing which came later can tell what became of it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pipeline.sources import dates
+from pipeline.studies.own import roles
+
+FEWEST_MONTHS = 2.0
+"""Rows a loan on average from which on a file may hold months."""
+
+
+class Panel(NamedTuple):
+    """Which columns tell loan and month."""
+
+    loan: str
+    month: str
+    order: pd.Series
+    """Each row's month, as a date."""
+
+
+class Collapsed(NamedTuple):
+    """One row a loan."""
+
+    loans: pd.DataFrame
+    ends: pd.DataFrame
+    """``loan_id``, ``months`` from the first to the last that is seen, or to that of default, and ``end``: default or
+    open."""
+
+
+def recognised(table: pd.DataFrame) -> Panel | None:
+    """Return loan and month of a table in which loans come again, each in months of its own; None for other tables."""
+    keys = [name for name in table if roles.likeness(str(name), "loan_id") and _comes_again(table[name])]
+    months = [name for name in table if _of_month(str(name))]
+    for key in keys:
+        for name in months:
+            read = dates.read(table[name].head(1000))
+            if name == key or read.meaning.notna().mean() < 0.95 or table[[key, name]].duplicated().any():
+                continue
+            order = dates.read(table[name]).meaning
+            if order.nunique() > 1:
+                return Panel(str(key), str(name), order)
+    return None
+
+
+def _comes_again(column: pd.Series) -> bool:
+    present = column.dropna()
+    return len(present) >= FEWEST_MONTHS * max(present.nunique(), 1)
+
+
+def _of_month(name: str) -> bool:
+    words = roles.normal(name)
+    return bool(roles.likeness(name, "origination_date") or set(words.split()) & {"month", "period", "date", "quarter"}
+                or any(part in words for part in ("月", "报告期", "账期", "日期")))  # fmt: skip
+
+
+def first_rows(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """Return the row of each loan's first month, in the file's order."""
+    first = panel.order.groupby(table[panel.loan]).idxmin()
+    return table.loc[np.sort(first.to_numpy())].reset_index(drop=True)
+
+
+def collapse(rows: pd.DataFrame, month: pd.Series) -> Collapsed:
+    """Return one row a loan of the rows of its months.
+
+    `rows` are typed columns by role with ``loan_id`` and ``default`` (1 default, 0 or -1 none), `month` is each row's.
+    Rows without a loan or a month stay out.
+    """
+    there = rows["loan_id"].notna() & month.notna()
+    order = rows[there].assign(month=month[there]).sort_values(["loan_id", "month"], kind="stable")
+    loans = order.groupby("loan_id", sort=False)
+    first = order.drop_duplicates("loan_id").set_index("loan_id")
+    ever = loans["default"].apply(lambda states: float((states == 1).any()))
+    in_default = order[order["default"] == 1].drop_duplicates("loan_id").set_index("loan_id")["month"]
+    last = in_default.reindex(first.index).fillna(loans["month"].last())
+    months = last.dt.to_period("M").astype("int64") - first["month"].dt.to_period("M").astype("int64") + 1
+    found = first.assign(default=ever)
+    if "origination_date" not in found:
+        found["origination_date"] = found["month"]
+    ends = pd.DataFrame({"months": months, "end": np.where(ever[first.index] == 1, "default", "open")}, first.index)
+    return Collapsed(found.drop(columns="month").reset_index(), ends.reset_index())

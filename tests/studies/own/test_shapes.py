@@ -1,0 +1,58 @@
+"""Odd shapes of a lender's file, each from the file to both pages and the PDF."""
+
+import numpy as np
+import pytest
+
+from tests import own_loans
+from tests.studies.own.test_own import ANALYSES, edit, left_out, places, report, run, set_up
+from tests.studies.own.test_own import workplace as workplace
+
+
+def loans(number=160):
+    made = own_loans.loans(number, 3)[["id", "date", "branch", "grade", "amount", "treated", "contacts", "default"]]
+    return made.assign(date=made["date"].dt.strftime("%Y-%m-%d"))
+
+
+SHAPES = {
+    "the_outcome_alone": ["id", "default"],
+    "a_treatment_alone": ["id", "treated", "default"],
+    "a_treatment_and_an_amount": ["id", "amount", "treated", "default"],
+    "a_category_alone": ["id", "grade", "default"],
+    "a_factor_alone": ["contacts", "default"],
+    "a_date_alone": ["id", "date", "default"],
+    "one_lender": ["id", "branch", "amount", "contacts", "treated", "default"],
+    "one_month": ["id", "date", "amount", "treated", "contacts", "default"],
+}
+CONSTANT = {"one_lender": {"branch": 1}, "one_month": {"date": "2018-03-05"}}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_shape_reaches_its_pages(workplace, shape):
+    made = loans().assign(**CONSTANT.get(shape, {}))[SHAPES[shape]]
+    assert set_up(made) == 0
+    run(*ANALYSES)
+    page = report()
+    folder = places.reports("mine")
+    assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert "文件的160行中" in (folder / "report.zh.html").read_text(encoding="utf-8")
+    for text in (page, (folder / "report.html").read_text(encoding="utf-8")):
+        assert "fetched from their producers" not in text and "results are in this repository" not in text
+    assert "Whose data:" in page and "Check first:" in page
+    rates = {name: rows["default"].mean() for name, rows in made.groupby(made.get("treated", made["default"]))}
+    assert f"{100 * made['default'].mean():.1f}%" in page
+    if "treated" in made:
+        assert all(f"{100 * rate:.1f}%" in page for rate in rates.values())
+    assert ("no_arms", "") in left_out() or "treated" in made
+
+
+def test_a_randomised_design_has_the_words_of_one(workplace):
+    made = loans(600).drop(columns=["branch", "contacts"])
+    draw = np.random.default_rng(1)
+    made["treated"] = draw.permutation(np.arange(600) % 2)
+    made["default"] = (draw.random(600) < np.where(made["treated"] == 1, 0.1, 0.3)).astype(int)
+    assert set_up(made) == 0
+    edit("mine", design="randomised")
+    run(*ANALYSES)
+    page = report()
+    assert "supported here:" in page and "Chance decided who was reached" in page
+    assert "as an association" not in page and "may tell whom the lender reaches" not in page
