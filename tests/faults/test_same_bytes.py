@@ -112,6 +112,7 @@ def test_the_clock_is_moved(clock):
     assert int(moved[1]) - int(plain[1]) in (19, 20)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in SURROUNDINGS if "set back" in name])
 def test_the_first_stages_in_other_surroundings(name, beginning, clock, tmp_path):
     in_surroundings(name, beginning, driver.BEGINNING, tmp_path / "copy", clock)

@@ -192,7 +192,7 @@ def test_the_order_of_raw_rows_does_not_matter(frames, prepared):
 
 
 def test_how_many_loans_are_taken_at_a_time_does_not_matter(tiny, tiny_prepared, monkeypatch):
-    monkeypatch.setattr(study, "PART", 100)
+    monkeypatch.setattr(study, "PART", 150)
     parts = prepare(tiny)
     assert len([*parts.panels.parts("loan_months")]) > 2
     same(parts, tiny_prepared)
@@ -209,28 +209,33 @@ def test_what_is_not_recorded_is_missing(tiny, tiny_prepared):
 
 
 @pytest.fixture(scope="module")
-def by_loan(tiny_prepared):
-    return tiny_prepared.cohort.assign(loan_id=lambda c: c["loan_id"].astype("int64")).set_index("loan_id")
+def clean():
+    return generator.simulate(SETTINGS, SEED, generator.RAW_TABLES, dirt=False)
 
 
-def test_contacts_and_alerts_are_those_of_plain_pandas(tiny, by_loan):
-    start = starts(tiny)
-    open_months = tiny["repayments"].query("month_number <= @LANDMARK").groupby("loan_id").size()
-    contacts = tiny["contacts"]
+@pytest.fixture(scope="module")
+def by_loan(clean):
+    return prepare(clean).cohort.assign(loan_id=lambda c: c["loan_id"].astype("int64")).set_index("loan_id")
+
+
+def test_contacts_and_alerts_are_those_of_plain_pandas(clean, by_loan):
+    start = starts(clean)
+    open_months = clean["repayments"].query("month_number <= @LANDMARK").groupby("loan_id").size()
+    contacts = clean["contacts"]
     early = months(contacts["contact_date"]) - contacts["loan_id"].map(start) <= LANDMARK
     reactive = contacts["reason"].isin(REACTIVE)
-    log = tiny["loans"].merge(tiny["institutions"], on="institution_id").set_index("loan_id")["contact_log_available"]
+    log = clean["loans"].merge(clean["institutions"], on="institution_id").set_index("loan_id")["contact_log_available"]
     for name, kind in (("communication_frequency", ~reactive), ("communication_frequency_client", reactive)):
         count = contacts[early & kind].groupby("loan_id").size().reindex(by_loan.index, fill_value=0)
         expected = (count / open_months.loc[by_loan.index]).where(log.loc[by_loan.index])
         pd.testing.assert_series_equal(by_loan[name], expected, check_names=False)
         assert expected.isna().any()
-    warned = tiny["alerts"].query("month_number <= @LANDMARK")["loan_id"]
+    warned = clean["alerts"].query("month_number <= @LANDMARK")["loan_id"]
     assert (by_loan["early_warning"] == by_loan.index.isin(warned)).all()
 
 
-def test_outcomes_are_those_of_plain_pandas(tiny, by_loan):
-    rows = tiny["repayments"].set_index("loan_id")
+def test_outcomes_are_those_of_plain_pandas(clean, by_loan):
+    rows = clean["repayments"].set_index("loan_id")
     default = rows[rows["state"] == "default"]["month_number"].reindex(by_loan.index)
     assert (by_loan["default"] == (default <= HORIZON)).all()
     pd.testing.assert_series_equal(
@@ -244,9 +249,9 @@ def test_outcomes_are_those_of_plain_pandas(tiny, by_loan):
     assert by_loan.query("satisfaction.notna()")["open_at_landmark"].all()
 
 
-def test_stress_arrives_where_an_ordinary_month_is_followed_by_two_low_ones(tiny, by_loan):
+def test_stress_arrives_where_an_ordinary_month_is_followed_by_two_low_ones(clean, by_loan):
     inflow = (
-        tiny["repayments"]
+        clean["repayments"]
         .query("month_number <= @HORIZON")
         .pivot(index="loan_id", columns="month_number", values="account_inflow_ratio")
     )
@@ -257,11 +262,11 @@ def test_stress_arrives_where_an_ordinary_month_is_followed_by_two_low_ones(tiny
     assert by_loan["stress_within_horizon"].mean() == pytest.approx(0.15, abs=0.03)
 
 
-def test_factors_at_origination_are_those_of_plain_pandas(tiny, by_loan):
-    items = tiny["documents"].groupby("loan_id")[["items_shared", "items_requested"]].sum().loc[by_loan.index]
+def test_factors_at_origination_are_those_of_plain_pandas(clean, by_loan):
+    items = clean["documents"].groupby("loan_id")[["items_shared", "items_requested"]].sum().loc[by_loan.index]
     np.testing.assert_allclose(by_loan["information_sharing"], items["items_shared"] / items["items_requested"])
-    loans = tiny["loans"].merge(tiny["applications"], on="application_id", suffixes=("", "_applied"))
-    loans = loans.merge(tiny["institutions"], on="institution_id").set_index("loan_id").loc[by_loan.index]
+    loans = clean["loans"].merge(clean["applications"], on="application_id", suffixes=("", "_applied"))
+    loans = loans.merge(clean["institutions"], on="institution_id").set_index("loan_id").loc[by_loan.index]
     np.testing.assert_allclose(by_loan["relationship_length"], loans["relationship_months"] / 12)
     np.testing.assert_allclose(by_loan["interest_rate"], 100 * loans["interest_rate"])
     adopted = pd.to_datetime(loans["origination_date"]) >= loans["crm_adoption_date"]
@@ -400,11 +405,11 @@ def test_the_months_after_the_horizon_change_no_outcome_of_it(tiny, tiny_prepare
     same(beyond, tiny_prepared)
 
 
-def test_loyalty_cannot_be_read_without_the_outcome(tiny):
+def test_loyalty_cannot_be_read_without_the_outcome(clean):
     """Why it is left out: who ever comes back, or leaves, is recorded only for clients without default."""
-    loans = tiny["loans"]
+    loans = clean["loans"]
     dated = loans[loans["next_loan_date"].notna() | loans["left_lender_date"].notna()]["loan_id"]
-    defaulted = tiny["repayments"].query("state == 'default'")["loan_id"]
+    defaulted = clean["repayments"].query("state == 'default'")["loan_id"]
     assert len(dated) > len(loans) / 4
     assert not dated.isin(defaulted).any()
 
