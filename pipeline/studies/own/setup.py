@@ -85,6 +85,8 @@ def _of_all_months(table: pd.DataFrame, columns: Mapping[str, Column]) -> dict[s
 
 def file_of(path: Path) -> str:
     """Return a path as it is written down: inside the repository as seen from its root, so that a copy works."""
+    if "${" in str(path):
+        raise StudyError(f"{path}: DVC would take what follows $ for a parameter: rename the file or its folder.")
     inside = path.resolve().is_relative_to(Path.cwd().resolve())
     return path.resolve().relative_to(Path.cwd().resolve()).as_posix() if inside else os.path.abspath(path)  # noqa: PTH100
 
