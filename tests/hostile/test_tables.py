@@ -102,7 +102,7 @@ def test_a_kind_of_file_that_is_not_read(place, capsys, ending):
 PATHS = {
     "absent": ("nowhere.csv", ("nowhere.csv does not exist", "the folder holds loans.csv")),
     "absent_folder": ("no/where.csv", "no/where.csv does not exist"),
-    "a_folder": ("data", "data does not exist"),
+    "a_folder": ("data", "data holds no table"),
     "a_device": ("/dev/zero", "/dev/zero does not exist"),
     "nothing": ("", "does not exist"),
     "too_long": ("a" * 300 + ".csv", "too long"),
