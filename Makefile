@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce reproduce-all doctor test test-end-to-end test-long test-spark mutants compare verify bench method audit lint types lab lock clean
+.PHONY: help scm reproduce reproduce-all doctor test test-end-to-end test-long test-spark mutants compare verify bench method audit lint types lab lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,18 +45,26 @@ $(VENV)/spark: $(VENV)/installed requirements-spark.lock
 	fi
 	@touch $@
 
-reproduce: $(VENV)/installed  ## run the stages of STUDY that are out of date, then print what was found
+# DVC looks for git. The .dvc/config of an archive says that there is none (.gitattributes); another copy is told here.
+# Without git, dvc.lock as it was unpacked is what verify compares with.
+TRACKED := git ls-files --error-unmatch dvc.lock >/dev/null 2>&1
+scm: $(VENV)/installed  ## tell DVC whether git is here (the targets that need it do)
+	@$(TRACKED) || [ -e .dvc/unpacked.lock ] || cp dvc.lock .dvc/unpacked.lock
+	@at="$(CURDIR)"; until [ -e "$$at/.git" ] || [ "$$at" = / ]; do at=$$(dirname "$$at"); done; [ -e "$$at/.git" ] || \
+	  grep -qs '^ *no_scm' .dvc/config .dvc/config.local || dvc config --local core.no_scm true
+
+reproduce: scm  ## run the stages of STUDY that are out of date, then print what was found
 	@dvc repro report@$(STUDY) notebook@$(STUDY)
 	@python -m pipeline findings --study $(STUDY)
 
-reproduce-all: $(VENV)/installed  ## run the stages of all studies that are out of date, then print each one's first sentence
+reproduce-all: scm  ## run the stages of all studies that are out of date, then print each one's first sentence
 	@dvc stage list --name-only | sed -n 's/^report@//p' | \
 	  xargs -P $(JOBS) -I STUDY sh -c 'dvc --wait-for-lock repro --keep-going report@STUDY notebook@STUDY || exit 1'; \
 	status=$$?; \
 	[ $$status -ne 0 ] || dvc repro --keep-going || status=$$?; \
 	for file in reports/*/findings.txt; do echo; echo "$$file"; head -n 1 "$$file"; done; exit $$status
 
-doctor: $(VENV)/installed  ## check Python, packages, parameters, data, disk and DVC, and say what to do
+doctor: scm  ## check Python, packages, parameters, data, disk and DVC, and say what to do
 	@python -m pipeline doctor
 
 # Files go to the workers in their order: sorted by their number of tests, those of few and long ones would come last.
@@ -84,11 +92,12 @@ SEED ?= 1
 mutants: $(VENV)/installed  ## make small mistakes in pipeline/stats, one at a time, and say how many the tests catch (half an hour)
 	@python tests/mutation.py --mutants $(MUTANTS) --seed $(SEED)
 
-verify: $(VENV)/installed  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
+verify: scm  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
 	@stages=$$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@)); \
 	[ -n "$$stages" ] || { echo "There is no study '$(STUDY)': params.yaml lists them under studies." >&2; exit 1; }; \
 	dvc repro code && dvc repro --force --single-item $$stages
-	@git diff --exit-code -- dvc.lock reports notebooks && echo "Same bytes."
+	@if $(TRACKED); then git diff --exit-code -- dvc.lock reports notebooks; \
+	else diff -u .dvc/unpacked.lock dvc.lock; fi && echo "Same bytes."
 
 bench: $(VENV)/installed  ## measure all there is and write reports/benchmarks.md (an hour or two; SCALES=1 PARTS=stages is quick)
 	@python -m benchmarks --scales $(SCALES) $(if $(PARTS),--only $(PARTS))

@@ -115,7 +115,7 @@ def _git() -> Iterator[Finding]:
     asked = _run("git", "status", "--porcelain", "--", *files)
     if asked is None or asked.returncode:
         yield Finding(
-            "note", "git", "no git, or no repository of it here: make verify and dvc exp need one (git clone)."
+            "note", "git", "no git, or no repository of it here: make compare and dvc exp need one (git clone)."
         )
         return
     changed = [line[3:] for line in asked.stdout.splitlines()]
@@ -205,7 +205,8 @@ def _stages() -> Iterator[Finding]:
     if changed is None:
         trouble = [line for line in (asked.stderr if asked else "").splitlines() if line.startswith("ERROR")]
         reason = (trouble or ["dvc cannot be run"])[0].removeprefix("ERROR: ").rstrip(".")
-        yield Finding("fix", "stages", f"their state cannot be asked ({reason}).")
+        mend = " tell DVC: dvc config --local core.no_scm true" if "not a git repository" in reason else ""
+        yield Finding("fix", "stages", f"their state cannot be asked ({reason}){':' * bool(mend)}{mend}.")
     elif changed:
         says = (
             f"{len(changed)} are out of date: {_few(sorted(changed))}: make reproduce STUDY=... or make reproduce-all."

@@ -72,8 +72,7 @@ def run(options: argparse.Namespace) -> str:
         mine = mine[mine["study"] == options.study]
     stages = yaml.read(Path("dvc.yaml"))["stages"]
     deciding = parts[parts["claim"] == options.name].to_dict(orient="records")
-    lines = ("\n".join(told(row, deciding, stages, params)) for row in mine.to_dict(orient="records"))
-    return "\n\n".join(lines)
+    return "\n\n".join("\n".join(told(row, deciding, stages, params)) for row in mine.to_dict(orient="records"))
 
 
 def evidence(name: str) -> pd.DataFrame:

@@ -144,15 +144,14 @@ def _number(column: pd.Series, one: Mapping[str, Any], where: str, own: Any) -> 
     in_units = of_reader and (one["column"] in ("term_months", "interest_rate") or own.mark(of_reader) != ".")
     values = None if in_units else _plain_numbers(column)
     if values is None:
-        if own is None:
-            found = cells.numbers(column)
-        else:
+        if in_units:
             from pipeline.studies.own.intake import meaning
 
             # The choices speak of the columns of the study's own file.
-            found, _ = meaning(
-                one["column"], column.rename(of_reader or column.name), own, where, "the study's choices"
-            )
+            found, _ = meaning(one["column"], column.rename(of_reader), own, where, "the study's choices")
+        else:
+            factor = own is not None and one["column"] in own.factors
+            found = cells.measures(column) if factor else cells.numbers(column)
         if found.wrong.any():
             first = found.wrong.idxmax()
             raise StudyError(

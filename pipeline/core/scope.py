@@ -137,21 +137,14 @@ def scope(protocol: Study, cohort: pd.DataFrame) -> Scope:
             measured = cohort.loc[cohort[name].notna()]
             if rarer(measured) < FEWEST <= fewer:
                 found.append(LeftOut("few_measured", name, rarer(measured)))
-    terms = [*protocol.matching.score, *(term for block in BLOCKS for term in getattr(protocol.controls, block))]
-    for term in dict.fromkeys(terms):
-        name = column_in(term)
-        gaps = int(cohort[name].isna().sum()) if name in set(cohort) - empty else 0
-        if gaps and protocol.own is not None and ("gaps", name, gaps, "") not in found:
-            found.append(LeftOut("gaps", name, gaps))
-        if term != name and name in cohort and name not in empty and (count := int((cohort[name] <= 0).sum())):
-            found.append(LeftOut("no_logarithm", name, count))
+    found += _of_terms(protocol, cohort, empty)
     if protocol.own is not None and protocol.cluster in set(cohort) - empty:
         clusters = cohort[protocol.cluster].nunique()
         if clusters < FEWEST:
             found.append(LeftOut("few_clusters", protocol.cluster, clusters))
     if protocol.own is not None and not protocol.doses:
-        edges = {name: quartile_edges(cohort[name]) for name in of_factors if name not in single}
-        found += [LeftOut("levels", name, note=" ".join(map(repr, found))) for name, found in edges.items() if found]
+        levels = {name: quartile_edges(cohort[name]) for name in of_factors if name not in single}
+        found += [LeftOut("levels", name, note=" ".join(map(repr, edges))) for name, edges in levels.items() if edges]
     allowed = reduced(protocol, found)
     if not allowed.protocol.factors:
         found.append(LeftOut("no_factors"))
@@ -167,6 +160,20 @@ def scope(protocol: Study, cohort: pd.DataFrame) -> Scope:
                 found.append(LeftOut("few_for_controls", block, columns))
                 break
     return reduced(protocol, found)
+
+
+def _of_terms(protocol: Study, cohort: pd.DataFrame, empty: Set[str]) -> list[LeftOut]:
+    """Return which terms of score and controls have gaps, or no logarithm."""
+    found: list[LeftOut] = []
+    terms = [*protocol.matching.score, *(term for block in BLOCKS for term in getattr(protocol.controls, block))]
+    for term in dict.fromkeys(terms):
+        name = column_in(term)
+        gaps = int(cohort[name].isna().sum()) if name in set(cohort) - empty else 0
+        if gaps and protocol.own is not None and ("gaps", name, gaps, "") not in found:
+            found.append(LeftOut("gaps", name, gaps))
+        if term != name and name in cohort and name not in empty and (count := int((cohort[name] <= 0).sum())):
+            found.append(LeftOut("no_logarithm", name, count))
+    return found
 
 
 def quartile_edges(values: pd.Series) -> list[float]:

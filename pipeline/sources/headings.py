@@ -34,6 +34,8 @@ def lines_of_names(rows: Sequence[Sequence[Any]]) -> int:
         return 1
     wide = len(rows[0])
     rows = [row for row in rows if len(row) == wide]
+    if len(rows) < 4:
+        return 1
 
     def of_numbers(below: int) -> list[int]:
         least = MOST * (len(rows) - below)

@@ -163,6 +163,14 @@ def test_dvc_says_why_it_does_not_answer(folder, capsys, monkeypatch):
     )
 
 
+def test_a_copy_without_git_is_told_the_command(folder, capsys, monkeypatch):
+    answer("", monkeypatch, code=255, wrong="ERROR: /here is not a git repository\n")
+    assert examine(capsys)[1]["stages"] == (
+        "fix",
+        "their state cannot be asked (/here is not a git repository): tell DVC: dvc config --local core.no_scm true.",
+    )
+
+
 def test_dvc_is_asked(folder):
     asked = REALLY(sys.executable, "-m", "dvc", "status", "--json")
     assert asked.returncode != 0 and "not inside of a DVC repository" in asked.stderr

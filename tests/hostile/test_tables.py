@@ -103,7 +103,7 @@ def test_a_kind_of_file_that_is_not_read(place, capsys, ending):
 PATHS = {
     "absent": ("nowhere.csv", ("nowhere.csv does not exist", "the folder holds loans.csv")),
     "absent_folder": ("no/where.csv", "no/where.csv does not exist"),
-    "a_folder": ("data", "data is a folder: give the name of a file in it"),
+    "a_folder": ("data", "data holds no table"),
     "a_device": ("/dev/zero", "/dev/zero is a pipe, socket or device, not a file"),
     "nothing": ("", "is a folder: give the name of a file in it (the folder holds loans.csv)"),
     "too_long": ("a" * 300 + ".csv", "too long"),

@@ -214,16 +214,17 @@ class Book:
         own = f"figures_{self.language}/{name}.svg"
         return f"{study}/{own}" if (places.reports(study) / own).exists() else f"{study}/figures/{name}.svg"
 
-    def figure(self, row: Any) -> dict[str, str] | None:
+    def shown_in(self, row: Any) -> dict[str, str] | None:
         """Return where the figure stands that shows a row: in the report if its contents are known."""
         shown = self.contents.get(row.study, ())
         name = figure_of(row)
         file = f"figures/{name}.svg"
         if name is None:
             # A chapter's first figure shows what its stage found.
-            file = next((item["file"] for item in shown if item["file"] and item["stage"] == row.stage), None)
-            if file is None:
+            of_stage = [item["file"] for item in shown if item["file"] and item["stage"] == row.stage]
+            if not of_stage:
                 return None
+            file = of_stage[0]
         for item in shown:
             if item["file"] == file:
                 return {"link": f"{self.report(row.study)}#figure-{item['number']}", "number": f" {item['number']}"}

@@ -110,7 +110,7 @@ def part(book: Book, row: Any, bearing: Bearing | None, shared: Mapping[tuple[An
         "same": [name for name in shared.get(key, []) if name != row.claim],
         "row": path(row),
         "stage": row.stage,
-        "figure": book.figure(row),
+        "figure": book.shown_in(row),
     }
 
 

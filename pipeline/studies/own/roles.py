@@ -201,7 +201,7 @@ def guess(columns: Mapping[str, Column], fixed: Mapping[str, str] | None = None)
             if why := against(role, column):
                 refused.append((name, role.name, why))
             else:
-                order = (-likeness, column.missing > 0.5, place, round(column.missing, 1), -len(name), position)
+                order = (-likeness, column.missing > 0.5, place, round(column.missing, 1), -len(normal(name)), position)
                 wishes.append((order, role.name, name, likeness))
     for _, role_name, name, likeness in sorted(wishes):
         if role_name not in found and name not in found.values():

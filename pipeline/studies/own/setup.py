@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     and a StudyError when the file cannot be read or holds no outcome.
     """
     path = tabular.path_of(options["data"])
-    tables = folder.read(path, options) if path.is_dir() else None
+    tables = folder.read(path, options) if options["data"].strip() and path.is_dir() else None
     if tables is not None:
         form, table = tables.form, tables.frame
     else:
@@ -53,7 +54,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     guessed = roles.guess(offered, fixed)
     if "default" not in guessed.found:
         _no_outcome(path, table, columns)
-    if twice := [column for column in guessed.found.values() if f"{column} (2)" in columns]:
+    if twice := [name for name in map(_without_number, guessed.found.values()) if f"{name} (2)" in columns]:
         raise StudyError(f"{path} has several columns '{twice[0]}': rename or remove all but one.")
     default = guessed.found["default"]
     read = outcome.read(
@@ -83,8 +84,15 @@ def _of_all_months(table: pd.DataFrame, columns: Mapping[str, Column]) -> dict[s
     return profile.profile(table[likely])
 
 
+def _without_number(name: str) -> str:
+    """Return the name that a column shares with those before it."""
+    return re.sub(r" \(\d+\)$", "", name)
+
+
 def file_of(path: Path) -> str:
     """Return a path as it is written down: inside the repository as seen from its root, so that a copy works."""
+    if "${" in str(path):
+        raise StudyError(f"{path}: DVC would take what follows $ for a parameter: rename the file or its folder.")
     inside = path.resolve().is_relative_to(Path.cwd().resolve())
     return path.resolve().relative_to(Path.cwd().resolve()).as_posix() if inside else os.path.abspath(path)  # noqa: PTH100
 

@@ -136,6 +136,12 @@ def test_an_empty_outcome_is_counted(workplace, capsys):
     assert "(empty)" in said and "12 of 60 loans in default (20.0%); 10 left out" in said
 
 
+def test_a_path_that_dvc_would_read_as_a_parameter_is_refused(workplace, capsys):
+    before = Path("params.yaml").read_bytes()
+    assert "rename the file" in asked(capsys, loans(), name="${x}.csv")
+    assert Path("params.yaml").read_bytes() == before
+
+
 # Roles.
 
 

@@ -1,0 +1,159 @@
+"""Five lenders' files in the manner of five countries, from files to estimates, beside plain pandas and statsmodels."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+
+from pipeline.__main__ import main
+from pipeline.core import params, results
+from pipeline.runtime import places, store
+from tests import own_loans
+from tests.studies.own.test_own import ANALYSES, report, run
+from tests.studies.own.test_own import workplace as workplace
+
+NUMBER = 900
+
+
+def made(seed):
+    return own_loans.loans(NUMBER, seed)
+
+
+def nigeria(loans):
+    """Loans, clients and earlier loans in three files; terms in days, good and bad, timestamps."""
+    Path("files").mkdir()
+    client = "8a858e1" + (loans["id"] % 700).astype(str)
+    granted = loans["date"] + pd.Timedelta(hours=8)
+    pd.DataFrame({
+        "customerid": client, "systemloanid": 301_000_000 + loans["id"], "loannumber": 1 + loans["id"] % 9,
+        "approveddate": granted.dt.strftime("%Y-%m-%d %H:%M:%S.000000"), "loanamount": loans["amount"],
+        "termdays": loans["term"] * 30, "referredby": "",
+        "good_bad_flag": np.where(loans["default"] == 1, "Bad", "Good"),
+    }).to_csv("files/trainperf.csv", index=False)  # fmt: skip
+    clients = pd.DataFrame({"customerid": client.unique()})
+    clients["bank_account_type"] = np.where(np.arange(len(clients)) % 3 == 0, "Savings", "Current")
+    clients.to_csv("files/traindemographics.csv", index=False)
+    each = loans.loc[loans.index.repeat(loans["contacts"])]
+    pd.DataFrame({
+        "customerid": client[each.index], "systemloanid": range(len(each)), "loanamount": 10_000.0,
+        "approveddate": (each["date"] - pd.Timedelta(days=400)).dt.strftime("%Y-%m-%d 07:00:00.000000"),
+    }).to_csv("files/trainprevloans.csv", index=False)  # fmt: skip
+    counts = pd.DataFrame({"client": client[each.index], "date": each["date"] - pd.Timedelta(days=400)})
+    factor = [
+        int(((counts["client"] == one) & (counts["date"] < day)).sum())
+        for one, day in zip(client, loans["date"], strict=True)
+    ]
+    return (
+        "files",
+        [],
+        "relationship_depth",
+        np.array(factor),
+        {"term_months": (loans["term"] * 30 * 12 / 365.25).round(1)},
+    )
+
+
+def estonia(loans):
+    """CamelCase, a feather file, dates, a date of default among what came later, verification in codes."""
+    frame = pd.DataFrame({
+        "LoanId": [f"{one:08X}-EE" for one in loans["id"]], "LoanDate": loans["date"], "Amount": loans["amount"],
+        "Interest": loans["rate"], "LoanDuration": loans["term"], "Rating": loans["grade"],
+        "IncomeTotal": loans["income"].astype(float), "Age": loans["age"],
+        "NoOfPreviousLoansBeforeLoan": loans["contacts"],
+        "Status": np.where(loans["default"] == 1, "Default", "Repaid"),
+        "DefaultDate": loans["date"].where(loans["default"] == 1),
+    })  # fmt: skip
+    frame.to_feather("loans.feather")
+    return "loans.feather", [], "relationship_depth", loans["contacts"].to_numpy(), {"income": loans["income"]}
+
+
+def china(loans):
+    """GBK text as a bank's system writes it: ten thousands, months, percent signs, overdue or settled."""
+    own_loans.chinese_csv("loans.csv", NUMBER, 13)
+    return "loans.csv", [], "satisfaction", loans["satisfaction"].to_numpy(), {"term_months": loans["term"]}
+
+
+def germany(loans):
+    """Windows' encoding, semicolons, decimal commas, points for thousands, days first, months and years mixed."""
+    frame = pd.DataFrame({
+        "Vertragsnummer": loans["id"], "Filiale": "Köln " + loans["branch"].astype(str),
+        "Auszahlungsdatum": loans["date"].dt.strftime("%d.%m.%Y"),
+        "Kreditbetrag": loans["amount"].map("{:,.2f}".format).str.translate(str.maketrans(",.", ".,")),
+        "Laufzeit": np.where(loans["term"] == 60, "5 Jahre", loans["term"].astype(str) + " Monate"),
+        "Zinssatz": loans["rate"].map("{:.2f}".format).str.replace(".", ",") + " %",
+        "Bonität": loans["grade"], "Einkommen": loans["income"].map("{:,.0f}".format).str.replace(",", "."),
+        "Anzahl Kontakte": loans["contacts"], "Ausfall": loans["default"].map({1: "ja", 0: "nein"}),
+    })  # fmt: skip
+    Path("kredite.csv").write_bytes(frame.to_csv(index=False, sep=";").encode("cp1252"))
+    # Incomes have a point and three digits in all cells; the other columns' commas tell what it parts.
+    return "kredite.csv", [], "communication_frequency", loans["contacts"].to_numpy(), {
+        "interest_rate": loans["rate"], "income": loans["income"], "term_months": loans["term"],
+    }  # fmt: skip
+
+
+def america(loans):
+    """Prosper's manner: keys, a rate as a fraction, states of loans with days past due, listing categories."""
+    late = np.where(loans["id"] % 40 == 3, "Past Due (31-60 days)", np.where(loans["id"] % 40 == 4, "Current", ""))
+    frame = pd.DataFrame({
+        "LoanKey": [f"K{one}" for one in loans["id"]], "LoanOriginationDate": loans["date"].dt.strftime("%m/%d/%y"),
+        "LoanOriginalAmount": loans["amount"], "Term": loans["term"], "BorrowerRate": (loans["rate"] / 100).round(4),
+        "ProsperRating (Alpha)": loans["grade"], "StatedMonthlyIncome": loans["income"],
+        "IncomeVerifiable": np.where(loans["treated"] == 1, "True", "False"),
+        "LoanStatus": np.where(late != "", late, np.where(loans["default"] == 1, "Chargedoff", "Completed")),
+        "LP_GrossPrincipalLoss": np.where(loans["default"] == 1, 100.0, 0.0),
+    })  # fmt: skip
+    frame.to_csv("prosper.csv", index=False)
+    return (
+        "prosper.csv",
+        [],
+        "information_sharing",
+        loans["treated"].to_numpy(),
+        {"interest_rate": (loans["rate"] / 100).round(4) * 100},
+    )
+
+
+LENDERS = {"nigeria": (nigeria, 11), "estonia": (estonia, 12), "china": (china, 13), "germany": (germany, 14),
+           "america": (america, 15)}  # fmt: skip
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("country", LENDERS)
+def test_a_lenders_files_give_what_pandas_and_statsmodels_give(workplace, country):
+    write, seed = LENDERS[country]
+    loans = made(seed)
+    place, told, role, factor, others = write(loans)
+    assert main(["init-study", "mine", "--data", place, *told]) == 0
+    assert params.load().study("mine").own["factors"][role]
+    run(*ANALYSES)
+    cohort = store.read_parquet(places.processed("mine") / "cohort.parquet")
+    number = cohort["loan_id"].str.extract(r"(\w+)$")[0]
+    order = _order(loans, cohort, country, number)
+    kept = loans.iloc[order].reset_index(drop=True)
+    assert (cohort["default"] == kept["default"]).all()
+    np.testing.assert_allclose(cohort["amount"], kept["amount"], rtol=0.02 if country == "china" else 1e-9)
+    for name, values in others.items():
+        np.testing.assert_allclose(cohort[name].astype(float), np.asarray(values)[order], rtol=1e-9)
+    np.testing.assert_array_equal(cohort[role], factor[order])
+    rows = results.read(places.results("mine", "regress"))
+    row = rows.one(estimator="linear_probability", specification="M1", factor=role)
+    plain = pd.DataFrame({"default": kept["default"], "factor": factor[order].astype(float)})
+    fit = smf.ols("default ~ factor", plain).fit()
+    assert row.estimate == pytest.approx(100 * fit.params["factor"], rel=1e-6)
+    page = report()
+    assert f"{100 * kept['default'].mean():.1f}%" in page
+    assert json.loads((places.reports("mine") / "metrics.json").read_text())
+
+
+def _order(loans, cohort, country, number):
+    """Return the place among the made loans of each loan of the cohort."""
+    if country == "nigeria":
+        named = (301_000_000 + loans["id"]).astype(str)
+    elif country == "estonia":
+        named = pd.Series([f"{one:08X}-EE" for one in loans["id"]])
+    else:
+        named = {"china": "DK", "america": "K", "germany": ""}[country] + loans["id"].astype(str)
+    places_of = pd.Index(named).get_indexer(cohort["loan_id"])
+    assert (places_of >= 0).all()
+    return places_of

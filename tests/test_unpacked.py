@@ -1,0 +1,96 @@
+"""Copies of the project without git: an archive of it, and a folder that was copied."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def git(*arguments, at):
+    me = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    return subprocess.run(["git", *me, *arguments], cwd=at, check=True, capture_output=True).stdout
+
+
+def scm_of(folder):
+    from dvc.config import Config
+
+    return Config(dvc_dir=str(folder / ".dvc"), local_dvc_dir=str(folder / ".dvc"))["core"].get("no_scm", False)
+
+
+def test_an_archive_tells_dvc_that_there_is_no_git(tmp_path):
+    (tmp_path / "clone" / ".dvc").mkdir(parents=True)
+    for name in (".gitattributes", ".dvc/config"):
+        shutil.copy(ROOT / name, tmp_path / "clone" / name)
+    git("init", "--quiet", at=tmp_path / "clone")
+    git("add", ".", at=tmp_path / "clone")
+    git("commit", "--quiet", "--message", "all", at=tmp_path / "clone")
+    (tmp_path / "archive.tar").write_bytes(git("archive", "HEAD", at=tmp_path / "clone"))
+    shutil.unpack_archive(tmp_path / "archive.tar", tmp_path / "archive", filter="data")
+    assert scm_of(tmp_path / "clone") is False
+    assert scm_of(tmp_path / "archive") is True
+
+
+DVC = """#!/bin/sh
+echo "$@" >> asked.txt
+case "$1" in
+  stage) printf 'code\\nmatch@reference\\nrecovery@reference\\n' ;;
+  repro) [ ! -e moved ] || echo moved >> dvc.lock ;;
+esac
+"""
+"""Stands for DVC: writes down what it is asked, and moves a result where the test says so."""
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    folder = tmp_path / "copy"
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".dvc").mkdir()
+    for name in ("Makefile", ".dvc/config", "requirements.lock"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "dvc.lock").write_text("as unpacked\n")
+    (folder / ".venv" / "bin" / "dvc").write_text(DVC)
+    (folder / ".venv" / "bin" / "dvc").chmod(0o755)
+    (folder / ".venv" / "installed").touch()
+    return folder
+
+
+def make(folder, *targets):
+    # Make hands its own settings down where it runs these tests.
+    mine = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    return subprocess.run(["make", *targets], cwd=folder, env=mine, capture_output=True, text=True, check=False)
+
+
+def asked(folder):
+    return (folder / "asked.txt").read_text().splitlines() if (folder / "asked.txt").exists() else []
+
+
+def test_a_copy_without_git_tells_dvc_once(copy):
+    assert make(copy, "scm").returncode == 0
+    assert asked(copy) == ["config --local core.no_scm true"]
+    (copy / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
+    assert make(copy, "scm").returncode == 0
+    assert len(asked(copy)) == 1
+
+
+def test_a_clone_keeps_its_git(copy):
+    git("init", "--quiet", at=copy)
+    git("add", "dvc.lock", at=copy)
+    assert make(copy, "scm").returncode == 0
+    assert asked(copy) == [] and not (copy / ".dvc" / "unpacked.lock").exists()
+
+
+def test_verify_compares_with_what_was_unpacked(copy):
+    same = make(copy, "verify")
+    assert same.returncode == 0 and same.stdout.endswith("Same bytes.\n"), same.stderr
+    assert asked(copy)[-1] == "repro --force --single-item match@reference"
+    (copy / "moved").touch()
+    make(copy, "reproduce")
+    (copy / "moved").unlink()
+    # What an earlier run has moved counts, too.
+    other = make(copy, "verify")
+    assert other.returncode != 0 and "+moved" in other.stdout and "Same bytes" not in other.stdout
