@@ -10,10 +10,6 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.core import params, results
-from pipeline.pages.report import Report
-from pipeline.present.page import labels_of
-from pipeline.present.trail import Trail
-from pipeline.present.words import Words
 from pipeline.runtime import places, store
 from pipeline.studies.own import roles
 from pipeline.studies.own.choices import Own
@@ -62,14 +58,6 @@ def fails(capsys, *arguments):
 def left_out(study="mine"):
     rows = results.read(places.results(study, "describe")).where(estimator="left_out")
     return {(row.specification, row.factor) for row in rows.itertuples()}
-
-
-def as_markdown(study="mine"):
-    """Return the report's words alone: nothing drawn, nothing printed."""
-    protocol = params.load().study(study)
-    rows = results.read(*sorted((places.reports(study) / "results").glob("*.csv")))
-    words = Words("en", study, protocol.module, labels_of(rows))
-    return Report(rows, params.load(), study, words, Trail(study), [], "markdown").render()
 
 
 def report(study="mine"):
@@ -277,11 +265,11 @@ def test_gaps_stay_whatever_their_share(workplace):
     made.loc[:200, "contacts"] = np.nan
     made["age"] = np.where(np.arange(400) < 300, np.nan, 40 + np.arange(400) % 9)
     assert set_up(made) == 0
-    run("intake", "prepare", "match", "describe", "regress", "label")
+    run(*ANALYSES)
     cohort = store.read_parquet(places.processed("mine") / "cohort.parquet")
     assert len(cohort) == 400 and cohort["income_not_stated"].sum() == 10 and cohort["age_not_stated"].sum() == 300
     assert {("gaps", "income"), ("gaps", "age")} <= left_out()
-    page = as_markdown()
+    page = report()
     assert "No loan left because a number was not stated" in page and "| Income: not stated: yes | 10 |" in page
     assert results.read(places.results("mine", "regress")).where(factor="contacts").empty
     rows = results.read(places.results("mine", "regress")).where(factor="communication_frequency")
