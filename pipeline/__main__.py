@@ -6,6 +6,7 @@ import argparse
 import importlib
 import signal
 import sys
+import textwrap
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -44,6 +45,35 @@ def commands() -> dict[str, str]:
     return {name.replace("_", "-"): _first_line(text) for name, text in found.items()}
 
 
+EXAMPLES = {
+    "compare": "compare main workspace",
+    "doctor": "doctor",
+    "explain": "explain E09",
+    "init-study": "init-study my_loans --data FILE",
+    "score": "score --study lendingclub --data FILE",
+}
+"""One call of each command; a stage's is the same for all of its group."""
+
+
+def _listed() -> str:
+    """Return what can be run, in groups, with an example each."""
+    groups: dict[str, list[str]] = {"Commands": [], "Stages of one study": [], "Stages of all studies": []}
+    for name, what in commands().items():
+        groups["Commands"] += [*_entry(name, what), f"{'':16}python -m pipeline {EXAMPLES.get(name, name)}"]
+    for name, what in stages().items():
+        groups[f"Stages of {'all studies' if _of_all_studies(name) else 'one study'}"] += _entry(name, what)
+    calls = {"Stages of one study": "match --study lendingclub", "Stages of all studies": "synthesis"}
+    return "\n".join(
+        line
+        for title, lines in groups.items()
+        for line in (f"{title}{f', such as python -m pipeline {calls[title]}' if title in calls else ''}:", *lines, "")
+    )
+
+
+def _entry(name: str, what: str) -> list[str]:
+    return textwrap.wrap(what, 100, initial_indent=f"  {name:<14}", subsequent_indent=" " * 16, break_on_hyphens=False)
+
+
 def _first_line(text: str) -> str:
     return text.removeprefix('"""').partition("\n")[0].removesuffix('"""')
 
@@ -70,13 +100,15 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line, with one below it for each stage and command."""
     made = _Parser(
         prog="python -m pipeline",
-        description="Run one stage of one study, or a command. `make reproduce` runs all stages in their order, which "
-        "dvc.yaml has.",
+        description="Run a stage of a study, or a command. `make reproduce` runs all stages in the order of dvc.yaml.",
+        epilog=_listed(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     below = made.add_subparsers(dest="run", metavar="STAGE|COMMAND", required=True)
     for kind, fill in ((stages, _of_a_stage), (commands, _of_a_command)):
         for name, what in kind().items():
-            one = below.add_parser(name, help=what.replace("%", "%%"), description=what)
+            example = f"example: python -m pipeline {EXAMPLES[name]}" if name in EXAMPLES else None
+            one = below.add_parser(name, description=what, epilog=example)
             one.fill = partial(fill, name)
     return made
 

@@ -25,7 +25,21 @@ def test_help_says_what_each_stage_and_command_does(capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert ended.value.code == 0
     for name, what in (command_line.stages() | command_line.commands()).items():
-        assert f" {name} " in said and len(what.split()) > 3, name
+        assert f" {name} {what} " in f"{said} " and len(what.split()) > 3, name
+
+
+def test_each_command_has_an_example_that_parses(capsys):
+    assert set(command_line.EXAMPLES) == set(command_line.commands())
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    order = [
+        said.index(f"\n{title}") for title in ("Commands:", "Stages of one study, such", "Stages of all studies, ")
+    ]
+    assert order == sorted(order)
+    for name, example in command_line.EXAMPLES.items():
+        assert f"python -m pipeline {example}\n" in said
+        assert command_line.parser().parse_args(example.split()).run == name
 
 
 @pytest.mark.parametrize(
