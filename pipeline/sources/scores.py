@@ -129,6 +129,18 @@ class _Score(_Part):
     trained: _Trained
 
 
+def read_json(path: Path, again: str) -> Any:
+    """Return what a saved score's file holds, or raise a StudyError that ends with what to do for a new one."""
+    if not path.exists():
+        raise StudyError(f"{path} does not exist: fit the score first ({again}).")
+    if path.stat().st_size > LARGEST:
+        raise StudyError(f"{path} has more than {LARGEST:,} bytes, as no saved score has: {again}.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise StudyError(f"{path} is not valid JSON: {again}.") from error
+
+
 def load_score(path: Path, version: int, again: str) -> dict[str, Any]:
     """Return the saved score in a JSON file.
 
@@ -147,14 +159,7 @@ def load_score(path: Path, version: int, again: str) -> dict[str, Any]:
         If the file is not there, is no JSON, of another version, or lacks anything that scoring needs.
 
     """
-    if not path.exists():
-        raise StudyError(f"{path} does not exist: fit the score first ({again}).")
-    if path.stat().st_size > LARGEST:
-        raise StudyError(f"{path} has more than {LARGEST:,} bytes, as no saved score has: {again}.")
-    try:
-        model = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise StudyError(f"{path} is not valid JSON: {again}.") from error
+    model = read_json(path, again)
     if not isinstance(model, dict) or type(model.get("version")) is not int or model["version"] != version:
         raise StudyError(f"{path} is of another version: {again}.")
     if "nothing" in model:

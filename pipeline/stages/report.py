@@ -1,6 +1,5 @@
 """Draw the figures and write the report, the findings, the headline rows and the metrics."""
 
-import json
 import shutil
 
 import pandas as pd
@@ -19,6 +18,7 @@ from pipeline.present.words import Words, there
 from pipeline.runtime import journal, places, store
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.records import load_source
+from pipeline.sources.scores import read_json
 
 
 def run(study: str, params: Params) -> str:
@@ -75,6 +75,6 @@ def run(study: str, params: Params) -> str:
 
 def model_card(study: str, params: Params, words: Words) -> str:
     """Return the card of the saved score, from the rows of `predict` alone and the score itself."""
-    model = json.loads((places.reports(study) / "model.json").read_text(encoding="utf-8"))
+    model = read_json(places.reports(study) / "model.json", f"make reproduce STUDY={study}")
     rows, simulated = results.read(places.results(study, "predict")), params.study(study).design == "simulated"
     return card.card(rows, model, words, params.inference.level, simulated=simulated)

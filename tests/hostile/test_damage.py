@@ -11,6 +11,7 @@ from tests.hostile.place import ROOT, STUDY, refused, write
 
 COHORT = Path(f"data/processed/{STUDY}/cohort.parquet")
 SCORES = Path(f"reports/{STUDY}/results/predict.csv")
+SCORE = Path(f"reports/{STUDY}/model.json")
 OF_STUDY = ("--study", STUDY)
 
 
@@ -45,6 +46,7 @@ DAMAGED = {
         "report",
         "is no table of results",
     ),
+    "a_score_in_bytes": (SCORE, lambda path: write(path, b'{"a": "\xff"}'), "grade", "is not valid JSON"),
     "a_workbook_for_results": (SCORES, lambda path: write(path, b"PK\x03\x04" * 9), "report", "is no table of results"),
 }
 
