@@ -176,17 +176,8 @@ def _plain_numbers(column: pd.Series) -> pd.Series | None:
     if pd.api.types.is_numeric_dtype(column):
         values = column.astype("Float64").astype(float)
         return None if np.isinf(values).any() else values
-    import pyarrow
-    import pyarrow.compute
-
-    try:
-        text = pyarrow.compute.utf8_trim_whitespace(pyarrow.array(column, type=pyarrow.string(), from_pandas=True))
-        empty = pyarrow.compute.equal(text, "")
-        cast = pyarrow.compute.if_else(empty, pyarrow.scalar(None, pyarrow.string()), text).cast(pyarrow.float64())
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
-        return None
-    values = pd.Series(cast.to_numpy(zero_copy_only=False), column.index)
-    return values if np.isfinite(values[values.notna()]).all() else None
+    bare = cells.bare_numbers(column)
+    return None if bare is None else bare[1]
 
 
 def _category(column: pd.Series, one: Mapping[str, Any], where: str, own: Any) -> pd.Series:

@@ -89,8 +89,30 @@ class Cells(NamedTuple):
     """What cannot be read for certain, with its cells; empty where all can."""
 
 
+def bare_numbers(column: pd.Series) -> tuple[pd.Series, pd.Series] | None:
+    """Return text that is nothing but numbers and empty cells, and its numbers, fast; else None."""
+    import pandas as pd
+    import pyarrow
+    import pyarrow.compute
+
+    if not isinstance(column.dtype, pd.StringDtype) or column.dtype.storage != "pyarrow":
+        return None
+    try:
+        text = pyarrow.compute.utf8_trim_whitespace(pyarrow.array(column, type=pyarrow.string(), from_pandas=True))
+        text = pyarrow.compute.if_else(pyarrow.compute.equal(text, ""), pyarrow.scalar(None, pyarrow.string()), text)
+        values = text.cast(pyarrow.float64())
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
+        return None
+    if values.null_count == len(values) or not pyarrow.compute.all(pyarrow.compute.is_finite(values)).as_py():
+        return None
+    numbers = pd.Series(values.to_numpy(zero_copy_only=False), column.index, name=column.name)
+    return pd.Series(text, column.index, dtype=column.dtype, name=column.name), numbers
+
+
 def plain(column: pd.Series, missing: Collection[str] = MISSING) -> pd.Series:
     """Return text as it is compared: full-width forms made plain, blanks trimmed; empty cells are missing."""
+    if bare := bare_numbers(column):
+        return bare[0]
 
     def tidy(cell: Any) -> str | None:
         if isinstance(cell, float) and cell.is_integer():
@@ -111,6 +133,8 @@ def by_value(column: pd.Series, meaning: Callable[[Any], Any], kind: str) -> pd.
     import pandas as pd
 
     codes, values = pd.factorize(column)
+    # Cell by cell, Arrow's own arrays are slow to go through.
+    values = values.tolist()
     found = pd.array([meaning(value) for value in values], dtype=kind) if len(values) else pd.array([], dtype=kind)
     return pd.Series(found.take(codes, allow_fill=True), column.index, name=column.name)
 
@@ -130,7 +154,9 @@ def numbers(column: pd.Series, decimal: str = ".") -> Cells:
         return Cells(values.where(np.isfinite(values)), pd.Series(np.isinf(values), column.index), {})
     if pd.api.types.is_datetime64_any_dtype(column):
         return Cells(pd.Series(np.nan, column.index), column.notna(), {})
-    read = {cell: _number(str(cell), decimal) for cell in column.dropna().unique()}
+    if decimal == "." and (bare := bare_numbers(column)):
+        return Cells(bare[1], pd.Series(False, column.index), {})
+    read = {cell: _number(str(cell), decimal) for cell in column.dropna().unique().tolist()}
     marks: dict[str, int] = {}
     counts = column.value_counts()
     for cell, (value, mark) in read.items():
@@ -246,7 +272,7 @@ def months(column: pd.Series, decimal: str = ".", unit: str = "") -> Cells:
     if pd.api.types.is_numeric_dtype(column):
         found = numbers(column)
         return found._replace(meaning=_rounded(found.meaning * MONTHS_IN[unit or "month"]))
-    read = {cell: _term(str(cell), decimal) for cell in column.dropna().unique()}
+    read = {cell: _term(str(cell), decimal) for cell in column.dropna().unique().tolist()}
     units = by_value(column, lambda cell: read[cell][1], "string")
     values = by_value(column, lambda cell: read[cell][0], "Float64").astype(float)
     told, bare = units[units.fillna("") != ""], values[values.notna() & (units.fillna("") == "")]
