@@ -103,3 +103,13 @@ def test_destinations_by_hand():
     # A month that is not on record is no later month.
     gap = grading.destination(np.array([0, 1]), np.array([0, 0]), np.array([1, 3]), np.zeros(2), 1)
     assert gap.tolist() == [gone, gone]
+
+
+def test_the_order_of_groups_is_scikit_learns_area():
+    draw = np.random.default_rng(3)
+    group = draw.integers(1, 4, 400)
+    default = (draw.random(400) < 0.1 * group).astype(float)
+    clusters = draw.integers(0, 40, 400)
+    found = grading.order(default, group, 0.95, clusters)
+    assert found.estimate == pytest.approx(roc_auc_score(default, group), abs=1e-10)
+    assert found.ci_low < found.estimate < found.ci_high

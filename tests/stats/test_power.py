@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from pipeline.stats.power import detectable_rates, minimum_detectable
+from pipeline.stats.power import design_effect, detectable_rates, loans_needed, minimum_detectable
 
 
 def test_at_the_usual_choices_it_is_two_point_eight_errors():
@@ -34,3 +34,20 @@ def test_rates_at_the_edge_are_told_apart_as_often_as_asked():
 def test_where_not_even_no_event_is_far_enough_there_is_no_number():
     low, high = detectable_rates(0.05, 100, 20, 0.95, 0.8)
     assert math.isnan(low) and 0.05 < high < 1
+
+
+def test_the_loans_that_are_needed_detect_the_rate():
+    arm = loans_needed(0.1, 0.08, 0.95, 0.8)
+    low, _ = detectable_rates(0.1, round(arm), round(arm), 0.95, 0.8)
+    assert low == pytest.approx(0.08, abs=1e-3)
+    assert loans_needed(0.1, 0.09, 0.95, 0.8) > 3 * arm
+
+
+def test_a_design_effect_is_the_variance_of_groups():
+    draw = np.random.default_rng(4)
+    size, correlation, groups = 20, 0.1, 4000
+    common = draw.normal(0, correlation**0.5, (groups, 1))
+    values = common + draw.normal(0, (1 - correlation) ** 0.5, (groups, size))
+    # The variance of a group's mean against that of as many independent values.
+    assert values.mean(axis=1).var() * size == pytest.approx(design_effect(size, correlation), rel=0.06)
+    assert design_effect(1, correlation) == 1
