@@ -49,7 +49,7 @@ $(VENV)/spark: $(VENV)/installed requirements-spark.lock
 # Without git, dvc.lock as it was unpacked is what verify compares with.
 TRACKED := git ls-files --error-unmatch dvc.lock >/dev/null 2>&1
 scm: $(VENV)/installed  ## tell DVC whether git is here (the targets that need it do)
-	@$(TRACKED) || [ -e .dvc/unpacked.lock ] || cp dvc.lock .dvc/unpacked.lock
+	@$(TRACKED) || [ -e .dvc/unpacked.lock ] || [ ! -e dvc.lock ] || cp dvc.lock .dvc/unpacked.lock
 	@at="$(CURDIR)"; until [ -e "$$at/.git" ] || [ "$$at" = / ]; do at=$$(dirname "$$at"); done; [ -e "$$at/.git" ] || \
 	  grep -qs '^ *no_scm' .dvc/config .dvc/config.local || dvc config --local core.no_scm true
 
