@@ -52,3 +52,11 @@ def test_made_targets_exist_and_no_package_index_is_named(file):
     assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets
     # No address of any kind, so none of a package index.
     assert "://" not in text and "index" not in text
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda file: file.stem)
+def test_a_published_notebook_holds_no_warning_and_no_place_of_the_machine_that_ran_it(file):
+    """A warning names a temporary file, which is another one in every run."""
+    cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    printed = [output for cell in cells for output in cell.get("outputs", ()) if output["output_type"] == "stream"]
+    assert not [output["text"] for output in printed if output["name"] == "stderr"]

@@ -25,6 +25,8 @@ def test_every_stage_gives_the_same_bytes_again(reproduced):
     assert "Same bytes." in run(folder, "make", "verify", "RECOVERY=yes")
 
 
+# Minutes; the public study and a reader's own go the same way by DVC on every change.
+@pytest.mark.long
 def test_the_simulated_study_needs_nothing_from_outside(reproduced):
     folder, said = reproduced
     assert (folder / "reports/reference/findings.txt").read_text() in said

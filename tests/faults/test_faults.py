@@ -127,6 +127,7 @@ def test_a_stage_recovers(stage, faults, disturbed, everything):
     strike(faults, stage, disturbed, everything)
 
 
+@pytest.mark.long
 def test_an_early_stage_recovers(disturbed_beginning, beginning):
     strike([killed_at_random, stopped_in_writing, disk_full], BEGINNING[2], disturbed_beginning, beginning)
 

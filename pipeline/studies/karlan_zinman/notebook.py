@@ -18,6 +18,7 @@
 
 # %%
 import os
+import warnings
 from pathlib import Path
 
 # The notebook works from the repository's root, wherever it was opened.
@@ -31,6 +32,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import statsmodels.formula.api as smf
+from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 
 from pipeline.core import params, results
 from pipeline.runtime import places, store
@@ -72,6 +74,10 @@ outcomes = {
 }
 # Formulas want plain text where the cohort has categories.
 loans = cohort.assign(**{name: cohort[name].astype(object) for name in cohort.select_dtypes("category")})
+
+
+# A stratum in which one rate was drawn repeats what the rates say: it gets no coefficient of its own.
+warnings.simplefilter("ignore", SingularMatrixWarning)
 
 
 def promise(outcome, rows, controls="C(stratum) + offer_rate + interest_rate"):

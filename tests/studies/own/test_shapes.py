@@ -26,7 +26,13 @@ SHAPES = {
 CONSTANT = {"one_lender": {"branch": 1}, "one_month": {"date": "2018-03-05"}}
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+OFTEN = ("a_treatment_alone", "a_factor_alone", "the_outcome_alone")
+"""Shapes that every change must pass; the others are for the night."""
+
+
+@pytest.mark.parametrize(
+    "shape", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in SHAPES]
+)
 def test_a_shape_reaches_its_pages(workplace, shape):
     made = loans().assign(**CONSTANT.get(shape, {}))[SHAPES[shape]]
     assert set_up(made) == 0
