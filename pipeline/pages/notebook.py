@@ -36,7 +36,15 @@ def execute(source: Path, folder: Path, study: str | None = None) -> NotebookNod
     with tempfile.TemporaryDirectory() as sockets:
         # The kernel talks over sockets in the file system: nothing listens on a port.
         config = Config({"KernelManager": {"transport": "ipc", "ip": str(Path(sockets) / "kernel")}})
-        client = NotebookClient(notebook, config=config, kernel_name="python3", timeout=SECONDS, record_timing=False)
+        # How a cell's lines are cut into messages is chance: they are put together.
+        client = NotebookClient(
+            notebook,
+            config=config,
+            kernel_name="python3",
+            timeout=SECONDS,
+            record_timing=False,
+            coalesce_streams=True,
+        )
         client.resources = {"metadata": {"path": str(folder)}}
         try:
             client.execute()

@@ -3,7 +3,8 @@
 Each set has one lender for each real one, with as many loans, groups and factors. Its default is drawn with the same
 rate, a correlation within groups and a borrower's trait that moves default and the observed practices alike. The same
 regressions are run, and the same code finds the deciding rows, corrects them for being many and gives verdicts. Where
-nothing works, hardly any set may say "supported"; where every practice works twice as much as matters, most must.
+nothing works, hardly any set may say "supported"; where each practice, in a default of its own, works twice as much as
+matters, most must.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ SCENARIOS = {"nothing_works": 0.0, "twice_what_matters": 2.0}
 """True effect of every practice, in smallest differences that matter."""
 
 WITHIN = 0.01
-"""Correlation of default within a group, about that of the files here."""
+"""Correlation of default within a group: between that of regions and of branches in the files here (.002 to .04)."""
 
 TRAIT = 0.3
 """By what share of the rate a standard deviation of the borrower's trait moves the probability of default."""
