@@ -40,7 +40,13 @@ def home(language: str) -> str:
 
 
 def to_html(
-    page: str, form: str, title: str, words: Words, resources: Path, other: tuple[str, Words] | None = None
+    page: str,
+    form: str,
+    title: str,
+    words: Words,
+    resources: Path,
+    other: tuple[str, Words] | None = None,
+    more: Sequence[str] = (),
 ) -> str:
     """Turn a page (`form` is pandoc's name for what it is written in) into an HTML file in the folder `resources`.
 
@@ -50,6 +56,7 @@ def to_html(
     import pypandoc
 
     variables = {
+        "page-lang": TAGS[words.language],
         "home": HOMES.get(words.language, "../index.html"),
         "home-title": home(words.language),
         "toc-title": words.text("headings.contents"),
@@ -69,6 +76,7 @@ def to_html(
                 f"--template={TEMPLATES / 'report.html'}",
                 f"--resource-path={resources}",
                 f"--defaults={told}",
+                *more,
             ],
         )
 
@@ -112,7 +120,8 @@ def _defaults(title: str, words: Words, variables: dict[str, Any]) -> Iterator[P
 
     As arguments they could not be told where the system's language knows no Chinese. JSON is YAML, too, in ASCII.
     """
-    metadata = {"pagetitle": title, "lang": TAGS[words.language]}
+    # Citations are alike in all languages; the page's own language is a variable.
+    metadata = {"pagetitle": title, "lang": "en"}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "page.yaml"
         path.write_text(json.dumps({"metadata": metadata, "variables": variables}), encoding="ascii")

@@ -15,7 +15,7 @@ import pytest
 from pipeline.analyses.evidence import answer, checks, requirements, rows
 from pipeline.analyses.evidence.findings import PRACTICES, needed
 from pipeline.core import params
-from pipeline.pages import paper, written
+from pipeline.pages import written
 from pipeline.pages.evidence import advice, book, claims, first, said, site, sure
 from pipeline.present import numerals
 from pipeline.present.words import LANGUAGES, TEMPLATES, Words
@@ -434,7 +434,7 @@ def test_pages_are_whole_small_and_need_no_network(rendered):
 def test_every_link_leads_somewhere(rendered):
     ids = {path: set(parsed(text).ids) for path, text in rendered.items()}
     there = {*(places.results("evidence", name) for name in book.Tables._fields), book.STYLE, *rendered}
-    there |= {paper.path_of("en", "pdf"), paper.path_of("en", "md"), paper.path_of("zh", "md")}
+    there |= {book.path_of("paper", language, kind) for language in LANGUAGES for kind in ("html", "md", "pdf")}
     there |= {Path(f"reports/notebooks/{name}.html") for name in notebooks.NAMES}
     for path, text in rendered.items():
         for link in parsed(text).links:

@@ -79,9 +79,9 @@ class Tables(NamedTuple):
     needed: pd.DataFrame
 
 
-def path_of(page: str, language: str) -> Path:
-    """Return where a page stands; English has no suffix."""
-    name = f"{page}.html" if language == "en" else f"{page}.{language}.html"
+def path_of(page: str, language: str, suffix: str = "html") -> Path:
+    """Return where a page stands; English is not named."""
+    name = f"{page}.{suffix}" if language == "en" else f"{page}.{language}.{suffix}"
     return INDEX.parent / name if page == "index" else places.reports("evidence") / name
 
 
