@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import studies
 from pipeline.analyses.evidence.rows import FOLDER
 from pipeline.commands import explain_shown
-from pipeline.core import params as yaml
+from pipeline.core import yaml
 from pipeline.core.params import Params
 from pipeline.core.results import COUNTS
 from pipeline.pages.written import contents, read

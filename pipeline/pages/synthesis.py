@@ -6,7 +6,8 @@ import math
 import re
 from typing import Any
 
-from pipeline.core.params import CONSTRUCTS, Params
+from pipeline.core.fields import CONSTRUCTS
+from pipeline.core.params import Params
 from pipeline.core.results import Results
 from pipeline.present.numerals import MISSING, fixed, p_value, percent, whole
 from pipeline.present.page import Flavour

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import Study, construct, rungs_of
+from pipeline.core.fields import construct
+from pipeline.core.protocol import Study, rungs_of
 from pipeline.core.results import Results
 from pipeline.stats.synthesis import random_effects
 

@@ -15,8 +15,9 @@ import pandas as pd
 import pandera.pandas as pa
 from ibis import _
 
-from pipeline.core.params import Checks, Study
+from pipeline.core.protocol import Study
 from pipeline.core.schema import check, check_cohort, cohort_schema
+from pipeline.core.shared import Checks
 from pipeline.runtime import store
 from pipeline.runtime.engine import Engine, date, frame, number, put
 from pipeline.runtime.errors import StudyError

@@ -28,8 +28,9 @@ import pandera.pandas as pa
 import pyarrow
 from ibis import _
 
-from pipeline.core.params import Checks, Study
+from pipeline.core.protocol import Study
 from pipeline.core.schema import Checked, check_cohort, cohort_schema
+from pipeline.core.shared import Checks
 from pipeline.runtime.engine import Engine, frame, local, put, store, store_parts, value
 from pipeline.runtime.errors import StudyError
 from pipeline.studies import market

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import Params, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import Absorbed, absorbed_logit, spread_of_groups
 from pipeline.stats.correlation import adjusted

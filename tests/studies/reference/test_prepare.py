@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.params import Checks, Landmark, Study
+from pipeline.core.protocol import Landmark, Study
+from pipeline.core.shared import Checks
 from pipeline.runtime.engine import Engine
 from pipeline.runtime.errors import StudyError
 from pipeline.studies.reference import generator, sentiment, study
