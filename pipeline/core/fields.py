@@ -29,6 +29,13 @@ CONSTRUCTS = (
 )
 """What the literature means by CRM. A study's factor is a construct's name, or begins with one."""
 
+SUBJECTS = {
+    "relationship": ("relationship_length", "relationship_depth", "loyalty"),
+    "information": ("information_sharing",),
+    "communication": ("communication_frequency",),
+}
+"""What several lenders let one measure, and the constructs that speak of it: the synthesis pools by these."""
+
 BLOCKS = ("loan", "borrower", "market", "time")
 """Blocks of controls in the order in which the regression ladder adds them."""
 
