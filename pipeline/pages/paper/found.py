@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.core.params import BLOCKS
+from pipeline.core.fields import BLOCKS
 from pipeline.core.results import Results
 from pipeline.pages.evidence.book import Book
 from pipeline.pages.paper.sample import Table

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.analyses.evidence.answer import answer
 from pipeline.analyses.evidence.rows import OF_CRM
-from pipeline.core import params as yaml
+from pipeline.core import yaml
 from pipeline.pages.evidence import first, said
 from pipeline.pages.evidence.book import Book, lines, path_of
 from pipeline.pages.paper import follows, found, sample
