@@ -36,6 +36,7 @@ reads no file."""
 
 BESIDE = {
     "pipeline/pages/evidence/site.py": ("pipeline/present/templates/evidence/*",),
+    "pipeline/present/site.py": ("pipeline/present/templates/*.*",),
     "pipeline/pages/paper/paper.py": ("pipeline/pages/paper/references.bib", "pipeline/present/templates/*.*"),
     "pipeline/pages/report.py": ("pipeline/present/templates/*.*",),
     "pipeline/pages/synthesis.py": ("pipeline/present/templates/*.*",),

@@ -263,7 +263,7 @@ class Paper(Book):
         self._numbers[kind] += 1
         number = self._numbers[kind]
         title = f"**{self.words(kind)} {number}{self.words('after_number')}** {caption or self.say(f'{kind}s', name)}"
-        if kind == "table":
+        if kind == "table" and not self._linked:
             # In print, a title never stands alone at the foot of a page.
             title = f'::: {{typst:sticky="true"}}\n{title}\n:::'
         inner = "\n\n".join([body, title] if kind == "figure" else [title, body])

@@ -15,7 +15,6 @@ function Div(div)
     div.attributes["role"] = "region"
     div.attributes["aria-labelledby"] = div.identifier .. "-title"
     local title = div.content[1]
-    if title.t == "Div" then title = title.content[1] end
     title.content = { pandoc.Span(title.content, pandoc.Attr(div.identifier .. "-title")) }
     return div
   end
