@@ -51,7 +51,7 @@ def intake(study: Study, where: str) -> Intake:
     if missing := [name for name in wanted if name not in raw]:
         raise StudyError(f"{path} and the tables beside it have no column '{missing[0]}': correct it in {where}.")
     # The first lines hold the names. In Excel and text with broken lines the count may be short by those.
-    row = pd.Series(np.arange(form.names + 1, len(raw) + form.names + 1), raw.index)
+    row = pd.Series(np.arange(form.first, len(raw) + form.first), raw.index)
     typed: dict[str, pd.Series] = {}
     faults = pd.Series("", raw.index, dtype="string")
     for role, name in mapped.items():
