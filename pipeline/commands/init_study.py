@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="PLACE",
-        help="a file (text, Excel, parquet, feather, Stata) or a folder",
+        help="a file (text, Excel, parquet, feather, Stata), a folder of them, or a workbook with several sheets",
     )
     parser.add_argument("--loans", metavar="FILE", help="the file with the loans, where --data is a folder of tables")
     parser.add_argument("--default", metavar="COLUMN", help="the column that says which loans defaulted")
@@ -64,7 +64,11 @@ def run(options: argparse.Namespace) -> str:
     lines = [f"{draft.file}: {written}, {len(draft.columns)} columns; looked at {looked}."]
     lines += ["", f"Outcome, column {draft.outcome.column}:", *draft.outcome.shown()]
     lines += ["", "Found (role, column, why, first cells):", *told.found(draft)]
-    for title, said in (("Not taken:", told.refused(draft)), ("Assumed:", _listed(told.assumed(draft)))):
+    for title, said in (
+        ("Joined:", _listed(told.joined(draft))),
+        ("Not taken:", told.refused(draft)),
+        ("Assumed:", _listed(told.assumed(draft))),
+    ):
         lines += ["", title, *said] if said else []
     if advised := told.advice(draft):
         lines += ["", "Still missing, or to look at:", *_listed(advised)]

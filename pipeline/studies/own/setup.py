@@ -30,7 +30,8 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     and a StudyError when the file cannot be read or holds no outcome.
     """
     path = tabular.path_of(options["data"])
-    tables = folder.read(path, options) if options["data"].strip() and path.is_dir() else None
+    several = options["data"].strip() and not options.get("sheet") and folder.holds_tables(path)
+    tables = folder.read(path, options) if several else None
     if tables is not None:
         form, table = tables.form, tables.frame
     else:
@@ -52,8 +53,8 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         columns |= _of_all_months(table, columns)
     offered = {name: column for name, column in columns.items() if months is None or name != months.month}
     guessed = roles.guess(offered, fixed)
-    if "default" not in guessed.found and (named := _called_as_outcome(columns)):
-        # Its values are not known; they are asked for.
+    if "default" not in guessed.found and (named := _called_as_outcome(columns, options.get("default_at_least"))):
+        # What its values mean is told, or asked for.
         guessed = roles.guess(offered, fixed | {"default": named})
     if "default" not in guessed.found:
         _no_outcome(path, table, columns)
@@ -82,9 +83,11 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     )
 
 
-def _called_as_outcome(columns: Mapping[str, Column]) -> str | None:
-    """Return the first column with the name of an outcome and few values."""
+def _called_as_outcome(columns: Mapping[str, Column], at_least: float | None) -> str | None:
+    """Return the first column with an outcome's name and few values, or of days past due where their limit is told."""
     for name, column in columns.items():
+        if at_least is not None and column.kind in ("number", "flag") and roles.counts_days(name):
+            return name
         few = 1 < column.distinct <= profile.MOST_STATES and column.kind != "date"
         if few and roles.likeness(name, "default") > 1 and not roles.likeness(name, "region"):
             return name

@@ -38,6 +38,13 @@ def _cells(draft: Draft, column: str) -> str:
     return ", ".join(cell if len(cell) <= 24 else f"{cell[:21]}..." for cell in draft.columns[column].samples)
 
 
+def joined(draft: Draft) -> list[str]:
+    """Return a sentence for each table that was joined to the loans."""
+    if draft.tables is None:
+        return []
+    return [f"{draft.tables.loans} holds the loans.", *(link.told() for link in draft.tables.links)]
+
+
 def assumed(draft: Draft) -> list[str]:
     """Return in plain sentences how cells are read where they could be read otherwise."""
     said = []

@@ -481,8 +481,12 @@ def test_months_are_recognised_and_collapsed_by_a_declared_rule(workplace, capsy
     assert main(["time", "--study", "mine"]) == 0
 
 
+def test_a_month_that_was_recorded_twice_is_one(workplace):
+    assert cohort(pd.concat([loan_months(), loan_months().head(1)]))["default"].sum() == 24
+
+
 def test_two_rows_of_a_loan_in_one_month_are_no_panel(workplace, capsys):
-    made = pd.concat([loan_months(), loan_months().head(1)])
+    made = pd.concat([loan_months(), loan_months().head(1).assign(amount=1)])
     assert "No loan was repaid so" in asked(capsys, made)
 
 
@@ -546,6 +550,110 @@ def test_what_became_of_loans_may_stand_in_a_table_of_months(workplace):
     assert (found["default"].sum(), len(found)) == (24, 60)
 
 
+def of_lender(folder, **tables):
+    """Set up a study of tables in a folder; return its choices under own."""
+    Path(folder).mkdir()
+    for name, table in tables.items():
+        table.to_csv(f"{folder}/{name}.csv", index=False)
+    assert main(["init-study", "mine", "--data", folder]) == 0
+    return params.load().study("mine").own
+
+
+def clients_of(made):
+    return pd.DataFrame({"client_id": sorted(set(made["client_id"])), "income": range(made["client_id"].nunique())})
+
+
+def test_a_table_of_clients_with_few_copies_has_one_row_a_client(workplace, capsys):
+    made = loans(client_id=[f"c{place}" for place in range(60)])
+    clients = clients_of(made).assign(birthdate="1980-05-01")
+    own = of_lender("lender", loans=made, clients=pd.concat([clients, clients.head(2), clients.head(1)[["client_id"]]]))
+    assert own["borrower"]["income"] == "income" and [one["take"] for one in own["tables"]] == ["columns"]
+    assert "clients.csv: 3 rows whose client_id stands in another" in capsys.readouterr().out
+    assert sorted(prepared()["income"]) == list(range(60))
+
+
+@pytest.mark.parametrize(
+    ("of_loans", "of_clients", "cells"),
+    [("CustomerNo", "cust_id", "c{}"), ("client_id", "id", "{}"), ("client_id", "client_id", "{:06d}")],
+)
+def test_keys_of_other_names_and_forms_tie_tables(workplace, of_loans, of_clients, cells):
+    made = loans(client_id=range(60)).rename(columns={"client_id": of_loans})
+    clients = pd.DataFrame({of_clients: [cells.format(place) for place in range(60)], "income": range(60)})
+    made[of_loans] = made[of_loans].astype(str) if cells != "c{}" else clients[of_clients]
+    of_lender("lender", clients=clients, loans=made)
+    assert sorted(prepared()["income"]) == list(range(60))
+
+
+def test_tables_of_the_same_columns_are_one_below_the_other(workplace):
+    made = loans().assign(date=[f"2018-{1 + place % 9:02d}-01" for place in range(60)])
+    own = of_lender("lender", loans_2018=made.head(20), loans_2019=made.tail(40).rename(columns=str.upper))
+    assert own["loans"] == "loans_201*.csv"
+    assert len(prepared()) == 60
+
+
+def test_an_answer_after_the_loan_counts_for_nothing(workplace):
+    made = loans(client_id=range(60)).assign(loan_date="2018-06-01")
+    dates = ["2018-05-01" if place % 3 else "2018-07-01" for place in range(60)]
+    surveys = pd.DataFrame({"client_id": range(60), "date": dates, **{f"q{n}": range(60) for n in range(1, 9)}})
+    of_lender("lender", loans=made, surveys=surveys)
+    assert set(prepared()["satisfaction"].dropna()) == {place for place in range(60) if place % 3}
+
+
+def test_contacts_of_one_row_a_client_are_counted(workplace):
+    made = loans(client_id=range(60)).assign(loan_date="2018-06-01")
+    contacts = pd.DataFrame({"client_id": range(30), "date": ["2018-05-01", "2018-07-01"] * 15})
+    of_lender("lender", loans=made, contacts=contacts)
+    assert prepared()["communication_frequency"].sum() == 15
+
+
+def test_dates_of_another_table_that_may_be_read_either_way_are_asked(workplace, capsys):
+    made = loans(client_id=range(60)).assign(loan_date="2018-06-01")
+    Path("lender").mkdir()
+    made.to_csv("lender/loans.csv", index=False)
+    pd.DataFrame({"client_id": range(30), "date": "03/04/2018"}).to_csv("lender/contacts.csv", index=False)
+    assert main(["init-study", "mine", "--data", "lender"]) == 1
+    assert "contacts.csv, column date: day and month of '03/04/2018'" in capsys.readouterr().err
+
+
+def test_what_is_filled_after_the_outcome_is_not_joined(workplace, capsys):
+    made = loans()
+    of_lender("lender", loans=made, collections=made[["loan_id"]].assign(income=5))
+    assert "collections.csv: its name tells that it is filled after the outcome" in capsys.readouterr().out
+
+
+def test_days_past_due_by_month_are_an_outcome(workplace, capsys):
+    months = loan_months()
+    late = months.assign(days_past_due=np.where(months["status"] == "default", 95, 10))[
+        ["loan_id", "month", "days_past_due"]
+    ]
+    Path("lender").mkdir()
+    late.to_csv("lender/repayments.csv", index=False)
+    pd.DataFrame({"loan_id": range(60), "amount": range(1000, 1060), "date": "2020-01-15"}).to_csv(
+        "lender/loans.csv", index=False
+    )
+    assert main(["init-study", "mine", "--data", "lender"]) == 1
+    assert "--default-at-least 90 (24 of 60 loans)" in capsys.readouterr().err
+    assert main(["init-study", "mine", "--data", "lender", "--default-at-least", "90"]) == 0
+    assert prepared()["default"].sum() == 24
+
+
+@pytest.mark.parametrize(("horizon", "defaults"), [(6, 12), (7, 24)])
+@pytest.mark.parametrize("several", [False, True])
+def test_default_counts_within_the_horizon(workplace, horizon, defaults, several):
+    months = loan_months()
+    if several:
+        of_lender(
+            "lender", repayments=months.drop(columns="amount"), loans=months[["loan_id", "amount"]].drop_duplicates()
+        )
+    else:
+        set_up(months)
+    file = places.choices("mine")
+    file.write_text(file.read_text().replace("horizon_months:", f"horizon_months: {horizon}"))
+    assert prepared()["default"].sum() == defaults
+    ends = store.read_parquet(places.processed("mine") / "more" / "loan_ends.parquet")
+    assert ((ends["end"] == "default").sum(), ends["months"].max()) == (defaults, horizon)
+
+
 ROWS = {
     "loans": lambda n: [
         [f"L{n}", f"C{n % 40}", f"B{n % 12}", f"2019-{1 + n % 9:02d}-10", 1000 + n, 12, 9.5, "car", "AB"[n % 2],
@@ -562,20 +670,24 @@ ROWS = {
 """Rows of a lender's tables for its n-th loan, in the order of the template's columns."""
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_a_template_that_was_filled_in_is_understood(workplace, capsys, language):
+@pytest.mark.parametrize(("language", "kind"), [("en", "tables"), ("zh", "tables"), ("zh", "workbook.xlsx")])
+def test_a_template_that_was_filled_in_is_understood(workplace, capsys, language, kind):
     assert main(["init-study", "--template", "empty", "--language", language]) == 0
     files = sorted(Path("empty").iterdir())
     assert [file.suffix for file in files if file.is_file()].count(".csv") == 2 and Path("empty/workbook.xlsx").exists()
     assert len(openpyxl.load_workbook("empty/workbook.xlsx").sheetnames) == len(list(Path("empty/tables").iterdir()))
     tables = template.headings(language)
+    book = openpyxl.load_workbook("empty/workbook.xlsx")
     for (name, columns), key in zip(tables.items(), template.headings("en"), strict=True):
         rows = [row for number in range(120) for row in ROWS.get(key, lambda n: [])(number)]
         pd.DataFrame(rows, columns=columns if rows else None).to_csv(
             f"empty/tables/{name}.csv", index=False
         ) if rows else 0
+        for row in rows:
+            book[name].append(row)
+    book.save("empty/workbook.xlsx")
     capsys.readouterr()
-    assert main(["init-study", "mine", "--data", "empty/tables"]) == 0
+    assert main(["init-study", "mine", "--data", f"empty/{kind}"]) == 0
     own = params.load().study("mine").own
     wanted = {
         "satisfaction", "communication_frequency", "information_sharing", "relationship_length", "relationship_depth",
