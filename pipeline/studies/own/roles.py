@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.core import yaml
-from pipeline.sources import cells
+from pipeline.sources import cells, letters
 from pipeline.sources.states import DEFAULT
 from pipeline.studies.own.profile import MOST, Column
 
@@ -57,7 +57,7 @@ def normal(name: str) -> str:
     """
     text = unicodedata.normalize("NFKC", str(name))
     text = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", text) or text
-    text = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text).lower()
+    text = letters.plain(re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text))
     # Chinese has no blanks; a blank beside a Chinese character means nothing.
     text = re.sub(r"[\W_]+", " ", text)
     return re.sub(r"(?<=[\u3400-\u9fff]) | (?=[\u3400-\u9fff])", "", text).strip()
@@ -210,4 +210,6 @@ def guess(columns: Mapping[str, Column], fixed: Mapping[str, str] | None = None)
         elif name not in found.values():
             refused.append((name, role_name, f"{found[role_name]} fits better"))
     taken = set(found.values())
-    return Guess(found, reasons, [one for one in refused if one[0] not in taken and one[1] != "default"])
+    # Columns that are called after a state, and hold none, are many.
+    said = [one for one in refused if one[0] not in taken and (one[1] != "default" or "better" in one[2])]
+    return Guess(found, reasons, said)
