@@ -54,7 +54,7 @@ def effects(cohort: pd.DataFrame, panels: Mapping[str, pd.DataFrame], protocol: 
         *_years(loans, level),
         *specified(
             "rating",
-            [RETURNING, NUMBER],
+            [RETURNING],
             {"same_month": (loans, time), "same_borrower": (loans, [*borrower, *time])},
             cluster,
             level,
@@ -65,7 +65,7 @@ def effects(cohort: pd.DataFrame, panels: Mapping[str, pd.DataFrame], protocol: 
         ),
         *specified(
             "price",
-            [RETURNING, NUMBER],
+            [RETURNING],
             {"same_month": (loans, time), "same_grade": (loans, ["credit_grade", *time])},
             cluster,
             level,

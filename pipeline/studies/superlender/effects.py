@@ -108,7 +108,7 @@ def _lender_rules(cohort: pd.DataFrame, cluster: str, level: float) -> Iterator[
     )
     units = {
         "amount_log": "percent",
-        "interest_rate": "percentage points of interest",
+        "interest_rate": "points of interest",
         "beyond_month": "percentage points",
     }
     for outcome, unit in units.items():
