@@ -173,7 +173,7 @@ def test_every_study_is_fetched_or_simulated():
 
 def test_the_synthesis_reads_the_studies_that_it_names():
     read = {dep.split("/")[1] for dep in STAGES["synthesis"]["deps"] if dep.startswith("reports/")}
-    assert read == set(params.load(ROOT / "params.yaml").synthesis.studies)
+    assert read == set(params.load(ROOT / "params.yaml").compared)
 
 
 @pytest.mark.parametrize(("stage", "study"), [run for run in RUNS if run[0] != "code"])
@@ -373,7 +373,7 @@ def test_every_stage_has_a_description():
 
 @pytest.mark.parametrize("stage", PAGES)
 def test_a_page_depends_on_all_choices_of_the_studies_that_it_shows(stage):
-    shown = ["${key}"] if stage in EACH else params.load(ROOT / "params.yaml").synthesis.studies
+    shown = ["${key}"] if stage in EACH else params.load(ROOT / "params.yaml").compared
     assert not [name for name in parameters(stage) if ":" in name or name.startswith("studies")]
     files = [dep for dep in STAGES[stage]["deps"] if dep.endswith("/params.yaml")]
     assert sorted(files) == sorted(f"pipeline/studies/{name}/params.yaml" for name in shown)
