@@ -365,7 +365,7 @@ def test_sections_are_block_style_with_lists_unindented_and_nulls_blank(workplac
     ],
 )
 def test_columns_are_known_by_their_names(name, role):
-    assert roles._likeness(name, roles.roles()[role]) > 0
+    assert roles.likeness(name, role) > 0
 
 
 @pytest.mark.parametrize("name", ["total_pymnt_inv", "recoveries", "逾期天数", "Days Past Due", "已还金额"])
