@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.analyses.evidence.rows import FOLDER
-from pipeline.core import params as yaml
-from pipeline.core import results
+from pipeline.core import results, yaml
 from pipeline.present.difference import Version, told
 from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError

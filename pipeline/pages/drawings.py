@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core import results
-from pipeline.core.params import Params, rungs_of
+from pipeline.core.params import Params
+from pipeline.core.protocol import rungs_of
 from pipeline.core.scope import Scope
 from pipeline.pages.chapters import INSIDE, chapters
 from pipeline.present import figures

@@ -3,7 +3,7 @@
 import math
 
 from pipeline.core import results
-from pipeline.core.params import rungs_of
+from pipeline.core.protocol import rungs_of
 from pipeline.core.scope import Scope
 from pipeline.present.page import effect_row, largest_difference, shown_factors
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.analyses.evidence.rows import OF_CRM
-from pipeline.core import params as yaml
+from pipeline.core import yaml
 from pipeline.pages.evidence import advice, first, methods, said, sources, sure
 from pipeline.pages.evidence.book import Book
 from pipeline.present import tables

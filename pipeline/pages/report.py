@@ -9,7 +9,8 @@ from typing import Any
 
 from pipeline.analyses.evidence.checks import checks_of, lives_on_the_top
 from pipeline.analyses.evidence.margins import default_rate, deviation, margin_of
-from pipeline.core.params import CONSTRUCTS, rungs_of
+from pipeline.core.fields import CONSTRUCTS
+from pipeline.core.protocol import rungs_of
 from pipeline.core.scope import FEWEST, LeftOut
 from pipeline.pages.chapters import chapters
 from pipeline.present import tables

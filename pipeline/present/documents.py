@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.params import read
+from pipeline.core.yaml import read
 from pipeline.present.words import FOLDER as WORDS
 from pipeline.present.words import TAGS, TEMPLATES, WIDE, Words
 

@@ -7,7 +7,8 @@ import re
 from functools import cached_property
 from typing import Any, Literal
 
-from pipeline.core.params import Params, Study, rungs_of
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study, rungs_of
 from pipeline.core.results import Results
 from pipeline.core.scope import LeftOut, Scope, reduced
 from pipeline.present.engines import ENGINES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.core import params
+from pipeline.core import yaml
 from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
 
@@ -15,9 +15,9 @@ class Trail:
 
     def __init__(self, study: str, pipeline: Path = Path("dvc.yaml"), choices: Path = Path("params.yaml")) -> None:
         """Read the pipeline and the parameters as they stand."""
-        self._stages = params.read(pipeline)["stages"]
+        self._stages = yaml.read(pipeline)["stages"]
         self._own = places.choices(study).as_posix()
-        self._choices = {"": params.read(choices), self._own: params.read(choices.parent / self._own)}
+        self._choices = {"": yaml.read(choices), self._own: yaml.read(choices.parent / self._own)}
 
     def parameters(self, stage: str) -> dict[str, Any]:
         """Return the parameters that dvc.yaml declares for a stage, by name; short sections are opened.

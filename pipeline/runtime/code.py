@@ -22,7 +22,14 @@ PLUMBING = frozenset(
 """Modules that change neither a number nor a byte of any output: they find files, divide work and tell what happens."""
 
 UNREPEATED = {
-    "recovery": frozenset(f"pipeline/{name}.py" for name in ("core/params", "runtime/store", "sources/readers")),
+    "recovery": frozenset(
+        f"pipeline/{name}.py"
+        for name in (
+            *(f"core/{one}" for one in ("fields", "params", "protocol", "shared", "yaml")),
+            "runtime/store",
+            "sources/readers",
+        )
+    ),
 }
 """Further modules for whose sake a stage is not repeated. The recovery takes half an hour, is handed its choices and
 reads no file."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from pipeline.core.params import Checks
 from pipeline.core.schema import Checked
+from pipeline.core.shared import Checks
 from pipeline.runtime.errors import StudyError
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.params import Parallel
+from pipeline.core.shared import Parallel
 from pipeline.runtime import parallel
 from pipeline.runtime.errors import StudyError
 from pipeline.runtime.parallel import each

@@ -5,7 +5,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 
-from pipeline.core.params import CONSTRUCTS, Match, Month, construct, load, read
+from pipeline.core.fields import CONSTRUCTS, Month, construct
+from pipeline.core.params import load
+from pipeline.core.shared import Match
+from pipeline.core.yaml import read
 from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
 from tests.choices import copied

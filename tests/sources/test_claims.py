@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from pipeline.core import params
+from pipeline.core import params, yaml
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import claims as ledger
 
@@ -50,7 +50,7 @@ def test_classes_are_those_of_the_protocol():
 
 
 def test_every_line_names_a_study_and_a_stage_that_exist():
-    stages = params.read(ledger.CLAIMS.parents[1] / "dvc.yaml")["stages"]
+    stages = yaml.read(ledger.CLAIMS.parents[1] / "dvc.yaml")["stages"]
     for one in BEARINGS:
         assert one.study in PARAMS.synthesis.studies
         assert not one.stage or one.stage in stages

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from pipeline.analyses.evidence.rows import OF_CRM
-from pipeline.core import params
+from pipeline.core import params, yaml
 from pipeline.pages import paper
 from pipeline.pages.evidence import book, said
 from pipeline.pages.written import read
@@ -47,14 +47,14 @@ def test_both_languages_have_the_same_words_and_ask_for_the_same_numbers():
             return [shape(inner) for inner in value]
         return sorted(re.findall(r"\{\{ *(.*?) *\}\}", value)), sorted(re.findall(r"@([a-z-]+)", value))
 
-    english, chinese = (shape(params.read(FOLDER / language / "paper.yaml")) for language in LANGUAGES)
+    english, chinese = (shape(yaml.read(FOLDER / language / "paper.yaml")) for language in LANGUAGES)
     assert english == chinese
 
 
 def test_tables_and_figures_are_numbered_in_order_and_hold_something(written):
     for language, text in written.items():
         for kind in ("table", "figure"):
-            word = params.read(FOLDER / language / "paper.yaml")[kind]
+            word = yaml.read(FOLDER / language / "paper.yaml")[kind]
             numbers = re.findall(rf"\*\*{word} (\d+)\.\*\*", text)
             assert numbers == [str(place) for place in range(1, len(numbers) + 1)] and len(numbers) >= 2
         assert not re.search(r"\bnan\b|<NA>|\bNone\b(?! of| shows)|\{\{|\{%", text)

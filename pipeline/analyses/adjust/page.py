@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import rungs_of
+from pipeline.core.protocol import rungs_of
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
 from pipeline.present.numerals import fixed, p_value, percent

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.analyses.curve.choices import OWN, Batch, Job
 from pipeline.analyses.curve.specified import Loans, Row, Specified, row_of, specified, time_first
-from pipeline.core.params import Study
+from pipeline.core.protocol import Study
 from pipeline.core.scope import FEWEST, column_in
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.balance import balance

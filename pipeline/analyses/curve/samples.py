@@ -5,7 +5,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.analyses.curve.choices import OWN
-from pipeline.core.params import Condition, Outcome, Sample, Study, nearest
+from pipeline.core.fields import nearest
+from pipeline.core.protocol import Condition, Outcome, Sample, Study
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import term_values
 from pipeline.stats.scores import propensity

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
-from pipeline.core.params import Study
+from pipeline.core.protocol import Study
 from pipeline.core.results import Results
 
 Status = Literal["met", "partly", "not_done"]

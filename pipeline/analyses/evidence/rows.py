@@ -12,7 +12,8 @@ from pipeline.analyses.evidence import requirements
 from pipeline.analyses.evidence.checks import checks_of, lives_on_the_top
 from pipeline.analyses.evidence.deciding import deciding
 from pipeline.analyses.evidence.margins import default_rate, deviation, margin_of, start_of
-from pipeline.core.params import Params, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.core.results import Results, cleared, rounded
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.claims import ALL, CLAIMS, Bearing, Claim, Limit

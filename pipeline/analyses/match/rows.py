@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import Match, Params, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.core.scope import FEWEST, Scope
+from pipeline.core.shared import Match
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.comparison import PAIRS, STRATA, WEIGHTS, Comparison, compare, share_tied
 from pipeline.stats.design import design_matrix, term_values

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import BLOCKS
+from pipeline.core.fields import BLOCKS
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
 from pipeline.present.numerals import MISSING, fixed

@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline.analyses.evidence.findings import CORRELATION, GROUP
 from pipeline.analyses.evidence.margins import start_of
 from pipeline.analyses.evidence.rows import OVERALL
-from pipeline.core import params as yaml
+from pipeline.core import yaml
 from pipeline.core.params import Params
 from pipeline.core.results import Results
 from pipeline.present.numerals import decimals, p_value, signed, whole

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from pipeline.core import cohorts
-from pipeline.core.params import Factor, Month, Section, Study, nearest, sentence
+from pipeline.core.fields import Factor, Month, Section, nearest, sentence
+from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
 from pipeline.studies.own import roles
 

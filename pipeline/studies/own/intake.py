@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import Study
+from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates, tabular
 from pipeline.sources.tables import LONGEST_WHOLE, Form, Table

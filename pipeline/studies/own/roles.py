@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.core import params
+from pipeline.core import yaml
 from pipeline.sources import cells, letters
 from pipeline.sources.states import DEFAULT
 from pipeline.studies.own.profile import MOST, Column
@@ -30,7 +30,7 @@ class Role(NamedTuple):
 
 @cache
 def _table() -> dict[str, Any]:
-    return params.read(Path(__file__).with_name("roles.yaml"))
+    return yaml.read(Path(__file__).with_name("roles.yaml"))
 
 
 @cache
