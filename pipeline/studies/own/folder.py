@@ -146,17 +146,18 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
     frame, links = frames[loans], []
     waiting = [name for name in frames if name != loans]
     shared = _shared([_stem(name) for name in frames])
+    tied: dict[str, tuple[str, str]] = {}
     while waiting:
-        tied = {
-            name: pair for name in waiting if (pair := _pair(frame, frames[name], _stem(name).removeprefix(shared)))
-        }
+        for name in waiting:
+            if name not in tied and (pair := _pair(frame, frames[name], _stem(name).removeprefix(shared))):
+                tied[name] = pair
         if not tied:
             refused += [f"{name}: {_untied(frame, frames[name])}" for name in waiting]
             break
         # Tables with one row each first: they may hold the keys of others.
         name = min(tied, key=lambda one: (frames[one][tied[one][1]].duplicated().any(), one))
         waiting.remove(name)
-        link = _link(name, frame, frames[name], tied[name], _stem(name).removeprefix(shared))
+        link = _link(name, frame, frames[name], tied.pop(name), _stem(name).removeprefix(shared))
         if isinstance(link, str):
             refused.append(f"{name}: {link}")
         else:
@@ -221,11 +222,11 @@ def _of_table(name: str, called: str) -> str:
 
 
 def _pair(frame: pd.DataFrame, other: pd.DataFrame, called: str) -> tuple[str, str] | None:
-    """Return the columns that tie two tables: of one name or one role, and of these those that tell most loans apart.
+    """Return the columns that tie two tables: of one name or one role, and those that tell most rows apart.
 
     `called` is the name of the other table.
     """
-    found = []
+    found, bare = [], once(other)
     for one in map(str, frame):
         for another in map(str, other):
             mine_, theirs_ = _of_table(one, "loan"), _of_table(another, called)
@@ -236,8 +237,9 @@ def _pair(frame: pd.DataFrame, other: pd.DataFrame, called: str) -> tuple[str, s
             mine, theirs = keys(frame[one]), keys(other[another])
             least = OVERLAP if same else OVERLAP_OF_OTHER_NAMES
             if mine.isin(set(theirs.dropna())).mean() >= least:
-                found.append((same, mine.nunique(), one, another))
-    return max(found)[2:] if found else None
+                # What earlier tables added stands behind the loans' own columns.
+                found.append((same, bare[another].is_unique, mine.nunique(), -len(one), one, another))
+    return max(found)[4:] if found else None
 
 
 def _untied(frame: pd.DataFrame, other: pd.DataFrame) -> str:

@@ -127,7 +127,7 @@ def test_once_default_is_told_a_bare_yes_is_none(workplace):
 
 def test_a_second_outcome_is_named(workplace, capsys):
     set_up(loans(loan_status=["Fully Paid", "Fully Paid", "Charged Off"]))
-    assert "default as default: loan_status fits better" in capsys.readouterr().out
+    assert "loan_status as default: default fits better" in capsys.readouterr().out
 
 
 def test_what_was_asked_can_be_told(workplace):
