@@ -6,11 +6,12 @@ import difflib
 import re
 import reprlib
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
 )
@@ -82,6 +83,18 @@ def rising(edges: list[float]) -> list[float]:
 
 def _level(text: str) -> str:
     return text if re.fullmatch(r"[a-z][a-z0-9_]*\[[^\[\]]+\]", text) else _term(text)
+
+
+def in_a_line(names: Any) -> Any:
+    """Return names that stand in one line, parted by commas, as a list; anything else as it is."""
+    return re.split(r",\s*", names) if isinstance(names, str) else names
+
+
+Kind = TypeVar("Kind")
+
+
+Names = Annotated[list[Kind], BeforeValidator(in_a_line)]
+"""A list of names, written as one or in a line: dvc.lock repeats choices by stage, a line for each entry of a list."""
 
 
 Factor = Annotated[str, AfterValidator(_factor)]

@@ -21,6 +21,7 @@ from pipeline.core.fields import (
     Month,
     Months,
     Name,
+    Names,
     Rounds,
     Scale,
     Scenario,
@@ -47,8 +48,8 @@ class Matching(Section):
     exact matching, `cuts`: cut points, a number of bins, or automatic.
     """
 
-    exact: list[str]
-    score: list[Term] = Field(min_length=1)
+    exact: Names[str]
+    score: Names[Term] = Field(min_length=1)
     calipers: dict[Term, PositiveFloat] = {}
     cuts: dict[Term, Literal["automatic"] | Rounds | Annotated[list[float], AfterValidator(rising)]] = {}
 
@@ -60,11 +61,11 @@ class Controls(Section):
     differ between them, so every regression with controls has an effect for each, whatever block is its last.
     """
 
-    strata: list[Term] = []
-    loan: list[Term]
-    borrower: list[Term]
-    market: list[Term]
-    time: list[Term]
+    strata: Names[Term] = []
+    loan: Names[Term]
+    borrower: Names[Term]
+    market: Names[Term]
+    time: Names[Term]
 
     def ladder(self) -> dict[str, list[str]]:
         """Return the terms of each rung by its last block: one rung for every block that the study has."""
@@ -87,7 +88,7 @@ class Relation(Section):
     name: Name
     outcome: Name
     factor: TermOrLevel
-    controls: list[Term]
+    controls: Names[Term]
 
 
 class Window(Section):
@@ -113,7 +114,7 @@ class Condition(Section):
     at_least: float | None = None
     above: float | None = None
     at_most: float | None = None
-    levels: Annotated[list[str], Field(min_length=1)] | None = None
+    levels: Annotated[Names[str], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _limits_or_levels(self) -> Condition:
@@ -171,7 +172,7 @@ class Alternatives(Section):
     treatments: dict[Choice, Condition] = {}
     outcomes: dict[Choice, Outcome] = {}
     samples: dict[Choice, Sample] = {}
-    exact: dict[Choice, Annotated[list[str], AfterValidator(once)]] = {}
+    exact: dict[Choice, Annotated[Names[str], AfterValidator(once)]] = {}
 
 
 class Expected(Section):
@@ -187,7 +188,7 @@ class Recovery(Section):
 
     replications: int = Field(ge=2, le=100_000)
     scale: Scale
-    scenarios: Annotated[list[Scenario], AfterValidator(once), AfterValidator(with_base)]
+    scenarios: Annotated[Names[Scenario], AfterValidator(once), AfterValidator(with_base)]
 
 
 Moderator = Literal["levels", "thirds"] | Annotated[list[float], Field(min_length=1), AfterValidator(rising)] | Window
@@ -201,7 +202,7 @@ class Landmark(Section):
     """
 
     months: Months
-    factors: list[Factor]
+    factors: Names[Factor]
 
 
 class Study(Section):
@@ -226,7 +227,7 @@ class Study(Section):
     scenario: Annotated[Scenario | None, BeforeValidator(lambda name: "null" if name is None else name)] = None
     scale: Scale | None = None
     recovery: Recovery | None = None
-    sources: list[str]
+    sources: Names[str]
     own: dict[str, Any] | None = None
     vintages: list[int] = []
     eligibility: dict[str, Any]
@@ -234,18 +235,18 @@ class Study(Section):
     landmark: Landmark | None
     release_lag_months: dict[str, NonNegativeInt]
     treatment: Treatment | None
-    factors: Annotated[list[Factor], AfterValidator(once)]
-    undated: list[Factor] = []
+    factors: Annotated[Names[Factor], AfterValidator(once)]
+    undated: Names[Factor] = []
     matching: Matching
     controls: Controls
     cluster: str
-    placebo: Annotated[list[str], AfterValidator(once)] = []
+    placebo: Annotated[Names[str], AfterValidator(once)] = []
     moderators: dict[str, Moderator] = {}
-    moderated: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
-    groups: list[str]
+    moderated: dict[str, Annotated[Names[str], Field(min_length=1)]] = {}
+    groups: Names[str]
     doses: dict[Factor, Annotated[list[float], Field(min_length=1), AfterValidator(rising)]]
     relations: list[Relation] = []
-    incomplete: list[Term] = []
+    incomplete: Names[Term] = []
     alternatives: Alternatives = Alternatives()
     expected: Expected
 

@@ -17,6 +17,7 @@ from pipeline.core.fields import (
     Loans,
     Months,
     Name,
+    Names,
     Parts,
     PerTreated,
     Rounds,
@@ -172,18 +173,18 @@ class SpecificationCurve(Section):
 
     most_loans: Loans
     permutations: Annotated[int, Field(ge=19, le=100_000)]
-    scores: Annotated[list[Literal["logistic", "boosting"]], Field(min_length=1), AfterValidator(once)]
+    scores: Annotated[Names[Literal["logistic", "boosting"]], Field(min_length=1), AfterValidator(once)]
     folds: Parts
     distances: Annotated[
-        list[Literal["logit", "probability", "mahalanobis"]], Field(min_length=1), AfterValidator(once)
+        Names[Literal["logit", "probability", "mahalanobis"]], Field(min_length=1), AfterValidator(once)
     ]
     calipers: Annotated[list[PositiveFloat], Field(min_length=1), AfterValidator(rising)]
     ratios: Annotated[list[PerTreated], Field(min_length=1), AfterValidator(rising)]
     orders: Annotated[
-        list[Literal["closest", "largest", "smallest", "data"]], Field(min_length=1), AfterValidator(once)
+        Names[Literal["closest", "largest", "smallest", "data"]], Field(min_length=1), AfterValidator(once)
     ]
-    after_matching: Annotated[list[Literal["none", "covariates", "all"]], Field(min_length=1), AfterValidator(once)]
-    models: Annotated[list[Literal["linear", "logit"]], Field(min_length=1), AfterValidator(once)]
+    after_matching: Annotated[Names[Literal["none", "covariates", "all"]], Field(min_length=1), AfterValidator(once)]
+    models: Annotated[Names[Literal["linear", "logit"]], Field(min_length=1), AfterValidator(once)]
     alike: Annotated[float, Field(gt=0, le=1)]
     typical: Annotated[float, Field(gt=0, lt=1)]
 
@@ -191,8 +192,8 @@ class SpecificationCurve(Section):
 class Synthesis(Section):
     """Which studies are laid side by side, and which factors count what a relationship lacks."""
 
-    studies: Annotated[list[str], Field(min_length=1), AfterValidator(once)]
-    reversed: list[Factor]
+    studies: Annotated[Names[str], Field(min_length=1), AfterValidator(once)]
+    reversed: Names[Factor]
 
 
 class Margins(Section):
