@@ -45,6 +45,9 @@ def commands() -> dict[str, str]:
     return {name.replace("_", "-"): _first_line(text) for name, text in found.items()}
 
 
+OF_RAW_TABLES = ("simulate", "collect", "intake", "prepare")
+"""Stages that a study's own module serves. Its choices are checked before these run; later ones need not import it."""
+
 EXAMPLES = {
     "compare": "compare main workspace",
     "doctor": "doctor",
@@ -150,7 +153,7 @@ def _stage(name: str, one: argparse.ArgumentParser, options: argparse.Namespace)
         from pipeline.core import params
 
         checked = params.load()
-        if options.study is not None:
+        if options.study is not None and name in OF_RAW_TABLES:
             where = str(places.choices(options.study))
             importlib.import_module("pipeline.studies").check(checked.study(options.study), where)
         with (
