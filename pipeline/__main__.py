@@ -153,9 +153,9 @@ def _stage(name: str, one: argparse.ArgumentParser, options: argparse.Namespace)
         from pipeline.core import params
 
         checked = params.load()
-        if options.study is not None and name in OF_RAW_TABLES:
-            where = str(places.choices(options.study))
-            importlib.import_module("pipeline.studies").check(checked.study(options.study), where)
+        protocol = None if options.study is None else checked.study(options.study)
+        if protocol is not None and name in OF_RAW_TABLES:
+            importlib.import_module("pipeline.studies").check(protocol, str(places.choices(options.study)))
         with (
             runs.alone(title),
             runs.told(options.loudness) as entries,

@@ -35,6 +35,7 @@ UNREPEATED = {
 reads no file."""
 
 BESIDE = {
+    "pipeline/pages/comparison.py": ("pipeline/present/templates/comparison/*",),
     "pipeline/pages/evidence/site.py": ("pipeline/present/templates/evidence/*",),
     "pipeline/pages/paper.py": ("pipeline/pages/references.bib", "pipeline/present/templates/*.*"),
     "pipeline/pages/report.py": ("pipeline/present/templates/*.*",),

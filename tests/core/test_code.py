@@ -117,7 +117,7 @@ def test_a_chapter_changes_pages(tmp_path, code):
     text = (ROOT / "pipeline/analyses/curve/page.py").read_text(encoding="utf-8")
     name = next(line for line in text.splitlines() if line.startswith("def "))
     found = changed(tmp_path, code, "pipeline/analyses/curve/page.py", name, f"OTHER = 1\n\n\n{name}")
-    assert "report" in found and not {"regress", "curve", "recovery"} & found
+    assert "report/sba" in found and not {"regress", "curve", "recovery"} & found
 
 
 OF_ALL = {"evidence", "notebooks", "synthesis"}
