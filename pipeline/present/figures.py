@@ -479,17 +479,14 @@ def forest(results: Results, words: Words, estimators: list[str]) -> Figure:
 
 
 def synthesis(results: Results, words: Words, of_study: dict[str, Words]) -> Figure:
-    """Odds ratios of every study's factors by construct, in units that can be compared, with what pools them."""
+    """Odds ratios of every study's factors by construct, in units that can be compared."""
     rows = results.where(estimator="like_units")
-    rows = rows[rows["estimate"].notna()].assign(pooled=False)
-    together = results.where(estimator="random_effects", unit="log odds ratio")
-    together = together[~together["estimand"].str.contains(",")].assign(pooled=True)
-    rows = pd.concat([rows, together])
+    rows = rows[rows["estimate"].notna()]
     order = list(words.text("labels.constructs"))
     rows = rows.assign(
         construct=rows["specification"].map(order.index),
-        last=rows["pooled"] * 1 + (rows["note"] == "simulated") * 2,
-        place=[list(of_study).index(name) if name in of_study else len(of_study) for name in rows["study"]],
+        last=rows["note"] == "simulated",
+        place=rows["study"].map(list(of_study).index),
     )
     rows = rows.sort_values(["construct", "last", "place", "factor"], kind="stable", ignore_index=True)
     # A line of its own heads every construct.
@@ -498,16 +495,12 @@ def synthesis(results: Results, words: Words, of_study: dict[str, Words]) -> Fig
     figure, axes = plt.subplots(figsize=(WIDTH, 0.24 * (places[-1] + 1) + 0.8), layout="constrained")
     for place, row in zip(places, rows.itertuples(), strict=True):
         binary = row.estimand == "log_odds_ratio_of_one"
-        colour = "black" if row.pooled else QUIET if row.note == "simulated" else TREATED
-        marker = "D" if row.pooled else "s" if binary else "o"
+        colour = QUIET if row.note == "simulated" else TREATED
+        marker = "s" if binary else "o"
         axes.plot(np.exp([row.ci_low, row.ci_high]), [place, place], color=colour, linewidth=1.4)
         axes.plot(np.exp(row.estimate), place, marker, color=colour, markersize=5)
-        if row.pooled:
-            parts = (words.text("columns.pooled"), words.label("outcomes", row.outcome))
-            names.append(words.text("joining.comma").join(parts))
-        else:
-            own = of_study[row.study]
-            names.append(words.bracketed(own.label("columns", row.factor), own.text("short")))
+        own = of_study[row.study]
+        names.append(words.bracketed(own.label("columns", row.factor), own.text("short")))
     for _, of_construct in rows.groupby("construct", sort=True):
         head = places[of_construct.index[0]] - 1
         title = words.label("constructs", of_construct["specification"].iloc[0])
@@ -524,9 +517,7 @@ def synthesis(results: Results, words: Words, of_study: dict[str, Words]) -> Fig
         )
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
-    # Pooled intervals of two studies may reach very far; the effects must stay readable.
-    alone = rows[~rows["pooled"]]
-    axes.set_xlim(max(np.exp(alone["ci_low"].min()), 0.2) / 1.1, min(np.exp(alone["ci_high"].max()), 5) * 1.1)
+    axes.set_xlim(max(np.exp(rows["ci_low"].min()), 0.2) / 1.1, min(np.exp(rows["ci_high"].max()), 5) * 1.1)
     low, high = axes.get_xlim()
     axes.set_xticks([tick for tick in (0.2, 0.33, 0.5, 0.75, 1, 1.33, 2, 3, 5) if low < tick < high])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
