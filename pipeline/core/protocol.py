@@ -22,12 +22,14 @@ from pipeline.core.fields import (
     Months,
     Name,
     Names,
+    Numbers,
     Rounds,
     Scale,
     Scenario,
     Section,
     Term,
     TermOrLevel,
+    named_by,
     once,
     rising,
     with_base,
@@ -123,6 +125,9 @@ class Condition(Section):
         return self
 
 
+Conditions = Annotated[list[Condition], named_by("column")]
+
+
 class Outcome(Section):
     """Another definition of the outcome: a column as it stands (nought to one), or whether it meets a condition.
 
@@ -131,7 +136,7 @@ class Outcome(Section):
 
     column: Name
     when: Condition | None = None
-    among: list[Condition] = []
+    among: Conditions = []
 
 
 class Sample(Section):
@@ -143,7 +148,7 @@ class Sample(Section):
 
     wider: bool = False
     window: Window | None = None
-    where: list[Condition] = []
+    where: Conditions = []
     score_within: Annotated[float, Field(gt=0, lt=0.5)] | None = None
 
     @model_validator(mode="after")
@@ -191,7 +196,9 @@ class Recovery(Section):
     scenarios: Annotated[Names[Scenario], AfterValidator(once), AfterValidator(with_base)]
 
 
-Moderator = Literal["levels", "thirds"] | Annotated[list[float], Field(min_length=1), AfterValidator(rising)] | Window
+Moderator = (
+    Literal["levels", "thirds"] | Annotated[Numbers[float], Field(min_length=1), AfterValidator(rising)] | Window
+)
 """How loans are parted to ask whether an effect differs between the parts."""
 
 
@@ -229,7 +236,7 @@ class Study(Section):
     recovery: Recovery | None = None
     sources: Names[str]
     own: dict[str, Any] | None = None
-    vintages: list[int] = []
+    vintages: Numbers[int] = []
     eligibility: dict[str, Any]
     horizon_months: Months | None
     landmark: Landmark | None
@@ -244,8 +251,8 @@ class Study(Section):
     moderators: dict[str, Moderator] = {}
     moderated: dict[str, Annotated[Names[str], Field(min_length=1)]] = {}
     groups: Names[str]
-    doses: dict[Factor, Annotated[list[float], Field(min_length=1), AfterValidator(rising)]]
-    relations: list[Relation] = []
+    doses: dict[Factor, Annotated[Numbers[float], Field(min_length=1), AfterValidator(rising)]]
+    relations: Annotated[list[Relation], named_by("name")] = []
     incomplete: Names[Term] = []
     alternatives: Alternatives = Alternatives()
     expected: Expected

@@ -18,6 +18,7 @@ from pipeline.core.fields import (
     Months,
     Name,
     Names,
+    Numbers,
     Parts,
     PerTreated,
     Rounds,
@@ -127,8 +128,8 @@ class Predict(Section):
 class Grade(Section):
     """How a score becomes grades and tiers: shares of training loans at which it is cut."""
 
-    cuts: Annotated[list[Share], Field(min_length=1), AfterValidator(rising)]
-    tiers: Annotated[list[Share], Field(min_length=2, max_length=2), AfterValidator(rising)]
+    cuts: Annotated[Numbers[Share], Field(min_length=1), AfterValidator(rising)]
+    tiers: Annotated[Numbers[Share], Field(min_length=2, max_length=2), AfterValidator(rising)]
     stable: PositiveFloat
 
 
@@ -178,8 +179,8 @@ class SpecificationCurve(Section):
     distances: Annotated[
         Names[Literal["logit", "probability", "mahalanobis"]], Field(min_length=1), AfterValidator(once)
     ]
-    calipers: Annotated[list[PositiveFloat], Field(min_length=1), AfterValidator(rising)]
-    ratios: Annotated[list[PerTreated], Field(min_length=1), AfterValidator(rising)]
+    calipers: Annotated[Numbers[PositiveFloat], Field(min_length=1), AfterValidator(rising)]
+    ratios: Annotated[Numbers[PerTreated], Field(min_length=1), AfterValidator(rising)]
     orders: Annotated[
         Names[Literal["closest", "largest", "smallest", "data"]], Field(min_length=1), AfterValidator(once)
     ]
@@ -223,7 +224,7 @@ class EarlyWarning(Section):
     horizon_months: Months
     training_share: float = Field(gt=0, lt=1)
     capacity: float = Field(gt=0, lt=1)
-    capacities: Annotated[list[float], Field(min_length=1), AfterValidator(rising)]
+    capacities: Annotated[Numbers[float], Field(min_length=1), AfterValidator(rising)]
     threshold: Share | None
     contact_cost: PositiveFloat
     prevented_share: float = Field(gt=0, le=1)
