@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help scm reproduce reproduce-all doctor test test-end-to-end test-long test-spark mutants compare verify bench method audit lint types lab lock clean
+.PHONY: help scm reproduce reproduce-all doctor test test-end-to-end test-long test-spark mutants compare experiment verify bench method audit lint types lab lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,10 +55,10 @@ scm: $(VENV)/installed  ## tell DVC whether git is here (the targets that need i
 	  grep -qs '^ *no_scm' .dvc/config .dvc/config.local || dvc config --local core.no_scm true
 
 NO_STUDY := echo "There is no study '$(STUDY)': params.yaml lists them under studies." >&2
-# One pattern in place of two targets: DVC reads its files once less.
+# One pattern in place of two targets: DVC reads its files once less. Two at a time would meet at DVC's locks.
 reproduce: scm  ## run the stages of STUDY that are out of date, then print what was found
 	@[ -e pipeline/studies/$(STUDY)/params.yaml ] || { $(NO_STUDY); exit 1; }
-	@dvc repro --glob '*@$(STUDY)'
+	@python -m pipeline.runtime.turn reproduce $(STUDY) dvc --wait-for-lock repro --glob '*@$(STUDY)'
 	@python -m pipeline findings --study $(STUDY)
 
 reproduce-all: scm  ## run the stages of all studies that are out of date, then print each one's first sentence
@@ -95,6 +95,9 @@ MUTANTS ?= 200
 SEED ?= 1
 mutants: $(VENV)/installed  ## make small mistakes in pipeline/stats, one at a time, and say how many the tests catch (half an hour)
 	@python tests/mutation.py --mutants $(MUTANTS) --seed $(SEED)
+
+experiment: scm  ## try SET='match.caliper=0.05' on STUDY as the experiment NAME
+	@python -m pipeline experiment "$(SET)" --study $(STUDY) $(if $(NAME),--name $(NAME))
 
 verify: scm  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
 	@stages=$$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@)); \

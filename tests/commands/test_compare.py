@@ -1,5 +1,8 @@
+import base64
 import json
+import shutil
 import subprocess
+import tarfile
 
 import pytest
 
@@ -61,6 +64,38 @@ def test_a_name_that_is_no_version_is_said_so(repository, capsys, names, part):
     assert main(["compare", *names]) == 1
     said = capsys.readouterr()
     assert part in said.err and not said.out
+
+
+def test_the_page_shows_both_versions_in_both_languages(repository):
+    folder = repository / "reports/lenders"
+    for name in ("figures", "figures_zh"):
+        (folder / name).mkdir()
+        (folder / name / "curve.svg").write_text(f"<svg>{name}</svg>")
+    assert main(["compare", "main", "workspace"]) == 0
+    pages = {name: (repository / "comparison" / name).read_text() for name in ("index.html", "index.zh.html")}
+    for name, (turned, figures, link) in {
+        "index.html": ("can now be told from zero", "figures", "index.zh.html"),
+        "index.zh.html": ("现已能与零区分", "figures_zh", "index.html"),
+    }.items():
+        assert "match.caliper" in pages[name] and "treated.raw" in pages[name] and turned in pages[name]
+        assert base64.b64encode(f"<svg>{figures}</svg>".encode()).decode() in pages[name]
+        assert f'href="{link}"' in pages[name] and "http" not in pages[name]
+
+
+def test_folders_and_what_was_unpacked_are_versions_without_git(repository, capsys):
+    with tarfile.open(repository / "unpacked.tar", "w") as archive:
+        archive.add("params.yaml")
+        archive.add("reports")
+    state(repository, 0.3, 3.5)
+    (repository / "other").mkdir()
+    state(repository / "other", 0.2, 1.5)
+    shutil.rmtree(repository / ".git")
+    (repository / ".dvc").mkdir()
+    (repository / "unpacked.tar").rename(repository / ".dvc/unpacked.tar")
+    assert main(["compare"]) == 0
+    assert "  match.caliper: 0.1 became 0.3" in capsys.readouterr().out.splitlines()
+    assert main(["compare", "other", "workspace"]) == 0
+    assert "  match.caliper: 0.2 became 0.3" in capsys.readouterr().out.splitlines()
 
 
 def test_a_broken_file_is_named(repository, capsys):
