@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from pipeline.core.params import load
 from pipeline.core.yaml import read
 from pipeline.present.words import FOLDER, LANGUAGES, TAGS, TEMPLATES, environment
 
@@ -38,10 +39,10 @@ class Site(NamedTuple):
         return f"{study}/report.html" if language == self.language else f"{study}/report.{language}.html"
 
 
-def known(choices: Path = Path("params.yaml")) -> Site:
+def known() -> Site:
     """Return the site of the studies that the choices lay side by side."""
-    found = read(choices)
-    return Site(tuple(found["synthesis"]["studies"]), found["report"]["language"])
+    found = load()
+    return Site(tuple(found.compared), found.report.language)
 
 
 def file_of(page: str, language: str, suffix: str = "html") -> str:

@@ -18,7 +18,7 @@ from pipeline.runtime import journal, places, store
 
 def run(study: None, params: Params) -> str:
     """Write the synthesis rows, the forest and the page."""
-    protocols = {name: params.study(name) for name in params.synthesis.studies}
+    protocols = {name: params.study(name) for name in params.compared}
     estimated = {name: _estimated(name) for name in protocols}
     pooled = rows(estimated, protocols, params.inference.level, params.synthesis.reversed)
     results.write(places.results(FOLDER, "synthesis"), results.table(FOLDER, "synthesis", pooled))
