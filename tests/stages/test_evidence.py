@@ -15,7 +15,7 @@ import pytest
 from pipeline.analyses.evidence import answer, checks, requirements, rows
 from pipeline.analyses.evidence.findings import PRACTICES, needed
 from pipeline.core import params
-from pipeline.pages import written
+from pipeline.pages import readme, written
 from pipeline.pages.evidence import advice, book, claims, first, said, site, sure
 from pipeline.present import numerals
 from pipeline.present.words import LANGUAGES, TEMPLATES, Words, upper_first
@@ -251,6 +251,17 @@ def test_no_interval_on_the_pages_hides_a_sign(books, rendered):
 )
 def test_numbers_keep_about_three_digits(value, printed):
     assert numerals.decimals(value) == printed
+
+
+def test_readme_says_the_answer_as_it_is_computed(books):
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    answer = readme.block(books["en"])
+    assert readme.put(text, answer) == text and answer in text
+    assert all(sentence in answer for sentence in said.answers(books["en"]))
+
+
+def test_a_text_without_marks_stays_as_it_is():
+    assert readme.put("nothing here", "the answer") == "nothing here"
 
 
 def test_the_first_screen_has_answer_and_findings_before_counts_and_map(rendered, books):
