@@ -29,6 +29,12 @@ CONSTRUCTS = (
 )
 """What the literature means by CRM. A study's factor is a construct's name, or begins with one."""
 
+SUBJECTS = {
+    "relationship": ("relationship_length", "relationship_depth", "loyalty"),
+    "information": ("information_sharing",),
+    "communication": ("communication_frequency",),
+}
+"""What several lenders let one measure, and the constructs that speak of it: the synthesis pools by these."""
 
 BLOCKS = ("loan", "borrower", "market", "time")
 """Blocks of controls in the order in which the regression ladder adds them."""
@@ -85,50 +91,28 @@ def _level(text: str) -> str:
 
 
 Factor = Annotated[str, AfterValidator(_factor)]
-
-
 Term = Annotated[str, AfterValidator(_term)]
-
 
 TermOrLevel = Annotated[str, AfterValidator(_level)]
 """A term, or one level of a category, such as ``loan_type[car]``."""
 
-
 NAME, SIZE = r"^[a-z][a-z0-9_]*$", r"^[1-9][0-9]{0,5}(MB|GB|TB)$"
-
 
 FORMS = {NAME: "must be small letters, digits and underscores", SIZE: "must be a size such as 500MB or 4GB"}
 """What is said of text that has not the form it should have."""
 
-
 Name = Annotated[str, Field(pattern=NAME)]
-
-
 Month = Annotated[str, AfterValidator(_month)]
-
-
 Scenario = Literal["base", "benign", "null"]
 
 
 # Numbers beyond these bounds are slips of the keyboard: a run of them would never end, or fill the memory first.
 Parts = Annotated[int, Field(ge=2, le=100)]
-
-
 PerTreated = Annotated[int, Field(ge=1, le=100)]
-
-
 Rounds = Annotated[int, Field(ge=1, le=1_000)]
-
-
 Months = Annotated[int, Field(ge=1, le=1_200)]
-
-
 Loans = Annotated[int, Field(ge=1_000, le=1_000_000_000)]
-
-
 Scale = Annotated[float, Field(gt=0, le=10_000)]
-
-
 HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])"
 
 

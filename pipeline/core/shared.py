@@ -189,9 +189,8 @@ class SpecificationCurve(Section):
 
 
 class Synthesis(Section):
-    """Which studies are laid side by side, and which factors count what a relationship lacks."""
+    """Which factors count what a relationship lacks."""
 
-    studies: Annotated[list[str], Field(min_length=1), AfterValidator(once)]
     reversed: list[Factor]
 
 

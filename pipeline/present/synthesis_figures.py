@@ -24,19 +24,10 @@ class Ratio(NamedTuple):
 
 
 def synthesis(results: Results, words: Words, of_study: dict[str, Words]) -> Figure:
-    """Odds ratios of every study's factors by construct, in units that can be compared, with what pools them.
-
-    Pooled rows name how many studies they pool; arrows stand where an interval leaves the axis.
-    """
+    """Odds ratios of every study's factors by construct, in units that can be compared."""
     rows = results.where(estimator="like_units")
-    rows = rows[rows["estimate"].notna()].assign(pooled=False)
-    together = results.where(estimator="random_effects", unit="log odds ratio")
-    together = together[~together["estimand"].str.contains(",")].assign(pooled=True)
-    rows = pd.concat([rows, together])
-    rows = rows.assign(
-        last=rows["pooled"] * 1 + (rows["note"] == "simulated") * 2,
-        place=[list(of_study).index(name) if name in of_study else len(of_study) for name in rows["study"]],
-    )
+    rows = rows[rows["estimate"].notna()]
+    rows = rows.assign(last=rows["note"] == "simulated", place=rows["study"].map(list(of_study).index))
     groups = []
     for construct in words.text("labels.constructs"):
         of_construct = rows[rows["specification"] == construct]
@@ -44,19 +35,15 @@ def synthesis(results: Results, words: Words, of_study: dict[str, Words]) -> Fig
         lines = [_line(row, words, of_study) for row in of_construct.itertuples()]
         if lines:
             groups.append((words.label("constructs", construct), lines))
-    alone = [line.row for _, lines in groups for line in lines if line.marker != "D"]
-    # Pooled intervals of two studies may reach very far; the effects must stay readable.
-    ends = (max(min(row.ci_low for row in alone), 0.2) / 1.1, min(max(row.ci_high for row in alone), 5.0) * 1.1)
+    every = [line.row for _, lines in groups for line in lines]
+    # A few intervals reach very far; the others must stay readable.
+    ends = (max(min(row.ci_low for row in every), 0.2) / 1.1, min(max(row.ci_high for row in every), 5.0) * 1.1)
     numbers = f"{words.text('drawn.interval')}, {words.text('columns.loans')}"
     return drawn(groups, words.text("columns.forest"), start=1.0, ratio=True, limits=ends, numbers=numbers)
 
 
 def _line(row: Any, words: Words, of_study: dict[str, Words]) -> Line:
     ratio = Ratio(*np.exp([row.estimate, row.ci_low, row.ci_high]))
-    if row.pooled:
-        pooled = words.text("joining.comma").join((words.text("columns.pooled"), words.label("outcomes", row.outcome)))
-        said = f"{with_interval(ratio, 2, 1.0)}  k = {len(row.note.split(', '))}"
-        return Line(pooled, ratio, said, "black", "D", bold=True)
     own = of_study[row.study]
     marker = "s" if row.estimand == "log_odds_ratio_of_one" else "o"
     name = words.bracketed(own.label("columns", row.factor), own.text("short"))

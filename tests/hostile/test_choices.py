@@ -142,7 +142,6 @@ VALUES = {
     "a_horizon_of_nothing": ("horizon_months: 3", "horizon_months: 0", ("warning.horizon_months", "0")),
     "no_capacities": ("  capacities:\n", "  capacities: []\n  others:\n", "warning.capacities"),
     "tiers_that_fall": ("middle_tier: 0.02", "middle_tier: 0.5", ("policy", "below the high one")),
-    "a_study_that_is_not_there": ("  - berka\n", "  - brka\n", ("synthesis.studies", "'brka'")),
     "a_factor_of_no_construct": ("\nfactors:\n# Those", "\nfactors: [mood]\n# Those", ("factors", "'mood'")),
     "a_factor_twice": ("\nfactors:\n# Those",
                        "\nfactors: [communication_frequency, communication_frequency]\n# Those",

@@ -16,7 +16,7 @@ from pipeline.present.words import LANGUAGES, Words
 from pipeline.runtime import places
 
 CHOICES = params.load()
-STUDIES = CHOICES.synthesis.studies
+STUDIES = CHOICES.compared
 WORDS, SHOWN, PAGES = 1500, 8, 5
 """Most words, figures and tables, and printed pages of a summary."""
 
