@@ -100,7 +100,6 @@ def _agreement(loans: pd.DataFrame) -> Iterator[Row]:
             yield {
                 "estimator": "agreement",
                 "specification": f"{name}_{record}",
-                "factor": RETURNING,
                 "estimand": "loans",
                 "estimate": len(here),
                 "n": len(loans),
