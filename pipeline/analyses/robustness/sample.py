@@ -44,7 +44,7 @@ class Sample(NamedTuple):
 
     @property
     def time(self) -> str | None:
-        """The column of time effects, or of quarters, where there are periods enough and it makes no clusters itself."""
+        """The column of time effects, or of quarters, where there are periods enough that make no clusters."""
         of_time = [name for name in (*self.protocol.controls.time, "origination_quarter") if name in self.loans]
         there = (name for name in of_time if self.loans[name].nunique() >= FEWEST and name != self.protocol.cluster)
         return next(there, None)
