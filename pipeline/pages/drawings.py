@@ -12,6 +12,7 @@ from pipeline.pages.chapters import INSIDE, chapters
 from pipeline.present import figures
 from pipeline.present.page import correlation_kinds, effects_parts, raw_factor, shown_factors
 from pipeline.present.words import Words
+from pipeline.runtime import journal
 
 
 def rungs_shown(allowed: Scope) -> list[str]:
@@ -43,5 +44,5 @@ def draw_all(rows: results.Results, words: Words, allowed: Scope, params: Params
             drawings[part["figure"]] = (figures.forest, part["estimators"])
     for chapter in [*chapters(rows, INSIDE), *chapters(rows)]:
         drawings |= chapter.drawings(rows, words, allowed)
-    for name, (figure, *choices) in drawings.items():
+    for name, (figure, *choices) in journal.counted(drawings.items(), len(drawings), f"figures in {folder}"):
         figures.draw(figure, folder / f"{name}.svg", rows, words, *choices)
