@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from pipeline.core import yaml
 from pipeline.runtime import places, store
 from pipeline.runtime.errors import StudyError
 
@@ -197,6 +198,11 @@ def _disk() -> Iterator[Finding]:
 
 
 def _stages() -> Iterator[Finding]:
+    lock = Path("dvc.lock")
+    if lock.exists() and (line := yaml.conflict(lock.read_text(encoding="utf-8", errors="replace"))):
+        says = f"dvc.lock, line {line}: a merge left both sides: git checkout --ours dvc.lock, then make reproduce."
+        yield Finding("fix", "stages", says)
+        return
     asked = _run(sys.executable, "-m", "dvc", "status", "--json")
     try:
         changed = json.loads(asked.stdout) if asked and asked.returncode == 0 else None
