@@ -16,7 +16,7 @@ from pipeline.core import yaml
 from pipeline.runtime import places, store
 from pipeline.runtime.errors import StudyError
 
-OLDEST = (3, 11)
+OLDEST, UNTRIED = (3, 11), (3, 14)
 LEAST_ROOM = 2 * 1024**3
 """Bytes: raw and derived data, the cache and an environment take less than this together."""
 SHOWN = 4
@@ -73,8 +73,9 @@ def _run(*command: str) -> subprocess.CompletedProcess[str] | None:
 
 def _python() -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < OLDEST:
-        yield Finding("fix", "python", f"{version}: 3.11 or newer is needed (make PYTHON=/path/to/python3.11 ...).")
+    if not OLDEST <= sys.version_info < UNTRIED:
+        says = f"{version}: 3.11, 3.12 or 3.13 is needed (make PYTHON=/path/to/python3.11 ...)."
+        yield Finding("fix", "python", says)
     else:
         yield Finding("ok", "python", f"{version}, {sys.executable}")
 
