@@ -97,6 +97,8 @@ def in_a_line(names: Any) -> Any:
 
 
 def _numbers_in_a_line(numbers: Any) -> Any:
+    if isinstance(numbers, int | float) and not isinstance(numbers, bool):
+        return [numbers]
     form = re.compile(r"-?\d+(\.\d+)?")
     parts = in_a_line(numbers)
     if parts is numbers or not all(map(form.fullmatch, parts)):

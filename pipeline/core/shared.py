@@ -191,9 +191,8 @@ class SpecificationCurve(Section):
 
 
 class Synthesis(Section):
-    """Which studies are laid side by side, and which factors count what a relationship lacks."""
+    """Which factors count what a relationship lacks."""
 
-    studies: Annotated[Names[str], Field(min_length=1), AfterValidator(once)]
     reversed: Names[Factor]
 
 

@@ -158,7 +158,7 @@ class SynthesisPage:
 
 def ordered(rows: Any, params: Params) -> list[Any]:
     """Return one row a study and factor: by construct, then in the order of params.yaml, simulated studies last."""
-    places = {name: place for place, name in enumerate(params.synthesis.studies)}
+    places = {name: place for place, name in enumerate(params.compared)}
     return sorted(
         rows.itertuples(),
         key=lambda row: (

@@ -17,7 +17,7 @@ NO_FONT = (
 
 def run(study: None, params: Params) -> str:
     """Write the verdicts and the pages."""
-    names = params.synthesis.studies
+    names = params.compared
     claims = load_claims()
     bearings = load_bearings(claims, {name for name in names if params.study(name).simulated})
     ledger = book.Ledger(claims, bearings, load_limits(claims, bearings))

@@ -9,7 +9,7 @@ from pipeline.core.params import Params
 from pipeline.pages.subject_forest import forest
 from pipeline.pages.subjects import subjects
 from pipeline.pages.synthesis import SynthesisPage
-from pipeline.present import figures
+from pipeline.present import figures, synthesis_figures
 from pipeline.present.documents import PANDOC, to_html, to_pdf, untranslated
 from pipeline.present.page import Flavour
 from pipeline.present.words import Words, there
@@ -18,7 +18,7 @@ from pipeline.runtime import journal, places, store
 
 def run(study: None, params: Params) -> str:
     """Write the synthesis rows, the forest and the page."""
-    protocols = {name: params.study(name) for name in params.synthesis.studies}
+    protocols = {name: params.study(name) for name in params.compared}
     estimated = {name: _estimated(name) for name in protocols}
     pooled = rows(estimated, protocols, params.inference.level, params.synthesis.reversed)
     results.write(places.results(FOLDER, "synthesis"), results.table(FOLDER, "synthesis", pooled))
@@ -34,7 +34,7 @@ def run(study: None, params: Params) -> str:
     def page(own: Words, flavour: Flavour, pictures: str) -> str:
         of_study = {name: Words(own.language, name, module) for name, module in modules.items()}
         if flavour == "pandoc":
-            figures.draw(figures.synthesis, folder / pictures / "forest.svg", found, own, of_study)
+            figures.draw(synthesis_figures.synthesis, folder / pictures / "forest.svg", found, own, of_study)
             for name, kinds in groupby(subjects(found, own, of_study), key=lambda one: one.name):
                 figures.draw(forest, folder / pictures / f"{name}.svg", list(kinds), found, own, of_study)
         return SynthesisPage(found, params, own, of_study, flavour, pictures).render()

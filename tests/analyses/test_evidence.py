@@ -337,7 +337,7 @@ def test_balance_is_asked_of_every_covariate_that_the_claim_names():
 def test_every_factor_of_a_construct_is_asked_of_every_study_that_is_asked():
     """Where a claim on default is asked of a real lender, all its columns that measure the construct take part."""
     claims = {one.id: one for one in load_claims()}
-    simulated = [name for name in PARAMS.synthesis.studies if PARAMS.study(name).simulated]
+    simulated = [name for name in PARAMS.compared if PARAMS.study(name).simulated]
     bearings = [one for one in load_bearings(list(claims.values()), simulated) if one.study not in simulated]
     for one in claims.values():
         if one.kind not in ("effect", "association"):

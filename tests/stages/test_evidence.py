@@ -33,7 +33,7 @@ def material():
     known, listed = params.load(), load_claims()
     bearings = load_bearings(listed, {"reference"})
     ledger = book.Ledger(listed, bearings, load_limits(listed, bearings))
-    found = {name: written.read(name) for name in known.synthesis.studies}
+    found = {name: written.read(name) for name in known.compared}
     tables = book.Tables(*(pd.read_csv(places.results("evidence", name)) for name in book.Tables._fields))
     return ledger, tables, found, known, {name: written.contents(name) for name in found}
 

@@ -23,7 +23,7 @@ def papers():
     known, claims = params.load(), load_claims()
     bearings = load_bearings(claims, {"reference"})
     ledger = book.Ledger(claims, bearings, load_limits(claims, bearings))
-    found = {name: read(name) for name in known.synthesis.studies}
+    found = {name: read(name) for name in known.compared}
     tables = book.Tables(*(pd.read_csv(places.results("evidence", name)) for name in book.Tables._fields))
     return {name: paper.Paper(name, ledger, tables, found, known) for name in LANGUAGES}
 

@@ -125,7 +125,7 @@ class Book:
         """
         self.language, self.ledger, self.tables, self.found, self.params = language, ledger, tables, found, params
         self.contents = contents or {}
-        self.studies = params.synthesis.studies
+        self.studies = params.compared
         self.simulated = [name for name in self.studies if params.study(name).simulated]
         self.real = [name for name in self.studies if name not in self.simulated]
         self.findings = lines(tables.findings)

@@ -44,6 +44,8 @@ class Column(NamedTuple):
     """Whether every row has a value of its own."""
     smallest: str = ""
     largest: str = ""
+    middle: float = 0
+    """The median of numbers."""
     levels: list[str] = []  # noqa: RUF012  # nobody changes it
     """The values with their numbers of rows, most frequent first, where they are few."""
     samples: list[str] = []  # noqa: RUF012
@@ -87,10 +89,11 @@ def look(column: pd.Series, decimal: str = ".", label: str = "", copies: int = 0
     if numeric < MOST and distinct <= MOST_TERMS:
         numeric = max(numeric, float(cells.months(present, decimal).meaning.notna().sum() / count))
     kind = _kind(column, present, numeric, few, as_dates)
-    smallest = largest = ""
+    smallest, largest, middle = "", "", 0.0
     marks = dict(as_numbers.marks)
     if kind == "number":
         smallest, largest = (f"{value:g}" for value in (as_numbers.meaning.min(), as_numbers.meaning.max()))
+        middle = float(as_numbers.meaning.median())
     elif kind == "date":
         read = dates.read(column)
         marks = dict(read.marks)
@@ -100,6 +103,7 @@ def look(column: pd.Series, decimal: str = ".", label: str = "", copies: int = 0
         kind=kind,
         smallest=smallest,
         largest=largest,
+        middle=middle,
         levels=[] if kind in ("date", "key") else listed,
         percent=as_numbers.marks.get("percent", 0) / count,
         as_dates=as_dates,
