@@ -37,7 +37,8 @@ reads no file."""
 BESIDE = {
     "pipeline/pages/comparison.py": ("pipeline/present/templates/comparison/*",),
     "pipeline/pages/evidence/site.py": ("pipeline/present/templates/evidence/*",),
-    "pipeline/pages/paper.py": ("pipeline/pages/references.bib", "pipeline/present/templates/*.*"),
+    "pipeline/present/site.py": ("pipeline/present/templates/*.*",),
+    "pipeline/pages/paper/paper.py": ("pipeline/pages/paper/references.bib", "pipeline/present/templates/*.*"),
     "pipeline/pages/report.py": ("pipeline/present/templates/*.*",),
     "pipeline/pages/synthesis.py": ("pipeline/present/templates/*.*",),
     "pipeline/sources/records.py": ("pipeline/sources/*.yaml", "pipeline/studies/*/sources/*.yaml"),
