@@ -71,9 +71,9 @@ def _draw(axes: Axes, place: int, line: Line) -> None:
 
 def _beside(axes: Axes, place: float, *texts: str) -> None:
     """Write how many loans and what weight, in two columns beside the axes."""
-    for text, at in zip(texts, (1.11, 1.22), strict=True):
+    for text, at in zip(texts, (42, 82), strict=True):
         where = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right", "annotation_clip": False}
-        axes.annotate(text, (at, place), fontsize=8, color=QUIET, **where)
+        axes.annotate(text, (1, place), (at, 0), textcoords="offset points", fontsize=8, color=QUIET, **where)
 
 
 def forest(subjects: Sequence[Subject], found: Results, words: Words, of_study: Mapping[str, Words]) -> Figure:
