@@ -94,7 +94,7 @@ def forest(results: Results, words: Words, estimators: Sequence[str]) -> Figure:
         words.label("effect_units", units[0]),
         start=1.0 if ratio else 0.0,
         ratio=ratio,
-        numbers=f"{words.text('drawn.interval')}, {words.text('columns.loans')}",
+        numbers=words.text("joining.comma").join((words.text("drawn.interval"), words.text("columns.loans"))),
     )
 
 
@@ -160,6 +160,6 @@ def recovery(results: Results, words: Words) -> Figure:
     ]
     numbers = words.text("columns.multiple_short")
     if rejected:
-        numbers += f" ({words.text('columns.false_alarms')})"
+        numbers = words.bracketed(numbers, words.text("columns.false_alarms"))
     label_of = words.text("columns.multiple")
     return drawn(heads, label_of, start=1.0, numbers=numbers, limits=(-1.0, 5.0))

@@ -18,8 +18,8 @@ from pipeline.present.words import WIDE, upper_first
 HEAD, LINE = 0.22, 0.19
 """Height of a line of a list of intervals in inches, and of the head of a group."""
 
-LONGEST = 30
-"""Letters of a label in one line; a Chinese character takes the room of two."""
+LONGEST, HEADS = 30, 38
+"""Letters of a label and of a head in one line; a Chinese character takes the room of two."""
 
 
 class Line(NamedTuple):
@@ -67,7 +67,11 @@ def drawn(
 
 def height_of(groups: Groups) -> float:
     """Return the height of a list in inches."""
-    return sum(HEAD * bool(head) + LINE * sum(map(_tall, lines)) for head, lines in groups)
+    return sum(HEAD * _lines(head) + LINE * sum(map(_tall, lines)) for head, lines in groups)
+
+
+def _lines(head: str) -> int:
+    return 1 + folded(head, HEADS).count("\n") if head else 0
 
 
 def _tall(line: Line) -> float:
@@ -93,8 +97,8 @@ def listed(
     beside = axes.get_yaxis_transform()
     for head, lines in groups:
         if head:
-            at += HEAD / LINE
-            ticks.append((at - 1, folded(upper_first(head)), "bold"))
+            at += HEAD / LINE * _lines(head)
+            ticks.append((at - (1 + _lines(head)) / 2, folded(upper_first(head), HEADS), "bold"))
         for line in lines:
             at += (_tall(line) - 1) / 2
             ticks.append((at, folded(line.label), "bold" if line.bold else "normal"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,9 @@ from pipeline.present.figures import CONTROL, QUIET, TREATED, WIDTH, keys
 from pipeline.present.intervals import Line, drawn, folded
 from pipeline.present.numerals import fixed, whole
 from pipeline.present.words import Words, filled, split, upper_first
+
+FEW = 30
+"""A level of fewer loans does not stretch the axis."""
 
 MOST = 12
 """So many covariates a figure of balance shows, those that differ most; a table holds them all."""
@@ -82,7 +86,18 @@ def raw_names(words: Words, factor: str, rows: pd.DataFrame) -> list[str]:
     levels = [split(name)[1] or "" for name in rows["factor"]]
     if factor == "treated":
         return [upper_first(words.label("arms", "treated" if level == "1" else "control")) for level in levels]
-    return [words.level(level) for level in levels]
+    return spans([words.level(level) for level in levels])
+
+
+def spans(names: Sequence[str]) -> list[str]:
+    """Name groups of whole numbers by both ends where their names are the lower ones: 1, 5, 9+ are 1–4, 5–8, 9+."""
+    lows = [re.fullmatch(r"(\d+)\+?", name) for name in names]
+    if not all(lows) or not names[-1].endswith("+"):
+        return list(names)
+    starts = [int(low[1]) for low in lows if low]
+    ends = [start - 1 for start in starts[1:]]
+    found = [f"{low}\N{EN DASH}{end}" if end > low else str(low) for low, end in zip(starts, ends, strict=False)]
+    return [*found, names[-1]]
 
 
 def group_rates(results: Results, group: str) -> pd.DataFrame:
@@ -107,10 +122,9 @@ def rates(results: Results, words: Words, groups: Sequence[str]) -> Figure:
 
 def _rates(words: Words, groups: Sequence[tuple[str, list[Line]]], average: float) -> Figure:
     rows = [line.row for _, lines in groups for line in lines]
-    widths = [row.ci_high - row.ci_low for row in rows]
     # A level of a handful of loans must not flatten the rest.
-    ends = (0.0, 1.05 * max(row.ci_high for row in rows if row.ci_high - row.ci_low <= 6 * float(np.median(widths))))
-    numbers = f"{words.in_percent(words.text('columns.rate'))}, {words.text('columns.loans')}"
+    ends = (0.0, 1.05 * max(row.ci_high for row in rows if row.n >= FEW or row is rows[0]))
+    numbers = words.bracketed(words.in_percent(words.text("columns.rate")), words.text("columns.loans"))
     label = words.in_percent(words.text("columns.rate"))
     return drawn(groups, label, start=average, numbers=numbers, limits=ends)
 

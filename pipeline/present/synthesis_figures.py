@@ -38,7 +38,7 @@ def synthesis(results: Results, words: Words, of_study: dict[str, Words]) -> Fig
     every = [line.row for _, lines in groups for line in lines]
     # A few intervals reach very far; the others must stay readable.
     ends = (max(min(row.ci_low for row in every), 0.2) / 1.1, min(max(row.ci_high for row in every), 5.0) * 1.1)
-    numbers = f"{words.text('drawn.interval')}, {words.text('columns.loans')}"
+    numbers = words.text("joining.comma").join((words.text("drawn.interval"), words.text("columns.loans")))
     return drawn(groups, words.text("columns.forest"), start=1.0, ratio=True, limits=ends, numbers=numbers)
 
 

@@ -16,7 +16,7 @@ from pipeline.present.words import LANGUAGES, Words
 from pipeline.runtime import places
 
 CHOICES = params.load()
-STUDIES = CHOICES.compared
+STUDIES = [name for name in CHOICES.compared if places.results(name, "describe").exists()]
 WORDS, SHOWN, PAGES = 1500, 8, 5
 """Most words, figures and tables, and printed pages of a summary."""
 

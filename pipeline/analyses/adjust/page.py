@@ -48,9 +48,8 @@ def blocks(page: Page) -> Iterator[str]:
     if not any(one.kind == "model" for one in shown):
         return
     yield f"## {page.text('headings.adjust')}"
-    agreement = _agreement(shown, words)
-    yield page.text("adjust.all", **agreement)
-    yield page.show_figure("adjust", STAGE, **agreement)
+    yield page.text("adjust.all", **_agreement(shown, words))
+    yield page.show_figure("adjust", STAGE, **_agreement(shown, words))
     on_pairs = _first(results, regress=True, specification="M6")
     if on_pairs is not None:
         ways = (("two_way", "clustered two ways"), ("pair", "clustered by pair"), ("cluster", "clustered by"))
