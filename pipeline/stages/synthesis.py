@@ -3,6 +3,8 @@
 import shutil
 from itertools import groupby
 
+import pandas as pd
+
 from pipeline.analyses.synthesis.rows import FOLDER, rows
 from pipeline.core import results
 from pipeline.core.params import Params
@@ -20,7 +22,8 @@ def run(study: None, params: Params) -> str:
     """Write the synthesis rows, the forest and the page."""
     protocols = {name: params.study(name) for name in params.compared}
     estimated = {name: _estimated(name) for name in protocols}
-    pooled = rows(estimated, protocols, params.inference.level, params.synthesis.reversed)
+    cohorts = {name: _loans(name) for name, protocol in protocols.items() if not protocol.simulated}
+    pooled = rows(estimated, cohorts, protocols, params.inference.level, params.synthesis.reversed)
     results.write(places.results(FOLDER, "synthesis"), results.table(FOLDER, "synthesis", pooled))
 
     folder = places.reports(FOLDER)
@@ -56,7 +59,12 @@ def run(study: None, params: Params) -> str:
 
 
 def _estimated(study: str) -> results.Results:
-    """Read what a study's stages describe, correlate and regress have found."""
-    found = results.read(*(places.results(study, stage) for stage in ("describe", "correlate", "regress")))
+    """Read what a study's stages describe and regress have found."""
+    found = results.read(places.results(study, "describe"), places.results(study, "regress"))
     journal.note("read", places.results(study, "any").parent, len(found.frame))
     return found
+
+
+def _loans(study: str) -> pd.DataFrame:
+    """Read a lender's loans."""
+    return store.read_parquet(places.processed(study) / "cohort.parquet")
