@@ -8,7 +8,7 @@ JOBS ?= 2
 # Sizes at which bench runs the simulated study (100 where the machine allows), and what it measures (all: nothing named).
 SCALES ?= 1 10
 PARTS ?=
-# The Python that builds .venv (3.11 or newer).
+# The Python that builds .venv (3.11 to 3.13: later ones have not been tried).
 PYTHON ?= python3
 
 VENV := .venv
@@ -23,8 +23,8 @@ help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/installed: requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@echo "Building $(VENV) from requirements.lock (once: seconds with uv, a few minutes with pip) ..."
 	@rm -rf $(VENV)
 	@if command -v uv >/dev/null 2>&1; then \

@@ -106,7 +106,9 @@ def _commit(name: str) -> str:
         _git("rev-parse", "--git-dir")
     except subprocess.CalledProcessError as error:
         why = error.stderr.decode("utf-8", "replace").strip()
-        raise StudyError(f"git finds no versions here ({why}): compare them in a clone of the repository.") from error
+        raise StudyError(
+            f"git finds no versions here ({why}): compare folders that hold copies, or do it in a clone."
+        ) from error
     experiments = {}
     for line in _git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").decode().splitlines():
         commit, reference = line.split(" ", 1)

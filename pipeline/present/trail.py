@@ -9,13 +9,15 @@ from pipeline.core import yaml
 from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
 
+ROOT = Path(__file__).parents[2]
+
 
 class Trail:
     """What dvc.yaml says of each stage: its description, files and parameters."""
 
     def __init__(self, study: str, pipeline: Path = Path("dvc.yaml"), choices: Path = Path("params.yaml")) -> None:
         """Read the pipeline and the parameters as they stand."""
-        self._stages = yaml.read(pipeline)["stages"]
+        self._stages, self._study = yaml.read(pipeline)["stages"], study
         self._own = places.choices(study).as_posix()
         self._choices = {"": yaml.read(choices), self._own: yaml.read(choices.parent / self._own)}
 
@@ -41,6 +43,16 @@ class Trail:
         """Return the files and folders that a stage of a study reads, its code aside."""
         deps = [dep.replace("${key}", study) for dep in self._stages[stage]["do"]["deps"]]
         return [dep for dep in deps if not dep.startswith("data/code/")]
+
+    def ways(self, stage: str) -> dict[str, str]:
+        """Return the way from the study's report to the code of a stage and to its choices, its own and all studies'.
+
+        What is collected has records of sources in place of rows.
+        """
+        files = [f"pipeline/analyses/{stage}/rows.py", f"pipeline/studies/{self._study}/{stage}.py"]
+        code = next((file for file in files if (ROOT / file).is_file()), f"pipeline/stages/{stage}.py")
+        found = {"rows": "../../pipeline/sources"} if stage == "collect" else {}
+        return found | {"code": f"../../{code}", "own": f"../../{self._own}", "common": "../../params.yaml"}
 
     def sentence(self, stage: str) -> str:
         """Return a stage's parameters in one line: short values with their value, longer ones by name."""

@@ -32,6 +32,7 @@ AS_YAML = {
     "a_list": (lambda text: "- seed\n- match\n", "must hold named sections"),
     "a_word": (lambda text: "params", "must hold named sections"),
     "a_number": (lambda text: "42", "must hold named sections"),
+    "a_merge": (lambda text: text.replace("match:", "<<<<<<< HEAD\nmatch:"), "a merge left both sides here"),
     "json_cut_short": (lambda text: '{"seed": 1', "line 1 is not valid YAML"),
     "a_tab": (lambda text: text.replace("  method:", "\tmethod:"), "is not valid YAML"),
     "a_mark_that_stays_open": (lambda text: text.replace("method: nearest", 'method: "nearest'), "is not valid YAML"),
