@@ -459,7 +459,7 @@ def test_every_link_leads_somewhere(rendered):
     ids = {path: set(parsed(text).ids) for path, text in rendered.items()}
     there = {*(places.results("evidence", name) for name in book.Tables._fields), *rendered}
     there |= {book.path_of("paper", language, kind) for language in LANGUAGES for kind in ("html", "md", "pdf")}
-    there |= {Path(f"reports/notebooks/{name}.html") for name in notebooks.NAMES}
+    there |= {Path(f"reports/notebooks/{name}.html") for name, _ in notebooks.NOTEBOOKS}
     for path, text in rendered.items():
         for link in parsed(text).links:
             if link.startswith(("https://", "data:")):
