@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from pipeline.core import params
+from pipeline.core import yaml
 from pipeline.runtime import places
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,7 @@ def copied(folder, *names, root=ROOT):
             (folder / places.choices(name)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, folder / places.choices(name))
         else:
-            text = re.sub(rf"(?m)^    {name}: \{{\}}\n|^  - {name}\n", "", text)
+            text = re.sub(rf"(?m)^    {name}: \{{\}}\n|(?<=^  studies: ){name}, |, {name}(?=, |$)", "", text)
     # A kind that is left without a study.
     head, mark, listed = text.partition("\nstudies:\n")
     listed = re.sub(r"(?m)^(  \w+:(?: &\w+)?)\n(?!   )", r"\1 {}\n", listed)
@@ -31,8 +31,8 @@ def copied(folder, *names, root=ROOT):
 def contents():
     """Return what params.yaml holds, with each study's own choices under its name in ``studies``."""
     files = sorted(ROOT.glob(places.choices("*").as_posix()))
-    studies = {file.parent.name: {"module": file.parent.name} | params.read(file) for file in files}
-    return params.read(ROOT / "params.yaml") | {"studies": studies}
+    studies = {file.parent.name: {"module": file.parent.name} | yaml.read(file) for file in files}
+    return yaml.read(ROOT / "params.yaml") | {"studies": studies}
 
 
 def edit(path, change):

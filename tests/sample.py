@@ -7,7 +7,8 @@ import pandas as pd
 from rdata.missing import R_FLOAT_NA
 
 from pipeline.core import cohorts
-from pipeline.core.params import Study, load
+from pipeline.core.params import load
+from pipeline.core.protocol import Study
 from pipeline.studies.lendingclub.study import OUTSIDE_POLICY, READ
 from pipeline.studies.market import STATES
 from tests.sources.test_readers import Classed, Frame, write

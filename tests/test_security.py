@@ -16,7 +16,7 @@ from pipeline.present import words
 from pipeline.runtime import store
 from pipeline.runtime.errors import LONGEST, StudyError, told
 from pipeline.sources import dictionary
-from pipeline.studies.berka.study import RAW as BANK
+from pipeline.studies.berka.tables import RAW as BANK
 from pipeline.studies.bondora.study import RAW as ESTONIA
 from pipeline.studies.karlan_zinman.study import RAW as LOTTERY
 from pipeline.studies.lendingclub.study import RAW as PLATFORM

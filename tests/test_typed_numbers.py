@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core import params
+from pipeline.core import yaml
 
 ROOT = Path(__file__).parents[1]
 PRESENT = ROOT / "pipeline" / "present"
@@ -55,7 +55,7 @@ def relative(path):
 
 @pytest.mark.parametrize("file", sorted((PRESENT / "words").rglob("*.yaml")), ids=relative)
 def test_words(file):
-    assert not [found for text in texts(params.read(file)) for found in typed(text, JINJA)]
+    assert not [found for text in texts(yaml.read(file)) for found in typed(text, JINJA)]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.core.params import Study
+from pipeline.core.protocol import Study
 from pipeline.stats.samples import number_treated
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline import studies
 from pipeline.analyses.evidence.rows import FOLDER
 from pipeline.commands import explain_shown
-from pipeline.core import params as yaml
-from pipeline.core.params import Params
+from pipeline.core import yaml
+from pipeline.core.params import Params, load
 from pipeline.core.results import COUNTS
 from pipeline.pages.written import contents, read
 from pipeline.present.trail import Trail
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> str:
         return stale(options.name)
     if options.name is None:
         raise StudyError('name a CLAIM such as E09 or, with --study, a ROW or "Table 3"; or ask with --stale.')
-    params = yaml.load()
+    params = load()
     if explain_shown.NAMED.fullmatch(options.name):
         stage, lines = explain_shown.told(options.name, options.study, params)
         stages = yaml.read(Path("dvc.yaml"))["stages"]

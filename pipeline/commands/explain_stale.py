@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.core import params
+from pipeline.core import yaml
 from pipeline.runtime import places
 from pipeline.runtime.code import Code
 from pipeline.runtime.errors import StudyError
@@ -21,7 +21,7 @@ FOLDER = f"{places.CODE.as_posix()}/"
 
 def stale(name: str | None) -> str:
     """Return a line for each stage that would run again, with what changed; `name` (``regress@sba``) asks for one."""
-    recorded = (params.read(Path("dvc.lock")) if Path("dvc.lock").exists() else {}).get("stages", {})
+    recorded = (yaml.read(Path("dvc.lock")) if Path("dvc.lock").exists() else {}).get("stages", {})
     if name is not None and name not in recorded:
         raise StudyError(f"dvc.lock has no stage '{name}': write it as STAGE@STUDY, as `dvc stage list` does.")
     code = {f"{FOLDER}{file}.json": hashes for file, hashes in Code().every()}

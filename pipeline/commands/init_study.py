@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="PLACE",
-        help="a file (text, Excel, parquet, feather, Stata) or a folder",
+        help="a file (text, Excel, parquet, feather, Stata), a folder of them, or a workbook with several sheets",
     )
     parser.add_argument("--loans", metavar="FILE", help="the file with the loans, where --data is a folder of tables")
     parser.add_argument("--default", metavar="COLUMN", help="the column that says which loans defaulted")
@@ -35,6 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decimal", nargs="+", metavar="COLUMN=MARK", help="decimal marks of columns of text: rate=,")
     parser.add_argument("--day-first", choices=("yes", "no"), help="whether 03/01/2015 is the third of January")
     parser.add_argument("--term-in", choices=("month", "year", "week", "day"), help="the unit of terms without one")
+    parser.add_argument("--rate-in", choices=("percent", "fraction"), help="whether .125 is .125%% or 12.5%%")
     parser.add_argument("--encoding", metavar="NAME", help="the encoding of a text file")
     parser.add_argument("--sheet", metavar="NAME", help="the sheet of a workbook")
     parser.add_argument("--template", metavar="DIR", help="write empty tables for a lender to fill, and what to record")
@@ -44,6 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> str:
     """Write the study's choices, its line in params.yaml and the dictionary; return what was found and is missing."""
     from pipeline.studies.own import template, told
+    from pipeline.studies.own.choices import unused
     from pipeline.studies.own.profile import SAMPLE_ROWS
 
     if options.template:
@@ -63,9 +65,16 @@ def run(options: argparse.Namespace) -> str:
     lines = [f"{draft.file}: {written}, {len(draft.columns)} columns; looked at {looked}."]
     lines += ["", f"Outcome, column {draft.outcome.column}:", *draft.outcome.shown()]
     lines += ["", "Found (role, column, why, first cells):", *told.found(draft)]
-    for title, said in (("Not taken:", told.refused(draft)), ("Assumed:", _listed(told.assumed(draft)))):
+    for title, said in (
+        ("Joined:", _listed(told.joined(draft))),
+        ("Not taken:", told.refused(draft)),
+        ("Assumed:", _listed(told.assumed(draft))),
+    ):
         lines += ["", title, *said] if said else []
-    if advised := told.advice(draft):
+    advised = told.advice(draft)
+    if idle := unused(params.load().study(draft.name), str(places.choices(draft.name))):
+        advised.append(f"Nothing uses {', '.join(idle)}: add them where they belong, or leave the role blank.")
+    if advised:
         lines += ["", "Still missing, or to look at:", *_listed(advised)]
     lines += [
         "",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core import params, results
-from pipeline.core.params import Study
+from pipeline.core.protocol import Study
 from pipeline.runtime import places, store
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, tabular

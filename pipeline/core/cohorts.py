@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.core.params import BLOCKS, Study, nearest
+from pipeline.core.fields import BLOCKS, nearest
+from pipeline.core.protocol import Study
 from pipeline.core.scope import column_in
 from pipeline.runtime import places, store
 from pipeline.runtime.errors import StudyError

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Set
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.core.params import BLOCKS, Study
+from pipeline.core.fields import BLOCKS
+from pipeline.core.protocol import Study
 
 if TYPE_CHECKING:
     import pandas as pd

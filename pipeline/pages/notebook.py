@@ -16,10 +16,11 @@ SECONDS = 600
 """A cell that takes longer than this has gone wrong."""
 
 
-def execute(source: Path, folder: Path, study: str | None = None) -> NotebookNode:
+def execute(source: Path, folder: Path, study: str | None = None, language: str | None = None) -> NotebookNode:
     """Execute a notebook's source (jupytext's percent format) in `folder` and return it with its outputs.
 
-    A source that serves several studies names one in a line ``study = "..."``; `study` takes its place.
+    A source that serves several studies names one in a line ``study = "..."``; `study` takes its place. Where texts
+    stand in two languages, each under ``# %% [markdown] lang="en"`` or ``"zh"``, those of `language` are kept.
 
     What would differ between runs or machines is left out: times, versions, random cell names. A cell that fails is a
     StudyError with the cell's own error.
@@ -30,6 +31,7 @@ def execute(source: Path, folder: Path, study: str | None = None) -> NotebookNod
     from traitlets.config import Config
 
     notebook = jupytext.read(source)
+    notebook.cells = [cell for cell in notebook.cells if cell["metadata"].get("lang", language) == language]
     if study is not None:
         for cell in notebook.cells:
             cell["source"] = re.sub(r'^study = ".*"$', f'study = "{study}"', cell["source"], flags=re.MULTILINE)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import groupby
 from typing import Any
 
-from pipeline.core.params import CONSTRUCTS, Params
+from pipeline.analyses.synthesis.rows import TERMS
+from pipeline.core.fields import CONSTRUCTS
+from pipeline.core.params import Params
 from pipeline.core.results import Results
-from pipeline.present.numerals import MISSING, fixed, p_value, percent, whole
+from pipeline.pages.subjects import Subject, subjects
+from pipeline.present.numerals import MISSING, fixed, whole
 from pipeline.present.page import Flavour
 from pipeline.present.tables import markdown
 from pipeline.present.words import WIDE, Words, environment, filled, lower_first
@@ -33,15 +37,14 @@ class SynthesisPage:
         self._results, self._params, self._words, self._of_study = results, params, words, of_study
         self._flavour, self._pictures = flavour, pictures
         self._numbers = {"figure": 0, "table": 0}
+        self._subjects = subjects(results, words, of_study)
 
     def render(self) -> str:
         """Return the page in Markdown."""
         page = (
             environment("markdown")
             .get_template("synthesis.md.jinja")
-            .render(
-                text=self.text, texts=self.texts, figure=self.figure, table=self.table, any_pooled=bool(self._pooled())
-            )
+            .render(text=self.text, texts=self.texts, figure=self.figure, table=self.table, subjects=self.subjects)
         )
         return re.sub(r"\n{3,}", "\n\n", page)
 
@@ -64,17 +67,15 @@ class SynthesisPage:
             "expected": int(lower.where(~turned, higher).sum()),
             "against": int(higher.where(~turned, lower).sum()),
         }
-        together = self._pooled()
         return {
             "clear": {name: self._words.counted(count) for name, count in clear.items()},
             "effects": whole(len(real)),
             "studies": self._words.counted(real["study"].nunique()),
             "undecided": len(real) - sum(clear.values()),
-            "pooled": len(together),
+            "relationship": next((one.facts() for one in self._subjects if one.name == "relationship"), None),
             "turned": self._words.text("joining.semicolon").join(
                 lower_first(self._of_study[row.study].label("columns", row.factor)) for row in real[turned].itertuples()
             ),
-            "pooled_clear": sum(row.ci_low > 0 or row.ci_high < 0 for row in together),
             "level": f"{100 * self._params.inference.level:g}",
         }
 
@@ -82,9 +83,31 @@ class SynthesisPage:
         rows = self._results.where(estimator="one_study", estimand=estimand)
         return rows[rows["estimate"].notna() & ((rows["note"] != "simulated") if real else True)]
 
-    def _pooled(self) -> list[Any]:
-        rows = self._results.where(estimator="random_effects")
-        return list(rows[~rows["estimand"].str.contains(",")].itertuples())
+    def subjects(self) -> list[dict[str, Any]]:
+        """Return each subject: heading, sentences on each of its units, its forest, and a table for each unit."""
+        shown = []
+        for name, kinds in groupby(self._subjects, key=lambda one: one.name):
+            every = list(kinds)
+            said = [
+                filled(self._words.text("subject"), **one.facts(), unit=self._words.label("estimands", one.kind))
+                for one in every
+            ]
+            label = self._words.label("subjects", name)
+            caption = filled(self._words.text("figures.subject"), subject=lower_first(label), **self._context())
+            shown.append(
+                {
+                    "heading": label,
+                    "said": said,
+                    "figure": self._block("figure", f"![{caption}]({self._pictures}/{name}.svg)", caption),
+                    "tables": [self._subject_table(one, label) for one in every],
+                }
+            )
+        return shown
+
+    def _subject_table(self, one: Subject, label: str) -> str:
+        unit = self._words.label("estimands", one.kind)
+        caption = filled(self._words.text("tables.subject"), subject=lower_first(label), unit=unit, **self._context())
+        return self._block("table", one.table(TERMS), caption)
 
     def figure(self, name: str) -> str:
         """Return a figure with its number and caption."""
@@ -93,8 +116,7 @@ class SynthesisPage:
 
     def table(self, name: str) -> str:
         """Return a table with its number and caption."""
-        body = {"effects": self._effects_table, "pooled": self._pooled_table}[name]()
-        return self._block("table", body, self.text(f"tables.{name}"))
+        return self._block("table", {"effects": self._effects_table}[name](), self.text(f"tables.{name}"))
 
     def _effects_table(self) -> str:
         points = {
@@ -121,38 +143,6 @@ class SynthesisPage:
         names = ("construct", "factor", "study", "design", "outcome", "odds_ratio", "points", "loans")
         return markdown([self._words.text(f"columns.{name}") for name in names], body)
 
-    def _pooled_table(self) -> str:
-        body = []
-        for row in self._pooled():
-            more = {
-                name: self._results.one(
-                    estimator="random_effects",
-                    specification=row.specification,
-                    outcome=row.outcome,
-                    estimand=f"{row.estimand}, {name}",
-                )
-                for name in ("studies", "between", "heterogeneity")
-            }
-            body.append(
-                [
-                    self._words.label("constructs", row.specification),
-                    self._words.label("outcomes", row.outcome),
-                    self._words.label("estimands", row.estimand),
-                    self._words.text("joining.semicolon").join(self._named(part) for part in row.note.split(", ")),
-                    f"{fixed(math.exp(row.estimate), 2)} [{fixed(math.exp(row.ci_low), 2)}, "
-                    f"{fixed(math.exp(row.ci_high), 2)}]",
-                    percent(100 * more["heterogeneity"].estimate),
-                    p_value(more["heterogeneity"].p_value),
-                ]
-            )
-        names = ("construct", "outcome", "unit", "measured", "odds_ratio", "heterogeneity", "p_heterogeneity")
-        return markdown([self._words.text(f"columns.{name}") for name in names], body)
-
-    def _named(self, part: str) -> str:
-        study, factor = part.split(": ")
-        words = self._of_study[study]
-        return words.pair(words.text("short"), words.label("columns", factor))
-
     def _block(self, kind: str, body: str, caption: str) -> str:
         self._numbers[kind] += 1
         title = filled(self._words.text("numbered"), kind=self._words.text(kind), number=self._numbers[kind])
@@ -168,7 +158,7 @@ class SynthesisPage:
 
 def ordered(rows: Any, params: Params) -> list[Any]:
     """Return one row a study and factor: by construct, then in the order of params.yaml, simulated studies last."""
-    places = {name: place for place, name in enumerate(params.synthesis.studies)}
+    places = {name: place for place, name in enumerate(params.compared)}
     return sorted(
         rows.itertuples(),
         key=lambda row: (

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import jinja2
 
-from pipeline.core import params
+from pipeline.core import yaml
 from pipeline.core.scope import FILLED, NOT_STATED
 from pipeline.runtime.errors import StudyError
 
@@ -98,11 +98,11 @@ class Words:
         `columns` are labels of its columns, before all others.
         """
         self.language = language
-        self._common = [params.read(FOLDER / language / "common.yaml"), *map(params.read, of_analyses(language))]
+        self._common = [yaml.read(FOLDER / language / "common.yaml"), *map(yaml.read, of_analyses(language))]
         files = [of_study(language, name) for name in dict.fromkeys((study, module or study))]
         there = [file for file in files if file.exists()] or files[:1]
         self._where = f"a file words.{language}.yaml below pipeline, or to pipeline/present/words/{language}"
-        self._own = [{"labels": {"columns": dict(columns or {})}}, *map(params.read, there)]
+        self._own = [{"labels": {"columns": dict(columns or {})}}, *map(yaml.read, there)]
         if columns and language != LANGUAGES[0]:
             self._translate(columns, _english(there[0]))
 
@@ -110,7 +110,7 @@ class Words:
         """Put this language's labels in the place of given ones that are English as the study was set up."""
         if not english.exists():
             return
-        set_up = params.read(english)["labels"]
+        set_up = yaml.read(english)["labels"]
         for name, label in columns.items():
             inner = re.fullmatch(r"log\((.*)\)", name)
             column = inner[1] if inner else name

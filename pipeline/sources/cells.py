@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MISSING = frozenset(
     {"", "na", "n/a", "#n/a", "n.a.", "nan", "null", "none", "nil", "nat", ".", "-", "--", "?", "#value!", "#div/0!"}
+    | {"0000-00-00", "0000-00-00 00:00:00"}
     | {"缺失", "空", "未知", "不详", "无数据"}
 )
 """How people write that a cell is empty, in lower case."""
@@ -44,7 +45,10 @@ SCALES = (
 """Answers in words, each from one (lowest) to five."""
 
 _UNITS = {
-    "month": (1.0, "month, months, mth, mths, mo, mos, mon, monat, monate, mes, meses, mois, 个月, 個月, 月, 期"),
+    "month": (
+        1.0,
+        "month, months, mth, mths, mo, mos, mon, monat, monate, mes, meses, mois, x, parcelas, 个月, 個月, 月, 期",
+    ),
     "year": (12.0, "year, years, yr, yrs, jahr, jahre, jahren, año, años, ano, anos, ans, 年"),
     "week": (7 * 12 / 365.25, "week, weeks, wk, wks, woche, wochen, 周"),
     "day": (12 / 365.25, "day, days, tag, tage, tagen, días, jours, 天, 日"),
@@ -68,7 +72,7 @@ OTHERS = "岁|次|分|笔|个|人|家|times?|pts?|points?|days? ago"
 
 NUMERAL = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>[-+])?\s*(?:{CURRENCIES})?\s*(?P<late_sign>[-+])?\s*"
-    r"(?P<digits>\d[\d.,'’\s]*(?:[eE][-+]?\d+)?|\.\d+)\s*\+?\s*"
+    r"(?P<digits>\d[\d.,'’\s]*(?:[eE][-+]?\d+)?|\.\d+)\s*(?:\+|[.,][-–]+)?\s*"
     rf"(?P<multiple>{'|'.join(sorted(MULTIPLES, key=len, reverse=True))})?\s*"
     rf"(?:(?P<percent>%)|(?P<unit>{'|'.join(sorted(UNITS, key=len, reverse=True))})|(?:{CURRENCIES}|{OTHERS}))?\s*"
     r"(?P<close>\))?",

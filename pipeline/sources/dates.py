@@ -20,6 +20,7 @@ _FORMS = tuple(
     re.compile(form)
     for form in (
         r"(?P<year>\d{4})\s*[-/.年]\s*(?P<month>\d{1,2})(?:\s*[-/.月]\s*(?P<day>\d{1,2})?\s*日?)?",
+        r"(?:民[国國]\s*)?(?P<republic>1[0-2]\d)\s*[-/.年]\s*(?P<month>\d{1,2})\s*[-/.月]\s*(?P<day>\d{1,2})\s*日?",
         r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})?",
         r"(?P<year>\d{4})年?\s*-?(?:[Qq](?P<quarter>[1-4])|第?(?P<season>[1-4一二三四])季度)",
         r"(?P<one>\d{1,2})[-/.](?P<other>\d{1,2})[-/.]" + _YEAR,
@@ -30,6 +31,8 @@ _FORMS = tuple(
         r"(?P<year>(?:19|20)\d{2})年?",
     )
 )
+EITHER_ORDER = re.compile(r"\d{1,2}[-/]\d{1,2}[-/]\d")
+"""How dates begin whose day and month may stand in either order; between points, the day comes first."""
 _TIME = re.compile(r"[T ]\s*\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:[AaPp][Mm])?(?:Z|[+-]\d{2}:?\d{2})?$")
 
 
@@ -55,6 +58,8 @@ def read(column: pd.Series, day_first: bool | None = None, latest: int | None = 
         if found and "one" in found:
             first, second = found["one"], found["other"]
             side = "undecided" if max(first, second) <= 12 else "day_first" if first > 12 else "month_first"
+            if side == "undecided" and not EITHER_ORDER.match(text):
+                side = "day_first"
             order[side] += int(counts[text])
     if day_first is None:
         day_first = order["day_first"] > order["month_first"]
@@ -80,6 +85,9 @@ def _parts(text: str, latest: int) -> dict[str, int] | None:
                 if name not in MONTHS:
                     continue
                 parts["month"] = str(MONTHS.index(name) + 1)
+            if republic := parts.pop("republic", None):
+                # Taiwan counts years from the first of the Republic, 1912.
+                parts["year"] = str(int(republic) + 1911)
             if season := parts.pop("season", None):
                 parts["quarter"] = str("一二三四".find(season) + 1 or season)
             numbers = {name: int(value) for name, value in parts.items()}

@@ -6,7 +6,9 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +77,7 @@ def separator_of(path: Path, encoding: str) -> str:
 
     def merit(separator: str) -> tuple[float, int]:
         rows = [row for row in _cut(lines, separator) if row]
-        wide = len(rows[0]) if rows else 0
+        wide = _wide(rows)
         return (sum(len(row) == wide for row in rows) / max(len(rows), 1) if wide > 1 else 0.0, wide)
 
     best = max(SEPARATORS[:-1], key=merit)
@@ -85,13 +87,35 @@ def separator_of(path: Path, encoding: str) -> str:
     return " " if wide > 1 and alike > 0.9 else ","
 
 
-def lines_above(path: Path, encoding: str, separator: str) -> int:
-    """Return how many lines of names a text has."""
-    try:
-        rows = list(_first_rows(path, encoding, separator, LOOKED_AT + 5))
-    except csv.Error:
-        return 1
-    return lines_of_names(rows[rows[:1] == [["sep=", ""]] :])
+def _wide(rows: Sequence[Sequence[str]]) -> int:
+    """Return how many cells most rows have."""
+    return Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
+
+
+class Above(NamedTuple):
+    """What stands above the rows of a text."""
+
+    idle: int
+    """Lines before the names: empty, titles, or what tells the separator."""
+    names: int
+
+
+def above(path: Path, encoding: str, separator: str, names: int | None = None) -> Above:
+    """Tell the lines above the rows; `names`, where it is given, is how many of them hold names."""
+    rows: list[list[str]] = []
+    with suppress(csv.Error):
+        rows.extend(_first_rows(path, encoding, separator, LOOKED_AT + 20))
+    wide = _wide([row for row in rows if row])
+    idle = 0
+    while idle < len(rows) - 1 and _says_nothing(rows[idle], wide):
+        idle += 1
+    return Above(idle, (lines_of_names(rows[idle:]) if rows else 1) if names is None else names)
+
+
+def _says_nothing(row: Sequence[str], wide: int) -> bool:
+    """Say whether a line is none of names: empty, one cell above many, or what tells the separator."""
+    filled = sum(bool(cell.strip()) for cell in row)
+    return filled == 0 or row[:1] == ["sep="] or (wide > 2 and (filled == 1 or len(row) <= wide // 2))
 
 
 def _first_rows(path: Path, encoding: str, separator: str, number: int) -> Iterator[list[str]]:
@@ -102,46 +126,27 @@ def _first_rows(path: Path, encoding: str, separator: str, number: int) -> Itera
         yield row
 
 
-class _Heading(NamedTuple):
-    """The lines of names of a text file."""
-
-    names: list[str]
-    blank: int
-    """Empty lines before them."""
-
-
-def _heading(path: Path, form: Form) -> _Heading:
-    blank = 0
-    found: list[list[str]] = []
-    try:
-        for row in _first_rows(path, *form.of_text(), SAMPLE_BYTES):
-            told = not found and blank == 0 and row[:1] == ["sep="]
-            if any(cell.strip() for cell in row) and not told:
-                found.append(row)
-                if len(found) >= max(form.names, 1):
-                    return _Heading(names_from(found[: form.names], len(row)), blank)
-            elif not found:
-                blank += 1
-    except csv.Error as error:
-        raise StudyError(f"{path}, line {blank + 1}: the names of the columns cannot be read ({error}).") from error
-    raise StudyError(f"{path} has no line of column names: give one, and a line for each loan.")
-
-
 def names_of(path: Path, form: Form) -> list[str]:
     """Return the names of the columns."""
-    return _heading(path, form).names
+    try:
+        rows = list(_first_rows(path, *form.of_text(), form.idle + max(form.names, 1)))[form.idle :]
+    except csv.Error as error:
+        raise StudyError(f"{path}, line {form.idle + 1}: the names of the columns cannot be read ({error}).") from error
+    if not any(cell.strip() for row in rows for cell in row):
+        raise StudyError(f"{path} has no line of column names: give one, and a line for each loan.")
+    return names_from(rows[: form.names], len(rows[-1]))
 
 
 def read(path: Path, form: Form, columns: Sequence[str] | None, rows: int | None) -> Table:
     """Read a text as text, or some of its columns, or its first rows."""
     import pyarrow
 
-    heading = _heading(path, form)
+    names = names_of(path, form)
     if form.separator == " ":
-        return _between_blanks(path, form, heading, columns, rows)
+        return _between_blanks(path, form, names, columns, rows)
     broken = _Broken([], [])
     try:
-        table = _arrow(path, form, heading, broken, columns, rows)
+        table = _arrow(path, form, names, broken, columns, rows)
     except pyarrow.ArrowInvalid as error:
         if "straddling" not in str(error):
             raise
@@ -153,7 +158,7 @@ def read(path: Path, form: Form, columns: Sequence[str] | None, rows: int | None
         ) from error
     if broken.torn:
         raise _unclosed(path, broken.torn[0])
-    if line := _end_inside_quotes(path, form):
+    if rows is None and (line := _end_inside_quotes(path, form)):
         raise _unclosed(path, line)
     frame = table.to_pandas(types_mapper={pyarrow.string(): string_kind()}.get, self_destruct=True)
     return Table(frame, broken.lines)
@@ -175,7 +180,7 @@ class _Broken(NamedTuple):
 
 
 def _arrow(
-    path: Path, form: Form, heading: _Heading, broken: _Broken, columns: Sequence[str] | None, rows: int | None
+    path: Path, form: Form, names: list[str], broken: _Broken, columns: Sequence[str] | None, rows: int | None
 ) -> Any:
     import pyarrow
     import pyarrow.csv
@@ -183,8 +188,8 @@ def _arrow(
     encoding, separator = form.of_text()
     options = {
         "read_options": pyarrow.csv.ReadOptions(
-            column_names=heading.names,
-            skip_rows=heading.blank,
+            column_names=names,
+            skip_rows=form.idle,
             skip_rows_after_names=form.names,
             # A mark at the beginning would become part of the first name, which is given anyway.
             encoding="utf-8" if encoding == "utf-8-sig" else encoding,
@@ -195,7 +200,7 @@ def _arrow(
             delimiter=separator, newlines_in_values=True, invalid_row_handler=broken.skip
         ),
         "convert_options": pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(heading.names, pyarrow.string()),
+            column_types=dict.fromkeys(names, pyarrow.string()),
             include_columns=list(columns) if columns is not None else None,
         ),
     }
@@ -211,13 +216,11 @@ def _arrow(
         return pyarrow.Table.from_batches(batches, reader.schema).slice(0, rows)
 
 
-def _between_blanks(
-    path: Path, form: Form, heading: _Heading, columns: Sequence[str] | None, rows: int | None
-) -> Table:
+def _between_blanks(path: Path, form: Form, names: list[str], columns: Sequence[str] | None, rows: int | None) -> Table:
     import pandas as pd
 
     frame = pd.read_csv(
-        path, sep=r"\s+", header=None, names=heading.names, skiprows=heading.blank + form.names, nrows=rows,
+        path, sep=r"\s+", header=None, names=names, skiprows=form.idle + form.names, nrows=rows,
         dtype=string_kind(), keep_default_na=False, na_values=[""], encoding=form.encoding, index_col=False,
     )  # fmt: skip
     return Table(frame if columns is None else frame[list(columns)], [])

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline.core import params
+from pipeline.core import yaml
 from pipeline.runtime.errors import StudyError
 
 _RECORDS = Path(__file__).parent
@@ -158,7 +158,7 @@ def load_source(name: str) -> Source:
     path = paths[name]
     try:
         # YAML 1.2, as DVC reads it: there `yes` and `no` are words, not truth values.
-        return Source.model_validate({**params.read(path), "name": name})
+        return Source.model_validate({**yaml.read(path), "name": name})
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "record"

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from pipeline.sources import letters
 from pipeline.sources.cells import NO, YES
 
 DEFAULT, REPAID, LEFT_OUT = "default", "repaid", "left out"
@@ -20,18 +21,23 @@ _WORDS = {
         default, defaulted, in default, charged off, charge off, chgoff, written off, write off, wrote off,
         bad, bad debt, npl, non performing, non accrual, loss, lost, bankrupt, bankruptcy, foreclosed,
         foreclosure, repossessed, uncollectible, doubtful, sold to collection, in collection, ausfall,
-        ausgefallen, abgeschrieben, incumplido, impago, 违约, 已违约, 坏账, 不良, 核销, 已核销, 呆账, 损失,
+        ausgefallen, abgeschrieben, gekündigt, incumplido, impago, castigado, inadimplente, en défaut, défaut,
+        impayé, sofferenza, niespłacony, macet, diragukan, kurang lancar, sub standard, unpaid, not paid, not repaid,
+        дефолт, списан, 貸倒, 부도, 违约, 已违约, 坏账, 坏帐, 呆帐, 不良, 核销, 已核销, 呆账, 呆滞, 损失, 次级,
         坏, 可疑, 违约客户, 坏客户""",
     "arrears": """
-        late, overdue, past due, delinquent, in arrears, arrears, in grace period, moroso, verspätet, 逾期,
-        已逾期, 逾期中, 关注""",
+        late, overdue, past due, delinquent, in arrears, arrears, in grace period, moroso, en mora,
+        verspätet, in verzug, en retard, dalam perhatian khusus, special mention, просрочка, 延滞, 연체, 逾期,
+        已逾期, 逾期中, 关注, 催收, 催收中""",
     "repaid": """
-        paid, fully paid, paid in full, pif, repaid, paid off, payed off, paid back, settled, closed,
+        paid, fully paid, paid in full, pif, repaid, paid off, payed off, paid back, settled, closed, cleared,
         completed, finished, matured, prepaid, early repaid, fully repaid, getilgt, zurückgezahlt, pagado,
-        liquidado, 结清, 已结清, 还清, 已还清, 正常结清, 提前结清, 已还款""",
+        liquidado, quitado, remboursé, spłacony, lunas, погашен, 完済, 상환, 结清, 已结清, 还清,
+        已还清, 正常结清, 提前结清, 已还款""",
     "performing": """
         good, performing, no default, not default, not defaulted, non default, non defaulted, no arrears,
-        on time, standard, regular, up to date, kein ausfall, 正常, 未违约, 不违约, 未逾期, 良好, 好,
+        on time, standard, regular, regolare, up to date, al día, adimplente, à jour, lancar, pass, kein ausfall,
+        正常, 未违约, 不违约, 未逾期, 良好, 好,
         好客户, 正常客户""",
     "running": """
         current, active, open, running, ongoing, outstanding, in repayment, repaying, issued, live,
@@ -42,7 +48,7 @@ _WORDS = {
 
 def plain(value: str) -> str:
     """Return a value as states are compared: small letters and digits, without blanks, hyphens and brackets."""
-    text = unicodedata.normalize("NFKC", str(value)).lower()
+    text = letters.plain(value)
     # Lending Club writes what a loan's policy was before its state.
     text = re.sub(r"^.*\bstatus\s*:", "", text)
     return re.sub(r"[\W_]+", "", re.sub(r"\+", "plus", text))
@@ -118,13 +124,15 @@ def sorted_out(counts: Mapping[str, int], given: Mapping[str, str], *, months: b
     short = {"g": "performing", "b": "default"} if letters == {"g", "b"} else {}
     kinds = {value: short.get(plain(value)) or meaning_of(value) for value in counts}
     there = {*kinds.values(), *given.values()}
+    said = set(given.values())
     last = {
         "default": DEFAULT,
-        "yes": DEFAULT,
+        # Where the reader has said which values mean default, a bare yes that is not among them does not.
+        "yes": REPAID if DEFAULT in said else DEFAULT,
         "arrears": LEFT_OUT if there & {"default", "yes"} else DEFAULT,
         "late": LEFT_OUT,
         "repaid": REPAID,
-        "no": REPAID,
+        "no": DEFAULT if REPAID in said and DEFAULT not in said else REPAID,
         "performing": LEFT_OUT if "repaid" in there else REPAID,
         "running": LEFT_OUT,
         "": "",

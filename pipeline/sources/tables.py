@@ -50,6 +50,13 @@ class Form(NamedTuple):
     sheet: str | None = None
     names: int = 1
     """Lines of names above the loans: 0, 1 or 2."""
+    idle: int = 0
+    """Lines of a text file before those: empty ones, titles."""
+
+    @property
+    def first(self) -> int:
+        """Return the number of the line in which the first loan stands."""
+        return self.idle + self.names + 1
 
     def of_text(self) -> tuple[str, str]:
         """Return the encoding and the separator of a text file, which has both."""
@@ -137,7 +144,8 @@ def _plain_kind(column: pd.Series) -> pd.Series:
     if kinds == {int} and all(abs(value) < 1 << 63 for value in present):
         # As a real number, a long number of a loan would lose its last digits.
         return column.astype("Int64") if len(present) < len(column) else column.astype("int64")
-    if kinds and kinds <= {int, float, bool} and not any(abs(value) > LONGEST_WHOLE for value in present):
+    long = any(isinstance(value, int) and abs(value) > LONGEST_WHOLE for value in present)
+    if kinds and kinds <= {int, float, bool} and not long:
         return column.astype(float)
     if kinds and all(issubclass(kind, datetime.date) for kind in kinds):
         return pd.to_datetime(column, errors="coerce")

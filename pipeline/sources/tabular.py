@@ -17,6 +17,20 @@ READERS = {
     "excel": workbooks.read,
 }
 
+INSTEAD = {
+    ".xls": "save it as .xlsx",
+    ".sav": "save it from SPSS as Stata .dta or as CSV with labels",
+    ".zsav": "save it from SPSS as Stata .dta or as CSV with labels",
+    ".por": "save it from SPSS as Stata .dta or as CSV with labels",
+    ".sas7bdat": "save it from SAS as CSV",
+    ".rds": "save it from R with write.csv or arrow::write_parquet",
+    ".rdata": "save it from R with write.csv or arrow::write_parquet",
+    ".gz": "unpack it",
+    ".zip": "unpack it, and give the file or the folder",
+    ".json": "save it as CSV, a line for each loan",
+}
+"""What to do with a file of a kind that is not read, by the end of its name."""
+
 
 def path_of(text: str) -> Path:
     """Return the path that a reader wrote, ``~`` among it; a StudyError when it can be none."""
@@ -78,7 +92,7 @@ def form_of(
     _must_be_file(path)
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
-        hint = " (save it as .xlsx)" if path.suffix.lower() == ".xls" else ""
+        hint = next((f" ({advice})" for end, advice in INSTEAD.items() if path.name.lower().endswith(end)), "")
         raise StudyError(f"{path} is no kind of file that is read here{hint}: give one of {', '.join(KINDS)}.")
     if path.stat().st_size == 0:
         raise StudyError(f"{path} is empty: give a file with a line of column names and a line for each loan.")
@@ -94,8 +108,8 @@ def form_of(
         raise StudyError(f"{path}: '{separator}' cannot be the separator: give one character such as , or ;.")
     encoding = encoding or encodings.encoding_of(path)
     separator = separator or delimited.separator_of(path, encoding)
-    names = delimited.lines_above(path, encoding, separator) if names is None else names
-    return Form(kind, encoding, separator, names=names)
+    above = delimited.above(path, encoding, separator, names)
+    return Form(kind, encoding, separator, names=above.names, idle=above.idle)
 
 
 def header_of(path: Path, form: Form) -> list[str]:

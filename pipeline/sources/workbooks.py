@@ -62,7 +62,14 @@ def _unpacks_honestly(path: Path) -> None:
 
 def first_sheet(path: Path) -> str:
     """Return the name of the first sheet with a table."""
-    return opened(path, lambda: _first_with_cells(path))
+    if found := sheets(path):
+        return found[0]
+    raise StudyError(f"{path} is empty: give a sheet with a line of column names and a line for each loan.")
+
+
+def sheets(path: Path) -> list[str]:
+    """Return the names of the sheets that hold tables: a line of at least two cells."""
+    return opened(path, lambda: _with_cells(path))
 
 
 def lines_above(path: Path, sheet: str) -> int:
@@ -71,18 +78,19 @@ def lines_above(path: Path, sheet: str) -> int:
     return lines_of_names([found.names, *found.lines])
 
 
-def _first_with_cells(path: Path) -> str:
+def _with_cells(path: Path) -> list[str]:
     book = _workbook(path)
+    found = []
     try:
         for sheet in book.worksheets:
             sheet.reset_dimensions()
             if any(
                 sum(value is not None for value in row) > 1 for row in sheet.iter_rows(max_row=50, values_only=True)
             ):
-                return sheet.title
-        raise StudyError(f"{path} is empty: give a sheet with a line of column names and a line for each loan.")
+                found.append(sheet.title)
     finally:
         book.close()
+    return found
 
 
 class _Sheet(NamedTuple):

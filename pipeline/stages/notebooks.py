@@ -8,21 +8,23 @@ from pipeline.present.documents import to_html
 from pipeline.present.words import Words
 from pipeline.runtime import places, store
 
-NAMES = ("evidence", "methods")
-"""The verdicts derived again, and why some methods find the truth."""
+NOTEBOOKS = (("start_here", "en"), ("start_here", "zh"), ("evidence", None), ("methods", None))
+"""A first study in both languages, the verdicts derived again, and why some methods find the truth."""
 
 
 def run(study: None, params: Params) -> str:
     """Write the executed notebooks and their HTML renderings."""
     import nbformat
 
-    folder = Path("notebooks")
-    words = Words(params.report.language, "evidence")
-    for name in NAMES:
-        executed = execute(folder / "sources" / f"{name}.py", Path.cwd())
+    folder, names = Path("notebooks"), []
+    for source, language in NOTEBOOKS:
+        words = Words(language or params.report.language, "evidence")
+        executed = execute(folder / "sources" / f"{source}.py", Path.cwd(), language=language)
         written = nbformat.writes(executed)
+        name = f"{source}.zh" if language == "zh" else source
         store.write_text(folder / f"{name}.ipynb", written)
         title = executed.cells[0]["source"].splitlines()[0].removeprefix("# ")
         page = to_html(written, "ipynb", title, words, folder)
         store.write_text(places.reports("notebooks") / f"{name}.html", page)
-    return ", ".join(str(folder / f"{name}.ipynb") for name in NAMES)
+        names.append(str(folder / f"{name}.ipynb"))
+    return ", ".join(names)

@@ -82,6 +82,17 @@ def design_matrix(frame: pd.DataFrame, terms: Sequence[str]) -> Design:
     return Design(pd.DataFrame(held.T, frame.index, every[kept], copy=False), list(every[~kept]))
 
 
+def score_columns(frame: pd.DataFrame, terms: Sequence[str]) -> pd.DataFrame:
+    """Return the numeric columns (loans x columns) of a propensity score's terms: a category is that of its levels.
+
+    Without a category these are the terms' values, none dropped. Raises StudyError as `term_values`.
+    """
+    values = term_values(frame, terms)
+    if values.select_dtypes("number").shape[1] == len(values.columns):
+        return values
+    return design_matrix(frame, terms).matrix.drop(columns="intercept")
+
+
 NEARLY = 1e-5
 """Length, of one, that the columns before it leave of a column which they determine up to rounding in the data."""
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import construct
+from pipeline.core.fields import construct
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import column_of
 from pipeline.stats.products import BLOCK

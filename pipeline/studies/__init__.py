@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.runtime.errors import StudyError
 
 if TYPE_CHECKING:
-    from pipeline.core.params import Study
+    from pipeline.core.protocol import Study
 
 
 def module(name: str) -> ModuleType:

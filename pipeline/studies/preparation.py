@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from pipeline.core.params import Checks, Study
+from pipeline.core.protocol import Study
 from pipeline.core.schema import Checked
+from pipeline.core.shared import Checks
 from pipeline.runtime import store
 from pipeline.runtime.errors import StudyError
 

@@ -8,6 +8,7 @@ from pipeline.analyses.evidence import checks, findings, margins, requirements
 from pipeline.analyses.evidence import rows as evidence
 from pipeline.analyses.evidence.deciding import deciding
 from pipeline.core import params, results
+from pipeline.core.fields import construct
 from pipeline.core.results import Results
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.claims import ALL, Bearing, Claim, Limit, load_bearings, load_claims
@@ -353,13 +354,13 @@ def test_balance_is_asked_of_every_covariate_that_the_claim_names():
 def test_every_factor_of_a_construct_is_asked_of_every_study_that_is_asked():
     """Where a claim on default is asked of a real lender, all its columns that measure the construct take part."""
     claims = {one.id: one for one in load_claims()}
-    simulated = [name for name in PARAMS.synthesis.studies if PARAMS.study(name).simulated]
+    simulated = [name for name in PARAMS.compared if PARAMS.study(name).simulated]
     bearings = [one for one in load_bearings(list(claims.values()), simulated) if one.study not in simulated]
     for one in claims.values():
         if one.kind not in ("effect", "association"):
             continue
         for study in {item.study for item in bearings if item.claim == one.id and not item.named}:
-            mine = {name for name in PARAMS.study(study).factors if params.construct(name) == one.factor}
+            mine = {name for name in PARAMS.study(study).factors if construct(name) == one.factor}
             asked = {item.column for item in bearings if (item.claim, item.study) == (one.id, study)}
             drawn = PARAMS.study(study).treatment.factor
             assert mine - asked <= ({drawn} if "treated" in asked else set()), f"{one.id} leaves out columns of {study}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import history, machine, months, page, stages
-from pipeline.core import params
+from pipeline.core import params, yaml
 from pipeline.runtime.errors import StudyError
 
 DERIVED = ("data/code", "data/interim", "data/processed", "data/raw", "data/truth")
@@ -236,7 +236,7 @@ def test_small_stages_are_measured_one_by_one():
 
 
 def test_a_copy_holds_whatever_a_stage_reads():
-    read = params.read(Path("dvc.yaml"))["stages"].values()
+    read = yaml.read(Path("dvc.yaml"))["stages"].values()
     deps = {dep for stage in read for dep in stage.get("do", stage)["deps"] if "${" not in dep}
     with stages.copy("reference") as folder:
         missing = [dep for dep in deps if not (folder / dep).exists() and not dep.startswith(DERIVED)]

@@ -12,7 +12,8 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.analyses.predict import moments as predict_moments
 from pipeline.analyses.predict import rows as predicting
-from pipeline.core import params, results
+from pipeline.core import params, results, yaml
+from pipeline.core.protocol import Landmark
 from pipeline.present.words import Words
 from pipeline.runtime import places, store
 from pipeline.stages import grade, predict, report
@@ -245,7 +246,7 @@ def test_factors_of_the_landmark_wait_for_it(tmp_path, monkeypatch):
     copied(tmp_path, STUDY)
     monkeypatch.chdir(tmp_path)
     choices = params.load()
-    later = params.Landmark(months=6, factors=["relationship_length"])
+    later = Landmark(months=6, factors=["relationship_length"])
     study = choices.study(STUDY).model_copy(update={"landmark": later})
     choices = choices.model_copy(update={"studies": {STUDY: study}})
     frame = cohort(1_200)
@@ -421,6 +422,6 @@ def test_both_languages_have_the_same_words(name):
             yield from keys(value, f"{path}{key}.") if isinstance(value, dict) else [path + key]
 
     english, chinese = (
-        params.read(ROOT / f"pipeline/analyses/{name}/words.{language}.yaml") for language in ("en", "zh")
+        yaml.read(ROOT / f"pipeline/analyses/{name}/words.{language}.yaml") for language in ("en", "zh")
     )
     assert {*keys(english)} == {*keys(chinese)}

@@ -50,7 +50,6 @@ AS_A_FILE = {
     "a_page": ("<html><body><table><tr><td>1</td></tr></table></body></html>\n", "bad.csv"),
     "json": ('{"loans": [1, 2, 3]}\n', "bad.csv"),
     "yaml": ("loans:\n- amount: 3\n  default: 1\n", ("bad.csv", "no column was recognised as the outcome")),
-    "a_comment_before_the_names": ("# exported on Monday\n" + text(), ("line 2", "cells under 1 names")),
     "no_names": (without_names(), ("bad.csv", "no column was recognised as the outcome")),
     "a_quotation_mark_that_stays_open": (line(7, ",", ',"'), ("bad.csv", "a quotation mark")),
     "an_open_mark_in_the_last_column": (text()[:-2] + '"1\n' + text().split("\n", 1)[1], "a quotation mark"),
@@ -88,8 +87,8 @@ def test_an_outcome_of_one_kind(place, capsys, name):
 
 
 ENDINGS = {
-    "xls": "save it as .xlsx", "ods": "no kind of file", "json": "no kind of file", "csv.gz": "no kind of file",
-    "pickle": "no kind of file", "sav": "no kind of file", "sas7bdat": "no kind of file", "": "no kind of file",
+    "xls": "save it as .xlsx", "ods": "no kind of file", "json": "no kind of file", "csv.gz": "unpack it",
+    "pickle": "no kind of file", "sav": "save it from SPSS", "sas7bdat": "save it from SAS", "": "no kind of file",
 }  # fmt: skip
 
 

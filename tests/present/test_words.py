@@ -6,7 +6,7 @@ import jinja2
 import pytest
 from jinja2 import meta, nodes
 
-from pipeline.core import params
+from pipeline.core import yaml
 from pipeline.present.words import FOLDER, LANGUAGES, Words, filled, lower_first
 
 ENVIRONMENT = jinja2.Environment(autoescape=False)
@@ -45,7 +45,7 @@ def flat(words, path=""):
 
 
 def texts(language, name):
-    return dict(flat(params.read(FOLDER / language / name)))
+    return dict(flat(yaml.read(FOLDER / language / name)))
 
 
 def asked(template):

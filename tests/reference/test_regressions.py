@@ -108,6 +108,9 @@ def test_a_design_is_patsys():
     theirs = dmatrix("z + np.log(size) + C(place)", loans)
     assert found.to_numpy() == pytest.approx(np.asarray(theirs)[:, [0, *range(8, 10), *range(1, 8)]])
     assert design.term_values(loans, ["log(size)"]).iloc[:, 0].to_numpy() == pytest.approx(loans["x"].to_numpy())
+    scored = design.score_columns(loans, ["z", "log(size)", "place"]).to_numpy()
+    assert scored == pytest.approx(np.asarray(theirs)[:, [*range(8, 10), *range(1, 8)]])
+    assert design.score_columns(loans, ["z"]).equals(loans[["z"]])
 
 
 def test_products_are_those_of_numpy():

@@ -46,7 +46,7 @@ def test_what_is_no_number_is_said_to_be_none(text):
     assert math.isnan(meaning[0]) and wrong == [True]
 
 
-@pytest.mark.parametrize("text", ["", "  ", "N/A", "#N/A", "null", "-", "缺失", None])
+@pytest.mark.parametrize("text", ["", "  ", "N/A", "#N/A", "null", "-", "缺失", "0000-00-00", None])
 def test_empty_cells_are_missing_and_not_wrong(text):
     for kind in ("numbers", "dates", "flags"):
         meaning, wrong = read(kind, text)
@@ -89,6 +89,9 @@ def test_numbers_survive_thousands_separators(values):
         ("43525", "2019-03-01"),
         ("31/12/2015", "2015-12-31"),
         ("12/31/2015", "2015-12-31"),
+        ("03.04.2015", "2015-04-03"),
+        ("106/07/25", "2017-07-25"),
+        ("民國106年7月25日", "2017-07-25"),
     ],
 )
 def test_dates_as_people_write_them(text, day):

@@ -10,6 +10,7 @@ from pipeline.analyses.adjust.checks import permuted
 from pipeline.analyses.adjust.loans import Loans
 from pipeline.analyses.heterogeneity.sample import grouping
 from pipeline.core import params, results
+from pipeline.core.protocol import Window
 from pipeline.runtime import places, store
 from pipeline.runtime.errors import StudyError
 from pipeline.stages import adjust, heterogeneity, match
@@ -150,7 +151,7 @@ def test_groups_of_every_kind():
             "size": [1.0, 2.0, None, 9.0],
         }
     )
-    window = params.Window(first_month="2010-01", last_month="2010-03")
+    window = Window(first_month="2010-01", last_month="2010-03")
     assert grouping(loans, "crisis", window).tolist() == ["outside", "inside", "inside", "outside"]
     assert grouping(loans, "yes", "levels").tolist() == ["no", "yes", "yes", "no"]
     assert grouping(loans, "term", "levels").tolist() == ["36", "60", "36", "60"]

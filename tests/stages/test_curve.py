@@ -8,7 +8,7 @@ from pipeline.analyses.curve import batches
 from pipeline.analyses.curve import page as chapter
 from pipeline.analyses.curve import rows as curve_rows
 from pipeline.core import params, results
-from pipeline.core.params import Alternatives
+from pipeline.core.protocol import Alternatives
 from pipeline.present.figures import draw
 from pipeline.present.words import Words, filled
 from pipeline.runtime import places, store

@@ -14,7 +14,7 @@ from pipeline.analyses.predict import saved as predict_saved
 from pipeline.analyses.predict.chosen import FOLDS, chosen, cross_validated
 from pipeline.analyses.predict.moments import ALL, HARD, dealt, moments
 from pipeline.core import params, results
-from pipeline.core.params import OutcomeWindow
+from pipeline.core.shared import OutcomeWindow
 from pipeline.present.words import Words
 from pipeline.stats import prediction, saved_score, splits
 from tests.commands.test_score import cohort

@@ -17,36 +17,40 @@ def row(study, factor, estimate, *, construct="communication_frequency", outcome
         "estimand": unit,
         "estimate": estimate,
         "std_error": 0.1,
+        "ci_low": estimate - 0.2,
+        "ci_high": estimate + 0.2,
+        "p_value": 0.5,
         "n": 100,
         "note": design,
     }
 
 
 def effects(rows):
-    return {(r["specification"], r["outcome"], r["estimand"]): r for r in pooled(rows, 0.95)}
+    found = [r for r in pooled(rows, 0.95) if r["estimator"] == "random_effects"]
+    return {(r["specification"], r["outcome"], r["estimand"]): r for r in found}
 
 
 def test_like_effects_of_two_lenders_are_pooled():
     found = effects([row("a", "x", -0.2), row("b", "y", 0.4)])
-    together = found["communication_frequency", "default", ONE]
+    together = found["communication", "default", ONE]
     assert together["estimate"] == pytest.approx(0.1)
     assert together["n"] == 200
     assert together["note"] == "a: x, b: y"
     by_itself = random_effects(np.array([-0.2, 0.4]), np.array([0.1, 0.1]), 0.95)
-    assert found["communication_frequency", "default", f"{ONE}, heterogeneity"]["estimate"] == by_itself.heterogeneity
+    assert found["communication", "default", f"{ONE}, heterogeneity"]["estimate"] == by_itself.heterogeneity
 
 
 @pytest.mark.parametrize(
     "other",
     [
         row("b", "y", 0.4, design="simulated"),
-        row("b", "y", 0.4, outcome="arrears"),
+        row("b", "y", 0.4, design="randomised"),
         row("b", "y", 0.4, unit=SPREAD),
         row("b", "y", 0.4, construct="satisfaction"),
         row("b", "y", np.nan) | {"std_error": np.nan},
         row("a", "y", 0.4),
     ],
-    ids=["simulated", "other outcome", "other unit", "other construct", "not estimated", "same study"],
+    ids=["simulated", "drawn by lot", "other unit", "other construct", "not estimated", "same study"],
 )
 def test_what_is_not_alike_is_not_pooled(other):
     assert not effects([row("a", "x", -0.2), other])
@@ -54,10 +58,31 @@ def test_what_is_not_alike_is_not_pooled(other):
 
 def test_a_study_speaks_once():
     found = effects([row("a", "first", -0.2), row("a", "second", 0.9), row("b", "y", 0.4)])
-    assert found["communication_frequency", "default", ONE]["estimate"] == pytest.approx(0.1)
+    assert found["communication", "default", ONE]["estimate"] == pytest.approx(0.1)
 
 
 def test_a_factor_that_counts_what_a_relationship_lacks_turns_its_sign():
     rows = [row("a", "dormancy", 0.2), row("b", "y", -0.4)]
-    (together, *_) = pooled(rows, 0.95, ["dormancy"])
-    assert together["estimate"] == pytest.approx(-0.3)
+    found = [*pooled(rows, 0.95, ["dormancy"])]
+    assert found[0]["estimate"] == pytest.approx(-0.3)
+    part = next(r for r in found if r["estimator"] == "part" and r["study"] == "a")
+    assert (part["estimate"], part["ci_low"], part["ci_high"]) == pytest.approx((-0.2, -0.4, 0.0))
+
+
+def test_length_and_depth_of_a_relationship_and_arrears_are_one_subject():
+    rows = [
+        row("a", "x", -0.2, construct="relationship_length"),
+        row("b", "y", 0.4, construct="relationship_depth", outcome="arrears"),
+    ]
+    assert effects(rows)["relationship", "default_or_arrears", ONE]["estimate"] == pytest.approx(0.1)
+
+
+def test_weights_sum_to_one_and_what_is_left_out_is_pooled_from_the_others():
+    rows = [row("a", "x", -0.2), row("b", "y", 0.4) | {"std_error": 0.3}, row("c", "z", 0.1)]
+    found = [*pooled(rows, 0.95)]
+    weights = {r["study"]: r["estimate"] for r in found if r["estimand"] == f"{ONE}, weight"}
+    assert sum(weights.values()) == pytest.approx(1)
+    assert weights["b"] < weights["a"] == weights["c"]
+    left = {r["study"]: r["estimate"] for r in found if r["estimator"] == "leave_one_out"}
+    assert left["b"] == pytest.approx(-0.05)
+    assert set(left) == {"a", "b", "c"}

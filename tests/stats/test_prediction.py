@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.params import CONSTRUCTS
+from pipeline.core.fields import CONSTRUCTS
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import features, prediction, splits
 from pipeline.stats.prediction import Sample

@@ -30,6 +30,9 @@ def test_agrees_with_the_equations():
     assert found.effect.std_error == pytest.approx(error, abs=1e-5)
     assert found.between == pytest.approx(tau2**0.5, abs=1e-4)
     assert found.effect.ci_high - found.effect.estimate == pytest.approx(t.ppf(0.975, 6) * error, abs=1e-4)
+    reach = t.ppf(0.975, 5) * (tau2 + error**2) ** 0.5
+    assert found.prediction == pytest.approx((mean - reach, mean + reach), abs=1e-3)
+    assert found.weights == pytest.approx(1 / (tau2 + ERRORS**2) / (1 / (tau2 + ERRORS**2)).sum(), abs=1e-4)
     w = 1 / ERRORS**2
     q = (w * (ESTIMATES - (w * ESTIMATES).sum() / w.sum()) ** 2).sum()
     assert found.heterogeneity == pytest.approx(1 - 6 / q, abs=1e-9)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.core.params import Checks
+from pipeline.core.shared import Checks
 from pipeline.runtime import store
 from pipeline.runtime.engine import Engine
 from pipeline.runtime.errors import StudyError

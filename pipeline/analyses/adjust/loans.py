@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core import results
-from pipeline.core.params import Adjust, Study
+from pipeline.core.protocol import Study
+from pipeline.core.shared import Adjust
 
 Row = dict[str, Any]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core import results
-from pipeline.core.params import Relation, Study
+from pipeline.core.protocol import Relation, Study
 from pipeline.core.scope import Scope
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.correlation import (

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import Params, SpecificationCurve, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.core.scope import Scope
+from pipeline.core.shared import SpecificationCurve
 from pipeline.stats.randomisation import deal
 from pipeline.stats.specification_curve import sign_changes
 

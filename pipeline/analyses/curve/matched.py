@@ -9,12 +9,12 @@ import pandas as pd
 
 from pipeline.analyses.curve.choices import OWN, Batch, Job
 from pipeline.analyses.curve.specified import Loans, Row, Specified, row_of, specified, time_first
-from pipeline.core.params import Study
+from pipeline.core.protocol import Study
 from pipeline.core.scope import FEWEST, column_in
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.balance import balance
 from pipeline.stats.comparison import compare, pair_weights
-from pipeline.stats.design import design_matrix, term_values
+from pipeline.stats.design import design_matrix, score_columns
 from pipeline.stats.inference import crossed
 from pipeline.stats.matching import Matches
 from pipeline.stats.scores import propensity
@@ -48,7 +48,7 @@ def matched(batch: Batch, loans: Loans) -> Iterator[Specified]:
         if distance != "mahalanobis" or (batch.part, exact, caliper) == (grid.scores[0], OWN, job.caliper)
     ]
     try:
-        covariates = term_values(frame, terms)
+        covariates = score_columns(frame, terms)
         covariates = covariates.loc[:, covariates.max() > covariates.min()]
         folds = grid.folds if batch.part == "boosting" else job.folds
         score = propensity(covariates, treated, loan_id, model=batch.part, folds=folds, seed=job.seed % 2**31)

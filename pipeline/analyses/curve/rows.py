@@ -10,7 +10,8 @@ import numpy as np
 from pipeline.analyses.curve.choices import OWN, Job, choices_of
 from pipeline.analyses.curve.specified import Row, Specified
 from pipeline.core import results
-from pipeline.core.params import Params, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.specification_curve import joint
 

@@ -5,9 +5,10 @@ from typing import Any
 import pandas as pd
 
 from pipeline.analyses.curve.choices import OWN
-from pipeline.core.params import Condition, Outcome, Sample, Study, nearest
+from pipeline.core.fields import nearest
+from pipeline.core.protocol import Condition, Outcome, Sample, Study
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.design import term_values
+from pipeline.stats.design import score_columns
 from pipeline.stats.scores import propensity
 from pipeline.stats.weighting import probability
 
@@ -100,7 +101,7 @@ def _in_sample(
         few = frame[inside]
         chance = probability(
             propensity(
-                term_values(few, protocol.matching.score),
+                score_columns(few, protocol.matching.score),
                 few["treated"].to_numpy(),
                 few["loan_id"].to_numpy(),
                 seed=seed,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from pipeline.core.params import Margins
 from pipeline.core.results import Results
+from pipeline.core.shared import Margins
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.verdicts import is_ratio
 

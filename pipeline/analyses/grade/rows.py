@@ -8,8 +8,10 @@ import pandas as pd
 
 from pipeline.analyses.predict.moments import dealt
 from pipeline.core import results
-from pipeline.core.params import OutcomeWindow, Params, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.core.scope import FEWEST, Scope
+from pipeline.core.shared import OutcomeWindow
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import accuracy, discrimination, grading, saved_score
 from pipeline.stats.design import design_matrix

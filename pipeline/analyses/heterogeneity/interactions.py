@@ -8,7 +8,7 @@ import pandas as pd
 from pipeline.analyses import headline
 from pipeline.analyses.heterogeneity.sample import Row, Sample, controlled, grouping, large_enough, moderator
 from pipeline.core import results
-from pipeline.core.params import Moderator, Window
+from pipeline.core.protocol import Moderator, Window
 from pipeline.core.scope import FEWEST, Scope
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.correlation import adjusted

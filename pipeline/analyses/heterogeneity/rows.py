@@ -9,7 +9,7 @@ from pipeline.analyses import headline
 from pipeline.analyses.heterogeneity.interactions import interactions
 from pipeline.analyses.heterogeneity.sample import Row, Sample, controlled, grouping, large_enough
 from pipeline.core import results
-from pipeline.core.params import Moderator
+from pipeline.core.protocol import Moderator
 from pipeline.core.scope import Scope, column_in
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import individual

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.analyses import headline
-from pipeline.core.params import Moderator, Study, Window
+from pipeline.core.protocol import Moderator, Study, Window
 from pipeline.core.scope import FEWEST
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import design_matrix

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import Match, Params, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.core.scope import FEWEST, Scope
+from pipeline.core.shared import Match
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.comparison import PAIRS, STRATA, WEIGHTS, Comparison, compare, share_tied
-from pipeline.stats.design import design_matrix, term_values
+from pipeline.stats.design import design_matrix, score_columns
 from pipeline.stats.scores import propensity
 
 RENUMBERED = 20
@@ -69,7 +71,7 @@ def _matched(cohort: pd.DataFrame, protocol: Study, params: Params) -> Matched:
     match = params.match
     exact, terms = protocol.matching.exact, protocol.matching.score
     treated, loan_id = cohort["treated"].to_numpy(), cohort["loan_id"].to_numpy()
-    covariates = term_values(cohort, terms)
+    covariates = score_columns(cohort, terms)
     if match.method in WEIGHTS:
         # Weights cannot share keys exactly; they balance them as covariates.
         covariates = design_matrix(cohort, [*exact, *terms]).matrix.drop(columns="intercept")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.core.params import Study
+from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.absorbed import absorbed_linear
 from pipeline.stats.design import design_matrix

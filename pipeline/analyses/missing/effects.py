@@ -7,7 +7,8 @@ import pandas as pd
 
 from pipeline.analyses.missing.loans import Row, askable, full_controls, row
 from pipeline.core import results
-from pipeline.core.params import Params, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.core.scope import column_in
 from pipeline.core.seeds import seed_of
 from pipeline.runtime.errors import StudyError

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.analyses.missing.loans import Row, askable, row
 from pipeline.core import results
-from pipeline.core.params import Study
+from pipeline.core.protocol import Study
 from pipeline.core.scope import column_in
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import independent

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.core.params import Study
+from pipeline.core.protocol import Study
 from pipeline.stats.samples import candidates, number_treated
 
 Row = dict[str, Any]

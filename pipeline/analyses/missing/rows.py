@@ -6,7 +6,8 @@ import pandas as pd
 from pipeline.analyses.missing.effects import of_controls, of_factors
 from pipeline.analyses.missing.gaps import against, by_chance, commonest, left_out, shares
 from pipeline.analyses.missing.loans import Row, askable
-from pipeline.core.params import Params, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.core.scope import Scope, as_measured, column_in
 from pipeline.runtime.errors import StudyError
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core import results
-from pipeline.core.params import Params, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.core.scope import FEWEST, Scope, column_in
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import policy

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import OutcomeWindow, Params, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.core.scope import FEWEST
+from pipeline.core.shared import OutcomeWindow
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import prediction, splits
 from pipeline.stats.design import column_of, require

@@ -11,8 +11,9 @@ from pipeline.analyses.predict import saved as predict_saved
 from pipeline.analyses.predict.chosen import chosen
 from pipeline.analyses.predict.moments import ALL, HARD, Moment, Row, enough, moments
 from pipeline.core import results
-from pipeline.core.params import OutcomeWindow, Params
+from pipeline.core.params import Params
 from pipeline.core.scope import FEWEST, Scope, as_measured
+from pipeline.core.shared import OutcomeWindow
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import accuracy, dependence, discrimination, prediction, splits
 from pipeline.stats.design import column_of

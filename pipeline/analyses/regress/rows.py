@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pipeline.core.params import BLOCKS, Study, construct
+from pipeline.core.fields import BLOCKS, construct
+from pipeline.core.protocol import Study
 from pipeline.core.scope import Scope, scope
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import libraries

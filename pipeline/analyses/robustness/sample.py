@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pipeline.analyses import headline
-from pipeline.core.params import Study
+from pipeline.core.protocol import Study
 from pipeline.core.scope import FEWEST
 
 Row = dict[str, Any]

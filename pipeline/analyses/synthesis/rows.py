@@ -6,12 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import Study, construct, rungs_of
+from pipeline.core.fields import SUBJECTS, construct
+from pipeline.core.protocol import Study, rungs_of
 from pipeline.core.results import Results
 from pipeline.stats.synthesis import random_effects
 
 FOLDER = "synthesis"
 """Folder under reports, and the study's name in rows that belong to no single one."""
+
+TERMS = ("amount", "interest_rate", "credit_score")
+"""What a lender sets or looks at when a client comes back."""
 
 Rows = list[dict[str, Any]]
 
@@ -19,11 +23,13 @@ Rows = list[dict[str, Any]]
 def rows(found: Mapping[str, Results], protocols: Mapping[str, Study], level: float, turned: Sequence[str]) -> Rows:
     """Return each study's effects, and those that are alike pooled.
 
-    `found` holds each study's rows of the stages describe and regress, `protocols` its section of params.yaml; of
-    `level` and `turned` see `pooled`.
+    `found` holds each study's rows of the stages describe, correlate and regress, `protocols` its section of
+    params.yaml; of `level` and `turned` see `pooled`.
     """
     effects = [row for study, has in found.items() for row in effects_of(study, protocols[study], has)]
-    return [*effects, *pooled(effects, level, turned)]
+    real = {study: has for study, has in found.items() if not protocols[study].simulated}
+    does = [row for study, has in real.items() for row in practices(study, protocols[study], has)]
+    return [*effects, *pooled(effects, level, turned), *does]
 
 
 def effects_of(study: str, protocol: Study, found: Results) -> Rows:
@@ -68,33 +74,100 @@ def effects_of(study: str, protocol: Study, found: Results) -> Rows:
 
 
 def pooled(effects: Rows, level: float, turned: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-    """Pool the real studies' like effects: the same construct, outcome and kind of unit. Simulated ones never enter.
+    """Pool the real lenders' effects of a subject: those in like units, drawn lots apart. Simulated ones never enter.
 
-    Where a study measures a construct in several ways, the way that its protocol names first speaks for it: the ways
+    Where a lender measures a subject in several ways, the way that its protocol names first speaks for it: the ways
     share their loans and would count them twice. Factors in `turned` count what a relationship lacks: their sign turns.
+    Each lender's part is there with its weight, and what is left when a lender is left out.
     """
     frame = pd.DataFrame(effects)
-    frame["estimate"] *= 1 - 2 * frame["factor"].isin(turned)
-    like = frame[(frame["estimator"] == "like_units") & (frame["note"] != "simulated") & frame["std_error"].gt(0)]
-    for (name, outcome, estimand), group in like.groupby(["specification", "outcome", "estimand"], sort=True):
+    lacks = frame["factor"].isin(turned)
+    frame.loc[lacks, ["estimate", "ci_low", "ci_high"]] = -frame.loc[
+        lacks, ["estimate", "ci_high", "ci_low"]
+    ].to_numpy()
+    kept = ~frame["note"].isin(("simulated", "randomised")) & frame["std_error"].gt(0)
+    frame["subject"] = frame["specification"].map({name: key for key, names in SUBJECTS.items() for name in names})
+    like = frame[(frame["estimator"] == "like_units") & kept]
+    for (subject, estimand), group in like.groupby(["subject", "estimand"], sort=True):
         group = group.drop_duplicates("study")
         if len(group) < 2:
             continue
-        found = random_effects(group["estimate"].to_numpy(), group["std_error"].to_numpy(), level)
         common = {
-            "estimator": "random_effects",
-            "specification": name,
-            "outcome": outcome,
+            "specification": subject,
+            "outcome": "_or_".join(dict.fromkeys(sorted(group["outcome"], reverse=True))),
             "unit": "log odds ratio",
-            "n": int(group["n"].sum()),
-            "note": ", ".join(f"{row.study}: {row.factor}" for row in group.itertuples()),
         }
-        yield common | {"estimand": estimand} | found.effect._asdict()
-        yield common | {"estimand": f"{estimand}, studies", "estimate": found.studies, "unit": "studies"}
-        yield common | {"estimand": f"{estimand}, between", "estimate": found.between}
+        yield from _together(group, common | {"estimand": estimand}, level)
+        if len(group) > 2:
+            for row in group.itertuples():
+                rest = group[group["study"] != row.study]
+                found = random_effects(rest["estimate"].to_numpy(), rest["std_error"].to_numpy(), level)
+                left = {
+                    "study": row.study,
+                    "estimator": "leave_one_out",
+                    "estimand": estimand,
+                    "n": int(rest["n"].sum()),
+                }
+                yield common | left | found.effect._asdict()
+
+
+def _together(group: pd.DataFrame, common: dict[str, Any], level: float) -> Iterator[dict[str, Any]]:
+    """Give the mean of a group of lenders, how far they differ, where one more is expected, and who weighs how much."""
+    found = random_effects(group["estimate"].to_numpy(), group["std_error"].to_numpy(), level)
+    estimand = common["estimand"]
+    common = common | {
+        "estimator": "random_effects",
+        "n": int(group["n"].sum()),
+        "note": ", ".join(f"{row.study}: {row.factor}" for row in group.itertuples()),
+    }
+    yield common | found.effect._asdict()
+    yield common | {"estimand": f"{estimand}, studies", "estimate": found.studies, "unit": "studies"}
+    yield common | {"estimand": f"{estimand}, between", "estimate": found.between}
+    yield common | {
+        "estimand": f"{estimand}, heterogeneity",
+        "estimate": found.heterogeneity,
+        "p_value": found.p_heterogeneity,
+        "unit": "share",
+    }
+    if found.studies > 2:
+        low, high = found.prediction
         yield common | {
-            "estimand": f"{estimand}, heterogeneity",
-            "estimate": found.heterogeneity,
-            "p_value": found.p_heterogeneity,
-            "unit": "share",
+            "estimand": f"{estimand}, prediction",
+            "estimate": found.effect.estimate,
+            "ci_low": low,
+            "ci_high": high,
         }
+    for row, weight in zip(group.itertuples(), found.weights, strict=True):
+        own = common | {
+            "study": row.study,
+            "estimator": "part",
+            "factor": row.factor,
+            "outcome": row.outcome,
+            "note": "",
+        }
+        numbers = {name: getattr(row, name) for name in ("estimate", "std_error", "ci_low", "ci_high", "p_value", "n")}
+        yield own | numbers
+        yield own | {"estimand": f"{estimand}, weight", "estimate": weight, "unit": "share", "n": row.n}
+
+
+def practices(study: str, protocol: Study, found: Results) -> Iterator[dict[str, Any]]:
+    """Return how a lender's terms go with each factor of a subject: correlations of the stage correlate.
+
+    Amounts that grow with a relationship are limits that follow it, interest rates that fall are prices that do, and
+    scores that rise say whom the lender lets back.
+    """
+    subjects = {name for names in SUBJECTS.values() for name in names}
+    for factor in (name for name in protocol.factors if construct(name) in subjects):
+        for row in found.where(estimator="correlation_matrix", specification=factor).itertuples():
+            if row.factor in TERMS:
+                yield {
+                    "study": study,
+                    "estimator": "practice",
+                    "specification": construct(factor),
+                    "factor": factor,
+                    "outcome": row.factor,
+                    "estimand": "correlation",
+                    "estimate": row.estimate,
+                    "n": row.n,
+                    "unit": "correlation",
+                }

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import Study
+from pipeline.core.protocol import Study
 from pipeline.core.scope import column_in
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.histories import shifted, window_sum

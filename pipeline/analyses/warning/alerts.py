@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline.analyses.warning.book import SCORES, Book, Row, last_month, not_estimated, percent, points
-from pipeline.core.params import EarlyWarning
+from pipeline.core.shared import EarlyWarning
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import early_warning
 

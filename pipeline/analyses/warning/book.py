@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import EarlyWarning, Study
+from pipeline.core.protocol import Study
 from pipeline.core.scope import FEWEST, column_in
+from pipeline.core.shared import EarlyWarning
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import early_warning
 from pipeline.stats.design import design_matrix

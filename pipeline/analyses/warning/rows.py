@@ -12,7 +12,8 @@ from pipeline.analyses.warning import grades as warning_grades
 from pipeline.analyses.warning import signals as warning_signals
 from pipeline.analyses.warning.book import SCORES, Book, Row, cluster_of, not_estimated, percent, points
 from pipeline.core import results
-from pipeline.core.params import Params, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.core.scope import FEWEST, Scope
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import early_warning

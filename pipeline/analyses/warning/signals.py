@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.analyses.warning.book import Row, calendar, cluster_of, not_estimated, points
-from pipeline.core.params import Study
+from pipeline.core.protocol import Study
 from pipeline.core.scope import FEWEST
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import early_warning

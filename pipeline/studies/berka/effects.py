@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import Params, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.added_information import added
 from pipeline.stats.design import design_matrix

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.core.params import Params, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.stats.rates import default_rates
 from pipeline.studies.specified import Specifications, specified
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.core.params import Params, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import inference
 from pipeline.stats.added_information import added

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from pipeline.core import cohorts
-from pipeline.core.params import Factor, Month, Section, Study, nearest, sentence
+from pipeline.core.fields import Factor, Month, Section, nearest, sentence
+from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
 from pipeline.studies.own import roles
 
@@ -140,6 +141,14 @@ def choices(study: Study, where: str) -> None:
     ]
     if wrong:
         raise StudyError(f"{where}: {'; '.join(wrong)}")
+
+
+def unused(study: Study, where: str) -> list[str]:
+    """Return the columns that have a role and that nothing of the study uses, with their roles."""
+    own: Own = checked(Own, study.own, "own", where)
+    used = {name for _, name in cohorts.named(study)} | {study.treatment and study.treatment.factor}
+    used |= {"default", "treated", "loan_id", "origination_date", study.cluster, *LOTTERY}
+    return [f"{column} ({role})" for role, column in own.mapped().items() if role not in used]
 
 
 def columns(study: Study, own: Own) -> list[str]:

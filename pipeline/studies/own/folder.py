@@ -1,50 +1,42 @@
-"""Several tables of one lender in a folder: which holds the loans, and what each other adds to a loan.
-
-A table with one row for a loan, a client or a branch adds its columns. One with several rows adds how many there were
-before the loan was granted, and the means of what it measures; rows that came later, or have no date, could follow from
-the outcome and are not counted.
-"""
+"""Several tables of one lender, in a folder or on the sheets of a workbook: which holds the loans, how others tie."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells, dates, states, tabular
-from pipeline.sources.states import DEFAULT
+from pipeline.sources import cells, dates, tabular, workbooks
 from pipeline.sources.tables import KINDS, Form
 from pipeline.studies.own import panel, roles
+from pipeline.studies.own.joining import MONTHS, Link, joined, keys, measures, once
+from pipeline.studies.own.questions import Question
 
 KEY_NAME = re.compile(r"\b(id|no|nr|number|key|code|ref|reference)\b|id$|编号|号$")
 """Names of columns that may tie tables together."""
+KEYS = ("loan_id", "client_id", "institution_id")
+"""Roles by which columns of different names tie tables together."""
 EARLIER = re.compile(r"prev|prior|earlier|before|past|histor|历史|以往|既往")
 """Names of tables whose rows all came before the loans."""
+LIFE = re.compile(r"birth|born|dob|since|opened|joined|出生|开户")
+"""Names of dates that are no events."""
 OVERLAP = 0.01
-"""Share of the loans that must be found in a table for it to be joined."""
-STATE = "state of the loan"
-"""The column in which a table of months says what became of each loan."""
-
-
-class Link(NamedTuple):
-    """What one table adds to the loans; it stands like this under own.tables."""
-
-    file: str
-    key: str
-    """The column of the loans (with what earlier tables added) ..."""
-    other: str
-    """... and that of the table, whose cells are the same."""
-    take: str
-    """columns, count (of rows before the loan, with means of what is measured), or state (default if ever)."""
-    name: str = ""
-    """How what is counted is called."""
-    date: str | None = None
-    """The table's date; blank where every row came before the loans."""
-    loan_date: str | None = None
+"""Share of the loans that must be found in a table for it to be joined ..."""
+OVERLAP_OF_OTHER_NAMES = 0.5
+"""... and where the columns have different names."""
+FEW_COPIES = 0.05
+"""Up to which share of rows a table may hold copies, or other rows of the same key, and still have one row a key."""
+EVENTS = ("communication_frequency", "early_warning", "relationship_depth")
+"""Factors that count the rows of tables with their names."""
+ANSWER = re.compile(r"(?:q|question|item|frage|问题|题)[ _]?\d{1,2}", re.IGNORECASE)
+"""Names of columns that hold answers of a questionnaire."""
+ANSWERED = 0.75
+"""Share of a questionnaire's questions that must be answered: six of eight."""
 
 
 class Folder(NamedTuple):
@@ -59,37 +51,140 @@ class Folder(NamedTuple):
     """Sentences on tables that add nothing."""
 
 
+def holds_tables(path: Path) -> bool:
+    """Say whether a path is a folder, or a workbook of which several sheets hold tables."""
+    if path.is_dir():
+        return True
+    return KINDS.get(path.suffix.lower()) == "excel" and path.is_file() and len(workbooks.sheets(path)) > 1
+
+
+def tables_in(place: Path) -> list[str]:
+    """Return the names of the tables of a folder, or of a workbook: a sheet's follows ``#``."""
+    if not place.is_dir():
+        return [f"#{sheet}" for sheet in workbooks.sheets(place)]
+    named = []
+    for file in sorted(place.iterdir()):
+        kind = KINDS.get(file.suffix.lower())
+        if kind == "excel" and len(sheets := workbooks.sheets(file)) > 1:
+            named += [f"{file.name}#{sheet}" for sheet in sheets]
+        elif kind and file.is_file():
+            named.append(file.name)
+    return named
+
+
+def table(place: Path, name: str, encoding: str | None = None, **form: Any) -> tuple[Form, pd.DataFrame]:
+    """Return a table of a folder or a workbook, and how it is read; ``*`` in its name stands for several files."""
+    found = [one for one in tables_in(place) if one == name or fnmatchcase(one, name.replace("[", "[[]"))]
+    if not found:
+        raise StudyError(f"{place} holds no {name}: it has {', '.join(tables_in(place))}.")
+    forms, frames = [], []
+    for one in found:
+        file, _, sheet = one.partition("#")
+        path = place / file if file else place
+        text = KINDS[path.suffix.lower()] == "text"
+        forms.append(tabular.form_of(path, encoding=encoding if text else None, sheet=sheet or None, **form))
+        rows = tabular.read_table(path, forms[-1], rows=1).frame
+        frames.append(rows if rows.empty else _with_mean_answer(tabular.read_table(path, forms[-1]).frame, one))
+    if len(frames) == 1:
+        return forms[0], frames[0]
+    return forms[0], pd.concat([one.rename(columns=_same(one, frames[0])) for one in frames], ignore_index=True)
+
+
+def _same(frame: pd.DataFrame, first: pd.DataFrame) -> dict[str, str]:
+    """Return the names of the first table's columns by those of another with the same ones."""
+    mine = {roles.normal(str(name)): str(name) for name in first}
+    return {str(name): mine.get(roles.normal(str(name)), str(name)) for name in frame}
+
+
+def _with_mean_answer(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Add to a questionnaire of satisfaction the mean of its answers, where most were given."""
+    asked = [one for one in frame if ANSWER.fullmatch(str(one))]
+    about = re.search(r"survey|satisf|questionnaire|umfrage|encuesta|问卷|满意", roles.normal(name))
+    if len(asked) < 3 or not about or any(measures(str(one)) for one in frame):
+        return frame
+    answers = pd.DataFrame({one: cells.measures(frame[one]).meaning for one in asked})
+    enough = answers.notna().mean(axis=1) >= ANSWERED
+    return frame.assign(satisfaction=answers.mean(axis=1).where(enough))
+
+
+def _stacked(forms: Mapping[str, Form], frames: dict[str, pd.DataFrame], refused: list[str]) -> dict[str, pd.DataFrame]:
+    """Return tables, those with the same columns put together under a name with ``*`` for what differs."""
+    alike: dict[tuple[Any, ...], list[str]] = {}
+    for name, frame in frames.items():
+        alike.setdefault((forms[name].kind, *sorted(roles.normal(str(one)) for one in frame)), []).append(name)
+    found = {}
+    for names in alike.values():
+        name = names[0]
+        if len(names) > 1:
+            first, last = _shared(names), _shared([one[::-1] for one in names])[::-1]
+            pattern = f"{first}*{last}"
+            if not first or [one for one in forms if fnmatchcase(one, pattern.replace("[", "[[]"))] != names:
+                refused += [f"{one}: the same columns as {name}: put them in one file" for one in names[1:]]
+            else:
+                name = pattern
+        each = [frames[one].rename(columns=_same(frames[one], frames[names[0]])) for one in names]
+        found[name] = pd.concat(each, ignore_index=True) if "*" in name else frames[names[0]]
+    return found
+
+
 def read(folder: Path, options: Mapping[str, Any]) -> Folder:
     """Read every table of a folder and join what can be joined; raise a StudyError when none holds loans."""
-    files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in KINDS and file.is_file()]
-    if not files:
+    named = tables_in(folder)
+    if not named:
         raise StudyError(f"{folder} holds no table: give a folder of files such as loans.csv and contacts.csv.")
-    forms = {file.name: tabular.form_of(file, encoding=options.get("encoding")) for file in files}
-    empty = [name for name in forms if tabular.read_table(folder / name, forms[name], rows=1).frame.empty]
-    frames = {name: tabular.read_table(folder / name, form).frame for name, form in forms.items() if name not in empty}
+    read_ = {name: table(folder, name, options.get("encoding")) for name in named}
+    forms = {name: form for name, (form, _) in read_.items()}
+    empty = [name for name, (_, frame) in read_.items() if frame.empty]
+    refused = [f"{name}: no row" for name in empty]
+    frames = {name: frame for name, (_, frame) in read_.items() if name not in empty}
     if not frames:
         raise StudyError(f"{folder} holds {len(empty)} tables and no row: fill in the loans at least.")
+    frames = _stacked(forms, frames, refused)
     loans = options.get("loans") or _loans_of(frames, options.get("default"), folder)
     if loans not in frames:
         raise StudyError(f"{folder} holds no {loans} (--loans): it has {', '.join(frames)}.")
-    frame, links, refused = frames[loans], [], [f"{name}: no row" for name in empty]
+    frame, links = frames[loans], []
     waiting = [name for name in frames if name != loans]
-    shared = _shared([Path(name).stem for name in frames])
+    shared = _shared([_stem(name) for name in frames])
+    tied: dict[str, tuple[str, str]] = {}
     while waiting:
-        tied = {name: pair for name in waiting if (pair := _pair(frame, frames[name]))}
+        for name in waiting:
+            if name not in tied and (pair := _pair(frame, frames[name], _stem(name).removeprefix(shared))):
+                tied[name] = pair
         if not tied:
-            refused += [f"{name}: no column of it is a key of the loans" for name in waiting]
+            refused += [f"{name}: {_untied(frame, frames[name])}" for name in waiting]
             break
         # Tables with one row each first: they may hold the keys of others.
         name = min(tied, key=lambda one: (frames[one][tied[one][1]].duplicated().any(), one))
         waiting.remove(name)
-        link = _link(name, frame, frames[name], tied[name], name.removeprefix(shared))
+        link = _link(name, frame, frames[name], tied.pop(name), _stem(name).removeprefix(shared))
         if isinstance(link, str):
             refused.append(f"{name}: {link}")
         else:
             links.append(link)
-            frame = joined(frame, frames[name], link)
-    return Folder(loans, forms[loans], frame, links, refused)
+            if link.take == "columns" and (again := int(keys(frames[name][link.other]).duplicated().sum())):
+                refused.append(f"{name}: {again:,} rows whose {link.other} stands in another: the fullest counts")
+            frame = joined(frame, frames[name], link, day_first=_day_first(options, frame, frames[name], link, folder))
+    return Folder(loans, forms.get(loans, next(iter(forms.values()))), frame, links, refused)
+
+
+def _day_first(
+    options: Mapping[str, Any], frame: pd.DataFrame, other: pd.DataFrame, link: Link, folder: Path
+) -> bool | None:
+    """Return whether the day comes first in dates, as told; a Question where they could be read either way."""
+    if (told := options.get("day_first")) is not None:
+        return str(told).lower() in cells.YES
+    for rows, name, file in ((frame, link.loan_date, "the loans"), (other, link.date, link.file)):
+        marks = dates.read(rows[name]).marks if name else {}
+        if marks.get("undecided") and not {"day_first", "month_first"} & set(marks):
+            first = next(cell for cell in cells.plain(rows[name]).dropna() if dates.EITHER_ORDER.match(cell))
+            raise Question(
+                f"{folder}, {file}, column {name}: day and month of '{first}' could stand in either order, and no "
+                "other cell tells: say --day-first yes or --day-first no.",
+                "day_first",
+                f"Does the day come first in '{first}' (yes or no)",
+            )
+    return None
 
 
 def _shared(names: list[str]) -> str:
@@ -104,11 +199,11 @@ def _loans_of(frames: Mapping[str, pd.DataFrame], default: str | None, folder: P
 
     def merit(name: str) -> tuple[int, ...]:
         frame = frames[name]
-        keys = [one for one in frame if roles.likeness(str(one), "loan_id") and frame[one].is_unique]
+        told = [one for one in frame if roles.likeness(str(one), "loan_id") and once(frame)[one].is_unique]
         outcome = default in frame if default else any(roles.likeness(str(one), "default") > 1 for one in frame)
         money = any(roles.likeness(str(one), "amount") for one in frame)
-        earlier = bool(EARLIER.search(roles.normal(Path(name).stem)))
-        return (bool(keys) and outcome, bool(keys) and money, not earlier, bool(outcome), len(frame.columns))
+        earlier = bool(EARLIER.search(roles.normal(_stem(name))))
+        return (bool(told) and outcome, bool(told) and money, not earlier, bool(outcome), len(frame.columns))
 
     best = max(frames, key=merit)
     if not any(merit(best)[:2]) and not merit(best)[3]:
@@ -116,37 +211,63 @@ def _loans_of(frames: Mapping[str, pd.DataFrame], default: str | None, folder: P
     return best
 
 
-def _pair(frame: pd.DataFrame, other: pd.DataFrame) -> tuple[str, str] | None:
-    """Return the columns of one name that tie two tables: those that tell most loans apart."""
-    found = []
-    for one in frame:
-        for another in other:
-            name = roles.normal(str(one)).replace(" ", "")
-            if name != roles.normal(str(another)).replace(" ", "") or not KEY_NAME.search(roles.normal(str(one))):
+def _stem(name: str) -> str:
+    """Return a table's name without the end of its file's, or that of its sheet."""
+    return name.partition("#")[2] or Path(name).stem
+
+
+def _of_table(name: str, called: str) -> str:
+    """Return a column's name; what is merely called id, in a table of clients, is theirs."""
+    return f"{roles.normal(called).removesuffix('s')} id" if roles.normal(name) in ("id", "key", "code") else name
+
+
+def _pair(frame: pd.DataFrame, other: pd.DataFrame, called: str) -> tuple[str, str] | None:
+    """Return the columns that tie two tables: of one name or one role, and those that tell most rows apart.
+
+    `called` is the name of the other table.
+    """
+    found, bare = [], once(other)
+    for one in map(str, frame):
+        for another in map(str, other):
+            mine_, theirs_ = _of_table(one, "loan"), _of_table(another, called)
+            same = roles.normal(mine_).replace(" ", "") == roles.normal(theirs_).replace(" ", "")
+            role = any(roles.likeness(mine_, key) > 1 and roles.likeness(theirs_, key) > 1 for key in KEYS)
+            if not role and not (same and KEY_NAME.search(roles.normal(mine_))):
                 continue
-            mine, theirs = _plain(frame[one]), _plain(other[another])
-            if mine.isin(set(theirs.dropna())).mean() >= OVERLAP:
-                found.append((mine.nunique(), str(one), str(another)))
-    return max(found)[1:] if found else None
+            mine, theirs = keys(frame[one]), keys(other[another])
+            least = OVERLAP if same else OVERLAP_OF_OTHER_NAMES
+            if mine.isin(set(theirs.dropna())).mean() >= least:
+                # What earlier tables added stands behind the loans' own columns.
+                found.append((same, bare[another].is_unique, mine.nunique(), -len(one), one, another))
+    return max(found)[4:] if found else None
 
 
-def _plain(column: pd.Series) -> pd.Series:
-    return cells.plain(column).astype(object)
+def _untied(frame: pd.DataFrame, other: pd.DataFrame) -> str:
+    """Return why a table is not joined."""
+    for one in map(str, frame):
+        if one in other and KEY_NAME.search(roles.normal(one)):
+            met = int(keys(frame[one]).isin(set(keys(other[one]).dropna())).sum())
+            return f"{met:,} of {len(frame):,} loans stand in it, by {one}"
+    return "no column of it is a key of the loans"
 
 
 def _link(name: str, frame: pd.DataFrame, other: pd.DataFrame, pair: tuple[str, str], called: str) -> Link | str:
     """Return what a table adds, or why it adds nothing."""
     key, theirs = pair
-    if not other[theirs].duplicated().any():
-        return Link(name, key, theirs, "columns")
-    loan_level = bool(roles.likeness(key, "loan_id"))
-    if loan_level and panel.recognised(other) and any(roles.likeness(str(one), "default") for one in other):
-        return Link(name, key, theirs, "state")
+    title = roles.normal(called.strip("#*._- ")).replace("prevloans", "previous loans")
+    if roles.after_outcome(title):
+        return "its name tells that it is filled after the outcome"
     when = next(
         (str(one) for one in frame if roles.likeness(str(one), "origination_date") and _dates(frame[one])), None
     )
-    date = next((str(one) for one in other if _dates(other[one])), None)
-    title = roles.normal(Path(called).stem).replace("prevloans", "previous loans")
+    date = next((str(one) for one in other if not LIFE.search(roles.normal(str(one))) and _dates(other[one])), None)
+    counted = when and date and any(roles.likeness(title, role) > 1 for role in EVENTS)
+    if _one_row_a_key(frame[key], other, theirs) and not counted:
+        return Link(name, key, theirs, "columns", "", date, when if date else None)
+    if roles.likeness(key, "loan_id") and (months := panel.recognised(once(other))):
+        told = any(roles.likeness(str(one), "default") or roles.counts_days(str(one)) for one in other)
+        if told and MONTHS not in frame:
+            return Link(name, key, theirs, "state", "", months.month, when)
     if when and date:
         return Link(name, key, theirs, "count", title, date, when)
     if EARLIER.search(title):
@@ -154,54 +275,18 @@ def _link(name: str, frame: pd.DataFrame, other: pd.DataFrame, pair: tuple[str, 
     return "several rows a loan without a date, so that nobody can tell what came before it was granted"
 
 
+def _one_row_a_key(mine: pd.Series, other: pd.DataFrame, theirs: str) -> bool:
+    """Say whether a table has one row a key, but for few copies, or for few keys where it holds most of the loans'."""
+    given = keys(other[theirs])
+    if not given.duplicated().any():
+        return True
+    if len(given) - len(other.drop_duplicates()) > FEW_COPIES * len(given):
+        return False
+    again = keys(other.drop_duplicates()[theirs]).duplicated().sum()
+    most = keys(mine).isin(set(given.dropna())).mean() > OVERLAP_OF_OTHER_NAMES
+    return bool(again == 0 or (most and again <= FEW_COPIES * len(given)))
+
+
 def _dates(column: pd.Series) -> bool:
     few = column.dropna().head(500)
     return bool(len(few)) and not pd.api.types.is_numeric_dtype(few) and dates.read(few).meaning.notna().mean() > 0.95
-
-
-def joined(frame: pd.DataFrame, other: pd.DataFrame, link: Link) -> pd.DataFrame:
-    """Return the loans with what a table adds; each loan stays one row."""
-    key = _plain(frame[link.key])
-    if link.take == "columns":
-        added = other.assign(**{"\0": _plain(other[link.other])}).drop_duplicates("\0").set_index("\0")
-        added = added.drop(columns=[link.other])
-    elif link.take == "state":
-        added = _states(other, link)
-    else:
-        return frame.assign(**_counted(frame, other, link, key))
-    stem = Path(link.file).stem
-    added = added.rename(columns={name: f"{name} ({stem})" for name in added if name in frame})
-    added = added.reindex(key)
-    added.index = frame.index
-    return pd.concat([frame, added], axis=1)
-
-
-def _states(other: pd.DataFrame, link: Link) -> pd.DataFrame:
-    name = max(other, key=lambda one: roles.likeness(str(one), "default"))
-    values = cells.levels(other[name])
-    counts = {str(value): int(rows) for value, rows in values.value_counts().items()}
-    bad = states.named(states.sorted_out(counts, {}, months=True), DEFAULT)
-    ever = values.isin(bad).groupby(_plain(other[link.other])).any()
-    return pd.DataFrame({STATE: ever.map({True: "default", False: "no default"})})
-
-
-def _counted(frame: pd.DataFrame, other: pd.DataFrame, link: Link, key: pd.Series) -> dict[str, pd.Series]:
-    rows = other.assign(**{"\0key": _plain(other[link.other])})
-    loans = pd.DataFrame({"\0key": key, "\0loan": frame.index})
-    if link.date and link.loan_date:
-        loans["\0from"] = dates.read(frame[link.loan_date]).meaning.to_numpy()
-        rows["\0date"] = dates.read(other[link.date]).meaning
-    met = loans.merge(rows.rename(columns=str), on="\0key")
-    if link.date and link.loan_date:
-        met = met[met["\0date"] < met["\0from"]]
-    counts = met.groupby("\0loan").size().reindex(frame.index).fillna(0)
-    added = {link.name: counts.astype("int64")}
-    for name in other:
-        if name != link.other and _measures(str(name)):
-            values = cells.measures(met[str(name)]).meaning.groupby(met["\0loan"]).mean()
-            added[str(name) if str(name) not in frame else f"{name} ({link.name})"] = values.reindex(frame.index)
-    return added
-
-
-def _measures(name: str) -> bool:
-    return any(roles.likeness(name, role) > 1 for role in ("satisfaction", "review_sentiment"))

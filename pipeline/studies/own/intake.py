@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import Study
+from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates, tabular
-from pipeline.sources.tables import LONGEST_WHOLE
-from pipeline.studies.own.choices import KEYS, Own, checked
-from pipeline.studies.own.folder import Link, joined
+from pipeline.sources.tables import LONGEST_WHOLE, Form, Table
+from pipeline.studies.own import folder, roles
+from pipeline.studies.own.choices import KEYS, Own, checked, unused
+from pipeline.studies.own.joining import MONTHS, Link, joined
 from pipeline.studies.own.panel import collapse
 
 MOSTLY_NUMBERS = 0.95
@@ -27,6 +29,8 @@ class Intake(NamedTuple):
     ``fault`` (what is wrong with it, empty if nothing is)."""
     columns: pd.DataFrame
     """One row a mapped role: ``role, column, file``."""
+    unused: list[str]
+    """Columns that have a role and that nothing of the study uses."""
     ends: pd.DataFrame | None = None
     """When loans left, of a file with a row a loan and month (`panel.Collapsed`)."""
 
@@ -39,19 +43,17 @@ def intake(study: Study, where: str) -> Intake:
     """
     own: Own = checked(Own, study.own, "own", where)
     path = tabular.path_of(own.file)
-    folder, path = path, path / own.loans if own.loans else path
-    form = tabular.form_of(path, encoding=own.encoding, separator=own.separator, sheet=own.sheet, names=own.names)
     mapped = own.mapped()
     wanted = dict.fromkeys([*mapped.values(), *([own.panel] if own.panel else [])])
-    table = tabular.read_table(path, form, columns=None if own.loans else list(wanted))
+    form, table = _read(path, own, None if own.loans else list(wanted))
     raw = table.frame.reset_index(drop=True)
     for link in [Link(**one) for one in own.tables]:
-        other = folder / link.file
-        raw = joined(raw, tabular.read_table(other, tabular.form_of(other)).frame, link)
+        _, other = folder.table(path, link.file)
+        raw = joined(raw, other, link, day_first=own.day_first, horizon=study.horizon_months)
     if missing := [name for name in wanted if name not in raw]:
         raise StudyError(f"{path} and the tables beside it have no column '{missing[0]}': correct it in {where}.")
     # The first lines hold the names. In Excel and text with broken lines the count may be short by those.
-    row = pd.Series(np.arange(form.names + 1, len(raw) + form.names + 1), raw.index)
+    row = pd.Series(np.arange(form.first, len(raw) + form.first), raw.index)
     typed: dict[str, pd.Series] = {}
     faults = pd.Series("", raw.index, dtype="string")
     for role, name in mapped.items():
@@ -62,6 +64,9 @@ def intake(study: Study, where: str) -> Intake:
         if form.kind == "excel" and role in KEYS:
             _whole(column.astype(float) if pd.api.types.is_numeric_dtype(column) else column, place)
         read, what = meaning(role, column, own, place, where)
+        if role in roles.SINCE and own.columns.get("origination_date"):
+            granted = dates.read(raw[own.columns["origination_date"]], own.day_first).meaning
+            read = _years_before(granted, column, own) or read
         typed[role] = read.meaning
         if read.wrong.any():
             told = f"{name}: '" + column[read.wrong].astype(str) + f"' is no {what}; "
@@ -74,14 +79,28 @@ def intake(study: Study, where: str) -> Intake:
             )
     loans, ends = pd.DataFrame({**typed, "row": row, "fault": faults.str.removesuffix("; ")}), None
     if own.panel:
-        loans, ends = collapse(loans, dates.read(raw[own.panel], own.day_first).meaning)
+        loans, ends = collapse(loans, dates.read(raw[own.panel], own.day_first).meaning, study.horizon_months)
         if "origination_date" not in mapped:
             mapped |= {"origination_date": own.panel}
+    elif MONTHS in raw and "loan_id" in loans:
+        ends = pd.DataFrame({"loan_id": loans["loan_id"], "months": raw[MONTHS]})
+        ends["end"] = np.where(loans["default"] == 1, "default", "open")
+        ends = ends.dropna(subset="months").drop_duplicates("loan_id").astype({"months": "int64"})
     for line, why in table.broken:
         # Rows that could not be cut into cells are counted with those that break a data rule.
         loans.loc[len(loans), ["row", "fault"]] = [line, why]
     columns = pd.DataFrame({"role": list(mapped), "column": list(mapped.values()), "file": str(path)}, dtype="string")
-    return Intake(loans, columns, ends)
+    return Intake(loans, columns, unused(study, where), ends)
+
+
+def _read(path: Path, own: Own, columns: list[str] | None) -> tuple[Form, Table]:
+    """Read the loans, from their file or from among several tables."""
+    told = {"encoding": own.encoding, "separator": own.separator, "names": own.names}
+    if own.loans:
+        form, frame = folder.table(path, own.loans, **told)
+        return form, Table(frame, [])
+    form = tabular.form_of(path, sheet=own.sheet, **told)
+    return form, tabular.read_table(path, form, columns=columns)
 
 
 def meaning(role: str, column: pd.Series, own: Own, place: str, where: str) -> tuple[cells.Cells, str]:
@@ -125,6 +144,18 @@ def meaning(role: str, column: pd.Series, own: Own, place: str, where: str) -> t
     if found.doubt:
         raise StudyError(f"{place}: {found.doubt}: {answer}.")
     return found, "number"
+
+
+def _years_before(granted: pd.Series, column: pd.Series, own: Own) -> cells.Cells | None:
+    """Return the years from a column's dates to the loans; None where it holds no dates."""
+    if pd.api.types.is_numeric_dtype(column):
+        return None
+    since = dates.read(column, own.day_first)
+    there = int(since.meaning.notna().sum() + since.wrong.sum())
+    if since.meaning.notna().sum() < MOSTLY_NUMBERS * max(there, 1):
+        return None
+    years = (granted - since.meaning).dt.days / 365.25
+    return cells.Cells(years.where(years >= 0), since.wrong | (years < 0), {})
 
 
 def _words(column: pd.Series) -> cells.Cells:

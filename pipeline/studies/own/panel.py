@@ -39,11 +39,15 @@ class Collapsed(NamedTuple):
 def recognised(table: pd.DataFrame) -> Panel | None:
     """Return loan and month of a table in which loans come again, each in months of its own; None for other tables."""
     keys = [name for name in table if roles.likeness(str(name), "loan_id") and _comes_again(table[name])]
-    months = [name for name in table if _of_month(str(name))]
+    months = [name for name in table if of_month(str(name))]
     for key in keys:
         for name in months:
             read = dates.read(table[name].head(1000))
-            if name == key or read.meaning.notna().mean() < 0.95 or table[[key, name]].duplicated().any():
+            again = table.duplicated([key, name], keep=False)
+            if name == key or read.meaning.notna().mean() < 0.95:
+                continue
+            # A row that was recorded twice is one; two different ones of a month make none.
+            if again.any() and table[again].drop_duplicates().duplicated([key, name]).any():
                 continue
             order = dates.read(table[name]).meaning
             if order.nunique() > 1:
@@ -56,10 +60,17 @@ def _comes_again(column: pd.Series) -> bool:
     return len(present) >= FEWEST_MONTHS * max(present.nunique(), 1)
 
 
-def _of_month(name: str) -> bool:
+def of_month(name: str) -> bool:
+    """Say whether a column's name may be that of a month or a date."""
     words = roles.normal(name)
     return bool(roles.likeness(name, "origination_date") or set(words.split()) & {"month", "period", "date", "quarter"}
                 or any(part in words for part in ("月", "报告期", "账期", "日期")))  # fmt: skip
+
+
+def months_of(column: pd.Series, day_first: bool | None = None) -> pd.Series:
+    """Return the number of each date's month, counted from one beginning; missing where there is none."""
+    month = dates.read(column, day_first).meaning
+    return (12.0 * month.dt.year + month.dt.month).astype(float)
 
 
 def first_rows(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
@@ -68,22 +79,25 @@ def first_rows(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     return table.loc[np.sort(first.to_numpy())].reset_index(drop=True)
 
 
-def collapse(rows: pd.DataFrame, month: pd.Series) -> Collapsed:
+def collapse(rows: pd.DataFrame, month: pd.Series, horizon: int | None = None) -> Collapsed:
     """Return one row a loan of the rows of its months.
 
     `rows` are typed columns by role with ``loan_id`` and ``default`` (1 default, 0 or -1 none), `month` is each row's.
-    Rows without a loan or a month stay out.
+    Rows without a loan or a month stay out, and those beyond the `horizon`, counted in months from the first.
     """
     there = rows["loan_id"].notna() & month.notna()
     order = rows[there].assign(month=month[there]).sort_values(["loan_id", "month"], kind="stable")
+    number = months_of(order["month"])
+    order["number"] = number - number.groupby(order["loan_id"]).transform("min") + 1
+    if horizon:
+        order = order[order["number"] <= horizon]
     loans = order.groupby("loan_id", sort=False)
     first = order.drop_duplicates("loan_id").set_index("loan_id")
-    ever = loans["default"].apply(lambda states: float((states == 1).any()))
-    in_default = order[order["default"] == 1].drop_duplicates("loan_id").set_index("loan_id")["month"]
-    last = in_default.reindex(first.index).fillna(loans["month"].last())
-    months = last.dt.to_period("M").astype("int64") - first["month"].dt.to_period("M").astype("int64") + 1
-    found = first.assign(default=ever)
+    in_default = order[order["default"] == 1].groupby("loan_id")["number"].min().reindex(first.index)
+    months = in_default.fillna(loans["number"].max().reindex(first.index)).astype("int64")
+    ever = in_default.notna()
+    found = first.assign(default=ever.astype(float))
     if "origination_date" not in found:
         found["origination_date"] = found["month"]
-    ends = pd.DataFrame({"months": months, "end": np.where(ever[first.index] == 1, "default", "open")}, first.index)
-    return Collapsed(found.drop(columns="month").reset_index(), ends.reset_index())
+    ends = pd.DataFrame({"months": months, "end": np.where(ever, "default", "open")}, first.index)
+    return Collapsed(found.drop(columns=["month", "number"]).reset_index(), ends.reset_index())

@@ -14,6 +14,7 @@ ANSWERS: dict[str, Callable[[str], Any]] = {
     "default_at_least": float,
     "decimal": shlex.split,
     "term_in": str,
+    "rate_in": str,
     "day_first": str,
     "encoding": str,
 }

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.core import params
-from pipeline.sources import cells
+from pipeline.core import yaml
+from pipeline.sources import cells, letters
 from pipeline.sources.states import DEFAULT
 from pipeline.studies.own.profile import MOST, Column
 
@@ -30,7 +30,7 @@ class Role(NamedTuple):
 
 @cache
 def _table() -> dict[str, Any]:
-    return params.read(Path(__file__).with_name("roles.yaml"))
+    return yaml.read(Path(__file__).with_name("roles.yaml"))
 
 
 @cache
@@ -57,7 +57,7 @@ def normal(name: str) -> str:
     """
     text = unicodedata.normalize("NFKC", str(name))
     text = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", text) or text
-    text = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text).lower()
+    text = letters.plain(re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text))
     # Chinese has no blanks; a blank beside a Chinese character means nothing.
     text = re.sub(r"[\W_]+", " ", text)
     return re.sub(r"(?<=[\u3400-\u9fff]) | (?=[\u3400-\u9fff])", "", text).strip()
@@ -100,31 +100,39 @@ def _words(name: str) -> frozenset[str]:
     return frozenset(word for one in words for word in one.split() if word not in idle) or frozenset(words)
 
 
+class _Known(NamedTuple):
+    """What names of a role are compared with."""
+
+    letters: frozenset[str]
+    words: frozenset[frozenset[str]]
+    parts: re.Pattern[str]
+    """Names that tell even as a part of a longer one: "crm satisfaction score 2019" ends in years and begins in
+    prefixes, but names of one short word say too little."""
+
+
 @cache
-def _known(role: Role) -> tuple[frozenset[str], frozenset[frozenset[str]]]:
-    """Return the letters and the words of a role's names."""
-    return frozenset(one.replace(" ", "") for one in role.names), frozenset(map(_words, role.names))
+def _known(role: str) -> _Known:
+    names = roles()[role].names
+    chinese = [re.escape(one) for one in names if re.search(r"[\u3400-\u9fff]", one) and len(one) > 2]
+    several = [rf"\b{re.escape(one)}\b" for one in names if len(one) > 6 and not re.search(r"[\u3400-\u9fff]", one)]
+    parts = re.compile("|".join([*chinese, *several]) or r"(?!)")
+    return _Known(frozenset(one.replace(" ", "") for one in names), frozenset(map(_words, names)), parts)
 
 
-def _likeness(name: str, role: Role) -> int:
-    """Return how well a column's name fits a role.
+@cache
+def likeness(name: str, role: str) -> int:
+    """Return how well a column's name fits a role's.
 
     4 the same words, 3 the same letters, 2 the same words written out or in another order, 1 a part, 0 not.
     """
-    given = normal(name)
-    letters, words = _known(role)
-    if given in role.names:
+    given, known = normal(name), _known(role)
+    if given in roles()[role].names:
         return 4
-    if given.replace(" ", "") in letters:
+    if given.replace(" ", "") in known.letters:
         return 3
-    if _words(given) in words:
+    if _words(given) in known.words:
         return 2
-    chinese = [known for known in role.names if re.search(r"[\u3400-\u9fff]", known) and len(known) > 2]
-    if any(known in given for known in chinese):
-        return 1
-    # "crm satisfaction score 2019" ends in years and begins in prefixes, but names of one short word say too little.
-    several = [known for known in role.names if len(known) > 6 and not re.search(r"[\u3400-\u9fff]", known)]
-    return int(any(f" {known} " in f" {given} " for known in several))
+    return int(bool(known.parts.search(given)))
 
 
 LIKE = {4: "its name", 3: "the letters of its name", 2: "the words of its name", 1: "a part of its name"}
@@ -133,6 +141,12 @@ LIKE = {4: "its name", 3: "the letters of its name", 2: "the words of its name",
 SUMS = ("amount", "term_months", "income", "credit_score", "interest_rate", "assets", "savings")
 """Roles of numbers with more than two values, in most rows."""
 
+
+CLIENTS = re.compile(r"\b(client|customer|borrower|employer)s?\b")
+"""Names of banks and places that are no lender's."""
+
+SINCE = ("age", "relationship_length", "credit_history_years", "employment_length")
+"""Roles of lengths of time: where their column holds dates, the years from these to the loan."""
 
 DEBT = re.compile(r"debt|loan|credit|owed|overdraft|outstanding|revol|负债|贷款")
 """Names of balances that are owed, not saved."""
@@ -148,6 +162,10 @@ def against(role: Role, column: Column) -> str:
         return "" if column.kind == "flag" else f"{column.distinct:,} values are not yes and no"
     if role.name == "loan_id":
         return "" if column.unique else f"{column.distinct:,} values do not tell every row from all others"
+    if role.name in SINCE and column.kind == "date":
+        return ""
+    if role.name == "institution_id" and CLIENTS.search(normal(column.name)):
+        return "its name is that of something of the client's"
     if role.name == "savings" and DEBT.search(normal(column.name)):
         return "its name is that of a debt"
     if role.name in SUMS and column.kind in ("number", "flag"):
@@ -165,11 +183,6 @@ def against(role: Role, column: Column) -> str:
     if role.kind == "category" and (column.distinct > 5000 or column.kind == "date"):
         return "dates" if column.kind == "date" else f"{column.distinct:,} different values"
     return ""
-
-
-def likeness(name: str, role: str) -> int:
-    """Return how well a column's name fits a role's (`_likeness`)."""
-    return _likeness(name, roles()[role])
 
 
 class Guess(NamedTuple):
@@ -195,19 +208,28 @@ def guess(columns: Mapping[str, Column], fixed: Mapping[str, str] | None = None)
     wishes, refused = [], []
     for place, role in enumerate(roles().values()):
         for position, (name, column) in enumerate(columns.items()):
-            likeness = max(_likeness(name, role), min(2, _likeness(column.label, role)) if column.label else 0)
-            if not likeness or (role.name != "default" and after_outcome(name)):
+            of_label = min(2, likeness(column.label, role.name)) if column.label else 0
+            like = max(likeness(name, role.name), of_label)
+            if not like or (role.name != "default" and after_outcome(name)):
                 continue
             if why := against(role, column):
                 refused.append((name, role.name, why))
             else:
-                order = (-likeness, column.missing > 0.5, place, round(column.missing, 1), -len(normal(name)), position)
-                wishes.append((order, role.name, name, likeness))
-    for _, role_name, name, likeness in sorted(wishes):
+                given = normal(name)
+                order = (-like, column.missing > 0.5, place, round(column.missing, 1))
+                order += (given != role.name.replace("_", " "), -len(given), position)
+                wishes.append((order, role.name, name, like))
+    for _, role_name, name, like in sorted(wishes):
         if role_name not in found and name not in found.values():
             found[role_name] = name
-            reasons[role_name] = LIKE[likeness]
+            reasons[role_name] = LIKE[like]
         elif name not in found.values():
             refused.append((name, role_name, f"{found[role_name]} fits better"))
+    for role_name in SINCE:
+        name = found.get(role_name)
+        if name and columns[name].kind == "date" and "origination_date" not in found and role_name not in (fixed or {}):
+            refused.append((found.pop(role_name), role_name, "dates, and no date of origination to count from"))
     taken = set(found.values())
-    return Guess(found, reasons, [one for one in refused if one[0] not in taken and one[1] != "default"])
+    # Columns that are called after a state, and hold none, are many.
+    said = [one for one in refused if one[0] not in taken and (one[1] != "default" or "better" in one[2])]
+    return Guess(found, reasons, said)

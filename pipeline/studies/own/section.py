@@ -35,6 +35,8 @@ class Draft(NamedTuple):
     outcome: Outcome
     day_first: bool | None
     term_in: str | None
+    rates_in: str = "percent"
+    """Whether interest rates are percent or fractions."""
     panel: str | None = None
     """The column of months, of a file with a row a loan and month."""
     tables: Folder | None = None
@@ -44,13 +46,6 @@ class Draft(NamedTuple):
     def found(self) -> Mapping[str, str]:
         """Return the column of every role that was found or given."""
         return self.guessed.found
-
-    @property
-    def rates_in(self) -> str:
-        """Return whether interest rates are percent or fractions: none above one, and none with a percent sign."""
-        rate = self.column("interest_rate")
-        fractions = rate is not None and not rate.percent and rate.kind == "number" and float(rate.largest) <= 1
-        return "fraction" if fractions else "percent"
 
     def column(self, role: str) -> Column | None:
         """Return the profile of a role's column."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells, tabular
+from pipeline.sources import cells, dates, tabular
 from pipeline.sources.tables import Form
 from pipeline.studies.own import folder, outcome, panel, profile, roles
 from pipeline.studies.own.profile import Column
@@ -29,20 +29,19 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     `name` is the study's, `options` are those of `init-study`. Raises a Question for what cannot be read for certain,
     and a StudyError when the file cannot be read or holds no outcome.
     """
-    path = tabular.path_of(options["data"])
-    tables = folder.read(path, options) if options["data"].strip() and path.is_dir() else None
+    path, others = tabular.path_of(options["data"]), {}
+    several = options["data"].strip() and not options.get("sheet") and folder.holds_tables(path)
+    tables = folder.read(path, options) if several else None
     if tables is not None:
         form, table = tables.form, tables.frame
     else:
         form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"))
-        table = tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame
-        if table.empty:
-            tabular.read_table(path, form)
+        table, others = _first_rows(path, form, options)
     decimal = _decimals(table, form, options.get("decimal") or [], path)
     months = panel.recognised(table) if tables is None else None
     # Everything of a loan but its outcome is what stood in its first month.
     first = table if months is None else panel.first_rows(table, months)
-    columns = profile.profile(first, decimal, {} if tables else tabular.labels_of(path, form))
+    columns = others | profile.profile(first, decimal, {} if tables else tabular.labels_of(path, form))
     fixed = {role: options[role] for role in ("default", "treated") if options.get(role)}
     for role, column in fixed.items():
         if column not in columns:
@@ -52,6 +51,9 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         columns |= _of_all_months(table, columns)
     offered = {name: column for name, column in columns.items() if months is None or name != months.month}
     guessed = roles.guess(offered, fixed)
+    if "default" not in guessed.found and (named := _called_as_outcome(columns, options.get("default_at_least"))):
+        # What its values mean is told, or asked for.
+        guessed = roles.guess(offered, fixed | {"default": named})
     if "default" not in guessed.found:
         _no_outcome(path, table, columns)
     if twice := [name for name in map(_without_number, guessed.found.values()) if f"{name} (2)" in columns]:
@@ -60,7 +62,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     read = outcome.read(
         table[default], columns[default], options, f"{path}, column {default}", months and table[months.loan]
     )
-    day_first = _day_first(columns, guessed.found, options.get("day_first"), path)
+    day_first = _day_first(table, columns, guessed.found, options.get("day_first"), path)
     term_in = _term_in(table, columns, guessed.found, decimal, options.get("term_in"), path)
     return Draft(
         name=name,
@@ -73,9 +75,44 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         outcome=read,
         day_first=day_first,
         term_in=term_in,
+        rates_in=_rates_in(columns, guessed.found, options.get("rate_in"), path),
         panel=months.month if months else None,
         tables=tables,
     )
+
+
+def _first_rows(path: Path, form: Form, options: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Column]]:
+    """Return the first rows of a file; of very many columns those whose name is one of a role, and what others hold.
+
+    What no role could ask for is looked at in fewer rows.
+    """
+    given = {options[role] for role in ("default", "treated") if options.get(role)}
+    few = tabular.read_table(path, form, rows=profile.FEW_ROWS).frame
+    if few.empty:
+        tabular.read_table(path, form)
+    if len(few.columns) <= profile.MANY_COLUMNS or len(few) < profile.FEW_ROWS:
+        return tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame, {}
+    labels = tabular.labels_of(path, form)
+    told = [name for name in few if name in given or any(map(_may_play_a_role, (name, labels.get(name, ""))))]
+    others = {name: profile.glance(few[name], labels.get(name, "")) for name in few if name not in told}
+    return tabular.read_table(path, form, columns=told, rows=profile.SAMPLE_ROWS).frame, others
+
+
+def _may_play_a_role(name: str) -> bool:
+    return bool(name) and (
+        roles.counts_days(name) or panel.of_month(name) or any(roles.likeness(name, role) for role in roles.roles())
+    )
+
+
+def _called_as_outcome(columns: Mapping[str, Column], at_least: float | None) -> str | None:
+    """Return the first column with an outcome's name and few values, or of days past due where their limit is told."""
+    for name, column in columns.items():
+        if at_least is not None and column.kind in ("number", "flag") and roles.counts_days(name):
+            return name
+        few = 1 < column.distinct <= profile.MOST_STATES and column.kind != "date"
+        if few and roles.likeness(name, "default") > 1 and not roles.likeness(name, "region"):
+            return name
+    return None
 
 
 def _of_all_months(table: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str, Column]:
@@ -138,21 +175,40 @@ def _decimals(table: pd.DataFrame, form: Form, given: list[str], path: Path) -> 
 
 
 def _row(table: pd.DataFrame, name: str, cell: str, form: Form) -> int:
-    return int((table[name] == cell).to_numpy().argmax()) + form.names + 1
+    return int((table[name] == cell).to_numpy().argmax()) + form.first
 
 
-def _day_first(columns: Mapping[str, Column], found: Mapping[str, str], told: str | None, path: Path) -> bool | None:
+def _day_first(
+    table: pd.DataFrame, columns: Mapping[str, Column], found: Mapping[str, str], told: str | None, path: Path
+) -> bool | None:
     if told is not None:
         return told.lower() in cells.YES
     date = columns[found["origination_date"]] if "origination_date" in found else None
     if date is None or not date.marks.get("undecided") or {"day_first", "month_first"} & set(date.marks):
         return None
+    texts = cells.plain(table[date.name]).dropna()
+    first = next(text for text in texts if dates.EITHER_ORDER.match(text))
     raise Question(
-        f"{path}, column {date.name}: day and month of '{date.samples[0]}' and all other cells could stand in either "
-        "order: say --day-first yes or --day-first no.",
+        f"{path}, column {date.name}: day and month of '{first}' could stand in either order, and no other cell tells: "
+        "say --day-first yes or --day-first no.",
         "day_first",
-        f"Does the day come first in '{date.samples[0]}' (yes or no)",
+        f"Does the day come first in '{first}' (yes or no)",
     )
+
+
+def _rates_in(columns: Mapping[str, Column], found: Mapping[str, str], told: str | None, path: Path) -> str:
+    """Return whether rates are percent or fractions: the latter where none is above one, and none has a sign."""
+    rate = columns[found["interest_rate"]] if "interest_rate" in found else None
+    if told or rate is None or rate.percent or rate.kind != "number":
+        return told or "percent"
+    if rate.middle < 1 < float(rate.largest):
+        raise Question(
+            f"{path}, column {rate.name}: half of the rates are below {rate.middle:g}, the largest is {rate.largest}: "
+            "say with --rate-in fraction that .125 is 12.5%, or with --rate-in percent that .125 is .125%.",
+            "rate_in",
+            "Interest rates are in (percent or fraction)",
+        )
+    return "fraction" if float(rate.largest) <= 1 else "percent"
 
 
 def _term_in(

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from pipeline.core.params import Checks, Study
+from pipeline.core.protocol import Study
 from pipeline.core.schema import LARGEST, Checked, check_cohort
 from pipeline.core.scope import FILLED
 from pipeline.core.scope import NOT_STATED as INDICATOR
+from pipeline.core.shared import Checks
 from pipeline.runtime import store
 from pipeline.runtime.engine import Engine
 from pipeline.runtime.errors import StudyError

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from pipeline.core import params
+from pipeline.core import yaml
 from pipeline.runtime import store
 from pipeline.runtime.errors import StudyError
 
@@ -26,7 +26,7 @@ NAMES = {
 
 def content() -> dict[str, Any]:
     """Return what the template holds."""
-    return params.read(Path(__file__).with_name("template.yaml"))
+    return yaml.read(Path(__file__).with_name("template.yaml"))
 
 
 def headings(language: str) -> dict[str, list[str]]:

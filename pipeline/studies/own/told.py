@@ -38,17 +38,32 @@ def _cells(draft: Draft, column: str) -> str:
     return ", ".join(cell if len(cell) <= 24 else f"{cell[:21]}..." for cell in draft.columns[column].samples)
 
 
+def joined(draft: Draft) -> list[str]:
+    """Return a sentence for each table that was joined to the loans."""
+    if draft.tables is None:
+        return []
+    return [f"{draft.tables.loans} holds the loans.", *(link.told() for link in draft.tables.links)]
+
+
 def assumed(draft: Draft) -> list[str]:
     """Return in plain sentences how cells are read where they could be read otherwise."""
     said = []
     rate, term = draft.column("interest_rate"), draft.column("term_months")
     if rate is not None:
         scale = {"fraction": "fractions (.125 is 12.5%)", "percent": "percent"}[draft.rates_in]
-        said.append(f"{rate.name} is read as {scale}: own.interest_rate_in.")
+        spread = f" ({rate.smallest} to {rate.largest})" if rate.smallest else ""
+        said.append(f"{rate.name}{spread} is read as {scale}: own.interest_rate_in.")
+        if 0 < rate.percent < 0.999 * (1 - rate.missing):
+            said.append(f"{rate.name}: cells without a percent sign are brought to the scale of those with one.")
     if term is not None and term.kind == "number":
         said.append(f"{term.name} without a unit is read in {draft.term_in or 'month'}s: own.term_in.")
+    date = draft.column("origination_date")
+    if date is not None and date.kind == "date":
+        said.append(f"{date.name} runs from {date.smallest} to {date.largest}.")
     if draft.decimal:
         said.append(f"A comma is the decimal mark of {', '.join(draft.decimal)}: own.decimal.")
+    if draft.form.idle:
+        said.append(f"Lines above the names that are not read: {draft.form.idle}.")
     if draft.form.names != 1:
         lines = {0: "no line of names, so columns are called by their places", 2: "two lines of names"}
         said.append(f"The file has {lines[draft.form.names]}: own.names.")

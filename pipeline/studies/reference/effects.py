@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import Params, Study
+from pipeline.core.params import Params
+from pipeline.core.protocol import Study
 from pipeline.stats import libraries
 from pipeline.stats.design import design_matrix
 from pipeline.stats.discrimination import compare

@@ -38,8 +38,9 @@ from pipeline.studies.reference.columns import Table, arrow, optional
 from pipeline.studies.reference.dirt import spoil
 from pipeline.studies.reference.months import draw_months, follow
 from pipeline.studies.reference.reviews import reviews
+from pipeline.studies.reference.schemas import SCHEMAS
 from pipeline.studies.reference.settings import Settings
-from pipeline.studies.reference.tables import SCHEMAS, Extract
+from pipeline.studies.reference.tables import Extract
 from pipeline.studies.reference.truth import (
     DIRTY_ROWS,
     POTENTIAL_OUTCOMES,

@@ -24,7 +24,8 @@ from ibis import _
 
 from pipeline.runtime.engine import date, frame, number, store, value
 from pipeline.runtime.errors import StudyError
-from pipeline.studies.reference.tables import CONTACT_CHANNELS, INDUSTRIES, LOAN_TYPES, SCHEMAS
+from pipeline.studies.reference.schemas import SCHEMAS
+from pipeline.studies.reference.tables import CONTACT_CHANNELS, INDUSTRIES, LOAN_TYPES
 
 KEYS = {
     "institutions": ("institution_id",),

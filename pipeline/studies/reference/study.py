@@ -17,7 +17,7 @@ Reads the raw tables only, never what is known of the truth. Rules that matter t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -28,30 +28,26 @@ import pandera.pandas as pa
 import pyarrow
 from ibis import _
 
-from pipeline.core.params import Checks, Study
+from pipeline.core.protocol import Study
 from pipeline.core.schema import Checked, check_cohort, cohort_schema
+from pipeline.core.shared import Checks
 from pipeline.runtime.engine import Engine, frame, local, put, store, store_parts, value
 from pipeline.runtime.errors import StudyError
 from pipeline.studies import market
 from pipeline.studies.preparation import Parts, Preparation, SampleFlow, stop_if_too_many
 from pipeline.studies.reference import prepare_months
+from pipeline.studies.reference.further import SERIES, alert_answers, loan_ends, market_months
+from pipeline.studies.reference.panel import OF_LOAN, loan_months, month_names, panel
 from pipeline.studies.reference.prepare_months import month_index
 from pipeline.studies.reference.prepare_records import LOAN_LEAVES, REPEATED, Records, clean
-from pipeline.studies.reference.tables import GRADES, SCHEMAS
+from pipeline.studies.reference.schemas import SCHEMAS
+from pipeline.studies.reference.tables import GRADES
 
 TABLES = tuple(SCHEMAS)
 """The raw tables that the study reads."""
 
 OPTIONAL = ("surveys", "documents", "reviews")
 """Tables that a replication may leave out; their factors are then missing."""
-
-SERIES = {
-    "unemployment": "unemployment",
-    "gdp_growth": "gdp_growth",
-    "inflation": "inflation",
-    "policy_rate": "treasury_bill_rate",
-}
-"""The market environment and the column of ``macro`` that holds it."""
 
 FACTORS = (
     "relationship_length",
@@ -64,59 +60,14 @@ FACTORS = (
 )
 """What the lenders let one measure before the landmark; params.yaml, beside, says which of them the study looks at."""
 
-PANEL = (
-    "loan_id",
-    "month_number",
-    "calendar_index",
-    "current_at_start",
-    "delinquent",
-    "default",
-    "proactive_contacts",
-    "reactive_contacts",
-    "proactive_before",
-    "delinquent_before",
-    "alert",
-)
-"""What the panel of loan-months holds of the month ..."""
-
-OF_LOAN = (
-    "loan_id",
-    "institution_id",
-    "institution_type",
-    "treated",
-    "credit_grade",
-    "credit_score",
-    "debt_to_income",
-    "relationship_length",
-    "small_firm",
-    "information_sharing",
-)
-"""... and of the loan."""
-
-PART = 100_000
-"""Loans whose months are fetched at a time."""
-
 CATEGORIES = ("institution_id", "branch_id", "institution_type", "region", "industry", "loan_type")
 """Columns of the loans that hold one of a few texts, beside the grade."""
 
 LEAVING = ("loan_id", "origination_date", "amount", "industry", "loan_type", "complete", "default", *SERIES)
 """Columns that say which loans leave."""
 
-FLAGS = ("month_number", "current_at_start", "delinquent", "default", "delinquent_before", "alert", "treated")
-NUMBERS = (
-    "proactive_contacts",
-    "reactive_contacts",
-    "proactive_before",
-    "credit_score",
-    "debt_to_income",
-    "relationship_length",
-    "small_firm",
-    "information_sharing",
-    "unemployment",
-)
-"""Columns of the panel that fit into one byte, and into four."""
-
 ZERO_OR_ONE = pa.Check.isin([0, 1])
+
 STUDY_COLUMNS = {
     "borrower_id": pa.Column(str),
     "institution_id": pa.Column("category"),
@@ -172,7 +123,7 @@ def from_frames(frames: Mapping[str, pd.DataFrame]) -> dict[str, ir.Table]:
     return tables
 
 
-def _market(macro: ir.Table, lags: Mapping[str, int], first: int, last: int) -> pd.DataFrame:
+def market_known(macro: ir.Table, lags: Mapping[str, int], first: int, last: int) -> pd.DataFrame:
     """Return the market environment as known in each calendar month: ``calendar_index`` and one column a series."""
     quarters = frame(macro.order_by("year", "quarter"))
     # A quarter ends with its third month.
@@ -276,14 +227,9 @@ def _sentiment(reviews: ir.Table, loans: ir.Table, landmark: int) -> pd.Series:
     return scores.loc[written["review_id"]].groupby(written["loan_id"].to_numpy()).mean()
 
 
-def _month_names(index: pd.Series) -> pd.Series:
-    """Return calendar months such as 2004-11 from months since the year 0."""
-    return index.map({month: f"{month // 12}-{month % 12 + 1:02d}" for month in index.dropna().unique().astype(int)})
-
-
 def _period(index: pd.Series) -> pd.Categorical:
     """Return calendar months such as 2004-11, in order, from months since the year 0."""
-    names = _month_names(index)
+    names = month_names(index)
     return pd.Categorical(names, sorted(names.dropna().unique()))
 
 
@@ -303,64 +249,6 @@ def _cohort(loans: pd.DataFrame) -> pd.DataFrame:
         early_warning=loans["early_warning"].astype(float),
         stress_within_horizon=loans["stress_within_horizon"].astype("int64"),
     )
-
-
-def _loan_months(loans: ir.Table, tables: Mapping[str, ir.Table], landmark: int, horizon: int) -> Iterator[ir.Table]:
-    """Yield the loan-months of `PART` loans at a time, in the order of their identifiers."""
-    identifiers = frame(loans.select("loan_id"))["loan_id"].sort_values(ignore_index=True)
-    for start in range(0, len(identifiers), PART):
-        part = identifiers.iloc[start : start + PART]
-        within = _.loan_id.between(int(part.iloc[0]), int(part.iloc[-1]))
-        records = (tables[name].filter(within) for name in ("repayments", "contacts", "alerts"))
-        yield prepare_months.loan_months(loans.filter(within), *records, landmark, horizon)
-
-
-def _panel(months: ir.Table, loans: pd.DataFrame, known: pd.DataFrame, horizon: int) -> Iterator[pd.DataFrame]:
-    """Yield one row for each month, up to the horizon, at whose beginning a loan of the cohort was open.
-
-    `PART` loans at a time, in the order of loan and month; levels of categories are those of all parts.
-    """
-    within = months.filter(_.month_number <= horizon).semi_join(local(loans[["loan_id"]], months), "loan_id")
-    calendar = frame(within.select("calendar_index").distinct())["calendar_index"].sort_values(ignore_index=True)
-    loans = loans.iloc[loans["loan_id"].astype(str).argsort(kind="stable")]
-    levels = {name: sorted(loans[name].dropna().unique()) for name in ("institution_id", "institution_type")}
-    levels["credit_grade"] = list(GRADES)
-    # To the engine and back go numbers of levels, which stand in every month, not their names.
-    numbered = loans.assign(**{name: pd.Categorical(loans[name], of).codes for name, of in levels.items()})
-    for start in range(0, len(loans), PART):
-        yield _months(months, numbered.iloc[start : start + PART], known, horizon, calendar, levels)
-
-
-def _months(
-    months: ir.Table,
-    loans: pd.DataFrame,
-    known: pd.DataFrame,
-    horizon: int,
-    calendar: pd.Series,
-    levels: Mapping[str, list[str]],
-) -> pd.DataFrame:
-    """Return the part of the panel that holds `loans`, which name `levels` by their numbers; `calendar` rises."""
-    ends = int(loans["loan_id"].min()), int(loans["loan_id"].max())
-    unemployment = local(known[["calendar_index", "unemployment"]], months)
-    joined = (
-        months.filter(_.loan_id.between(*ends), _.month_number <= horizon)
-        .inner_join(local(loans, months), "loan_id")
-        .left_join(unemployment, "calendar_index", rname="{name}_market")
-        .mutate(loan_id=_.loan_id.cast("string"))
-    )
-    columns = [*PANEL, *(name for name in OF_LOAN if name != "loan_id"), "unemployment"]
-    panel = frame(joined.select(*columns).order_by("loan_id", "month_number"))
-    return panel.assign(
-        calendar_month=pd.Categorical.from_codes(
-            calendar.searchsorted(panel["calendar_index"]), list(_month_names(calendar))
-        ),
-        **{
-            name: pd.Categorical.from_codes(panel[name], of, ordered=name == "credit_grade")
-            for name, of in levels.items()
-        },
-        **{name: panel[name].astype("int8") for name in FLAGS},
-        **{name: panel[name].astype("float32") for name in NUMBERS},
-    ).drop(columns="calendar_index")
 
 
 def prepare(tables: Mapping[str, ir.Table], study: Study, checks: Checks) -> Preparation:
@@ -385,8 +273,8 @@ def prepare(tables: Mapping[str, ir.Table], study: Study, checks: Checks) -> Pre
     if value(loans.count()) == 0:
         raise StudyError("the raw table loans holds no loan.")
     first, last = frame(loans.aggregate([loans.origination_index.min(), loans.origination_index.max()])).iloc[0]
-    known = _market(tables["macro"], study.release_lag_months, int(first), int(last) + horizon)
-    months = store_parts(_loan_months(loans, tables, landmark, horizon), "months")
+    known = market_known(tables["macro"], study.release_lag_months, int(first), int(last) + horizon)
+    months = store_parts(loan_months(loans, tables, landmark, horizon), "months")
     joined = loans
     for other, key in (
         (local(known.rename(columns={"calendar_index": "origination_index"}), loans), "origination_index"),
@@ -407,58 +295,13 @@ def prepare(tables: Mapping[str, ir.Table], study: Study, checks: Checks) -> Pre
         cohort=check_cohort(cohort[[name for name in schema.columns if name in cohort]], schema),
         flow=flow.table(),
         quarantined=records.dirt,
-        panels=Parts({"loan_months": partial(_panel, months, stays[[*OF_LOAN]], known, horizon)}),
+        panels=Parts({"loan_months": partial(panel, months, stays[[*OF_LOAN]], known, horizon)}),
         further={
-            "loan_ends": partial(_loan_ends, tables, stays[["loan_id", "origination_index"]], landmark),
-            "alert_answers": partial(_alert_answers, tables, logged),
-            "market_months": partial(_market_months, tables["macro"]),
+            "loan_ends": partial(loan_ends, tables, stays[["loan_id", "origination_index"]], landmark),
+            "alert_answers": partial(alert_answers, tables, logged),
+            "market_months": partial(market_months, tables["macro"]),
         },
     )
-
-
-def _loan_ends(tables: Mapping[str, ir.Table], loans: pd.DataFrame, landmark: int) -> pd.DataFrame:
-    """Return one row for each loan of the cohort: how and when it ended, what came after, how its client was reached.
-
-    Columns: ``loan_id``; ``months`` recorded and ``end`` (default, repaid: early, open: still so when records end);
-    ``months_to_next_loan`` and ``months_to_leaving`` (empty: neither is recorded); ``assessment_score``, the index on
-    which the lender decided; ``reached_share``, of the lender's own contacts up to the landmark those that reached the
-    client (empty without such a contact).
-    """
-    start = local(loans[["loan_id", "origination_index"]], tables["loans"])
-    found = (
-        start.inner_join(prepare_months.ends(tables["repayments"]), "loan_id")
-        .inner_join(prepare_months.afterwards(tables["loans"], tables["applications"]), "loan_id")
-        .left_join(prepare_months.reached(tables["contacts"], start, landmark), "loan_id")
-        .mutate(loan_id=_.loan_id.cast("string"))
-    )
-    columns = ("months", "end", "months_to_next_loan", "months_to_leaving", "assessment_score", "reached_share")
-    rows = frame(found.select("loan_id", *columns).order_by("loan_id"))
-    return rows.assign(end=pd.Categorical(rows["end"], ["default", "repaid", "open"]))
-
-
-def _market_months(macro: ir.Table) -> pd.DataFrame:
-    """Return the market's state in each calendar month, that of its quarter: what loans meet, not what was published.
-
-    Columns: ``calendar_month`` such as 2004-11, and one for each of `SERIES`.
-    """
-    quarters = frame(macro.order_by("year", "quarter"))
-    months = quarters.loc[quarters.index.repeat(3), ["year", "quarter", *SERIES.values()]].reset_index(drop=True)
-    number = 3 * (months["quarter"].astype(int) - 1) + months.index % 3 + 1
-    calendar = months["year"].astype(str) + "-" + number.map("{:02d}".format)
-    return months[[*SERIES.values()]].set_axis([*SERIES], axis=1).astype(float).assign(calendar_month=calendar)
-
-
-def _alert_answers(tables: Mapping[str, ir.Table], loans: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each early warning of `loans`: those of the cohort whose lender keeps a log of contacts.
-
-    Columns: ``loan_id``; ``month_number`` of the warning; ``current_at_start``, whether the loan was current when its
-    month began; ``answer_days`` to the lender's own next contact; ``arrears_after`` and ``default_after``, in the
-    months that follow.
-    """
-    start = local(loans, tables["alerts"])
-    found = prepare_months.answers(tables["alerts"].inner_join(start, "loan_id"), tables["contacts"])
-    found = prepare_months.after_alerts(found, tables["repayments"])
-    return frame(found.mutate(loan_id=_.loan_id.cast("string")).order_by("loan_id", "month_number"))
 
 
 def _windows(study: Study) -> tuple[int, int]:

@@ -25,7 +25,6 @@ Rules that the extracts follow, for whoever prepares them:
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 
 from pipeline.studies.reference.clients import Clients, Institution, grade_cuts
 from pipeline.studies.reference.columns import Coded, Table, optional, text
@@ -33,115 +32,8 @@ from pipeline.studies.reference.months import CURRENT, DEFAULT, DELINQUENT, PREP
 from pipeline.studies.reference.settings import INSTITUTION_TYPES, Settings
 from pipeline.studies.reference.world import logistic, stream
 
-INTEGER, NUMBER, TEXT, FLAG, DATE = pa.int64(), pa.float64(), pa.string(), pa.bool_(), pa.timestamp("ms")
-SMALL = pa.int32()
-
-SCHEMAS = {
-    name: pa.schema(list(columns.items()))
-    for name, columns in {
-        "institutions": {
-            "institution_id": TEXT,
-            "institution_type": TEXT,
-            "founded_year": SMALL,
-            "crm_adoption_date": DATE,
-            "contact_log_available": FLAG,
-        },
-        "branches": {
-            "branch_id": TEXT,
-            "institution_id": TEXT,
-            "region": TEXT,
-            "staff": SMALL,
-            "service_audit_score": NUMBER,
-        },
-        "applications": {
-            "application_id": INTEGER,
-            "client_id": INTEGER,
-            "institution_id": TEXT,
-            "branch_id": TEXT,
-            "application_date": TEXT,
-            "decision_date": DATE,
-            "loan_type": TEXT,
-            "requested_amount": INTEGER,
-            "requested_term_months": SMALL,
-            "client_segment": TEXT,
-            "industry": TEXT,
-            "annual_income": TEXT,
-            "debt_to_income": NUMBER,
-            "relationship_months": NUMBER,
-            "credit_score": NUMBER,
-            "credit_grade": TEXT,
-            "assessment_score": NUMBER,
-            "decision": TEXT,
-        },
-        "loans": {
-            "loan_id": INTEGER,
-            "application_id": INTEGER,
-            "client_id": INTEGER,
-            "institution_id": TEXT,
-            "branch_id": TEXT,
-            "origination_date": TEXT,
-            "loan_type": TEXT,
-            "amount": TEXT,
-            "term_months": SMALL,
-            "interest_rate": NUMBER,
-            "collateral": FLAG,
-            "programme_lot": TEXT,
-            "crm_enrolled": FLAG,
-            "next_loan_date": DATE,
-            "left_lender_date": DATE,
-        },
-        "contacts": {
-            "contact_id": INTEGER,
-            "loan_id": INTEGER,
-            "contact_date": DATE,
-            "channel": TEXT,
-            "initiated_by": TEXT,
-            "reason": TEXT,
-            "reached": FLAG,
-        },
-        "surveys": {
-            "survey_id": INTEGER,
-            "loan_id": INTEGER,
-            "answer_date": DATE,
-            "satisfaction": SMALL,
-        },
-        "alerts": {"alert_id": INTEGER, "loan_id": INTEGER, "alert_date": DATE, "month_number": SMALL},
-        "repayments": {
-            "loan_id": INTEGER,
-            "month_number": SMALL,
-            "month_end": DATE,
-            "state": TEXT,
-            "days_past_due": SMALL,
-            "balance": INTEGER,
-            "account_inflow_ratio": NUMBER,
-        },
-        "documents": {
-            "document_id": INTEGER,
-            "loan_id": INTEGER,
-            "document_group": TEXT,
-            "items_requested": SMALL,
-            "items_shared": SMALL,
-        },
-        "reviews": {
-            "review_id": INTEGER,
-            "client_id": INTEGER,
-            "review_date": DATE,
-            "language": TEXT,
-            "text": TEXT,
-            "stars": SMALL,
-        },
-        "macro": {
-            "year": SMALL,
-            "quarter": SMALL,
-            "gdp_growth": NUMBER,
-            "inflation": NUMBER,
-            "treasury_bill_rate": NUMBER,
-            "unemployment": NUMBER,
-        },
-    }.items()
-}
-
 REGIONS = ("north", "north_east", "east", "south_east", "south", "south_west", "west", "north_west")
+
 INDUSTRIES = (
     "agriculture",
     "construction",
@@ -154,6 +46,7 @@ INDUSTRIES = (
     "technology",
     "transport",
 )
+
 GRADES = ("A", "B", "C", "D", "E")
 LOAN_TYPES = ("personal", "car", "home_improvement", "working_capital", "equipment", "trade")
 TYPICAL_AMOUNT = np.array([7_000, 14_000, 18_000, 40_000, 65_000, 30_000])  # median, dollars
@@ -161,6 +54,7 @@ TERMS = np.array([24, 36, 48, 60])  # months: never shorter than the follow-up
 SHORTER_TERMS = np.array([0.5, 0.2, 0.2, 0.45, 0.15, 0.6])  # share of each loan type with the shortest term
 COLLATERAL = np.array([0.0, 0.0, 0.0, 0.25, 0.60, 0.25])  # share with collateral
 RATE_LEVEL = (0.065, 0.120, 0.160)  # annual interest rate at G = R = 0, by institution type
+
 REASONS = (
     "check_in",
     "financial_advice",
@@ -169,8 +63,10 @@ REASONS = (
     "arrears",
     "payment_difficulty",
 )
+
 CONTACT_CHANNELS = ("phone", "text_message", "email", "app", "visit")
 REACHED = np.array([0.62, 0.90, 0.75, 0.80, 0.85])  # share of contacts that reach the client, by channel
+
 DOCUMENT_GROUPS = (
     "identity",
     "income",
@@ -181,6 +77,7 @@ DOCUMENT_GROUPS = (
     "employment_or_business",
     "references",
 )
+
 ITEMS_PER_GROUP = 5
 
 

@@ -16,8 +16,9 @@ import pyarrow as pa
 from pipeline.studies.reference.clients import Clients, Institution
 from pipeline.studies.reference.columns import Coded, Table, optional
 from pipeline.studies.reference.months import CHANNELS, Course, Draws, follow
+from pipeline.studies.reference.schemas import FLAG, INTEGER, NUMBER, SMALL, TEXT
 from pipeline.studies.reference.settings import INSTITUTION_TYPES, Settings
-from pipeline.studies.reference.tables import FLAG, GRADES, INTEGER, NUMBER, SMALL, TEXT
+from pipeline.studies.reference.tables import GRADES
 from pipeline.studies.reference.world import World
 
 POTENTIAL_OUTCOMES = pa.schema(

@@ -14,8 +14,10 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import PositiveFloat, PositiveInt, ValidationError
 
-from pipeline.core.params import Checks, Month, Section, Study
+from pipeline.core.fields import Month, Section
+from pipeline.core.protocol import Study
 from pipeline.core.schema import check, check_cohort, cohort_schema
+from pipeline.core.shared import Checks
 from pipeline.runtime.engine import Engine
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import r_files

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from pipeline.core.params import Checks, Study
+from pipeline.core.protocol import Study
 from pipeline.core.schema import check, check_cohort, cohort_schema
+from pipeline.core.shared import Checks
 from pipeline.runtime.engine import Engine
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import readers

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import Study, load
-from pipeline.studies.berka.study import FREQUENCIES
+from pipeline.core.params import load
+from pipeline.core.protocol import Study
+from pipeline.studies.berka.tables import FREQUENCIES
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
 

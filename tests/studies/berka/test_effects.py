@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from pipeline.core import results
-from pipeline.core.params import Checks, load
+from pipeline.core.params import load
+from pipeline.core.shared import Checks
 from pipeline.present.words import Words
 from pipeline.stats.design import design_matrix
 from pipeline.stats.firth import firth_logit

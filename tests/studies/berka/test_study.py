@@ -5,11 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.params import Checks, load
+from pipeline.core.params import load
+from pipeline.core.shared import Checks
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.records import load_source
 from pipeline.stats.design import column_of
 from pipeline.studies.berka import study
+from pipeline.studies.berka.tables import FREQUENCIES, TABLES, UNDATED, joined
 from tests.studies.berka.sample import PARAMS, protocol, raw_tables
 
 CHECKS = Checks(quarantine_share=0.01, balance=0.1)
@@ -54,7 +56,7 @@ def test_statements_are_steps_and_statements_a_month(tables, cohort):
     frequency = tables["account"].astype(str).set_index("account_id")["frequency"]
     of_loan = frequency.loc[loans(tables)["account_id"].loc[cohort.index]].to_numpy()
     assert (cohort["treated"] == (of_loan != "POPLATEK MESICNE")).all()
-    assert (cohort["communication_frequency"] == [study.FREQUENCIES[name] for name in of_loan]).all()
+    assert (cohort["communication_frequency"] == [FREQUENCIES[name] for name in of_loan]).all()
     monthly, weekly, each = (cohort.loc[cohort["communication_frequency"] == step] for step in (0, 1, 2))
     assert (monthly["communication_frequency_statements"] == 1).all()
     np.testing.assert_allclose(weekly["communication_frequency_statements"], 52.18 / 12, rtol=1e-3)
@@ -92,8 +94,8 @@ def test_a_second_person_is_no_owner(tables, cohort):
 def test_undated_tables_are_never_read():
     source = load_source("berka")
     read = {file.name for file in study.files(source, [])}
-    assert {f"{name}.asc" for name in study.UNDATED} == {file.name for file in source.files} - read
-    assert not study.UNDATED & set(study.TABLES)
+    assert {f"{name}.asc" for name in UNDATED} == {file.name for file in source.files} - read
+    assert not UNDATED & set(TABLES)
     terms = load(PARAMS).study("berka")
     used = [*terms.matching.exact, *terms.matching.score, *terms.factors]
     used += [term for block in terms.controls.ladder().values() for term in block]
@@ -162,7 +164,7 @@ def test_a_wrong_protocol_gets_a_sentence(tables, changes, message):
 
 def test_missing_tables_are_named():
     with pytest.raises(StudyError, match="needs the raw tables loan"):
-        study.joined({})
+        joined({})
 
 
 def test_the_files_are_read_as_the_preparation_wants_them(tmp_path, tables, cohort):
@@ -171,8 +173,8 @@ def test_the_files_are_read_as_the_preparation_wants_them(tmp_path, tables, coho
         separator = "," if name == "berka_before_loan" else ";"
         paths[name] = tmp_path / f"{name}.asc"
         table.assign(unread="x").to_csv(paths[name], sep=separator, index=False)
-    read = dict(study.read("berka", [paths[name] for name in study.TABLES]))
-    assert list(read) == list(study.TABLES)
+    read = dict(study.read("berka", [paths[name] for name in TABLES]))
+    assert list(read) == list(TABLES)
     for name in ("berka_before_loan", "berka_transactions"):
         read[name] = study.read(name, [paths[name]])
     pd.testing.assert_frame_equal(prepare(read).cohort.set_index("loan_id"), cohort)
@@ -188,7 +190,7 @@ def test_the_published_counts_come_out():
         source = load_source(name)
         read = study.read(name, [Path(folder, source.folder, file.name) for file in study.files(source, [])])
         tables |= read if isinstance(read, dict) else {name: read}
-    assert {name: len(tables[name]) for name in study.TABLES} == {
+    assert {name: len(tables[name]) for name in TABLES} == {
         file.name.split(".")[0]: file.rows for file in study.files(load_source("berka"), [])
     }
     cohort = study.prepare(tables, load(PARAMS).study("berka"), CHECKS).cohort

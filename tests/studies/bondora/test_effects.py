@@ -3,7 +3,8 @@ import pytest
 import statsmodels.formula.api as smf
 
 from pipeline.core import results
-from pipeline.core.params import Checks, load
+from pipeline.core.params import load
+from pipeline.core.shared import Checks
 from pipeline.present.words import Words
 from pipeline.studies.bondora import study
 from pipeline.studies.bondora.effects import NUMBER, RETURNING, effects

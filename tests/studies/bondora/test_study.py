@@ -6,7 +6,8 @@ import pandas as pd
 import pyarrow.feather
 import pytest
 
-from pipeline.core.params import Checks, load
+from pipeline.core.params import load
+from pipeline.core.shared import Checks
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.records import load_source
 from pipeline.stats.design import column_of

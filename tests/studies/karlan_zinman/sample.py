@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.core.params import Study, load
+from pipeline.core.params import load
+from pipeline.core.protocol import Study
 from pipeline.studies.karlan_zinman.study import RAW
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"

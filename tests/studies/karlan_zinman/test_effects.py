@@ -5,7 +5,8 @@ import pytest
 import statsmodels.api as sm
 
 from pipeline.core import results
-from pipeline.core.params import Checks, load
+from pipeline.core.params import load
+from pipeline.core.shared import Checks
 from pipeline.stats.design import independent
 from pipeline.studies.karlan_zinman import effects as module
 from pipeline.studies.karlan_zinman import study

@@ -4,7 +4,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.core.params import Checks, load
+from pipeline.core.params import load
+from pipeline.core.shared import Checks
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.records import load_source
 from pipeline.studies.lendingclub import study

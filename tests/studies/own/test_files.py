@@ -79,6 +79,12 @@ def loans(number=60, **columns):
         (["正常"] * 4 + ["逾期", "坏账"], 1, 5),
         (["正常"] * 4 + ["逾期"] * 2, 2, 6),
         (["M0"] * 3 + ["M1", "M3+", "M4"], 2, 5),
+        (["正常", "正常", "正常", "关注", "次级", "可疑"], 2, 5),
+        (["已結清"] * 4 + ["壞帳", "催收中"], 1, 5),
+        (["Lancar"] * 4 + ["Dalam Perhatian Khusus", "Macet"], 1, 5),
+        (["adimplente"] * 4 + ["inadimplente"] * 2, 2, 6),
+        (["Remboursé"] * 4 + ["En défaut", "IMPAYE"], 2, 6),
+        (["zurückgezahlt"] * 4 + ["in Verzug", "gekündigt"], 1, 5),
         (["Non-Performing", "performing", "PERFORMING", "Performing", "npl", "performing"], 2, 6),
     ],
 )  # fmt: skip
@@ -105,6 +111,23 @@ def test_the_words_of_the_trade(workplace, capsys, values, defaults, remaining):
 def test_an_outcome_that_is_not_certain_is_asked(workplace, capsys, column, values, sentence):
     made = loans().drop(columns="default").assign(**{column: (values * 60)[:60]})
     assert sentence in asked(capsys, made, "--default", column)
+
+
+def test_an_outcome_whose_words_are_not_known_is_found_by_its_name(workplace, capsys):
+    made = loans(status=["P", "P", "P", "D"]).drop(columns="default")
+    assert "P (45 rows) not known; D (15 rows) not known" in asked(capsys, made)
+    assert cohort(made, "--default-when", "D", "--repaid-when", "P")["default"].sum() == 15
+
+
+def test_once_default_is_told_a_bare_yes_is_none(workplace):
+    made = loans(good=[1, 1, 1, 2]).drop(columns="default")
+    section = set_up(made, "--default", "good", "--default-when", "2")
+    assert (section["default_when"], section["repaid_when"]) == (["2"], ["1"])
+
+
+def test_a_second_outcome_is_named(workplace, capsys):
+    set_up(loans(loan_status=["Fully Paid", "Fully Paid", "Charged Off"]))
+    assert "loan_status as default: default fits better" in capsys.readouterr().out
 
 
 def test_what_was_asked_can_be_told(workplace):
@@ -159,6 +182,10 @@ def test_a_path_that_dvc_would_read_as_a_parameter_is_refused(workplace, capsys)
         ({"approveddate": ["2017-07-25 08:22:56.000000", "2017-08-01 00:00:00.000000"]}, "origination_date",
          "approveddate"),
         ({"AMT_INCOME_TOTAL": [1500, 2500, 900]}, "income", "AMT_INCOME_TOTAL"),
+        ({"婚姻狀況": ["已婚", "未婚"], "年齡": [20, 30, 40]}, "age", "年齡"),
+        ({"prazo_meses": ["12x", "24x"]}, "term_months", "prazo_meses"),
+        ({"Taxa de Juros": ["3,5%", "4,25%"]}, "interest_rate", "Taxa de Juros"),
+        ({"term_years": [1, 3, 5]}, "term_months", "term_years"),
     ],
 )  # fmt: skip
 def test_columns_are_taken_for_what_they_are(workplace, columns, role, column):
@@ -217,10 +244,12 @@ def test_labels_of_a_stata_file_are_read(workplace):
         ("term", ["36m", "24m", "12m"], "term_months", [36, 24, 12]),
         ("term", ["18 months", "365 days", "2 years"], "term_months", [18, 12, 24]),
         ("term", ["1y 6m", "2 Jahre", "6个月"], "term_months", [18, 24, 6]),
+        ("term", ["12x", "24x", "36x"], "term_months", [12, 24, 36]),
         ("termdays", ["15", "30", "60"], "term_months", [0.5, 1, 2]),
         ("rate", ["7,25", "3,03", "12"], "interest_rate", [7.25, 3.03, 12]),
         ("rate", ["12.25%", ".1072", "9.39%", "0.0928"], "interest_rate", [12.25, 10.72, 9.39, 9.28]),
         ("income", ["1'200.50", "12’345.00", "900"], "income", [1200.5, 12345, 900]),
+        ("income", ["10'000.-", "9'500.50", "900"], "income", [10000, 9500.5, 900]),
         ("income", ["1.234,50", "12.345", "900"], "income", [1234.5, 12345, 900]),
         ("income", ["12,34,567", "1,000", "900"], "income", [1234567, 1000, 900]),
         ("income", ["0.123", "1.250", "2.333"], "income", [0.123, 1.25, 2.333]),
@@ -242,6 +271,8 @@ def test_cells_are_read_by_column(workplace, name, cells, role, values):
         ({"term": ["5", "3 years"]}, "'5' without a unit beside '3 years' may be months or years"),
         ({"term": [1095, 730]}, "hardly a term in months"),
         ({"income": ["7,25", "8.50"]}, "two decimal marks"),
+        ({"int_rate": ["0.054", "0.12", "1.2"]}, "say with --rate-in fraction that .125 is 12.5%"),
+        ({"issue_date": ["2015-03-01", "01/02/2015"]}, "'01/02/2015' could stand in either order"),
         ({"issue_date": ["01/02/2015", "03/04/2015"]}, "could stand in either order"),
     ],
 )
@@ -254,6 +285,24 @@ def test_what_cells_leave_open_is_asked_with_a_row(workplace, capsys, columns, s
         assert sentence in capsys.readouterr().err
     else:
         assert sentence in asked(capsys, made.to_csv(index=False, sep=";"))
+
+
+def test_the_scale_of_rates_can_be_told(workplace):
+    found = cohort(loans(int_rate=["0.054", "0.12", "1.2"]), "--rate-in", "fraction").sort_values("amount")
+    np.testing.assert_allclose(found["interest_rate"].head(3), [5.4, 12, 120])
+
+
+@pytest.mark.parametrize("title", ["Loans of 2018\n", "Loans of 2018;;\n\nexported by K;;\n", "sep=;\n"])
+def test_titles_above_the_names_are_no_names(workplace, capsys, title):
+    made = loans()
+    made.loc[3, "amount"] = -5
+    set_up(title + made.to_csv(index=False, sep=";"))
+    assert "Lines above the names that are not read" in capsys.readouterr().out
+    assert main(["intake", "--study", "mine"]) == 0
+    assert main(["prepare", "--study", "mine"]) == 1
+    assert "1 of 60 rows break a data rule" in (said := capsys.readouterr().err)
+    lines = title.count("\n")
+    assert f"-5 in row {lines + 5}" in said
 
 
 def test_dots_for_thousands_are_told(workplace):
@@ -281,12 +330,14 @@ def test_long_numbers_keep_their_digits(workplace):
     assert set(prepared()["institution_id"]) == {*map(str, branches), "not stated"}
 
 
-def test_long_numbers_of_a_workbook_which_has_rounded_them_are_refused(workplace, capsys):
+@pytest.mark.parametrize("branches", [[9007199254740993, 9007199254740995], [1 << 60, (1 << 60) + 300, None]])
+def test_long_numbers_of_a_workbook_which_has_rounded_them_are_refused(workplace, capsys, branches):
     book = openpyxl.Workbook()
-    made = loans(branch_id=[9007199254740993 + place for place in range(4)])
+    made = loans(branch_id=branches)
     book.active.append(list(made))
+    made["branch_id"] = pd.array((branches * 60)[:60], dtype="Int64")
     for row in made.astype(object).to_numpy().tolist():
-        book.active.append(row)
+        book.active.append([None if cell is pd.NA else cell for cell in row])
     book.save("loans.xlsx")
     assert main(["init-study", "mine", "--data", "loans.xlsx"]) == 0
     capsys.readouterr()
@@ -430,8 +481,12 @@ def test_months_are_recognised_and_collapsed_by_a_declared_rule(workplace, capsy
     assert main(["time", "--study", "mine"]) == 0
 
 
+def test_a_month_that_was_recorded_twice_is_one(workplace):
+    assert cohort(pd.concat([loan_months(), loan_months().head(1)]))["default"].sum() == 24
+
+
 def test_two_rows_of_a_loan_in_one_month_are_no_panel(workplace, capsys):
-    made = pd.concat([loan_months(), loan_months().head(1)])
+    made = pd.concat([loan_months(), loan_months().head(1).assign(amount=1)])
     assert "No loan was repaid so" in asked(capsys, made)
 
 
@@ -495,6 +550,110 @@ def test_what_became_of_loans_may_stand_in_a_table_of_months(workplace):
     assert (found["default"].sum(), len(found)) == (24, 60)
 
 
+def of_lender(folder, **tables):
+    """Set up a study of tables in a folder; return its choices under own."""
+    Path(folder).mkdir()
+    for name, table in tables.items():
+        table.to_csv(f"{folder}/{name}.csv", index=False)
+    assert main(["init-study", "mine", "--data", folder]) == 0
+    return params.load().study("mine").own
+
+
+def clients_of(made):
+    return pd.DataFrame({"client_id": sorted(set(made["client_id"])), "income": range(made["client_id"].nunique())})
+
+
+def test_a_table_of_clients_with_few_copies_has_one_row_a_client(workplace, capsys):
+    made = loans(client_id=[f"c{place}" for place in range(60)])
+    clients = clients_of(made).assign(birthdate="1980-05-01")
+    own = of_lender("lender", loans=made, clients=pd.concat([clients, clients.head(2), clients.head(1)[["client_id"]]]))
+    assert own["borrower"]["income"] == "income" and [one["take"] for one in own["tables"]] == ["columns"]
+    assert "clients.csv: 3 rows whose client_id stands in another" in capsys.readouterr().out
+    assert sorted(prepared()["income"]) == list(range(60))
+
+
+@pytest.mark.parametrize(
+    ("of_loans", "of_clients", "cells"),
+    [("CustomerNo", "cust_id", "c{}"), ("client_id", "id", "{}"), ("client_id", "client_id", "{:06d}")],
+)
+def test_keys_of_other_names_and_forms_tie_tables(workplace, of_loans, of_clients, cells):
+    made = loans(client_id=range(60)).rename(columns={"client_id": of_loans})
+    clients = pd.DataFrame({of_clients: [cells.format(place) for place in range(60)], "income": range(60)})
+    made[of_loans] = made[of_loans].astype(str) if cells != "c{}" else clients[of_clients]
+    of_lender("lender", clients=clients, loans=made)
+    assert sorted(prepared()["income"]) == list(range(60))
+
+
+def test_tables_of_the_same_columns_are_one_below_the_other(workplace):
+    made = loans().assign(date=[f"2018-{1 + place % 9:02d}-01" for place in range(60)])
+    own = of_lender("lender", loans_2018=made.head(20), loans_2019=made.tail(40).rename(columns=str.upper))
+    assert own["loans"] == "loans_201*.csv"
+    assert len(prepared()) == 60
+
+
+def test_an_answer_after_the_loan_counts_for_nothing(workplace):
+    made = loans(client_id=range(60)).assign(loan_date="2018-06-01")
+    dates = ["2018-05-01" if place % 3 else "2018-07-01" for place in range(60)]
+    surveys = pd.DataFrame({"client_id": range(60), "date": dates, **{f"q{n}": range(60) for n in range(1, 9)}})
+    of_lender("lender", loans=made, surveys=surveys)
+    assert set(prepared()["satisfaction"].dropna()) == {place for place in range(60) if place % 3}
+
+
+def test_contacts_of_one_row_a_client_are_counted(workplace):
+    made = loans(client_id=range(60)).assign(loan_date="2018-06-01")
+    contacts = pd.DataFrame({"client_id": range(30), "date": ["2018-05-01", "2018-07-01"] * 15})
+    of_lender("lender", loans=made, contacts=contacts)
+    assert prepared()["communication_frequency"].sum() == 15
+
+
+def test_dates_of_another_table_that_may_be_read_either_way_are_asked(workplace, capsys):
+    made = loans(client_id=range(60)).assign(loan_date="2018-06-01")
+    Path("lender").mkdir()
+    made.to_csv("lender/loans.csv", index=False)
+    pd.DataFrame({"client_id": range(30), "date": "03/04/2018"}).to_csv("lender/contacts.csv", index=False)
+    assert main(["init-study", "mine", "--data", "lender"]) == 1
+    assert "contacts.csv, column date: day and month of '03/04/2018'" in capsys.readouterr().err
+
+
+def test_what_is_filled_after_the_outcome_is_not_joined(workplace, capsys):
+    made = loans()
+    of_lender("lender", loans=made, collections=made[["loan_id"]].assign(income=5))
+    assert "collections.csv: its name tells that it is filled after the outcome" in capsys.readouterr().out
+
+
+def test_days_past_due_by_month_are_an_outcome(workplace, capsys):
+    months = loan_months()
+    late = months.assign(days_past_due=np.where(months["status"] == "default", 95, 10))[
+        ["loan_id", "month", "days_past_due"]
+    ]
+    Path("lender").mkdir()
+    late.to_csv("lender/repayments.csv", index=False)
+    pd.DataFrame({"loan_id": range(60), "amount": range(1000, 1060), "date": "2020-01-15"}).to_csv(
+        "lender/loans.csv", index=False
+    )
+    assert main(["init-study", "mine", "--data", "lender"]) == 1
+    assert "--default-at-least 90 (24 of 60 loans)" in capsys.readouterr().err
+    assert main(["init-study", "mine", "--data", "lender", "--default-at-least", "90"]) == 0
+    assert prepared()["default"].sum() == 24
+
+
+@pytest.mark.parametrize(("horizon", "defaults"), [(6, 12), (7, 24)])
+@pytest.mark.parametrize("several", [False, True])
+def test_default_counts_within_the_horizon(workplace, horizon, defaults, several):
+    months = loan_months()
+    if several:
+        of_lender(
+            "lender", repayments=months.drop(columns="amount"), loans=months[["loan_id", "amount"]].drop_duplicates()
+        )
+    else:
+        set_up(months)
+    file = places.choices("mine")
+    file.write_text(file.read_text().replace("horizon_months:", f"horizon_months: {horizon}"))
+    assert prepared()["default"].sum() == defaults
+    ends = store.read_parquet(places.processed("mine") / "more" / "loan_ends.parquet")
+    assert ((ends["end"] == "default").sum(), ends["months"].max()) == (defaults, horizon)
+
+
 ROWS = {
     "loans": lambda n: [
         [f"L{n}", f"C{n % 40}", f"B{n % 12}", f"2019-{1 + n % 9:02d}-10", 1000 + n, 12, 9.5, "car", "AB"[n % 2],
@@ -511,20 +670,24 @@ ROWS = {
 """Rows of a lender's tables for its n-th loan, in the order of the template's columns."""
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_a_template_that_was_filled_in_is_understood(workplace, capsys, language):
+@pytest.mark.parametrize(("language", "kind"), [("en", "tables"), ("zh", "tables"), ("zh", "workbook.xlsx")])
+def test_a_template_that_was_filled_in_is_understood(workplace, capsys, language, kind):
     assert main(["init-study", "--template", "empty", "--language", language]) == 0
     files = sorted(Path("empty").iterdir())
     assert [file.suffix for file in files if file.is_file()].count(".csv") == 2 and Path("empty/workbook.xlsx").exists()
     assert len(openpyxl.load_workbook("empty/workbook.xlsx").sheetnames) == len(list(Path("empty/tables").iterdir()))
     tables = template.headings(language)
+    book = openpyxl.load_workbook("empty/workbook.xlsx")
     for (name, columns), key in zip(tables.items(), template.headings("en"), strict=True):
         rows = [row for number in range(120) for row in ROWS.get(key, lambda n: [])(number)]
         pd.DataFrame(rows, columns=columns if rows else None).to_csv(
             f"empty/tables/{name}.csv", index=False
         ) if rows else 0
+        for row in rows:
+            book[name].append(row)
+    book.save("empty/workbook.xlsx")
     capsys.readouterr()
-    assert main(["init-study", "mine", "--data", "empty/tables"]) == 0
+    assert main(["init-study", "mine", "--data", f"empty/{kind}"]) == 0
     own = params.load().study("mine").own
     wanted = {
         "satisfaction", "communication_frequency", "information_sharing", "relationship_length", "relationship_depth",
@@ -535,3 +698,36 @@ def test_a_template_that_was_filled_in_is_understood(workplace, capsys, language
     found = prepared()
     assert (len(found), found["default"].sum()) == (120, 24)
     assert main(["init-study", "--template", "empty"]) == 1
+
+
+def test_dates_of_birth_and_of_joining_become_years(workplace):
+    made = loans(60).assign(loan_date="2018-07-01", date_of_birth="1980-07-01", customer_since="2014-01-01")
+    found = cohort(made)
+    np.testing.assert_allclose(found["age"], 38, atol=0.01)
+    np.testing.assert_allclose(found["relationship_length"], 4.5, atol=0.01)
+
+
+def test_dates_of_birth_without_a_date_of_the_loan_are_refused(workplace, capsys):
+    set_up(loans(birthdate=["1980-07-01", "1990-02-02"]))
+    assert "birthdate as age: dates, and no date of origination" in capsys.readouterr().out
+
+
+def test_a_mapped_column_that_nothing_uses_is_named(workplace, capsys):
+    set_up(loans(client_id=range(60), branch=range(12), income=range(60)))
+    assert "Nothing uses client_id (client_id)" in capsys.readouterr().out
+    file = places.choices("mine")
+    file.write_text(file.read_text().replace("  borrower:\n  market:\n  time:", "  borrower: []\n  market:\n  time:"))
+    file.write_text(file.read_text().replace("  score:\n", "  score: [log(amount)]\n"))
+    assert main(["intake", "--study", "mine"]) == 0
+    assert "nothing uses client_id (client_id), income (income)" in capsys.readouterr().out
+
+
+def test_of_very_many_columns_those_of_a_role_are_found(workplace):
+    wide = {f"var_{place}": [place, "a"] if place % 2 else [0, 1] for place in range(210)}
+    made = pd.DataFrame({"loan_id": range(1100), "VAR_X": "", **{name: values * 550 for name, values in wide.items()}})
+    made = made.assign(annual_income=range(1100), loan_status=["Paid", "Paid", "Paid", "Default"] * 275)
+    own = set_up(made)
+    assert (own["columns"]["loan_id"], own["borrower"]["income"]) == ("loan_id", "annual_income")
+    described = pd.read_csv("data/dictionaries/mine.csv").set_index("column")
+    assert len(described) == 214 and described.loc["var_0", "values"] == "0 (500); 1 (500)"
+    assert described.loc["VAR_X", "holds"] == "empty"

@@ -11,8 +11,11 @@ import statsmodels.formula.api as smf
 from pipeline.__main__ import main
 from pipeline.core import params, results
 from pipeline.runtime import places, store
+from pipeline.studies.reference import generator
+from pipeline.studies.reference import study as simulated
+from pipeline.studies.reference.settings import Settings
 from tests import own_loans
-from tests.studies.own.test_own import ANALYSES, report, run
+from tests.studies.own.test_own import ANALYSES, ROOT, edit, report, run
 from tests.studies.own.test_own import workplace as workplace
 
 NUMBER = 900
@@ -157,3 +160,35 @@ def _order(loans, cohort, country, number):
     places_of = pd.Index(named).get_indexer(cohort["loan_id"])
     assert (places_of >= 0).all()
     return places_of
+
+
+@pytest.mark.long
+def test_simulated_lenders_tables_give_the_cohort_and_the_estimates_of_their_own_study(workplace):
+    frames = generator.simulate(Settings(scale=0.05), 11, generator.RAW_TABLES, dirt=False)
+    Path("lenders").mkdir()
+    for name, frame in frames.items():
+        frame.to_csv(f"lenders/{name}.csv", index=False)
+    protocol = params.load(ROOT / "params.yaml").study("reference")
+    theirs = simulated.prepare(simulated.from_frames(frames), protocol, params.load().checks).cohort
+    assert main(["init-study", "mine", "--data", "lenders"]) == 0
+    edit("mine", horizon_months=protocol.horizon_months)
+    run("intake", "prepare", "match", "regress")
+    mine = store.read_parquet(places.processed("mine") / "cohort.parquet")
+    theirs = theirs.sort_values("loan_id", ignore_index=True)
+    assert len(mine) == len(theirs) > 4000 and (mine["loan_id"] == theirs["loan_id"].astype(str)).all()
+    for name in ("default", "treated", "amount", "credit_score", "debt_to_income", "interest_rate", "term_months"):
+        np.testing.assert_allclose(mine[name], theirs[name], rtol=1e-9)
+    np.testing.assert_allclose(mine["relationship_length"], 12 * theirs["relationship_length"], rtol=1e-9)
+    np.testing.assert_allclose(mine["income"], theirs["income"], rtol=1e-9)
+    for name in ("credit_grade", "institution_id", "origination_month"):
+        assert (mine[name].astype(str) == theirs[name].astype(str)).all()
+    for name in ("region", "industry", "loan_type"):
+        assert (mine[name].astype(str) == theirs[name].astype(str).str.replace("_", " ")).all()
+    rows = results.read(places.results("mine", "regress"))
+    for factor in ("treated", "relationship_length"):
+        row = rows.one(estimator="linear_probability", specification="M1", factor=factor)
+        plain = theirs.assign(factor=mine[factor].astype(float))
+        by = {"groups": plain["institution_id"].cat.codes}
+        fit = smf.ols("default ~ factor", plain).fit(cov_type="cluster", cov_kwds=by)
+        assert row.estimate == pytest.approx(100 * fit.params["factor"], rel=1e-6)
+        assert row.std_error == pytest.approx(100 * fit.bse["factor"], rel=1e-6)

@@ -365,7 +365,7 @@ def test_sections_are_block_style_with_lists_unindented_and_nulls_blank(workplac
     ],
 )
 def test_columns_are_known_by_their_names(name, role):
-    assert roles._likeness(name, roles.roles()[role]) > 0
+    assert roles.likeness(name, role) > 0
 
 
 @pytest.mark.parametrize("name", ["total_pymnt_inv", "recoveries", "逾期天数", "Days Past Due", "已还金额"])
@@ -425,3 +425,14 @@ def test_a_number_that_no_loan_can_have_is_set_aside_with_its_row(workplace, val
     quarantined = pd.read_csv(places.processed("mine") / "quarantine.csv")
     assert quarantined["row"].tolist() == [9]
     assert "amount must be at most 1e+15 in size" in quarantined["reason"][0]
+
+
+def test_a_category_of_the_borrower_enters_the_score_by_its_levels(workplace):
+    made = own_loans.loans(400, 5)[["id", "grade", "amount", "treated", "default"]]
+    draw = np.random.default_rng(2)
+    made["gender"], made["education"] = draw.choice(["Male", "Female"], 400), draw.choice(["A", "B", "C"], 400)
+    made.loc[:20, "education"] = None
+    assert set_up(made) == 0
+    run("intake", "prepare", "match", "regress")
+    columns = list(store.read_parquet(places.processed("mine") / "matched" / "covariates.parquet"))
+    assert {"female[Male]", "education[B]", "education[not stated]"} <= set(columns)

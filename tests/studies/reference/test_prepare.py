@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.params import Checks, Landmark, Study
+from pipeline.core.protocol import Landmark, Study
+from pipeline.core.shared import Checks
 from pipeline.runtime.engine import Engine
 from pipeline.runtime.errors import StudyError
-from pipeline.studies.reference import generator, sentiment, study
+from pipeline.studies.reference import generator, panel, sentiment, study
 from pipeline.studies.reference.prepare_months import REACTIVE
 from pipeline.studies.reference.prepare_records import KEYS
 from pipeline.studies.reference.settings import Settings
@@ -192,7 +193,7 @@ def test_the_order_of_raw_rows_does_not_matter(frames, prepared):
 
 
 def test_how_many_loans_are_taken_at_a_time_does_not_matter(tiny, tiny_prepared, monkeypatch):
-    monkeypatch.setattr(study, "PART", 150)
+    monkeypatch.setattr(panel, "PART", 150)
     parts = prepare(tiny)
     assert len([*parts.panels.parts("loan_months")]) > 2
     same(parts, tiny_prepared)

@@ -9,6 +9,7 @@ from pipeline.analyses.recovery import rows as recovery
 from pipeline.analyses.recovery import verdicts
 from pipeline.analyses.recovery.expected import EXPECTED
 from pipeline.core import params
+from pipeline.core.shared import Parallel
 from pipeline.runtime import parallel, places
 from pipeline.runtime.errors import StudyError
 from pipeline.stages import recovery as stage
@@ -80,7 +81,7 @@ def test_a_cluster_computes_the_same_worlds(worlds, tmp_path, monkeypatch):
     monkeypatch.setattr(parallel, "PATIENCE", 120)
     choices = chosen(1, scenarios=["null"])
     with cluster(tmp_path, workers=1) as (address, _):
-        settings = params.Parallel(backend="dask", address=address, workers=1)
+        settings = Parallel(backend="dask", address=address, workers=1)
         found = recovery.replicate("reference", choices.model_copy(update={"parallel": settings}))
     pd.testing.assert_frame_equal(found, pd.concat(worlds, ignore_index=True), check_exact=True)
 

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import rdata
 
-from pipeline.core.params import Study, load
+from pipeline.core.params import load
+from pipeline.core.protocol import Study
 from pipeline.studies.sba.study import RAW
 from tests.sample import PARAMS
 from tests.sources.test_readers import CONSTRUCTORS, Classed, Frame

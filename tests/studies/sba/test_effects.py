@@ -4,7 +4,8 @@ import statsmodels.formula.api as smf
 from statsmodels.stats.multitest import multipletests
 
 from pipeline.core import results
-from pipeline.core.params import Checks, load
+from pipeline.core.params import load
+from pipeline.core.shared import Checks
 from pipeline.studies.sba import study
 from pipeline.studies.sba.effects import effects
 from tests.sample import PARAMS

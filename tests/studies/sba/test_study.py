@@ -5,12 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.params import Checks
+from pipeline.core.shared import Checks
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.records import load_source
 from pipeline.stats.design import column_of
 from pipeline.studies.sba import study
-from pipeline.studies.sba.effects import LONG_TERM
+from pipeline.studies.sba.rows import LONG_TERM
 from tests.studies.sba.made_up import protocol, raw_loans, tables, teaching_case, write_draw
 
 CHECKS = Checks(quarantine_share=0.05, balance=0.1)

@@ -4,7 +4,8 @@ import pytest
 import statsmodels.formula.api as smf
 
 from pipeline.core import results
-from pipeline.core.params import Checks, load
+from pipeline.core.params import load
+from pipeline.core.shared import Checks
 from pipeline.present.words import Words
 from pipeline.studies.superlender import study
 from pipeline.studies.superlender.effects import LATE, NUMBER, bounds, effects, survivors

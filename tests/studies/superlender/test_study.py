@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core.params import Checks, load
+from pipeline.core.params import load
+from pipeline.core.shared import Checks
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.records import load_source
 from pipeline.stats.design import column_of

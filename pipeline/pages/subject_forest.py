@@ -1,0 +1,55 @@
+"""The forest of one subject: each lender with its weight and loans, the mean, and where one more lender is expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pipeline.core.results import Results
+from pipeline.pages.subjects import Subject, drawn
+from pipeline.present import intervals
+from pipeline.present.figures import QUIET, TREATED
+from pipeline.present.intervals import Line
+from pipeline.present.numerals import percent, whole
+from pipeline.present.synthesis_figures import Ratio
+from pipeline.present.words import Words
+
+ENDS = (0.4, 2.5)
+"""Odds ratios between which the axis stays; an interval that leaves it ends in an arrow."""
+
+
+def forest(subjects: Sequence[Subject], found: Results, words: Words, of_study: Mapping[str, Words]) -> Figure:
+    """Draw one subject: lenders in each unit with weights, means, prediction intervals, and drawn lots below."""
+    groups = [(words.label("estimands", one.kind), _lines(one, words, of_study)) for one in subjects]
+    apart = [row for row in drawn(found) if row.specification in subjects[0].constructs]
+    if apart:
+        lots = [Line(_named(row, of_study, words), row, whole(row.n), TREATED, "s") for row in apart]
+        groups.append((words.text("columns.drawn"), lots))
+    numbers = f"{words.text('columns.loans')}, {words.text('columns.weight')}"
+    return intervals.drawn(groups, words.text("columns.forest"), start=1.0, ratio=True, limits=ENDS, numbers=numbers)
+
+
+def _lines(subject: Subject, words: Words, of_study: Mapping[str, Words]) -> list[Line]:
+    """Return the lines of one unit: lenders, their mean, and the interval for one more."""
+    lines = [
+        Line(_named(row, of_study, words), _ratio(row), f"{whole(row.n)}  {percent(100 * subject.weight(row))}")
+        for row in subject.parts.itertuples()
+    ]
+    lines.append(
+        Line(words.text("columns.pooled"), _ratio(subject.mean), whole(subject.mean.n), "black", "D", bold=True)
+    )
+    if subject.prediction:
+        lines.append(Line(words.text("columns.prediction"), _ratio(subject.prediction), "", QUIET, "|"))
+    return lines
+
+
+def _named(row: Any, of_study: Mapping[str, Words], words: Words) -> str:
+    own = of_study[row.study]
+    return words.bracketed(own.label("columns", row.factor), own.text("short"))
+
+
+def _ratio(row: Any) -> Ratio:
+    return Ratio(*np.exp([row.estimate, row.ci_low, row.ci_high]))

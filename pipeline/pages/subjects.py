@@ -1,0 +1,138 @@
+"""What a relationship, information and communication are worth over all lenders: sentences, tables and the forest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from pipeline.core.fields import SUBJECTS
+from pipeline.core.results import Results
+from pipeline.present.numerals import MISSING, fixed, p_value, percent, whole
+from pipeline.present.tables import markdown
+from pipeline.present.words import Words
+from pipeline.stats.certainty import grade
+
+KINDS = ("log_odds_ratio_of_a_standard_deviation", "log_odds_ratio_of_one")
+"""Units that are pooled, each by itself; the first is the one that more lenders have."""
+
+SCATTER = 0.5
+"""Share of the scatter beyond chance from which lenders are said to differ (Higgins and others 2003: moderate)."""
+
+
+class Subject:
+    """One subject in one kind of unit: the lenders' parts, their mean, and what is said of them."""
+
+    def __init__(self, found: Results, name: str, kind: str, words: Words, of_study: Mapping[str, Words]) -> None:
+        """Take the synthesis rows; `words` are the page's, `of_study` each study's, which name its factors."""
+        self.name, self.kind, self._found, self._words, self._of_study = name, kind, found, words, of_study
+        self.parts = found.where(estimator="part", specification=name, estimand=kind)
+
+    @property
+    def constructs(self) -> tuple[str, ...]:
+        """The constructs that speak of the subject."""
+        return SUBJECTS[self.name]
+
+    def weight(self, row: Any) -> float:
+        """Return the share of a lender in the mean."""
+        return float(self._value("part", row, estimand=f"{self.kind}, weight") or 0.0)
+
+    @property
+    def mean(self) -> Any:
+        """The row of the mean over lenders."""
+        return self._one(self.kind)
+
+    @property
+    def prediction(self) -> Any | None:
+        """The row of the interval for one more lender; None with two lenders."""
+        rows = self._found.where(
+            estimator="random_effects", specification=self.name, estimand=f"{self.kind}, prediction"
+        )
+        return next(rows.itertuples(), None)
+
+    @property
+    def scatter(self) -> Any:
+        """The row of the share of the scatter that is not chance."""
+        return self._one(f"{self.kind}, heterogeneity")
+
+    def _one(self, estimand: str) -> Any:
+        return self._found.one(estimator="random_effects", specification=self.name, estimand=estimand)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what sentences are made of; no sign and no number is known before the rows are read."""
+        mean, parts = self.mean, self.parts
+        less, more = parts[parts["ci_high"] < 0], parts[parts["ci_low"] > 0]
+        clear = mean.ci_high < 0 or mean.ci_low > 0
+        reasons = [
+            *(["inconsistency"] if self.scatter.estimate > SCATTER or len(less) * len(more) else []),
+            *([] if clear else ["imprecision"]),
+        ]
+        return {
+            "lenders": self._words.counted(len(parts)),
+            "odds": self.odds(mean),
+            "prediction": self.odds(self.prediction) if self.prediction else None,
+            "finding": ("less" if mean.estimate < 0 else "more") if clear else "unclear",
+            "certainty": self._words.label("certainty", grade("low", reasons).level),
+            "less": self._named(less),
+            "more": self._named(more),
+            "neither": self._words.counted(len(parts) - len(less) - len(more)),
+            "undecided": len(parts) - len(less) - len(more),
+            "scatter": percent(100 * self.scatter.estimate),
+            "p": p_value(self.scatter.p_value),
+        }
+
+    def _named(self, rows: pd.DataFrame) -> list[str]:
+        return [self._of_study[name].text("short") for name in rows["study"]]
+
+    @staticmethod
+    def odds(row: Any) -> dict[str, str]:
+        """Return an effect and its interval as odds ratios."""
+        numbers = {"at": row.estimate, "low": row.ci_low, "high": row.ci_high}
+        return {name: fixed(math.exp(value), 2) for name, value in numbers.items()}
+
+    def table(self, terms: tuple[str, ...]) -> str:
+        """Return one row a lender: its measure, effect, weight, the mean without it, and what its terms go with."""
+        body = []
+        for row in self.parts.itertuples():
+            words = self._of_study[row.study]
+            without = self._found.where(
+                estimator="leave_one_out", specification=self.name, study=row.study, estimand=self.kind
+            )
+            does = [self._value("practice", row, specification=None, outcome=term) for term in terms]
+            body.append(
+                [
+                    words.text("short"),
+                    words.label("columns", row.factor),
+                    whole(row.n),
+                    _ratio(row),
+                    percent(100 * self.weight(row)),
+                    next((_ratio(one) for one in without.itertuples()), MISSING),
+                    *(MISSING if value is None else fixed(value, 2) for value in does),
+                ]
+            )
+        names = ("study", "factor", "loans", "odds_ratio", "weight", "without", *terms)
+        return markdown([self._words.text(f"columns.{name}") for name in names], body)
+
+    def _value(self, estimator: str, row: Any, **more: Any) -> float | None:
+        named = {"specification": self.name, "study": row.study, "factor": row.factor} | more
+        rows = self._found.where(estimator=estimator, **{name: of for name, of in named.items() if of is not None})
+        return float(rows["estimate"].iloc[0]) if len(rows) else None
+
+
+def subjects(found: Results, words: Words, of_study: Mapping[str, Words]) -> list[Subject]:
+    """Return every subject and kind of unit that at least two lenders speak of."""
+    every = (Subject(found, name, kind, words, of_study) for name in SUBJECTS for kind in KINDS)
+    return [one for one in every if len(one.parts)]
+
+
+def drawn(found: Results) -> list[Any]:
+    """Return the randomised effects on subjects, which stand apart from what is pooled."""
+    rows = found.where(estimator="one_study", estimand="odds_ratio")
+    of = {construct for constructs in SUBJECTS.values() for construct in constructs}
+    return [row for row in rows.itertuples() if row.note == "randomised" and row.specification in of]
+
+
+def _ratio(row: Any) -> str:
+    return "{at} [{low}, {high}]".format(**Subject.odds(row))
