@@ -45,6 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> str:
     """Write the study's choices, its line in params.yaml and the dictionary; return what was found and is missing."""
     from pipeline.studies.own import template, told
+    from pipeline.studies.own.choices import unused
     from pipeline.studies.own.profile import SAMPLE_ROWS
 
     if options.template:
@@ -70,7 +71,10 @@ def run(options: argparse.Namespace) -> str:
         ("Assumed:", _listed(told.assumed(draft))),
     ):
         lines += ["", title, *said] if said else []
-    if advised := told.advice(draft):
+    advised = told.advice(draft)
+    if idle := unused(params.load().study(draft.name), str(places.choices(draft.name))):
+        advised.append(f"Nothing uses {', '.join(idle)}: add them where they belong, or leave the role blank.")
+    if advised:
         lines += ["", "Still missing, or to look at:", *_listed(advised)]
     lines += [
         "",

@@ -12,6 +12,7 @@ from pipeline.pages.chapters import INSIDE, chapters
 from pipeline.present import effect_figures, figures, sample_figures
 from pipeline.present.page import correlation_kinds, effects_parts, rate_groups, raw_factor, shown_factors
 from pipeline.present.words import Words
+from pipeline.runtime import journal
 
 
 def rungs_shown(allowed: Scope) -> list[str]:
@@ -50,5 +51,6 @@ def drawn(rows: results.Results, words: Words, allowed: Scope, params: Params) -
 def draw_all(rows: results.Results, words: Words, allowed: Scope, params: Params, folder: Path) -> None:
     """Draw the page's figures into a folder, which then holds nothing else."""
     shutil.rmtree(folder, ignore_errors=True)
-    for name, (figure, *choices) in drawn(rows, words, allowed, params).items():
+    drawings = drawn(rows, words, allowed, params)
+    for name, (figure, *choices) in journal.counted(drawings.items(), len(drawings), f"figures in {folder}"):
         figures.draw(figure, folder / f"{name}.svg", rows, words, *choices)

@@ -58,7 +58,7 @@ class Trail:
         """Return a stage's parameters in one line: short values with their value, longer ones by name."""
         prefix = f"{self._own}:"
         shown = [
-            f"{name}={value}" if isinstance(value, int | float | str) else name
+            name if _long(value) or value is None else f"{name}={value}"
             for name, value in self.parameters(stage).items()
         ]
         common = [text for text in shown if not text.startswith(prefix)]
@@ -68,6 +68,11 @@ class Trail:
 
 def _opened(path: str, value: Any) -> dict[str, Any]:
     """Open a section whose values are all short; a section that holds lists or sections stays whole."""
-    if isinstance(value, dict) and all(not isinstance(inner, dict | list) for inner in value.values()):
+    if isinstance(value, dict) and not any(map(_long, value.values())):
         return {f"{path}.{name}": "null" if inner is None else inner for name, inner in value.items()}
     return {path: value}
+
+
+def _long(value: Any) -> bool:
+    """Say whether a value is a section or a list, of which names may stand in one line."""
+    return isinstance(value, dict | list) or ", " in str(value)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.runtime.errors import StudyError
-from pipeline.sources.tables import MOST_CELLS, Form, Table, distinct, opened, plain_kinds, string_kind
+from pipeline.sources.tables import MOST_CELLS, SAMPLE_BYTES, Form, Table, distinct, opened, plain_kinds, string_kind
 
 NO_NAME = re.compile(r"__index_level_\d+__")
 """How pandas calls an index without a name that it writes beside the columns."""
@@ -45,7 +45,8 @@ def parquet(path: Path, form: Form, columns: Sequence[str] | None, rows: int | N
     import pyarrow.parquet
 
     def read() -> Any:
-        file = pyarrow.parquet.ParquetFile(path)
+        # In pieces: the first rows of very many columns are few of their bytes.
+        file = pyarrow.parquet.ParquetFile(path, buffer_size=SAMPLE_BYTES >> 4 if rows is not None else 0)
         names = _named(file.schema_arrow.names)
         ranges = _ranges(file.schema_arrow)
         there = [name for name in columns or () if name not in ranges]

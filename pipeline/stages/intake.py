@@ -16,4 +16,5 @@ def run(study: str, params: Params) -> str:
     store.write_parquet(places.interim(study) / "columns.parquet", taken.columns)
     if taken.ends is not None:
         store.write_parquet(places.interim(study) / "ends.parquet", taken.ends)
-    return f"{len(taken.loans):,} rows, {len(taken.columns)} columns with a role, from {protocol.own['file']}"
+    idle = f"; nothing uses {', '.join(taken.unused)}" if taken.unused else ""
+    return f"{len(taken.loans):,} rows, {len(taken.columns)} columns with a role, from {protocol.own['file']}{idle}"

@@ -69,7 +69,7 @@ def run(study: str, params: Params) -> str:
 
     effects = rows.where(stage="regress", estimator="linear_probability", specification=rungs_shown(allowed))
     results.write(folder / "headline.csv", effects[effects["factor"] == "treated"])
-    store.write_json(folder / "metrics.json", metrics(study, rows, allowed))
+    store.write_json(folder / "metrics.json", metrics(rows, allowed))
     return f"{folder / 'report.html'}{figures.missing_font(page)}"
 
 

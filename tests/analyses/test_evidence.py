@@ -175,6 +175,23 @@ def test_bounds_a_bootstrap_and_a_slope_of_the_top_speak_against_a_row():
     assert checks.checks_of(agree, "treated", treated=True, scored=False) == []
 
 
+def test_bounds_of_the_arms_speak_against_the_factor_that_makes_them_and_no_other():
+    left = dict(stage="effects", estimator="survivors", specification="all_left", estimand="lower_bound")
+    found = has(number(-3, 4, **left))
+    names = {
+        treated: [one.name for one in checks.checks_of(found, "contacts", treated=treated, scored=False)]
+        for treated in (True, False)
+    }
+    assert names == {True: ["attrition_bounds"], False: []}
+
+
+def test_a_bootstrap_that_cannot_be_had_disagrees_with_nothing():
+    errors = dict(stage="robustness", estimator="errors")
+    none = dict(estimate=math.nan, specification="wild_bootstrap", note="every loan is a cluster of its own.")
+    found = has(number(3, specification="clustered", **errors), errors | none)
+    assert checks.checks_of(found, "treated", treated=True, scored=False) == []
+
+
 def test_a_slope_that_lives_on_the_top_does_not_decide():
     dose = dict(stage="robustness", estimator="dose", factor="contacts")
     whole, rest = number(3, specification="linear", **dose), number(0.1, specification="without_top", **dose)

@@ -75,6 +75,16 @@ def blocks(page: Page) -> Iterator[str]:
             moved=[one for one in pairs if one[1].p_adjusted < alpha],
             still=[one for one in pairs if one[1].p_adjusted >= alpha],
         )
+    yield from _permuted(page)
+    body = hidden(results, words)
+    if body:
+        yield page.text("adjust.hidden", **_hidden(results))
+        yield page.show_table("hidden", body, STAGE)
+
+
+def _permuted(page: Page) -> Iterator[str]:
+    """Yield what dealing the treatment anew says of the headline's test."""
+    results = page.results
     rejection = _first(results, estimator="permuted_treatment", estimand="rejection_rate")
     if rejection is not None:
         real, centre, spread = (
@@ -99,10 +109,6 @@ def blocks(page: Page) -> Iterator[str]:
             too_wide=spread is not None and spread.ci_low > 1,
             headline=_first(results, regress=True, specification=list(rungs_of(page.scope.protocol))[-1]),
         )
-    body = hidden(results, words)
-    if body:
-        yield page.text("adjust.hidden", **_hidden(results))
-        yield page.show_table("hidden", body, STAGE)
 
 
 def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[Any, ...]]:

@@ -22,7 +22,7 @@ MOST = 6
 ENDS = ("2014-12", "2015-12", "2016-12", "2017-12")
 """Last months of shorter windows: loans applied for earlier were watched for longer."""
 
-COLUMNS = ("interest_rate", "origination_year", "repaid_early", "term_over", "watched_years")
+COLUMNS = ("repaid_early", "term_over", "watched_years")
 """Columns of the cohort that are needed here, besides those that the study's choices name."""
 
 
@@ -101,7 +101,6 @@ def _agreement(loans: pd.DataFrame) -> Iterator[Row]:
             yield {
                 "estimator": "agreement",
                 "specification": f"{name}_{record}",
-                "factor": RETURNING,
                 "estimand": "loans",
                 "estimate": len(here),
                 "n": len(loans),

@@ -38,7 +38,7 @@ SOURCE = "bondora"
 
 FIRST_DAY = pd.Timestamp("2009-02-28")
 """The day from which the file counts, in thousands of days: inferred, for with it the file's own columns for the day of
-the week agree for nine loans in ten, and are a day off for most others. Good for months and quarters."""
+the week agree for nine loans in ten, and are later by a day to six for the others. Good for months and quarters."""
 
 GRADES = ["AA", "A", "B", "C"]
 """The platform's ratings on file, best first; the first has no column of its own."""

@@ -15,7 +15,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import Field, ValidationError
 
-from pipeline.core.fields import Section
+from pipeline.core.fields import Numbers, Section
 from pipeline.core.protocol import Study
 from pipeline.core.schema import check, check_cohort, cohort_schema
 from pipeline.core.shared import Checks
@@ -160,7 +160,7 @@ OFFER_COLUMNS = (
 class Eligibility(Section):
     """The study's own choices under ``eligibility``: waves of the lottery, and the share that makes a default."""
 
-    waves: Annotated[list[int], Field(min_length=1)]
+    waves: Annotated[Numbers[int], Field(min_length=1)]
     past_due_above: Annotated[float, Field(ge=0, lt=1)]
 
 

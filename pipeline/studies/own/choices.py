@@ -143,6 +143,14 @@ def choices(study: Study, where: str) -> None:
         raise StudyError(f"{where}: {'; '.join(wrong)}")
 
 
+def unused(study: Study, where: str) -> list[str]:
+    """Return the columns that have a role and that nothing of the study uses, with their roles."""
+    own: Own = checked(Own, study.own, "own", where)
+    used = {name for _, name in cohorts.named(study)} | {study.treatment and study.treatment.factor}
+    used |= {"default", "treated", "loan_id", "origination_date", study.cluster, *LOTTERY}
+    return [f"{column} ({role})" for role, column in own.mapped().items() if role not in used]
+
+
 def columns(study: Study, own: Own) -> list[str]:
     """Return the columns that the study's cohort will have, with values or without."""
     given = [*roles.of_section("columns"), *(name for name, column in own.borrower.items() if column)]

@@ -12,8 +12,8 @@ from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates, tabular
 from pipeline.sources.tables import LONGEST_WHOLE, Form, Table
-from pipeline.studies.own import folder
-from pipeline.studies.own.choices import KEYS, Own, checked
+from pipeline.studies.own import folder, roles
+from pipeline.studies.own.choices import KEYS, Own, checked, unused
 from pipeline.studies.own.joining import MONTHS, Link, joined
 from pipeline.studies.own.panel import collapse
 
@@ -29,6 +29,8 @@ class Intake(NamedTuple):
     ``fault`` (what is wrong with it, empty if nothing is)."""
     columns: pd.DataFrame
     """One row a mapped role: ``role, column, file``."""
+    unused: list[str]
+    """Columns that have a role and that nothing of the study uses."""
     ends: pd.DataFrame | None = None
     """When loans left, of a file with a row a loan and month (`panel.Collapsed`)."""
 
@@ -62,6 +64,9 @@ def intake(study: Study, where: str) -> Intake:
         if form.kind == "excel" and role in KEYS:
             _whole(column.astype(float) if pd.api.types.is_numeric_dtype(column) else column, place)
         read, what = meaning(role, column, own, place, where)
+        if role in roles.SINCE and own.columns.get("origination_date"):
+            granted = dates.read(raw[own.columns["origination_date"]], own.day_first).meaning
+            read = _years_before(granted, column, own) or read
         typed[role] = read.meaning
         if read.wrong.any():
             told = f"{name}: '" + column[read.wrong].astype(str) + f"' is no {what}; "
@@ -85,7 +90,7 @@ def intake(study: Study, where: str) -> Intake:
         # Rows that could not be cut into cells are counted with those that break a data rule.
         loans.loc[len(loans), ["row", "fault"]] = [line, why]
     columns = pd.DataFrame({"role": list(mapped), "column": list(mapped.values()), "file": str(path)}, dtype="string")
-    return Intake(loans, columns, ends)
+    return Intake(loans, columns, unused(study, where), ends)
 
 
 def _read(path: Path, own: Own, columns: list[str] | None) -> tuple[Form, Table]:
@@ -139,6 +144,18 @@ def meaning(role: str, column: pd.Series, own: Own, place: str, where: str) -> t
     if found.doubt:
         raise StudyError(f"{place}: {found.doubt}: {answer}.")
     return found, "number"
+
+
+def _years_before(granted: pd.Series, column: pd.Series, own: Own) -> cells.Cells | None:
+    """Return the years from a column's dates to the loans; None where it holds no dates."""
+    if pd.api.types.is_numeric_dtype(column):
+        return None
+    since = dates.read(column, own.day_first)
+    there = int(since.meaning.notna().sum() + since.wrong.sum())
+    if since.meaning.notna().sum() < MOSTLY_NUMBERS * max(there, 1):
+        return None
+    years = (granted - since.meaning).dt.days / 365.25
+    return cells.Cells(years.where(years >= 0), since.wrong | (years < 0), {})
 
 
 def _words(column: pd.Series) -> cells.Cells:

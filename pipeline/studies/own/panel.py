@@ -39,7 +39,7 @@ class Collapsed(NamedTuple):
 def recognised(table: pd.DataFrame) -> Panel | None:
     """Return loan and month of a table in which loans come again, each in months of its own; None for other tables."""
     keys = [name for name in table if roles.likeness(str(name), "loan_id") and _comes_again(table[name])]
-    months = [name for name in table if _of_month(str(name))]
+    months = [name for name in table if of_month(str(name))]
     for key in keys:
         for name in months:
             read = dates.read(table[name].head(1000))
@@ -60,7 +60,8 @@ def _comes_again(column: pd.Series) -> bool:
     return len(present) >= FEWEST_MONTHS * max(present.nunique(), 1)
 
 
-def _of_month(name: str) -> bool:
+def of_month(name: str) -> bool:
+    """Say whether a column's name may be that of a month or a date."""
     words = roles.normal(name)
     return bool(roles.likeness(name, "origination_date") or set(words.split()) & {"month", "period", "date", "quarter"}
                 or any(part in words for part in ("月", "报告期", "账期", "日期")))  # fmt: skip

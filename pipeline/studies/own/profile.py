@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 
 SAMPLE_ROWS = 200_000
 """How many rows, from the start of the file, tell what a column holds; the preparation reads and checks them all."""
+
+FEW_ROWS = 1_000
+"""How many rows tell what a column holds whose name is no role's, in a file of more than `MANY_COLUMNS`."""
+
+MANY_COLUMNS = 200
 
 MOST = 0.95
 """Share of the cells that must be of one kind for a column to count as it: people's tables have stray cells."""
@@ -113,6 +119,39 @@ def look(column: pd.Series, decimal: str = ".", label: str = "", copies: int = 0
     )
 
 
+def glance(column: pd.Series, label: str = "") -> Column:
+    """Profile a column whose name is no role's: what it holds, quickly."""
+    import pandas as pd
+
+    present = column.dropna()
+    if pd.api.types.is_string_dtype(present):
+        present = present[present.str.strip() != ""]
+    distinct = int(present.nunique())
+    bare = cells.bare_numbers(present) if len(present) else None
+    values = bare[1] if bare else present
+    if not len(present):
+        kind = "empty"
+    elif pd.api.types.is_datetime64_any_dtype(values):
+        kind = "date"
+    elif pd.api.types.is_numeric_dtype(values):
+        kind = "flag" if distinct == 2 and set(values.unique()) == {0, 1} else "number"
+    else:
+        kind = "key" if distinct == len(present) > 20 else "category"
+    counted = present.astype(str).value_counts().items() if 0 < distinct <= FEW_LEVELS else ()
+    return Column(
+        name=str(column.name),
+        kind=kind,
+        missing=1 - len(present) / max(len(column), 1),
+        distinct=distinct,
+        unique=distinct == len(column),
+        smallest=f"{values.min():g}" if kind == "number" else "",
+        largest=f"{values.max():g}" if kind == "number" else "",
+        levels=[f"{level} ({number})" for level, number in sorted(counted, key=lambda one: (-one[1], one[0]))],
+        samples=[str(value) for value in present.unique()[:SHOWN]],
+        label=label,
+    )
+
+
 def _kind(column: pd.Series, present: pd.Series, numeric: float, few: pd.Series, as_dates: float) -> str:
     import pandas as pd
 
@@ -142,10 +181,13 @@ def profile(
 ) -> dict[str, Column]:
     """Profile every column of a table; `decimals` are decimal marks other than a point by column."""
     copies = int(frame.duplicated().sum())
-    return {
-        str(name): look(frame[name], (decimals or {}).get(str(name), "."), (labels or {}).get(str(name), ""), copies)
-        for name in frame
-    }
+    found = {}
+    for place, name in enumerate(map(str, frame), start=1):
+        found[name] = look(frame[name], (decimals or {}).get(name, "."), (labels or {}).get(name, ""), copies)
+        if sys.stderr.isatty() and (place % 50 == 0 or place == len(frame.columns) > 50):
+            end = "\n" if place == len(frame.columns) else ""
+            print(f"\rlooked at {place:,} of {len(frame.columns):,} columns", end=end, file=sys.stderr)
+    return found
 
 
 class Decimals(NamedTuple):

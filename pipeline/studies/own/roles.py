@@ -142,6 +142,12 @@ SUMS = ("amount", "term_months", "income", "credit_score", "interest_rate", "ass
 """Roles of numbers with more than two values, in most rows."""
 
 
+CLIENTS = re.compile(r"\b(client|customer|borrower|employer)s?\b")
+"""Names of banks and places that are no lender's."""
+
+SINCE = ("age", "relationship_length", "credit_history_years", "employment_length")
+"""Roles of lengths of time: where their column holds dates, the years from these to the loan."""
+
 DEBT = re.compile(r"debt|loan|credit|owed|overdraft|outstanding|revol|负债|贷款")
 """Names of balances that are owed, not saved."""
 
@@ -156,6 +162,10 @@ def against(role: Role, column: Column) -> str:
         return "" if column.kind == "flag" else f"{column.distinct:,} values are not yes and no"
     if role.name == "loan_id":
         return "" if column.unique else f"{column.distinct:,} values do not tell every row from all others"
+    if role.name in SINCE and column.kind == "date":
+        return ""
+    if role.name == "institution_id" and CLIENTS.search(normal(column.name)):
+        return "its name is that of something of the client's"
     if role.name == "savings" and DEBT.search(normal(column.name)):
         return "its name is that of a debt"
     if role.name in SUMS and column.kind in ("number", "flag"):
@@ -215,6 +225,10 @@ def guess(columns: Mapping[str, Column], fixed: Mapping[str, str] | None = None)
             reasons[role_name] = LIKE[like]
         elif name not in found.values():
             refused.append((name, role_name, f"{found[role_name]} fits better"))
+    for role_name in SINCE:
+        name = found.get(role_name)
+        if name and columns[name].kind == "date" and "origination_date" not in found and role_name not in (fixed or {}):
+            refused.append((found.pop(role_name), role_name, "dates, and no date of origination to count from"))
     taken = set(found.values())
     # Columns that are called after a state, and hold none, are many.
     said = [one for one in refused if one[0] not in taken and (one[1] != "default" or "better" in one[2])]

@@ -29,21 +29,19 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     `name` is the study's, `options` are those of `init-study`. Raises a Question for what cannot be read for certain,
     and a StudyError when the file cannot be read or holds no outcome.
     """
-    path = tabular.path_of(options["data"])
+    path, others = tabular.path_of(options["data"]), {}
     several = options["data"].strip() and not options.get("sheet") and folder.holds_tables(path)
     tables = folder.read(path, options) if several else None
     if tables is not None:
         form, table = tables.form, tables.frame
     else:
         form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"))
-        table = tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame
-        if table.empty:
-            tabular.read_table(path, form)
+        table, others = _first_rows(path, form, options)
     decimal = _decimals(table, form, options.get("decimal") or [], path)
     months = panel.recognised(table) if tables is None else None
     # Everything of a loan but its outcome is what stood in its first month.
     first = table if months is None else panel.first_rows(table, months)
-    columns = profile.profile(first, decimal, {} if tables else tabular.labels_of(path, form))
+    columns = others | profile.profile(first, decimal, {} if tables else tabular.labels_of(path, form))
     fixed = {role: options[role] for role in ("default", "treated") if options.get(role)}
     for role, column in fixed.items():
         if column not in columns:
@@ -80,6 +78,29 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         rates_in=_rates_in(columns, guessed.found, options.get("rate_in"), path),
         panel=months.month if months else None,
         tables=tables,
+    )
+
+
+def _first_rows(path: Path, form: Form, options: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Column]]:
+    """Return the first rows of a file; of very many columns those whose name is one of a role, and what others hold.
+
+    What no role could ask for is looked at in fewer rows.
+    """
+    given = {options[role] for role in ("default", "treated") if options.get(role)}
+    few = tabular.read_table(path, form, rows=profile.FEW_ROWS).frame
+    if few.empty:
+        tabular.read_table(path, form)
+    if len(few.columns) <= profile.MANY_COLUMNS or len(few) < profile.FEW_ROWS:
+        return tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame, {}
+    labels = tabular.labels_of(path, form)
+    told = [name for name in few if name in given or any(map(_may_play_a_role, (name, labels.get(name, ""))))]
+    others = {name: profile.glance(few[name], labels.get(name, "")) for name in few if name not in told}
+    return tabular.read_table(path, form, columns=told, rows=profile.SAMPLE_ROWS).frame, others
+
+
+def _may_play_a_role(name: str) -> bool:
+    return bool(name) and (
+        roles.counts_days(name) or panel.of_month(name) or any(roles.likeness(name, role) for role in roles.roles())
     )
 
 

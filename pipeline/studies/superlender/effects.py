@@ -38,7 +38,7 @@ REPAYMENT = ("first_loan_days_late", LATE, NUMBER)
 SHARES = (0, 0.25, 0.5, 0.75, 1)
 """Upper edges of the groups by share of earlier loans first repaid late."""
 
-COLUMNS = ("age_group", "interest_rate", "late_share_by_the_clock", "statements_on_file", "term")
+COLUMNS = ("late_share_by_the_clock",)
 """Columns of the cohort that are needed here, besides those that the study's choices name."""
 
 

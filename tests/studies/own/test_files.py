@@ -698,3 +698,36 @@ def test_a_template_that_was_filled_in_is_understood(workplace, capsys, language
     found = prepared()
     assert (len(found), found["default"].sum()) == (120, 24)
     assert main(["init-study", "--template", "empty"]) == 1
+
+
+def test_dates_of_birth_and_of_joining_become_years(workplace):
+    made = loans(60).assign(loan_date="2018-07-01", date_of_birth="1980-07-01", customer_since="2014-01-01")
+    found = cohort(made)
+    np.testing.assert_allclose(found["age"], 38, atol=0.01)
+    np.testing.assert_allclose(found["relationship_length"], 4.5, atol=0.01)
+
+
+def test_dates_of_birth_without_a_date_of_the_loan_are_refused(workplace, capsys):
+    set_up(loans(birthdate=["1980-07-01", "1990-02-02"]))
+    assert "birthdate as age: dates, and no date of origination" in capsys.readouterr().out
+
+
+def test_a_mapped_column_that_nothing_uses_is_named(workplace, capsys):
+    set_up(loans(client_id=range(60), branch=range(12), income=range(60)))
+    assert "Nothing uses client_id (client_id)" in capsys.readouterr().out
+    file = places.choices("mine")
+    file.write_text(file.read_text().replace("  borrower:\n  market:\n  time:", "  borrower: []\n  market:\n  time:"))
+    file.write_text(file.read_text().replace("  score:\n", "  score: [log(amount)]\n"))
+    assert main(["intake", "--study", "mine"]) == 0
+    assert "nothing uses client_id (client_id), income (income)" in capsys.readouterr().out
+
+
+def test_of_very_many_columns_those_of_a_role_are_found(workplace):
+    wide = {f"var_{place}": [place, "a"] if place % 2 else [0, 1] for place in range(210)}
+    made = pd.DataFrame({"loan_id": range(1100), "VAR_X": "", **{name: values * 550 for name, values in wide.items()}})
+    made = made.assign(annual_income=range(1100), loan_status=["Paid", "Paid", "Paid", "Default"] * 275)
+    own = set_up(made)
+    assert (own["columns"]["loan_id"], own["borrower"]["income"]) == ("loan_id", "annual_income")
+    described = pd.read_csv("data/dictionaries/mine.csv").set_index("column")
+    assert len(described) == 214 and described.loc["var_0", "values"] == "0 (500); 1 (500)"
+    assert described.loc["VAR_X", "holds"] == "empty"

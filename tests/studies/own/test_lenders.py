@@ -191,4 +191,4 @@ def test_simulated_lenders_tables_give_the_cohort_and_the_estimates_of_their_own
         by = {"groups": plain["institution_id"].cat.codes}
         fit = smf.ols("default ~ factor", plain).fit(cov_type="cluster", cov_kwds=by)
         assert row.estimate == pytest.approx(100 * fit.params["factor"], rel=1e-6)
-        assert row.se == pytest.approx(100 * fit.bse["factor"], rel=1e-6)
+        assert row.std_error == pytest.approx(100 * fit.bse["factor"], rel=1e-6)
