@@ -128,7 +128,7 @@ def parquet_file(path, number=1_000_000, seed=4):
     loans(number, seed).rename(columns={"treated": "crm", "id": "loan_id", "date": "issue_date"}).to_parquet(path)
 
 
-def several_tables(folder, number=1500, seed=6):
+def several_tables(folder, number=5000, seed=6):
     """A lender's loans, applications, contacts, surveys and branches; contacts and answers come before the loans."""
     folder.mkdir(parents=True, exist_ok=True)
     made = loans(number, seed)
@@ -201,12 +201,14 @@ def pictures(folder):
     folder.mkdir(parents=True, exist_ok=True)
     wide, high = 8 * max(map(len, lines)) + 32, 18 * len(lines) + 32
     rows = "".join(
-        f'<text x="16" y="{18 * place + 30}">{html.escape(line)}</text>' for place, line in enumerate(lines) if line
+        f'<text x="16" y="{18 * place + 30}" style="white-space:pre">{html.escape(line)}</text>'
+        for place, line in enumerate(lines)
+        if line
     )
     (folder / "setup.svg").write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" width="{wide}" height="{high}">'
-        f'<rect width="{wide}" height="{high}" fill="#f6f6f4"/><g font-family="monospace" font-size="13" fill="#222" '
-        f'xml:space="preserve">{rows}</g></svg>\n',
+        f'<rect width="{wide}" height="{high}" fill="#f6f6f4"/><g font-family="monospace" font-size="13" fill="#222">'
+        f"{rows}</g></svg>\n",
         encoding="utf-8",
     )
     for name in ("raw", "ladder"):

@@ -49,7 +49,7 @@ class Link(NamedTuple):
             "count": f"is counted ({self.name})",
             "state": "says what became of each loan",
         }[self.take]
-        when = {"columns": "what clients are asked", "count": "rows", "state": ""}[self.take]
+        when = {"columns": "answers", "count": "rows", "state": ""}[self.take]
         before = f"; {when} before {self.loan_date}, by {self.date}" if when and self.date and self.loan_date else ""
         same = self.key if self.key == self.other else f"{self.key} and {self.other}"
         return f"{self.file} {what}, tied by {same}{before}."
