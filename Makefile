@@ -8,7 +8,7 @@ JOBS ?= 2
 # Sizes at which bench runs the simulated study (100 where the machine allows), and what it measures (all: nothing named).
 SCALES ?= 1 10
 PARTS ?=
-# The Python that builds .venv (3.11 or newer).
+# The Python that builds .venv (3.11 to 3.13: later ones have not been tried).
 PYTHON ?= python3
 
 VENV := .venv
@@ -17,14 +17,14 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help scm reproduce reproduce-all doctor test test-end-to-end test-long test-spark mutants compare verify bench method audit lint types lab lock clean
+.PHONY: help scm reproduce reproduce-all doctor test test-end-to-end test-long test-spark mutants compare experiment verify bench method audit lint types lab lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/installed: requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@echo "Building $(VENV) from requirements.lock (once: seconds with uv, a few minutes with pip) ..."
 	@rm -rf $(VENV)
 	@if command -v uv >/dev/null 2>&1; then \
@@ -46,15 +46,19 @@ $(VENV)/spark: $(VENV)/installed requirements-spark.lock
 	@touch $@
 
 # DVC looks for git. The .dvc/config of an archive says that there is none (.gitattributes); another copy is told here.
-# Without git, dvc.lock as it was unpacked is what verify compares with.
+# Without git, what was unpacked is kept for verify and compare, in place of the last commit.
+UNPACKED := dvc.lock params.yaml pipeline/studies/*/params.yaml reports/*/metrics.json reports/*/results reports/*/figures*
 TRACKED := git ls-files --error-unmatch dvc.lock >/dev/null 2>&1
 scm: $(VENV)/installed  ## tell DVC whether git is here (the targets that need it do)
-	@$(TRACKED) || [ -e .dvc/unpacked.lock ] || [ ! -e dvc.lock ] || cp dvc.lock .dvc/unpacked.lock
+	@$(TRACKED) || [ -e .dvc/unpacked.tar ] || tar -cf .dvc/unpacked.tar $(wildcard $(UNPACKED))
 	@at="$(CURDIR)"; until [ -e "$$at/.git" ] || [ "$$at" = / ]; do at=$$(dirname "$$at"); done; [ -e "$$at/.git" ] || \
 	  grep -qs '^ *no_scm' .dvc/config .dvc/config.local || dvc config --local core.no_scm true
 
+NO_STUDY := echo "There is no study '$(STUDY)': params.yaml lists them under studies." >&2
+# One pattern in place of two targets: DVC reads its files once less. Two at a time would meet at DVC's locks.
 reproduce: scm  ## run the stages of STUDY that are out of date, then print what was found
-	@dvc repro report@$(STUDY) notebook@$(STUDY)
+	@[ -e pipeline/studies/$(STUDY)/params.yaml ] || { $(NO_STUDY); exit 1; }
+	@python -m pipeline.runtime.turn reproduce $(STUDY) dvc --wait-for-lock repro --glob '*@$(STUDY)'
 	@python -m pipeline findings --study $(STUDY)
 
 reproduce-all: scm  ## run the stages of all studies that are out of date, then print each one's first sentence
@@ -80,7 +84,7 @@ test-spark: $(VENV)/spark  ## compare the tables that Spark and DuckDB prepare (
 # Versions that compare lays side by side: commits, branches, tags, experiments, or the files as they are now.
 A ?= HEAD
 B ?= workspace
-compare: $(VENV)/installed  ## say in words what differs between A=main and B=an-experiment (HEAD and the working folder)
+compare: scm  ## lay A=main and B=an-experiment side by side (HEAD and the working folder), in words and as a page
 	@python -m pipeline compare "$(A)" "$(B)"
 
 test-long: $(VENV)/installed  ## generate ten thousand inputs, let faults strike every stage, try other surroundings and Pythons (an hour)
@@ -92,12 +96,15 @@ SEED ?= 1
 mutants: $(VENV)/installed  ## make small mistakes in pipeline/stats, one at a time, and say how many the tests catch (half an hour)
 	@python tests/mutation.py --mutants $(MUTANTS) --seed $(SEED)
 
+experiment: scm  ## try SET='match.caliper=0.05' on STUDY as the experiment NAME
+	@python -m pipeline experiment "$(SET)" --study $(STUDY) $(if $(NAME),--name $(NAME))
+
 verify: scm  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
 	@stages=$$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@)); \
-	[ -n "$$stages" ] || { echo "There is no study '$(STUDY)': params.yaml lists them under studies." >&2; exit 1; }; \
+	[ -n "$$stages" ] || { $(NO_STUDY); exit 1; }; \
 	dvc repro code && dvc repro --force --single-item $$stages
 	@if $(TRACKED); then git diff --exit-code -- dvc.lock reports notebooks; \
-	else diff -u .dvc/unpacked.lock dvc.lock; fi && echo "Same bytes."
+	else tar -xOf .dvc/unpacked.tar dvc.lock | diff -u - dvc.lock; fi && echo "Same bytes."
 
 bench: $(VENV)/installed  ## measure all there is and write reports/benchmarks.md (an hour or two; SCALES=1 PARTS=stages is quick)
 	@python -m benchmarks --scales $(SCALES) $(if $(PARTS),--only $(PARTS))
@@ -125,4 +132,4 @@ lock:  ## compile requirements.lock and requirements-spark.lock from pyproject.t
 	  --generate-hashes --no-annotate --no-header --output-file requirements-spark.lock
 
 clean:  ## remove the environment and everything that was fetched or derived
-	@rm -rf $(VENV) data/code data/raw data/interim data/processed data/truth .dvc/cache .dvc/tmp
+	@rm -rf $(VENV) data/code data/raw data/interim data/processed data/truth .dvc/cache .dvc/tmp comparison

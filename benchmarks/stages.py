@@ -101,7 +101,7 @@ def needed(study: str) -> dict[str, set[str]]:
         return any(
             read.is_relative_to(written) or written.is_relative_to(read)
             for read in paths(stage, "deps")
-            for written in paths(other, "outs", "metrics")
+            for written in paths(other, "outs", "metrics", "plots")
         )
 
     return {stage: {other for other in names if other != stage and reads(stage, other)} for stage in names}

@@ -45,9 +45,13 @@ def commands() -> dict[str, str]:
     return {name.replace("_", "-"): _first_line(text) for name, text in found.items()}
 
 
+OF_RAW_TABLES = ("simulate", "collect", "intake", "prepare")
+"""Stages that a study's own module serves. Its choices are checked before these run; later ones need not import it."""
+
 EXAMPLES = {
     "compare": "compare main workspace",
     "doctor": "doctor",
+    "experiment": "experiment match.caliper=0.1 --study lendingclub --name narrow",
     "explain": "explain E09",
     "init-study": "init-study my_loans --data FILE",
     "score": "score --study lendingclub --data FILE",
@@ -104,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_listed(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    made.add_argument("--completion", choices=("bash", "zsh"), action=_Completion, help="print a shell's completion")
     below = made.add_subparsers(dest="run", metavar="STAGE|COMMAND", required=True)
     for kind, fill in ((stages, _of_a_stage), (commands, _of_a_command)):
         for name, what in kind().items():
@@ -111,6 +116,26 @@ def parser() -> argparse.ArgumentParser:
             one = below.add_parser(name, description=what, epilog=example)
             one.fill = partial(fill, name)
     return made
+
+
+class _Completion(argparse.Action):
+    """Print what lets a shell complete stages, commands and their options, under the short name `pipeline`."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
+        """Print it and end."""
+        import shtab
+
+        below = next(one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
+        names = sorted(path.parent.name for path in Path().glob(places.choices("*").as_posix()))
+        for name, one in below.choices.items():
+            one.fill(one)
+            # Only what has a help of its own counts for shtab.
+            below._choices_actions.append(below._ChoicesPseudoAction(name, (), one.description))
+            for action in one._actions:
+                action.choices = names if action.dest == "study" else action.choices
+        parser.prog = "pipeline"
+        print('pipeline() { python -m pipeline "$@"; }', shtab.complete(parser, values), sep="\n")
+        parser.exit()
 
 
 def _of_a_stage(name: str, one: argparse.ArgumentParser) -> None:
@@ -150,9 +175,9 @@ def _stage(name: str, one: argparse.ArgumentParser, options: argparse.Namespace)
         from pipeline.core import params
 
         checked = params.load()
-        if options.study is not None:
-            where = str(places.choices(options.study))
-            importlib.import_module("pipeline.studies").check(checked.study(options.study), where)
+        protocol = None if options.study is None else checked.study(options.study)
+        if protocol is not None and name in OF_RAW_TABLES:
+            importlib.import_module("pipeline.studies").check(protocol, str(places.choices(options.study)))
         with (
             runs.alone(title),
             runs.told(options.loudness) as entries,

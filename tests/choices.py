@@ -21,7 +21,7 @@ def copied(folder, *names, root=ROOT):
             (folder / places.choices(name)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, folder / places.choices(name))
         else:
-            text = re.sub(rf"(?m)^    {name}: \{{\}}\n|^  - {name}\n", "", text)
+            text = re.sub(rf"(?m)^    {name}: \{{\}}\n|(?<=^  studies: ){name}, |, {name}(?=, |$)", "", text)
     # A kind that is left without a study.
     head, mark, listed = text.partition("\nstudies:\n")
     listed = re.sub(r"(?m)^(  \w+:(?: &\w+)?)\n(?!   )", r"\1 {}\n", listed)

@@ -192,7 +192,7 @@ def test_every_recipe_for_experiments_works(reproduced, tmp_path):
         assert "  match.caliper: 0.2 became 0.05" in said[line]
         assert "  treated, matched pairs: " in said[line] and "  treated, all controls" not in said[line]
     assert "  match.caliper: 0.1 became 0.3" in said["make compare A=caliper-1 B=caliper-2"]
-    assert "treated, matched pairs.points" in said["dvc metrics diff"]
+    assert "treated.matched.risk_difference" in said["dvc metrics diff"]
     assert {"tight", "caliper-1", "caliper-2"} <= set(said["dvc exp show"].replace("[", " ").replace("]", " ").split())
     page = next(row.removeprefix("file://") for row in said["dvc plots diff"].splitlines() if row.startswith("file://"))
     assert "workspace_reports_lendingclub_figures_balance.svg" in Path(page).read_text()

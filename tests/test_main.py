@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 def test_every_stage_of_dvc_yaml_can_be_run_and_no_other():
     known = set(YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"])
     assert set(command_line.stages()) - {"findings"} == known
-    assert set(command_line.commands()) == {"compare", "doctor", "explain", "init-study", "score"}
+    assert set(command_line.commands()) == {"compare", "doctor", "experiment", "explain", "init-study", "score"}
 
 
 def test_help_says_what_each_stage_and_command_does(capsys):

@@ -13,7 +13,6 @@ from urllib.parse import unquote
 import pytest
 
 from pipeline.pages.evidence import book as evidence
-from pipeline.present.words import TEMPLATES
 
 ROOT = Path(__file__).parents[1]
 REPORTS = ROOT / "reports"
@@ -95,32 +94,6 @@ def test_a_page_is_small_named_and_needs_nothing_from_elsewhere(path):
             assert "<figcaption>" in after[: after.index("</figure>")] and "<figure" in text[:place]
 
 
-def luminance(colour):
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one, other):
-    high, low = sorted((luminance(one), luminance(other)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
-
-
-def test_the_contrast_of_black_and_white_is_that_of_the_standard():
-    assert contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert contrast("#777777", "#ffffff") == pytest.approx(4.478, abs=1e-3)
-
-
-def test_colours_of_the_reports_have_enough_contrast():
-    style = (TEMPLATES / "report.html").read_text(encoding="utf-8")
-    blocks = re.findall(r":root \{(.*?)\}", style, flags=re.S)
-    assert len(blocks) == 2
-    for block in blocks:
-        colour = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block))
-        for front in ("text", "quiet", "link"):
-            assert contrast(colour[front], colour["back"]) >= 4.5, front
-
-
 WATCH = """
 <script>
 // Added to a copy by the test: tells the page around it what a reader would meet.
@@ -165,7 +138,7 @@ function filtered() {
     form.querySelector(`[name=${name}]`).value = value;
     form.dispatchEvent(new Event("change", {bubbles: true}));
   };
-  const seen = () => [...document.querySelectorAll("#claims tr[data-kind]")].filter(row => row.getClientRects().length);
+  const seen = () => [...document.querySelectorAll("[data-kind]")].filter(row => row.getClientRects().length);
   told.first = seen().map(row => row.dataset.kind);
   choose("kind", "prediction");
   told.kind = seen().map(row => row.dataset.kind);
@@ -178,7 +151,25 @@ function filtered() {
   choose("kind", "effect association");
   told.again = seen().length;
   told.plain = location.search;
+  if (form.querySelector("[name=text]")) {
+    choose("text", "documents that cannot be there");
+    told.nothing = seen().length;
+    choose("text", "satisfied");
+    told.text = seen().map(row => row.textContent.toLowerCase().includes("satisfied"));
+    choose("text", ""); choose("certainty", "very_low"); choose("studies", "sba");
+    told.sure = seen().map(row => row.dataset.certainty + (row.dataset.studies.includes("sba") ? "" : "?"));
+    told.kept = location.search + "|" + document.getElementById("switch").search;
+    choose("certainty", ""); choose("studies", "");
+  }
   return told;
+}
+function sorted() {
+  const table = document.querySelector("table.sortable");
+  if (!table) return null;
+  const head = [...table.tHead.rows[0].cells].findIndex(one => one.classList.contains("number"));
+  const column = () => [...table.tBodies[0].rows].map(row => row.cells[head].textContent.trim());
+  table.tHead.rows[0].cells[head].querySelector("button").click();
+  return {column: column(), way: table.tHead.rows[0].cells[head].getAttribute("aria-sort")};
 }
 function switched() {
   const other = document.getElementById("switch");
@@ -189,7 +180,8 @@ function switched() {
 addEventListener("load", async () => {
   const told = {
     page: location.pathname, width: innerWidth, needs: document.documentElement.scrollWidth, faint: faint(),
-    dark: matchMedia("(prefers-color-scheme: dark)").matches, filter: filtered(), other: await switched(), wrong,
+    dark: matchMedia("(prefers-color-scheme: dark)").matches, filter: filtered(),
+    sorted: sorted(), other: await switched(), wrong,
   };
   parent.postMessage(JSON.stringify(told), "*");
 });
@@ -248,9 +240,13 @@ def seen_in(folder, only=None):
 @needs_pages
 @needs_browser
 def test_a_browser_shows_the_first_pages_as_a_reader_wants_them(tmp_path):
-    seen = seen_in(tmp_path / "a place with spaces", ("index.html", "index.zh.html", "sba/report.html"))
+    first = ("index.html", "index.zh.html", "sba/report.html", "evidence/paper.html", "evidence/claims.html")
+    seen = seen_in(tmp_path / "a place with spaces", (*first, "evidence/claims.zh.html"))
     pages_are_whole_without_errors_and_with_contrast(seen)
     the_filter_shows_what_was_asked_for(seen)
+    the_page_of_claims_is_searched(seen)
+    numbers_sort_by_their_size(seen)
+    the_other_language_opens_at_the_same_place(seen)
 
 
 @pytest.mark.long
@@ -261,6 +257,7 @@ def test_a_browser_shows_every_page_as_a_reader_wants_it(tmp_path):
     seen = seen_in(tmp_path / "a place with spaces")
     pages_are_whole_without_errors_and_with_contrast(seen)
     the_filter_shows_what_was_asked_for(seen)
+    the_page_of_claims_is_searched(seen)
     the_other_language_opens_at_the_same_place(seen)
 
 
@@ -286,15 +283,30 @@ def the_filter_shows_what_was_asked_for(seen):
         assert one["address"] == "?kind=prediction&document=E" and one["plain"] == ""
 
 
+def the_page_of_claims_is_searched(seen):
+    pages = [one for one in seen if one["page"].startswith("evidence/claims")]
+    told = [one["filter"] for one in pages]
+    assert len(told) == 2 * (len(WIDTHS) + 1)
+    for one in told:
+        assert one["hidden"] is False and one["nothing"] == 0 and one["all"] > len(one["sure"]) > 0
+        assert set(one["sure"]) == {"very_low"} and all(one["text"])
+        assert one["kept"] == "?certainty=very_low&studies=sba|?certainty=very_low&studies=sba"
+    assert all(one["filter"]["text"] for one in pages if ".zh." not in one["page"])
+
+
+def numbers_sort_by_their_size(seen):
+    told = [one["sorted"] for one in seen if one["sorted"]]
+    assert told
+    for one in told:
+        numbers = [float(text.split(" ")[0].split("（")[0].replace("\N{MINUS SIGN}", "-")) for text in one["column"]]
+        assert one["way"] == "ascending" and numbers == sorted(numbers) and len(set(numbers)) > 1
+
+
 def the_other_language_opens_at_the_same_place(seen):
-    pages = [one for one in seen if one["other"]]
-    assert {Path(one["page"]).name for one in pages} == {
-        Path(evidence.path_of(page, language)).name for page in evidence.PAGES for language in ("en", "zh")
-    }
-    for one in pages:
+    for one in seen:
         here = Path(one["page"]).name
         twin = here.replace(".zh.html", ".html") if ".zh." in here else here.replace(".html", ".zh.html")
-        assert one["other"] == f"{twin}#content"
+        assert one["other"] == f"{twin}#content", one["page"]
 
 
 @needs_pages
@@ -312,8 +324,15 @@ def test_an_address_opens_the_map_with_what_it_names(tmp_path):
 @needs_pages
 def test_a_page_reads_without_its_script():
     """What the script does not show is there: only the filter, useless without it, is hidden."""
-    for page in evidence.PAGES:
-        for language in ("en", "zh"):
-            text = (ROOT / evidence.path_of(page, language)).read_text(encoding="utf-8")
-            hidden = re.findall(r"<(\w+)[^>]* hidden[ >]", text)
-            assert hidden == (["form"] if page == "index" else [])
+    for page in PAGES:
+        text = re.sub(r"<script>.*?</script>", "", page.read_text(encoding="utf-8"), flags=re.S)
+        hidden = re.findall(r"<([a-z]+)(?: [a-z-]+(?:=\"[^\"]*\")?)* hidden[ >]", text)
+        assert hidden == (["form"] if page.name.startswith(("index.", "claims.")) else []), page
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if ".zh." not in path.name], ids=name)
+def test_headings_are_called_alike_in_both_languages(path):
+    twin = path.with_name(path.name.replace(".html", ".zh.html"))
+    if twin.exists():
+        headings = [re.findall(r'<h[23][^>]*id="([^"]+)"', one.read_text(encoding="utf-8")) for one in (path, twin)]
+        assert headings[0] == headings[1]

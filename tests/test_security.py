@@ -17,11 +17,13 @@ from pipeline.runtime import store
 from pipeline.runtime.errors import LONGEST, StudyError, told
 from pipeline.sources import dictionary
 from pipeline.studies.berka.tables import RAW as BANK
+from pipeline.studies.bondora.study import RAW as ESTONIA
 from pipeline.studies.karlan_zinman.study import RAW as LOTTERY
 from pipeline.studies.lendingclub.study import RAW as PLATFORM
 from pipeline.studies.own.roles import roles
 from pipeline.studies.own.study import readable
 from pipeline.studies.sba.study import RAW as BANKS
+from pipeline.studies.superlender.study import TABLES as DIGITAL
 
 ROOT = Path(__file__).parents[1]
 CODE = sorted(path for folder in ("pipeline", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
@@ -180,14 +182,21 @@ PERSONAL = re.compile(r".*(name|street|address|city|zip|phone|e?_?mail|emp_title
 
 
 # Of these studies the source names columns; the others' lenders are simulated, or a reader gives columns their roles.
-READ = {"lendingclub": PLATFORM, "sba": BANKS, "karlan_zinman": LOTTERY, "berka": BANK}
-DROPPED = {"berka": ["birth_date"]}
+READ = {
+    "lendingclub": PLATFORM.columns,
+    "sba": BANKS.columns,
+    "karlan_zinman": LOTTERY.columns,
+    "berka": BANK.columns,
+    "bondora": ESTONIA.columns,
+    "superlender": dict.fromkeys(name for columns in DIGITAL.values() for name in columns),
+}
+DROPPED = {"berka": ["birth_date"], "superlender": ["birthdate"]}
 """What is read for the age it gives, and dropped when the cohort is prepared."""
 
 
 @pytest.mark.parametrize("name", READ)
 def test_what_would_tell_who_a_borrower_is_is_not_read(name):
-    found = [column for column in READ[name].columns if PERSONAL.fullmatch(column.lower())]
+    found = [column for column in READ[name] if PERSONAL.fullmatch(column.lower())]
     assert found == DROPPED.get(name, [])
 
 

@@ -53,6 +53,8 @@ def copy(tmp_path, monkeypatch):
     for name in ("Makefile", ".dvc/config", "requirements.lock"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "dvc.lock").write_text("as unpacked\n")
+    (folder / "pipeline/studies/reference").mkdir(parents=True)
+    (folder / "pipeline/studies/reference/params.yaml").touch()
     (folder / ".venv" / "bin" / "dvc").write_text(DVC)
     (folder / ".venv" / "bin" / "dvc").chmod(0o755)
     (folder / ".venv" / "installed").touch()
@@ -81,7 +83,7 @@ def test_a_clone_keeps_its_git(copy):
     git("init", "--quiet", at=copy)
     git("add", "dvc.lock", at=copy)
     assert make(copy, "scm").returncode == 0
-    assert asked(copy) == [] and not (copy / ".dvc" / "unpacked.lock").exists()
+    assert asked(copy) == [] and not (copy / ".dvc" / "unpacked.tar").exists()
 
 
 def test_verify_compares_with_what_was_unpacked(copy):

@@ -37,7 +37,7 @@ sns.set_theme(style="white", rc={"figure.dpi": 110})
 yaml = YAML(typ="safe", pure=True)
 choices = yaml.load(Path("params.yaml"))
 margins, alpha = choices["evidence"]["margins"], 1 - choices["inference"]["level"]
-studies = choices["synthesis"]["studies"]
+studies = [*choices["studies"]["fetched"], *choices["studies"]["simulated"]]
 protocols = {name: yaml.load(Path(f"pipeline/studies/{name}/params.yaml")) for name in studies}
 simulated = [name for name in studies if protocols[name]["design"] == "simulated"]
 text = dict(dtype=str, keep_default_na=False)

@@ -1,4 +1,4 @@
-"""Say in words what differs between two versions of the study: commits, branches, experiments or working folder."""
+"""Lay two versions side by side in words and as a page: commits, branches, experiments, folders or the files now."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ from typing import Any
 
 from pipeline.analyses.evidence.rows import FOLDER
 from pipeline.core import results, yaml
-from pipeline.present.difference import Version, told
+from pipeline.pages.comparison import write
+from pipeline.present.difference import Version, difference, told
 from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
 
-WORKSPACE = "workspace"
-"""The files as they are now; DVC calls them so too."""
+WORKSPACE, LAST = "workspace", "HEAD"
+"""The files as they are now, as DVC calls them, and the last commit."""
+
+UNPACKED = Path(".dvc/unpacked.tar")
+"""In a copy without git, the files as they were unpacked: its last commit (Makefile, target scm)."""
 
 READ = re.compile(
     r"params\.yaml|pipeline/studies/[a-z0-9_]+/params\.yaml"
-    r"|reports/[a-z0-9_]+/(metrics\.json|results/[a-z_]+\.csv)|reports/evidence/results/verdicts\.csv"
+    r"|reports/[a-z0-9_]+/(metrics\.json|results/[a-z_]+\.csv|figures(_[a-z]+)?/[a-z0-9_]+\.svg)"
 )
 """Files in which a version's choices and findings stand."""
 
@@ -32,22 +36,28 @@ READ = re.compile(
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument(
-        "name", metavar="A", nargs="?", default="HEAD", help="a commit, branch, tag or experiment (HEAD)"
+        "name", metavar="A", nargs="?", default=LAST, help=f"a commit, branch, tag, experiment or folder ({LAST})"
     )
     parser.add_argument("other", metavar="B", nargs="?", default=WORKSPACE, help=f"another one ({WORKSPACE})")
 
 
 def run(options: argparse.Namespace) -> str:
-    """Return what differs, one line each."""
-    return "\n".join(told(version(options.name), version(options.other)))
+    """Write what differs as a page in each language; return it, one line each, and where the page is."""
+    found = difference(version(options.name), version(options.other))
+    return "\n".join([*told(found), "", *map(str, write(found))])
 
 
 def version(name: str) -> Version:
-    """Read a version of the study by the name of a commit, branch, tag or experiment, or `workspace`."""
+    """Read a version of the study: a commit, branch, tag, experiment, folder that holds a copy, or `workspace`."""
     if name == WORKSPACE:
         return _read(name, Path())
+    if (Path(name) / "params.yaml").is_file():
+        return _read(name, Path(name))
     with tempfile.TemporaryDirectory() as folder:
-        _unpack(_commit(name), Path(folder))
+        if name == LAST and UNPACKED.exists():
+            _unpack(UNPACKED.read_bytes(), Path(folder))
+        else:
+            _unpack(_archived(_commit(name)), Path(folder))
         return _read(name, Path(folder))
 
 
@@ -60,14 +70,17 @@ def _read(name: str, root: Path) -> Version:
     metrics: dict[str, Any] = {}
     rows: dict[tuple[str, str], Any] = {}
     verdicts: dict[tuple[str, str], str] = {}
+    figures: dict[str, bytes] = {}
     for file in found:
-        if file.name == "metrics.json":
+        if file.suffix == ".svg":
+            figures[file.relative_to(root).as_posix()] = file.read_bytes()
+        elif file.name == "metrics.json":
             try:
-                metrics |= json.loads(file.read_text(encoding="utf-8"))
+                metrics[file.parent.name] = json.loads(file.read_text(encoding="utf-8"))
             except ValueError as error:
                 path = file.relative_to(root)
                 raise StudyError(f"{path} of {name} is no JSON ({error}): stage report writes it again.") from error
-        elif file.name == "verdicts.csv":
+        elif file.parts[-3] == FOLDER and file.name == "verdicts.csv":
             table = pd.read_csv(file, dtype=str, keep_default_na=False)
             verdicts = dict(zip(zip(table["claim"], table["study"], strict=True), table["verdict"], strict=True))
         elif (study := file.parts[-3]) != FOLDER:
@@ -76,7 +89,7 @@ def _read(name: str, root: Path) -> Version:
     studies = choices.setdefault("studies", {})
     studies.pop("every", None)  # names again those of each kind
     studies |= {file.parent.name: yaml.read(file) for file in sorted(root.glob(places.choices("*").as_posix()))}
-    return Version(name, choices, metrics, rows, verdicts)
+    return Version(name, choices, metrics, rows, verdicts, figures)
 
 
 def _git(*arguments: str) -> bytes:
@@ -93,7 +106,9 @@ def _commit(name: str) -> str:
         _git("rev-parse", "--git-dir")
     except subprocess.CalledProcessError as error:
         why = error.stderr.decode("utf-8", "replace").strip()
-        raise StudyError(f"git finds no versions here ({why}): compare them in a clone of the repository.") from error
+        raise StudyError(
+            f"git finds no versions here ({why}): compare folders that hold copies, or do it in a clone."
+        ) from error
     experiments = {}
     for line in _git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").decode().splitlines():
         commit, reference = line.split(" ", 1)
@@ -113,10 +128,14 @@ def _commit(name: str) -> str:
     return found[0] if found else experiments[name]
 
 
-def _unpack(commit: str, folder: Path) -> None:
-    """Lay a commit's files in which choices and findings stand into a folder."""
+def _archived(commit: str) -> bytes:
+    """Return a commit's files in which choices and findings stand, as an archive."""
     listed = _git("ls-tree", "-r", "-z", "--name-only", commit, "--", "params.yaml", "pipeline", "reports")
-    paths = listed.decode().split("\0")
-    if wanted := [path for path in paths if READ.fullmatch(path)]:
-        with tarfile.open(fileobj=io.BytesIO(_git("archive", "--format=tar", commit, "--", *wanted))) as archive:
-            archive.extractall(folder, filter="data")
+    wanted = [path for path in listed.decode().split("\0") if READ.fullmatch(path)]
+    return _git("archive", "--format=tar", commit, "--", *wanted) if wanted else b""
+
+
+def _unpack(archive: bytes, folder: Path) -> None:
+    if archive:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            files.extractall(folder, filter="data")

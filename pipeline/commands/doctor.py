@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from pipeline.core import yaml
 from pipeline.runtime import places, store
 from pipeline.runtime.errors import StudyError
 
-OLDEST = (3, 11)
+OLDEST, UNTRIED = (3, 11), (3, 14)
 LEAST_ROOM = 2 * 1024**3
 """Bytes: raw and derived data, the cache and an environment take less than this together."""
 SHOWN = 4
@@ -72,8 +73,9 @@ def _run(*command: str) -> subprocess.CompletedProcess[str] | None:
 
 def _python() -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < OLDEST:
-        yield Finding("fix", "python", f"{version}: 3.11 or newer is needed (make PYTHON=/path/to/python3.11 ...).")
+    if not OLDEST <= sys.version_info < UNTRIED:
+        says = f"{version}: 3.11, 3.12 or 3.13 is needed (make PYTHON=/path/to/python3.11 ...)."
+        yield Finding("fix", "python", says)
     else:
         yield Finding("ok", "python", f"{version}, {sys.executable}")
 
@@ -197,6 +199,11 @@ def _disk() -> Iterator[Finding]:
 
 
 def _stages() -> Iterator[Finding]:
+    lock = Path("dvc.lock")
+    if lock.exists() and (line := yaml.conflict(lock.read_text(encoding="utf-8", errors="replace"))):
+        says = f"dvc.lock, line {line}: a merge left both sides: git checkout --ours dvc.lock, then make reproduce."
+        yield Finding("fix", "stages", says)
+        return
     asked = _run(sys.executable, "-m", "dvc", "status", "--json")
     try:
         changed = json.loads(asked.stdout) if asked and asked.returncode == 0 else None

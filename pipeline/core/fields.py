@@ -6,11 +6,12 @@ import difflib
 import re
 import reprlib
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
 )
@@ -88,6 +89,43 @@ def rising(edges: list[float]) -> list[float]:
 
 def _level(text: str) -> str:
     return text if re.fullmatch(r"[a-z][a-z0-9_]*\[[^\[\]]+\]", text) else _term(text)
+
+
+def in_a_line(names: Any) -> Any:
+    """Return names that stand in one line, parted by commas, as a list; anything else as it is."""
+    return re.split(r",\s*", names) if isinstance(names, str) else names
+
+
+def _numbers_in_a_line(numbers: Any) -> Any:
+    if isinstance(numbers, int | float) and not isinstance(numbers, bool):
+        return [numbers]
+    form = re.compile(r"-?\d+(\.\d+)?")
+    parts = in_a_line(numbers)
+    if parts is numbers or not all(map(form.fullmatch, parts)):
+        return numbers
+    return [float(part) if "." in part else int(part) for part in parts]
+
+
+def named_by(key: str) -> BeforeValidator:
+    """Return what reads sections by their `key` (its name, its column) as a list of sections that hold it."""
+
+    def listed(sections: Any) -> Any:
+        if not isinstance(sections, dict) or not all(isinstance(inner, dict) for inner in sections.values()):
+            return sections
+        return [{key: name, **inner} for name, inner in sections.items()]
+
+    return BeforeValidator(listed)
+
+
+Kind = TypeVar("Kind")
+
+
+Names = Annotated[list[Kind], BeforeValidator(in_a_line)]
+"""A list of names, written as one or in a line: dvc.lock repeats choices by stage, a line for each entry of a list."""
+
+
+Numbers = Annotated[list[Kind], BeforeValidator(_numbers_in_a_line)]
+"""Some numbers, written so too: DVC drops a comment that stands behind a list when it writes a choice."""
 
 
 Factor = Annotated[str, AfterValidator(_factor)]

@@ -102,12 +102,11 @@ class Params(Section):
     evidence: Evidence
     studies: dict[str, Study]
 
-    @model_validator(mode="after")
-    def _synthesis_names_studies(self) -> Params:
-        for name in self.synthesis.studies:
-            if name not in self.studies:
-                raise ValueError(f"synthesis.studies names '{name}', which is not among the studies")
-        return self
+    @property
+    def compared(self) -> list[str]:
+        """The studies that are laid side by side: all but readers' own, simulated ones last."""
+        public = [name for name, study in self.studies.items() if study.own is None]
+        return sorted(public, key=lambda name: self.studies[name].simulated)
 
     def study(self, name: str) -> Study:
         """Return one study's protocol; an unknown name is a StudyError that lists the nearest ones."""

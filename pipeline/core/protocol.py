@@ -21,12 +21,15 @@ from pipeline.core.fields import (
     Month,
     Months,
     Name,
+    Names,
+    Numbers,
     Rounds,
     Scale,
     Scenario,
     Section,
     Term,
     TermOrLevel,
+    named_by,
     once,
     rising,
     with_base,
@@ -47,8 +50,8 @@ class Matching(Section):
     exact matching, `cuts`: cut points, a number of bins, or automatic.
     """
 
-    exact: list[str]
-    score: list[Term] = Field(min_length=1)
+    exact: Names[str]
+    score: Names[Term] = Field(min_length=1)
     calipers: dict[Term, PositiveFloat] = {}
     cuts: dict[Term, Literal["automatic"] | Rounds | Annotated[list[float], AfterValidator(rising)]] = {}
 
@@ -60,11 +63,11 @@ class Controls(Section):
     differ between them, so every regression with controls has an effect for each, whatever block is its last.
     """
 
-    strata: list[Term] = []
-    loan: list[Term]
-    borrower: list[Term]
-    market: list[Term]
-    time: list[Term]
+    strata: Names[Term] = []
+    loan: Names[Term]
+    borrower: Names[Term]
+    market: Names[Term]
+    time: Names[Term]
 
     def ladder(self) -> dict[str, list[str]]:
         """Return the terms of each rung by its last block: one rung for every block that the study has."""
@@ -87,7 +90,7 @@ class Relation(Section):
     name: Name
     outcome: Name
     factor: TermOrLevel
-    controls: list[Term]
+    controls: Names[Term]
 
 
 class Window(Section):
@@ -113,13 +116,16 @@ class Condition(Section):
     at_least: float | None = None
     above: float | None = None
     at_most: float | None = None
-    levels: Annotated[list[str], Field(min_length=1)] | None = None
+    levels: Annotated[Names[str], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _limits_or_levels(self) -> Condition:
         if self.levels is not None and (self.at_least, self.above, self.at_most) != (None, None, None):
             raise ValueError("a condition gives limits or levels, not both")
         return self
+
+
+Conditions = Annotated[list[Condition], named_by("column")]
 
 
 class Outcome(Section):
@@ -130,7 +136,7 @@ class Outcome(Section):
 
     column: Name
     when: Condition | None = None
-    among: list[Condition] = []
+    among: Conditions = []
 
 
 class Sample(Section):
@@ -142,7 +148,7 @@ class Sample(Section):
 
     wider: bool = False
     window: Window | None = None
-    where: list[Condition] = []
+    where: Conditions = []
     score_within: Annotated[float, Field(gt=0, lt=0.5)] | None = None
 
     @model_validator(mode="after")
@@ -171,7 +177,7 @@ class Alternatives(Section):
     treatments: dict[Choice, Condition] = {}
     outcomes: dict[Choice, Outcome] = {}
     samples: dict[Choice, Sample] = {}
-    exact: dict[Choice, Annotated[list[str], AfterValidator(once)]] = {}
+    exact: dict[Choice, Annotated[Names[str], AfterValidator(once)]] = {}
 
 
 class Expected(Section):
@@ -187,10 +193,12 @@ class Recovery(Section):
 
     replications: int = Field(ge=2, le=100_000)
     scale: Scale
-    scenarios: Annotated[list[Scenario], AfterValidator(once), AfterValidator(with_base)]
+    scenarios: Annotated[Names[Scenario], AfterValidator(once), AfterValidator(with_base)]
 
 
-Moderator = Literal["levels", "thirds"] | Annotated[list[float], Field(min_length=1), AfterValidator(rising)] | Window
+Moderator = (
+    Literal["levels", "thirds"] | Annotated[Numbers[float], Field(min_length=1), AfterValidator(rising)] | Window
+)
 """How loans are parted to ask whether an effect differs between the parts."""
 
 
@@ -201,7 +209,7 @@ class Landmark(Section):
     """
 
     months: Months
-    factors: list[Factor]
+    factors: Names[Factor]
 
 
 class Study(Section):
@@ -226,26 +234,26 @@ class Study(Section):
     scenario: Annotated[Scenario | None, BeforeValidator(lambda name: "null" if name is None else name)] = None
     scale: Scale | None = None
     recovery: Recovery | None = None
-    sources: list[str]
+    sources: Names[str]
     own: dict[str, Any] | None = None
-    vintages: list[int] = []
+    vintages: Numbers[int] = []
     eligibility: dict[str, Any]
     horizon_months: Months | None
     landmark: Landmark | None
     release_lag_months: dict[str, NonNegativeInt]
     treatment: Treatment | None
-    factors: Annotated[list[Factor], AfterValidator(once)]
-    undated: list[Factor] = []
+    factors: Annotated[Names[Factor], AfterValidator(once)]
+    undated: Names[Factor] = []
     matching: Matching
     controls: Controls
     cluster: str
-    placebo: Annotated[list[str], AfterValidator(once)] = []
+    placebo: Annotated[Names[str], AfterValidator(once)] = []
     moderators: dict[str, Moderator] = {}
-    moderated: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
-    groups: list[str]
-    doses: dict[Factor, Annotated[list[float], Field(min_length=1), AfterValidator(rising)]]
-    relations: list[Relation] = []
-    incomplete: list[Term] = []
+    moderated: dict[str, Annotated[Names[str], Field(min_length=1)]] = {}
+    groups: Names[str]
+    doses: dict[Factor, Annotated[Numbers[float], Field(min_length=1), AfterValidator(rising)]]
+    relations: Annotated[list[Relation], named_by("name")] = []
+    incomplete: Names[Term] = []
     alternatives: Alternatives = Alternatives()
     expected: Expected
 

@@ -17,6 +17,8 @@ from pipeline.core.fields import (
     Loans,
     Months,
     Name,
+    Names,
+    Numbers,
     Parts,
     PerTreated,
     Rounds,
@@ -126,8 +128,8 @@ class Predict(Section):
 class Grade(Section):
     """How a score becomes grades and tiers: shares of training loans at which it is cut."""
 
-    cuts: Annotated[list[Share], Field(min_length=1), AfterValidator(rising)]
-    tiers: Annotated[list[Share], Field(min_length=2, max_length=2), AfterValidator(rising)]
+    cuts: Annotated[Numbers[Share], Field(min_length=1), AfterValidator(rising)]
+    tiers: Annotated[Numbers[Share], Field(min_length=2, max_length=2), AfterValidator(rising)]
     stable: PositiveFloat
 
 
@@ -172,27 +174,26 @@ class SpecificationCurve(Section):
 
     most_loans: Loans
     permutations: Annotated[int, Field(ge=19, le=100_000)]
-    scores: Annotated[list[Literal["logistic", "boosting"]], Field(min_length=1), AfterValidator(once)]
+    scores: Annotated[Names[Literal["logistic", "boosting"]], Field(min_length=1), AfterValidator(once)]
     folds: Parts
     distances: Annotated[
-        list[Literal["logit", "probability", "mahalanobis"]], Field(min_length=1), AfterValidator(once)
+        Names[Literal["logit", "probability", "mahalanobis"]], Field(min_length=1), AfterValidator(once)
     ]
-    calipers: Annotated[list[PositiveFloat], Field(min_length=1), AfterValidator(rising)]
-    ratios: Annotated[list[PerTreated], Field(min_length=1), AfterValidator(rising)]
+    calipers: Annotated[Numbers[PositiveFloat], Field(min_length=1), AfterValidator(rising)]
+    ratios: Annotated[Numbers[PerTreated], Field(min_length=1), AfterValidator(rising)]
     orders: Annotated[
-        list[Literal["closest", "largest", "smallest", "data"]], Field(min_length=1), AfterValidator(once)
+        Names[Literal["closest", "largest", "smallest", "data"]], Field(min_length=1), AfterValidator(once)
     ]
-    after_matching: Annotated[list[Literal["none", "covariates", "all"]], Field(min_length=1), AfterValidator(once)]
-    models: Annotated[list[Literal["linear", "logit"]], Field(min_length=1), AfterValidator(once)]
+    after_matching: Annotated[Names[Literal["none", "covariates", "all"]], Field(min_length=1), AfterValidator(once)]
+    models: Annotated[Names[Literal["linear", "logit"]], Field(min_length=1), AfterValidator(once)]
     alike: Annotated[float, Field(gt=0, le=1)]
     typical: Annotated[float, Field(gt=0, lt=1)]
 
 
 class Synthesis(Section):
-    """Which studies are laid side by side, and which factors count what a relationship lacks."""
+    """Which factors count what a relationship lacks."""
 
-    studies: Annotated[list[str], Field(min_length=1), AfterValidator(once)]
-    reversed: list[Factor]
+    reversed: Names[Factor]
 
 
 class Margins(Section):
@@ -222,7 +223,7 @@ class EarlyWarning(Section):
     horizon_months: Months
     training_share: float = Field(gt=0, lt=1)
     capacity: float = Field(gt=0, lt=1)
-    capacities: Annotated[list[float], Field(min_length=1), AfterValidator(rising)]
+    capacities: Annotated[Numbers[float], Field(min_length=1), AfterValidator(rising)]
     threshold: Share | None
     contact_cost: PositiveFloat
     prevented_share: float = Field(gt=0, le=1)

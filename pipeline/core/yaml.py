@@ -70,9 +70,18 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
     except RecursionError as error:
         raise StudyError(f"{path} is not valid YAML here: sections stand in sections too many times.") from error
     except (YAMLError, ValueError) as error:  # a value such as 2009-13-45 is an error of its own
+        if line := conflict(text):
+            raise StudyError(
+                f"{path}, line {line}: a merge left both sides here: keep one, without the marks."
+            ) from error
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         raise StudyError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', None) or error}.") from error
     if not isinstance(content, dict):
         raise StudyError(f"{path} must hold named sections, each a name with what belongs to it.")
     return content
+
+
+def conflict(text: str) -> int | None:
+    """Return the first line, counted from one, where a merge of git left both sides; None where none did."""
+    return next((number for number, line in enumerate(text.splitlines(), 1) if line.startswith("<<<<<<< ")), None)

@@ -9,9 +9,10 @@ from pipeline.core.params import Params
 from pipeline.core.protocol import rungs_of
 from pipeline.core.scope import Scope
 from pipeline.pages.chapters import INSIDE, chapters
-from pipeline.present import figures
-from pipeline.present.page import correlation_kinds, effects_parts, raw_factor, shown_factors
+from pipeline.present import effect_figures, figures, sample_figures
+from pipeline.present.page import correlation_kinds, effects_parts, rate_groups, raw_factor, shown_factors
 from pipeline.present.words import Words
+from pipeline.runtime import journal
 
 
 def rungs_shown(allowed: Scope) -> list[str]:
@@ -19,29 +20,37 @@ def rungs_shown(allowed: Scope) -> list[str]:
     return [*rungs_of(allowed.protocol), *(("M6", "M7") if allowed.matching else ())]
 
 
-def draw_all(rows: results.Results, words: Words, allowed: Scope, params: Params, folder: Path) -> None:
-    """Draw the page's figures into a folder, which then holds nothing else."""
+def drawn(rows: results.Results, words: Words, allowed: Scope, params: Params) -> dict[str, tuple[Any, ...]]:
+    """Return the page's figures by name: what draws each, and its choices."""
     protocol, factors = allowed.protocol, shown_factors(rows, allowed)
-    shutil.rmtree(folder, ignore_errors=True)
-    drawings: dict[str, tuple[Any, ...]] = {"flow": (figures.flow,)}
+    drawings: dict[str, tuple[Any, ...]] = {}
+    if len(sample_figures.flow_steps(rows)) > 1:
+        drawings["flow"] = (sample_figures.flow,)
     if allowed.arms or protocol.doses:
-        drawings["raw"] = (figures.raw, raw_factor(protocol, allowed.arms))
-    if protocol.groups:
-        drawings["rates"] = (figures.rates, protocol.groups)
+        drawings["raw"] = (sample_figures.raw, raw_factor(protocol, allowed.arms))
+    if groups := rate_groups(protocol, allowed.arms):
+        drawings["rates"] = (sample_figures.rates, groups)
     if allowed.matching:
-        drawings["balance"] = (figures.balance, params.checks.balance)
-        drawings["overlap"] = (figures.overlap,)
+        drawings["balance"] = (sample_figures.balance, params.checks.balance)
+        drawings["overlap"] = (sample_figures.overlap,)
     if allowed.models:
-        drawings["correlations"] = (figures.correlations, factors, correlation_kinds(protocol))
-        drawings["ladder"] = (figures.ladder, factors, rungs_shown(allowed))
+        drawings["correlations"] = (effect_figures.correlations, factors, correlation_kinds(protocol))
+        drawings["ladder"] = (effect_figures.ladder, factors, rungs_shown(allowed))
     if protocol.recovery:
-        drawings["recovery"] = (figures.recovery,)
+        drawings["recovery"] = (effect_figures.recovery,)
     for part in effects_parts(words):
         if part.get("figure") == "event_study":
-            drawings["event_study"] = (figures.event_study,)
+            drawings["event_study"] = (effect_figures.event_study,)
         elif "figure" in part:
-            drawings[part["figure"]] = (figures.forest, part["estimators"])
+            drawings[part["figure"]] = (effect_figures.forest, part["estimators"])
     for chapter in [*chapters(rows, INSIDE), *chapters(rows)]:
         drawings |= chapter.drawings(rows, words, allowed)
-    for name, (figure, *choices) in drawings.items():
+    return drawings
+
+
+def draw_all(rows: results.Results, words: Words, allowed: Scope, params: Params, folder: Path) -> None:
+    """Draw the page's figures into a folder, which then holds nothing else."""
+    shutil.rmtree(folder, ignore_errors=True)
+    drawings = drawn(rows, words, allowed, params)
+    for name, (figure, *choices) in journal.counted(drawings.items(), len(drawings), f"figures in {folder}"):
         figures.draw(figure, folder / f"{name}.svg", rows, words, *choices)

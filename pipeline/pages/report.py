@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,16 +13,23 @@ from pipeline.analyses.evidence.margins import default_rate, deviation, margin_o
 from pipeline.core.fields import CONSTRUCTS
 from pipeline.core.protocol import rungs_of
 from pipeline.core.scope import FEWEST, LeftOut
+from pipeline.pages import seen
 from pipeline.pages.chapters import chapters
+from pipeline.pages.drawings import drawn
+from pipeline.pages.seen import SEEN
 from pipeline.present import tables
 from pipeline.present.numerals import fixed, p_value, percent, whole
-from pipeline.present.page import Page, correlation_kinds, effect_row, effects_parts, shown_factors
+from pipeline.present.page import Page, effect_row, effects_parts, shown_factors
+from pipeline.present.sample_figures import flow_steps
 from pipeline.present.words import WIDE, environment, filled, lower_first
 from pipeline.stats.verdicts import Found, judge
 
 
 class Report(Page):
     """A study's report, as its template lays it out."""
+
+    _judged: tuple[str, str] | None = None
+    """The factor of the first sentence and its verdict, once they are said."""
 
     def render(self) -> str:
         """Return the report in Markdown."""
@@ -34,6 +42,12 @@ class Report(Page):
                 figure=self.figure,
                 table=self.table,
                 has=self._words.has,
+                section=self.section,
+                chapter=self.chapter,
+                record=self.record,
+                first=self.first,
+                todo=self.todo,
+                other_rules=self.other_rules,
                 effects_parts=self.effects_parts,
                 chapters=self.chapters,
                 inside=self.inside,
@@ -44,6 +58,54 @@ class Report(Page):
             )
         )
         return re.sub(r"\n{3,}", "\n\n", page)
+
+    def section(self, name: str, caller: Callable[[], str]) -> str:
+        """Return a section of the summary under its heading, by which links in both languages find it."""
+        return f"## {self.text(f'headings.{name}')}{self._anchor(name)}\n\n{caller().strip()}\n\n"
+
+    def record(self) -> str:
+        """Return the line at which the summary ends and the full record begins."""
+        turn = "```{=typst}\n#pagebreak()\n```\n\n" if self._flavour == "pandoc" else ""
+        return f"{turn}## {self.text('headings.record')}{self._anchor('record')}\n\n{self.text('record')}"
+
+    def chapter(self, name: str, heading: str | None = None, *, caller: Callable[[], str]) -> str:
+        """Return a chapter of the record, folded where the page is read in a browser."""
+        body = f"### {heading or self.text(f'headings.{name}')}{self._anchor(name)}\n\n{caller().strip()}"
+        return f":::::: {{.chapter}}\n{body}\n::::::\n\n" if self._flavour == "pandoc" else f"{body}\n\n"
+
+    def _anchor(self, name: str) -> str:
+        return f" {{#{name}}}" if self._flavour == "pandoc" else ""
+
+    def first(self) -> Iterator[str]:
+        """Yield what chapters put into the summary: robustness in one picture."""
+        for chapter in chapters(self._results):
+            if hasattr(chapter, "summary"):
+                yield from chapter.summary(self)
+
+    def todo(self) -> list[str]:
+        """Return what to do, by rule: from the verdict of the first sentence, its checks, and what a score gains."""
+        said: list[tuple[str, dict[str, Any]]] = [("simulated", {})] if self._protocol.simulated else []
+        if self._judged and not self._protocol.simulated:
+            factor, verdict = self._judged
+            randomised = self._protocol.design == "randomised" and self._treats(factor)
+            label = lower_first(self._words.known("columns", factor) or factor)
+            said.append((f"verdicts.{verdict}", {"factor": label, "randomised": randomised}))
+            said += [("failed", {})] if self.failed_beside(factor) else []
+        gain = self._results.where(stage="predict", estimator="logistic", estimand="auc_gain_clustered")
+        for row in gain[gain["estimate"].notna()].head(1).itertuples():
+            said.append(("score", {"row": row}))
+        return [self.text(f"todo.{name}", **facts) for name, facts in [*said, ("sample", {})]]
+
+    def other_rules(self) -> str:
+        """Return the sentence on the rules of the sample flow that have no bar of their own, or nothing."""
+        rows = self._results.where(estimator="sample_flow", outcome="all", estimand="left")
+        alone = {reasons[0] for reasons in flow_steps(self._results)["reasons"] if len(reasons) == 1}
+        named = [
+            (lower_first(self._words.label("reasons", row.factor)), row.estimate)
+            for row in rows.itertuples()
+            if row.factor not in alone
+        ]
+        return self.text("other_rules", named=named) if named else ""
 
     def findings(self) -> str:
         """Return the headline results as plain text: first what becomes of the claim, then one line each."""
@@ -74,6 +136,7 @@ class Report(Page):
             corrected=row.p_value,
             most=margin.most,
         ).verdict
+        self._judged = (factor, verdict)
         construct = next((name for name in CONSTRUCTS if factor.startswith(name)), factor)
         said = filled(
             self._words.text(f"claims.{verdict}"),
@@ -119,7 +182,10 @@ class Report(Page):
     def chapters(self) -> Iterator[str]:
         """Yield the blocks of the chapters, one after the other."""
         for chapter in chapters(self._results):
-            yield from chapter.blocks(self)
+            blocks = list(chapter.blocks(self))
+            if blocks:
+                heading, name = blocks[0].removeprefix("## "), chapter.__name__.split(".")[-2]
+                yield self.chapter(name, heading, caller=functools.partial("\n\n".join, blocks[1:]))
 
     def inside(self, section: str) -> Iterator[str]:
         """Yield the blocks that end a section of the template."""
@@ -174,41 +240,51 @@ class Report(Page):
         return self._words.series([lower_first(label) for label in labels])
 
     def effects_parts(self) -> Iterator[dict[str, str]]:
-        """Yield the sections on what the study's design allows: heading, text, and figure and table or nothing."""
-        for part in effects_parts(self._words):
-            section = {"heading": part["heading"], "text": filled(part["text"], **self._context)}
-            # The figure comes first on the page, so it is numbered first; a table's number counts by itself.
-            section["figure"] = self.figure(part["figure"]) if "figure" in part else ""
-            section["table"] = ""
+        """Yield the sections on what the study's design allows: name, heading, text, and figure and table or nothing.
+
+        A table holds what no figure beside it shows with its numbers.
+        """
+        for place, part in enumerate(effects_parts(self._words), start=1):
+            section = {"name": f"effects-{place}", "heading": part["heading"], "figure": "", "table": ""}
+            section["text"] = filled(part["text"], **self._context)
+            drawn = False
+            if "figure" in part:
+                drawn = part["figure"] != "event_study"
+                section["figure"] = self.figure(part["figure"], part["estimators"])
             if "caption" in part:
-                body = tables.effects(self._results, self._words, part["estimators"])
-                section["table"] = self._block("table", body, filled(part["caption"], **self._context), "effects")
+                body = tables.effects(self._results, self._words, part["estimators"], drawn=drawn)
+                caption, estimators = filled(part["caption"], **self._context), part["estimators"]
+                section["table"] = self._block("table", body, caption, "effects", estimators) if body else ""
             yield section
 
-    def figure(self, name: str) -> str:
-        """Return a figure with its number, its caption and what made it."""
-        caption = self.text(f"figures.{name}")
-        return self._block("figure", self._image(name, caption), caption, FIGURE_STAGES.get(name, "effects"))
+    def figure(self, name: str, estimators: Sequence[str] = ()) -> str:
+        """Return a figure: what is seen in it, what is drawn, and what is behind it; nothing where none was drawn."""
+        if name not in drawn(self._results, self._words, self._scope, self._params):
+            return ""
+        known = SEEN.get(name)
+        facts = (
+            known(self._results, self._words, self._scope, self._params)
+            if known
+            else seen.forest(self._results, estimators)
+        )
+        message = self.text(f"messages.{name if known else 'forest'}", **facts)
+        stage = FIGURE_STAGES.get(name, "effects")
+        return self._figure(name, stage, message, self.text(f"figures.{name}"), estimators)
 
     def table(self, name: str) -> str:
-        """Return a table with its number, its caption and what made it."""
+        """Return a table with its number, its caption and what is behind it."""
         results, words, protocol = self._results, self._words, self._protocol
         factors = shown_factors(self._results, self._scope)
         rungs = rungs_of(protocol)
         every = list(rungs.values())[-1]
         all_rungs = {**rungs, "M6": [], "M7": every} if self._scope.matching else rungs
-        steps = (results, words, factors, list(all_rungs), all_rungs)
         make: dict[str, Callable[[], str]] = {
             "sources": lambda: self._sources_table(),
-            "flow": lambda: tables.flow(results, words),
             "balance": lambda: tables.balance(results, words),
-            "rates": lambda: tables.rates(results, words, [*protocol.groups, *protocol.doses]),
             "recovery": lambda: tables.recovery(results, words),
             "targets": lambda: tables.targets(results, words),
-            "correlations": lambda: tables.correlations(results, words, factors, correlation_kinds(protocol)),
-            "linear": lambda: tables.ladder(*steps, "linear"),
-            "odds": lambda: tables.ladder(*steps, "odds"),
-            "marginal": lambda: tables.ladder(*steps, "marginal"),
+            "key_effects": lambda: tables.key_effects(results, words, factors, list(rungs)[-1]),
+            "regressions": lambda: tables.regressions(results, words, factors, all_rungs),
         }
         return self._block("table", make[name](), self.text(f"tables.{name}"), TABLE_STAGES[name])
 
@@ -226,11 +302,7 @@ class Report(Page):
 
 
 FIGURE_STAGES = {
-    "flow": "describe",
-    "raw": "describe",
-    "balance": "describe",
-    "overlap": "describe",
-    "rates": "describe",
+    **dict.fromkeys(("flow", "raw", "balance", "overlap", "rates"), "describe"),
     "correlations": "correlate",
     "ladder": "regress",
     "recovery": "recovery",
@@ -240,13 +312,9 @@ FIGURE_STAGES = {
 
 TABLE_STAGES = {
     "sources": "collect",
-    "flow": "describe",
     "balance": "describe",
-    "rates": "describe",
-    "correlations": "correlate",
-    "linear": "regress",
-    "odds": "regress",
-    "marginal": "regress",
+    "key_effects": "regress",
+    "regressions": "regress",
     "recovery": "recovery",
     "targets": "recovery",
 }

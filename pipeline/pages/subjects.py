@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.analyses.synthesis.rows import TERMS
 from pipeline.core.fields import SUBJECTS
 from pipeline.core.results import Results
 from pipeline.present.numerals import MISSING, fixed, p_value, percent, whole
@@ -79,9 +80,16 @@ class Subject:
             "more": self._named(more),
             "neither": self._words.counted(len(parts) - len(less) - len(more)),
             "undecided": len(parts) - len(less) - len(more),
+            "limits": [self._limit(row) for row in pd.concat([less, more]).itertuples()],
             "scatter": percent(100 * self.scatter.estimate),
             "p": p_value(self.scatter.p_value),
         }
+
+    def _limit(self, row: Any) -> dict[str, Any]:
+        """Return how a lender's amounts go with the measure."""
+        found = self._value("practice", row, specification=None, outcome="amount")
+        name = self._of_study[row.study].text("short")
+        return {"lender": name, "at": None if found is None else fixed(found, 2), "rises": (found or 0.0) > 0}
 
     def _named(self, rows: pd.DataFrame) -> list[str]:
         return [self._of_study[name].text("short") for name in rows["study"]]
@@ -92,8 +100,9 @@ class Subject:
         numbers = {"at": row.estimate, "low": row.ci_low, "high": row.ci_high}
         return {name: fixed(math.exp(value), 2) for name, value in numbers.items()}
 
-    def table(self, terms: tuple[str, ...]) -> str:
+    def table(self) -> str:
         """Return one row a lender: its measure, effect, weight, the mean without it, and what its terms go with."""
+        terms = (*TERMS, "credit_grade")
         body = []
         for row in self.parts.itertuples():
             words = self._of_study[row.study]

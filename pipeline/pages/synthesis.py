@@ -7,7 +7,6 @@ import re
 from itertools import groupby
 from typing import Any
 
-from pipeline.analyses.synthesis.rows import TERMS
 from pipeline.core.fields import CONSTRUCTS
 from pipeline.core.params import Params
 from pipeline.core.results import Results
@@ -107,7 +106,7 @@ class SynthesisPage:
     def _subject_table(self, one: Subject, label: str) -> str:
         unit = self._words.label("estimands", one.kind)
         caption = filled(self._words.text("tables.subject"), subject=lower_first(label), unit=unit, **self._context())
-        return self._block("table", one.table(TERMS), caption)
+        return self._block("table", one.table(), caption)
 
     def figure(self, name: str) -> str:
         """Return a figure with its number and caption."""
@@ -158,7 +157,7 @@ class SynthesisPage:
 
 def ordered(rows: Any, params: Params) -> list[Any]:
     """Return one row a study and factor: by construct, then in the order of params.yaml, simulated studies last."""
-    places = {name: place for place, name in enumerate(params.synthesis.studies)}
+    places = {name: place for place, name in enumerate(params.compared)}
     return sorted(
         rows.itertuples(),
         key=lambda row: (

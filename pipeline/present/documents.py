@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.yaml import read
-from pipeline.present.words import FOLDER as WORDS
-from pipeline.present.words import TAGS, TEMPLATES, WIDE, Words
+from pipeline.present import site
+from pipeline.present.words import TEMPLATES, WIDE, Words
 
 PRINT_FONTS = (
     "Noto Serif CJK SC",
@@ -30,47 +29,53 @@ PRINT_FONTS = (
 PANDOC = "markdown-implicit_figures-smart-tex_math_dollars"
 
 
-HOMES = {"zh": "../index.zh.html"}
-"""Where a report leads back to, in languages other than that of ``index.html``."""
-
-
-def home(language: str) -> str:
-    """Return what the pages of the evidence, to which each report leads back, are called."""
-    return read(WORDS / language / "evidence.yaml")["site"]
-
-
 def to_html(
-    page: str, form: str, title: str, words: Words, resources: Path, other: tuple[str, Words] | None = None
+    page: str,
+    form: str,
+    title: str,
+    words: Words,
+    resources: Path,
+    other: tuple[str, Words] | None = None,
+    more: Sequence[str] = (),
 ) -> str:
     """Turn a page (`form` is pandoc's name for what it is written in) into an HTML file in the folder `resources`.
 
-    Its style stands inside. A notebook's pictures do, too; a report's are linked, as they stand beside it, which keeps
-    the page small and each figure a file of its own. `other` is the same page in another language, with its words.
+    A notebook's pictures stand inside; a report's are linked, as they stand beside it, which keeps the page small and
+    each figure a file of its own. `other` is the same page in another language, with its words; `more` are further
+    arguments of pandoc.
     """
     import pypandoc
 
-    variables = {
-        "home": HOMES.get(words.language, "../index.html"),
-        "home-title": home(words.language),
-        "toc-title": words.text("headings.contents"),
-    }
-    with _defaults(title, words, variables | _switch(other)) as told:
-        return pypandoc.convert_text(
+    notebook = form == "ipynb"
+    with _defaults(title, words, {}) as told:
+        body = pypandoc.convert_text(
             page,
             "html5",
-            format=form,
+            # The two languages of a page number their headings, so that they are called alike.
+            format=form if notebook else f"{form}-auto_identifiers",
             extra_args=[
-                "--standalone",
-                *(["--embed-resources"] if form == "ipynb" else [f"--lua-filter={TEMPLATES / 'figures.lua'}"]),
-                "--toc",
-                "--toc-depth=2",
+                *(
+                    ["--embed-resources", f"--template={TEMPLATES / 'fragment.html'}"]
+                    if notebook
+                    else [f"--lua-filter={TEMPLATES / 'figures.lua'}"]
+                ),
                 "--wrap=none",
                 "--columns=1000",
-                f"--template={TEMPLATES / 'report.html'}",
                 f"--resource-path={resources}",
                 f"--defaults={told}",
+                *more,
             ],
         )
+    name, twin = ("notebook.html", "") if notebook else (own_name(other, words), other[0] if other else "")
+    return site.page(body, title, site.Here(f"{resources.name}/{name}", words.language, twin), site.known())
+
+
+def own_name(other: tuple[str, Words] | None, words: Words) -> str:
+    """Return the name of a page in a language, from that of its twin: one of the two has its language in its name."""
+    if other is None:
+        return "report.html"
+    name, twin = other[0].removesuffix(".html"), f".{other[1].language}"
+    return f"{name.removesuffix(twin)}.html" if name.endswith(twin) else f"{name}.{words.language}.html"
 
 
 def untranslated(words: Words) -> str:
@@ -112,16 +117,9 @@ def _defaults(title: str, words: Words, variables: dict[str, Any]) -> Iterator[P
 
     As arguments they could not be told where the system's language knows no Chinese. JSON is YAML, too, in ASCII.
     """
-    metadata = {"pagetitle": title, "lang": TAGS[words.language]}
+    # Citations are alike in all languages; the page's own language is a variable.
+    metadata = {"pagetitle": title, "lang": "en"}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "page.yaml"
         path.write_text(json.dumps({"metadata": metadata, "variables": variables}), encoding="ascii")
         yield path
-
-
-def _switch(other: tuple[str, Words] | None) -> dict[str, str]:
-    """Return what the link to the same page in another language is made of."""
-    if other is None:
-        return {}
-    page, words = other
-    return {"other": page, "other-lang": TAGS[words.language], "other-title": words.text("language")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 MISSING = "–"
 
@@ -56,3 +57,15 @@ def signed(value: float, digits: int, start: float = 0.0) -> str:
     while value != start and digits < most and round(value, digits) == round(start, digits):
         digits += 1
     return fixed(value, digits)
+
+
+def with_interval(row: Any, digits: int, start: float = 0.0) -> str:
+    """Print an estimate with its interval, in as many decimals as it takes to see on which side the interval ends."""
+    numbers = [x for x in (row.estimate, row.ci_low, row.ci_high) if not math.isnan(x)]
+    if not numbers:
+        return MISSING
+    most = digits + 3
+    while digits < most and any(x != start and round(x, digits) == round(start, digits) for x in numbers[1:]):
+        digits += 1
+    first, *ends = (fixed(x, digits) for x in numbers)
+    return f"{first} [{ends[0]}, {ends[1]}]" if len(ends) == 2 else first

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from pipeline.core.params import Params
 from pipeline.core.protocol import Study, rungs_of
@@ -14,13 +14,11 @@ from pipeline.core.scope import LeftOut, Scope, reduced
 from pipeline.present.engines import ENGINES
 from pipeline.present.labels import methods
 from pipeline.present.numerals import fixed, p_value, percent, signed, whole
+from pipeline.present.shown import Claims, Flavour, Kind, Shown
 from pipeline.present.software import software
 from pipeline.present.trail import Trail
-from pipeline.present.words import WIDE, Words, filled, lower_first
+from pipeline.present.words import Words, filled, lower_first
 from pipeline.sources.records import Source
-
-Flavour = Literal["markdown", "pandoc"]
-"""markdown: as a code host shows it. pandoc: with blocks around figures and tables, for HTML and PDF."""
 
 
 def effect_row(results: Results, factor: str, rung: str) -> Any:
@@ -45,6 +43,12 @@ def raw_factor(protocol: Study, arms: bool) -> str:
     if protocol.treatment is None or not arms:
         return next(iter(protocol.doses), "treated")
     return protocol.treatment.factor if protocol.treatment.factor in protocol.doses else "treated"
+
+
+def rate_groups(protocol: Study, arms: bool) -> list[str]:
+    """Return what default is shown by beside the raw pattern, each thing once: arms, groups, levels of factors."""
+    every = [*(["treated"] if arms else []), *protocol.groups, *protocol.doses]
+    return [name for name in dict.fromkeys(every) if name != raw_factor(protocol, arms)]
 
 
 def scope_of(results: Results, protocol: Study) -> Scope:
@@ -142,10 +146,12 @@ class Page:
         sources: list[Source],
         flavour: Flavour,
         pictures: str = "figures",
+        claims: Claims | None = None,
     ) -> None:
         """Take everything that the report is made of; nothing is read or written here.
 
-        `pictures` is the folder of the figures, beside the page.
+        `pictures` is the folder of the figures, beside the page; `claims` are those that rest on the rows of a stage
+        and an estimator.
         """
         self._results, self._params, self._study = results, params, study
         self._scope = scope_of(results, params.study(study))
@@ -153,12 +159,12 @@ class Page:
         self._words, self._trail, self._sources, self._flavour = words, trail, sources, flavour
         self._pictures = pictures
         self._effects = Effects(results, words, params.inference.level)
-        self._numbers = {"figure": 0, "table": 0}
+        self._shown = Shown(words, trail, study, flavour, claims or {})
 
-    @cached_property
+    @property
     def contents(self) -> list[dict[str, Any]]:
         """Every figure and table of the page as rendered: what it is, its number, file, stage and caption."""
-        return []
+        return self._shown.contents
 
     @property
     def results(self) -> Results:
@@ -192,45 +198,18 @@ class Page:
         return [text for text in said if text]
 
     def show_figure(self, name: str, stage: str, **more: Any) -> str:
-        """Return a chapter's figure; its caption stands in the words under ``figures.<name>``."""
-        caption = self.text(f"figures.{name}", **more)
-        return self._block("figure", self._image(name, caption), caption, stage)
+        """Return a chapter's figure: its title says what is seen (``messages.<name>``), its caption what is drawn."""
+        return self._figure(name, stage, self.text(f"messages.{name}", **more), self.text(f"figures.{name}", **more))
 
     def show_table(self, name: str, body: str, stage: str, **more: Any) -> str:
         """Return a chapter's table; its caption stands in the words under ``tables.<name>``."""
         return self._block("table", body, self.text(f"tables.{name}", **more), stage)
 
-    def _image(self, name: str, caption: str) -> str:
-        return f"![{caption}]({self._pictures}/{name}.svg)"
+    def _figure(self, name: str, stage: str, message: str, caption: str, estimators: Sequence[str] = ()) -> str:
+        return self._shown.figure(f"{self._pictures}/{name}.svg", stage, message, caption, estimators)
 
-    def _block(self, kind: Literal["figure", "table"], body: str, caption: str, stage: str) -> str:
-        self._numbers[kind] += 1
-        title = filled(self._words.text("numbered"), kind=self._words.text(kind), number=self._numbers[kind])
-        title = f"{title}{'' if WIDE.search(title) else ' '}{caption}"
-        source = f"`results/{stage}.csv`" if stage != "collect" else "`pipeline/sources`"
-        made = filled(
-            self._words.text("made_by"),
-            stage=f"`{stage}`",
-            source=source,
-            parameters=f"`{self._trail.sentence(stage)}`",
-        )
-        file = re.search(r"\]\(([\w-]+/[\w-]+\.svg)\)$", body)
-        self.contents.append(
-            {
-                "kind": kind,
-                "number": self._numbers[kind],
-                "file": file[1] if file else "",
-                "stage": stage,
-                "caption": re.sub(r"[*`]", "", caption),
-            }
-        )
-        parts = [body, title] if kind == "figure" else [title, body]
-        if self._flavour == "markdown":
-            return "\n\n".join([*parts, f"<sub>{made}</sub>"])
-        # Figures stay on one page with their caption; tables may run over several.
-        breakable = "" if kind == "table" else ' typst:breakable="false"'
-        inner = "\n\n".join([*parts, f'::: {{.made typst:text:size="7pt"}}\n{made}\n:::'])
-        return f":::: {{#{kind}-{self._numbers[kind]} .{kind}{breakable}}}\n{inner}\n::::"
+    def _block(self, kind: Kind, body: str, title: str, stage: str, estimators: Sequence[str] = ()) -> str:
+        return self._shown.block(kind, body, title, stage, estimators=estimators)
 
     @property
     def _has_balance(self) -> bool:
@@ -318,6 +297,7 @@ class Page:
             "lags": protocol.release_lag_months,
             "cell": cell,
             "fixed": fixed,
+            "signed": signed,
             "whole": whole,
             "percent": percent,
             "p_value": p_value,

@@ -3,44 +3,33 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from pipeline.core.results import Results
 from pipeline.present.labels import methods
-from pipeline.present.numerals import MISSING, compact, fixed, p_value, percent, whole
-from pipeline.present.words import Words, split, upper_first
+from pipeline.present.numerals import MISSING, compact, fixed, p_value, percent, signed, whole, with_interval
+from pipeline.present.words import Words, split
 
 INDENT = "\N{EM SPACE}"
 
 
+NUMBER = re.compile(r"[\d(<\[\N{MINUS SIGN}]")
+"""How a cell with a number begins."""
+
+
 def markdown(header: list[str], rows: list[list[str]], *, prose: bool = False) -> str:
-    """Lay out a pipe table: the first column to the left and the others, unless they hold prose, to the right."""
+    """Lay out a pipe table: numbers to the right, text and, where it holds `prose`, all of it to the left."""
 
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    rule = "|" + "|".join(":--" if prose or place == 0 else "--:" for place in range(len(header))) + "|"
+    def right(place: int) -> bool:
+        cells = [row[place] for row in rows if row[place] not in ("", MISSING)]
+        return place > 0 and not prose and 2 * sum(bool(NUMBER.match(cell)) for cell in cells) >= len(cells)
+
+    rule = "|" + "|".join("--:" if right(place) else ":--" for place in range(len(header))) + "|"
     return "\n".join([line(header), rule, *(line(row) for row in rows)])
-
-
-def flow(results: Results, words: Words) -> str:
-    """Every step of the sample flow, also those at which nobody left."""
-    rows = results.where(estimator="sample_flow")
-    body = []
-    for (_, reason), step in rows.groupby(["specification", "factor"], sort=True):
-        number = {(row.estimand, row.outcome): row.estimate for row in step.itertuples()}
-        first = reason == "read"
-        body.append(
-            [
-                words.label("reasons", reason),
-                MISSING if first else whole(number["left", "all"]),
-                MISSING if first else whole(number["left", "default"]),
-                whole(number["remaining", "all"]),
-                whole(number["remaining", "default"]),
-            ]
-        )
-    names = ("reason", "loans_left", "defaults_left", "loans_remaining", "defaults_remaining")
-    return markdown([words.text(f"columns.{name}") for name in names], body)
 
 
 def balance(results: Results, words: Words) -> str:
@@ -70,81 +59,68 @@ def balance(results: Results, words: Words) -> str:
     return markdown([*header, words.text("columns.variance_ratio")], body)
 
 
-def rates(results: Results, words: Words, groups: list[str]) -> str:
-    """Default rates of all loans by group."""
-    rows = results.where(estimator="default_rate")
-    rows = rows[rows["specification"].str.startswith("before")]
-    body = []
-    for group in ("treated", *groups):
-        of_group = rows[rows["factor"].str.startswith(f"{group}[")].sort_values("specification")
-        for row in of_group.itertuples():
-            label = upper_first(words.label("arms", "treated" if row.factor == "treated[1]" else "control"))
-            name = label if group == "treated" else words.column(row.factor)
-            interval = f"{fixed(row.ci_low, 1)} – {fixed(row.ci_high, 1)}"
-            body.append([name, whole(row.n), percent(row.estimate), interval])
-    columns = [words.text(f"columns.{name}") for name in ("group", "loans", "rate", "interval")]
-    return markdown(columns, body)
-
-
-def correlations(results: Results, words: Words, factors: list[str], kinds: list[tuple[str, str]]) -> str:
-    """Correlations of every factor, a column each kind; below each its interval and its adjusted p-value."""
-    body = []
-    for factor in factors:
-        rows = [
-            results.one(stage="correlate", estimator=kind, specification=given, factor=factor) for kind, given in kinds
+def key_effects(results: Results, words: Words, factors: list[str], last: str) -> str:
+    """Each factor's effect in points of default, unadjusted, with all controls and on matched pairs, with intervals."""
+    rows = _regressions(results, "linear_probability", "risk_difference")
+    rungs = [rung for rung in dict.fromkeys(("M1", last, "M6")) if any((name, rung) in rows for name in factors)]
+    body = [
+        [
+            words.label("columns", name),
+            *(with_interval(rows[name, rung], 2) if (name, rung) in rows else MISSING for rung in rungs),
+            whole(rows[name, last].n) if (name, last) in rows else MISSING,
         ]
-        body.append([words.label("columns", factor), *(fixed(row.estimate, 3) for row in rows)])
-        body.append(["", *(f"[{fixed(row.ci_low, 3)}, {fixed(row.ci_high, 3)}]" for row in rows)])
-        body.append(["", *(f"p {p_value(row.p_adjusted)}" for row in rows)])
-    header = [words.pair(words.label("correlations", kind), words.label("given", given)) for kind, given in kinds]
-    return markdown([words.text("columns.factor"), *header], body)
+        for name in factors
+    ]
+    heads = {last: "all_controls", "M1": "unadjusted", "M6": "matched_pairs"}
+    names = [words.text(f"columns.{heads[rung]}") for rung in rungs]
+    return markdown([words.text("columns.factor"), *names, words.text("columns.loans")], body)
 
 
-def ladder(
-    results: Results,
-    words: Words,
-    factors: list[str],
-    rungs: list[str],
-    blocks: dict[str, list[str]],
-    kind: str,
-) -> str:
-    """Lay out a journal table: factors down, rungs across, and beneath them what each rung holds.
+def regressions(results: Results, words: Words, factors: list[str], blocks: dict[str, list[str]]) -> str:
+    """Lay out a journal table: factors down, specifications across, and beneath them what each controls for.
 
-    `kind` is ``linear``, ``odds`` or ``marginal``; `blocks` maps each rung to the blocks of controls it has.
+    Below each factor's effect stand its standard error, the average marginal effect and the odds ratio of the logistic
+    regression; `blocks` maps each specification to the blocks of controls that it has.
     """
-    estimator, estimand = {
-        "linear": ("linear_probability", "risk_difference"),
-        "odds": ("logit", "odds_ratio"),
-        "marginal": ("logit", "average_marginal_effect"),
-    }[kind]
-    rows = {
-        (row.factor, row.specification): row
-        for row in results.where(stage="regress", estimator=estimator, estimand=estimand).itertuples()
-    }
+    kinds = (("linear_probability", "risk_difference"), ("logit", "average_marginal_effect"), ("logit", "odds_ratio"))
+    linear, marginal, odds = (_regressions(results, *kind) for kind in kinds)
+    rungs = [rung for rung in blocks if any((name, rung) in linear for name in factors)]
     body = []
-    for factor in factors:
-        found = [rows.get((factor, rung)) for rung in rungs]
-        body.append([words.label("columns", factor), *(_estimate(row) for row in found)])
-        body.append(["", *(_uncertainty(row, kind) for row in found)])
-    for block in dict.fromkeys(block for of_rung in blocks.values() for block in of_rung):
+    for name in factors:
+        lines = {
+            words.label("columns", name): [_cell(linear.get((name, rung)), 2) for rung in rungs],
+            f"{INDENT}{words.text('columns.std_error')}": [_error(linear.get((name, rung))) for rung in rungs],
+            f"{INDENT}{words.text('columns.marginal_effect')}": [
+                _cell(marginal.get((name, rung)), 2) for rung in rungs
+            ],
+            f"{INDENT}{words.text('columns.odds_ratio_short')}": [_cell(odds.get((name, rung)), 2) for rung in rungs],
+            INDENT: [_ends(odds.get((name, rung))) for rung in rungs],
+        }
+        body += [[label, *cells] for label, cells in lines.items()]
+    for block in dict.fromkeys(block for rung in rungs for block in blocks[rung]):
         held = [words.text("labels.yes") if block in blocks[rung] else "" for rung in rungs]
         body.append([words.label("blocks", block), *held])
-    first = [rows[factors[0], rung] for rung in rungs]
+    first = [next(linear[name, rung] for name in factors if (name, rung) in linear) for rung in rungs]
     body.append([words.text("columns.loans"), *(whole(row.n) for row in first)])
     body.append([words.text("columns.clusters"), *(whole(row.n_clusters) for row in first)])
     return markdown([words.text("columns.factor"), *rungs], body)
 
 
-def _estimate(row: Any) -> str:
-    return MISSING if row is None else fixed(row.estimate, 2)
+def _regressions(results: Results, estimator: str, estimand: str) -> dict[tuple[str, str], Any]:
+    rows = results.where(stage="regress", estimator=estimator, estimand=estimand)
+    return {(row.factor, row.specification): row for row in rows[rows["estimate"].notna()].itertuples()}
 
 
-def _uncertainty(row: Any, kind: str) -> str:
-    if row is None:
-        return ""
-    if kind == "odds":
-        return f"[{fixed(row.ci_low, 2)}, {fixed(row.ci_high, 2)}]"
-    return f"({fixed(row.std_error, 2)})"
+def _cell(row: Any, digits: int) -> str:
+    return MISSING if row is None else signed(row.estimate, digits)
+
+
+def _ends(row: Any) -> str:
+    return "" if row is None else f"[{fixed(row.ci_low, 2)}, {fixed(row.ci_high, 2)}]"
+
+
+def _error(row: Any) -> str:
+    return "" if row is None else f"({fixed(row.std_error, 2)})"
 
 
 def recovery(results: Results, words: Words) -> str:
@@ -218,35 +194,31 @@ def _and(*parts: str | None, words: Words) -> str:
     return words.text("joining.comma").join(part for part in parts if part)
 
 
-def row_label(row: Any, words: Words) -> str:
-    """Name a row of the stage effects: its estimator, then specification, factor and outcome where they have words."""
+def row_parts(row: Any, words: Words) -> list[str]:
+    """Name a row of the stage effects: estimator, specification, factor and outcome, empty where it has no word."""
     factor, level = split(row.factor)
     named = words.known("factors", factor if level else row.factor)
     if named and level:
         named = words.pair(named, words.level(level))
-    known = [words.known("specifications", row.specification), named, words.known("outcomes", row.outcome)]
-    return _and(words.label("estimators", row.estimator), *known, words=words)
+    known = (words.known("specifications", row.specification), named, words.known("outcomes", row.outcome))
+    return [words.label("estimators", row.estimator), *(part or "" for part in known)]
 
 
-def effects(results: Results, words: Words, estimators: list[str]) -> str:
-    """List the estimates of some estimators of the stage effects, in their order, with intervals."""
+def effects(results: Results, words: Words, estimators: list[str], *, drawn: bool = False) -> str:
+    """List the estimates of some estimators of the stage effects, in their order, with intervals.
+
+    Where a figure shows those with an interval (`drawn`), the others are listed; nothing, if there are none.
+    """
     body = []
     rows = results.where(stage="effects", estimator=estimators)
     rows = rows.iloc[rows["estimator"].map(estimators.index).argsort(kind="stable")]
-    for row in rows.itertuples():
-        label = row_label(row, words)
+    for row in (rows[rows["ci_low"].isna()] if drawn else rows).itertuples():
+        label = _and(*row_parts(row, words), words=words)
         if row.specification == "not_estimated":
-            body.append([label, words.text("not_estimated"), *[MISSING] * 4])
+            body.append([label, words.text("not_estimated"), *[MISSING] * 3])
             continue
-        body.append(
-            [
-                label,
-                words.label("estimands", row.estimand),
-                fixed(row.estimate, 2),
-                MISSING if math.isnan(row.ci_low) else f"{fixed(row.ci_low, 2)} – {fixed(row.ci_high, 2)}",
-                p_value(row.p_value),
-                whole(row.n),
-            ]
-        )
-    names = ("estimator", "estimand", "estimate", "interval", "p", "loans")
-    return markdown([words.text(f"columns.{name}") for name in names], body)
+        start = 1.0 if row.unit in ("ratio", "odds ratio") else 0.0
+        numbers = [with_interval(row, 2, start), p_value(row.p_value), whole(row.n)]
+        body.append([label, words.label("estimands", row.estimand), *numbers])
+    names = ("estimator", "estimand", "estimate_with_interval", "p", "loans")
+    return markdown([words.text(f"columns.{name}") for name in names], body) if body else ""

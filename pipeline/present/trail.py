@@ -9,13 +9,15 @@ from pipeline.core import yaml
 from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
 
+ROOT = Path(__file__).parents[2]
+
 
 class Trail:
     """What dvc.yaml says of each stage: its description, files and parameters."""
 
     def __init__(self, study: str, pipeline: Path = Path("dvc.yaml"), choices: Path = Path("params.yaml")) -> None:
         """Read the pipeline and the parameters as they stand."""
-        self._stages = yaml.read(pipeline)["stages"]
+        self._stages, self._study = yaml.read(pipeline)["stages"], study
         self._own = places.choices(study).as_posix()
         self._choices = {"": yaml.read(choices), self._own: yaml.read(choices.parent / self._own)}
 
@@ -42,11 +44,21 @@ class Trail:
         deps = [dep.replace("${key}", study) for dep in self._stages[stage]["do"]["deps"]]
         return [dep for dep in deps if not dep.startswith("data/code/")]
 
+    def ways(self, stage: str) -> dict[str, str]:
+        """Return the way from the study's report to the code of a stage and to its choices, its own and all studies'.
+
+        What is collected has records of sources in place of rows.
+        """
+        files = [f"pipeline/analyses/{stage}/rows.py", f"pipeline/studies/{self._study}/{stage}.py"]
+        code = next((file for file in files if (ROOT / file).is_file()), f"pipeline/stages/{stage}.py")
+        found = {"rows": "../../pipeline/sources"} if stage == "collect" else {}
+        return found | {"code": f"../../{code}", "own": f"../../{self._own}", "common": "../../params.yaml"}
+
     def sentence(self, stage: str) -> str:
         """Return a stage's parameters in one line: short values with their value, longer ones by name."""
         prefix = f"{self._own}:"
         shown = [
-            f"{name}={value}" if isinstance(value, int | float | str) else name
+            name if _long(value) or value is None else f"{name}={value}"
             for name, value in self.parameters(stage).items()
         ]
         common = [text for text in shown if not text.startswith(prefix)]
@@ -56,6 +68,11 @@ class Trail:
 
 def _opened(path: str, value: Any) -> dict[str, Any]:
     """Open a section whose values are all short; a section that holds lists or sections stays whole."""
-    if isinstance(value, dict) and all(not isinstance(inner, dict | list) for inner in value.values()):
+    if isinstance(value, dict) and not any(map(_long, value.values())):
         return {f"{path}.{name}": "null" if inner is None else inner for name, inner in value.items()}
     return {path: value}
+
+
+def _long(value: Any) -> bool:
+    """Say whether a value is a section or a list, of which names may stand in one line."""
+    return isinstance(value, dict | list) or ", " in str(value)

@@ -35,8 +35,10 @@ UNREPEATED = {
 reads no file."""
 
 BESIDE = {
+    "pipeline/pages/comparison.py": ("pipeline/present/templates/comparison/*",),
     "pipeline/pages/evidence/site.py": ("pipeline/present/templates/evidence/*",),
-    "pipeline/pages/paper.py": ("pipeline/pages/references.bib", "pipeline/present/templates/*.*"),
+    "pipeline/present/site.py": ("pipeline/present/templates/*.*",),
+    "pipeline/pages/paper/paper.py": ("pipeline/pages/paper/references.bib", "pipeline/present/templates/*.*"),
     "pipeline/pages/report.py": ("pipeline/present/templates/*.*",),
     "pipeline/pages/synthesis.py": ("pipeline/present/templates/*.*",),
     "pipeline/sources/records.py": ("pipeline/sources/*.yaml", "pipeline/studies/*/sources/*.yaml"),
@@ -57,8 +59,22 @@ CHAPTERS = 'import_module(f"pipeline.analyses.{name}.page")'
 NOTEBOOKS = re.compile(r"notebooks/sources/\w+\.py|pipeline/studies/\w+/notebook\.py")
 """Sources of notebooks: their comments are the text that people read, and count."""
 
-WORDS = "pipeline/present/words/*/*.yaml"
-"""Words of all pages; those of an analysis or a study stand in its folder."""
+WORDS = (
+    "pipeline/present/words/*/*.yaml",
+    "pipeline/analyses/*/words.*.yaml",
+    "pipeline/studies/{module}/words.*.yaml",
+)
+CHOICES, VERSIONS = "pipeline/studies/{study}/params.yaml", ("pyproject.toml", "requirements.lock")
+PAGES = {
+    "evidence": (CHOICES, *WORDS, *VERSIONS),
+    "notebook": (CHOICES, *WORDS),
+    "notebooks": (CHOICES, *WORDS),
+    "procedure": (CHOICES,),
+    "report": (CHOICES, *WORDS, *VERSIONS),
+    "synthesis": (CHOICES, *WORDS),
+}
+"""What stages whose outcome people read take in beside code and results: words, versions of packages, and their
+studies' choices from top to bottom, as any may stand on a page."""
 
 
 def settled(text: str) -> str:
@@ -169,7 +185,7 @@ class Code:
 
     def of_study(self, stage: str) -> bool:
         """Say whether a stage runs other code for one study than for another."""
-        return stage == "notebook" or bool(self.asks(stage))
+        return stage in ("notebook", "report") or bool(self.asks(stage))
 
     def runs(self, stage: str, study: str | None = None) -> set[str]:
         """Return all files that a stage runs, for a study's folder where it matters: code and what lies beside it."""
@@ -193,10 +209,16 @@ class Code:
         """Return the hash of every file that a stage runs, by name."""
         return {name: self._hash(name) for name in sorted(self.runs(stage, study))}
 
-    def words(self, study: str) -> dict[str, str]:
-        """Return the hash of every file of words that the pages of a study fill in; ``*`` for all studies."""
-        patterns = (WORDS, "pipeline/analyses/*/words.*.yaml", f"pipeline/studies/{study}/words.*.yaml")
-        files = {path for pattern in patterns for path in self.root.glob(pattern)}
+    def read(self, stage: str, study: str | None = None) -> dict[str, str]:
+        """Return the hash of every file that the pages of a stage read, by name; of all public studies without one."""
+        named = self.studies()
+        of = {study: named[study]} if study else {name: module for name, module in named.items() if name == module}
+        files = {
+            path
+            for pattern in PAGES.get(stage, ())
+            for name, module in of.items()
+            for path in self.root.glob(pattern.format(study=name, module=module))
+        }
         return {name: self._hash(name) for name in sorted(path.relative_to(self.root).as_posix() for path in files)}
 
     def _hash(self, name: str) -> str:
@@ -212,14 +234,11 @@ class Code:
         """Yield for each stage, and study where it matters, the name of its file and the hashes."""
         for stage in self.stages():
             if not self.of_study(stage):
-                yield stage, self.hashes(stage)
+                yield stage, self.hashes(stage) | self.read(stage)
                 continue
             for study, module in self.studies().items():
                 if all(f"pipeline/studies/{module}/{file}" in self.texts for file in self.asks(stage)):
-                    yield f"{stage}/{study}", self.hashes(stage, module)
-        for study, module in self.studies().items():
-            yield f"words/{study}", self.words(module)
-        yield "words/all", self.words("*")
+                    yield f"{stage}/{study}", self.hashes(stage, module) | self.read(stage, study)
 
 
 def _module(name: str) -> str:

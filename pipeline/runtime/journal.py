@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
+
+Item = TypeVar("Item")
+
+
+def counted(items: Iterable[Item], total: int, label: str) -> Iterable[Item]:
+    """Return items that are counted on a terminal as they are taken, with the time that is left."""
+    from tqdm import tqdm
+
+    return tqdm(items, label, total, disable=None)
 
 
 class Entry(NamedTuple):

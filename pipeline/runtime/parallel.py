@@ -10,7 +10,6 @@ workers are gone, and where a cluster has one thread in all it computes in this 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from pipeline.runtime import journal
 from pipeline.runtime.errors import StudyError
 
 PATIENCE = 10.0
@@ -54,19 +54,14 @@ def each(
         function: depends on its argument alone, reads no file of this machine and draws from no shared stream.
         items: what it is called with, one at a time.
         settings: the section `parallel` of params.yaml.
-        label: what the tasks are, said on stderr with how many are done; None: nothing is said.
+        label: what the tasks are, counted on a terminal with the time left; None: nothing is said.
 
     An error of the function is raised here as it is. Raises StudyError that names parallel.address when the cluster
     cannot be reached, has no worker left, or computes with other code or packages.
     """
     items = list(items)
     results = _on_cluster(function, items, settings) if settings.backend == "dask" else _here(function, items, settings)
-    for done, result in enumerate(results, start=1):
-        yield result
-        if label is not None:
-            print(f"\r{label}: {done} of {len(items)}", end="", file=sys.stderr, flush=True)
-    if label is not None:
-        print(file=sys.stderr)
+    yield from results if label is None else journal.counted(results, len(items), label)
 
 
 def _here(function: Callable[[Any], Any], items: Sequence[Any], settings: Where) -> Iterator[Any]:

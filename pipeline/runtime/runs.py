@@ -24,9 +24,10 @@ class Run:
 
 
 @contextmanager
-def alone(name: str) -> Iterator[None]:
+def alone(name: str, subject: str | None = None) -> Iterator[None]:
     """Hold the lock of `name`, such as ``match sba``; if another process holds it, raise a StudyError that says which.
 
+    Given its `subject` (``sba``) it waits instead, and says for whom.
     The system releases the lock when its process dies, however it dies: a lock file that is left means nothing.
     """
     try:
@@ -48,14 +49,18 @@ def alone(name: str) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip()
-            raise StudyError(
-                f"another run of it is under way{f' ({holder})' if holder else ''}: wait until it ends, or stop it."
-            ) from None
+            if subject is None:
+                raise StudyError(
+                    f"another run of it is under way{f' ({holder})' if holder else ''}: wait until it ends, or stop it."
+                ) from None
+            print(f"Another {name} is under way ({holder}): waiting until it ends.", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:  # some network file systems have no such locks either
             pass
         with suppress(OSError):  # a full disk: the lock holds without the message
             file.truncate(0)
-            os.write(file.fileno(), f"process {os.getpid()}, since {_utc('%Y-%m-%d %H:%M:%S')} UTC".encode())
+            of = f"{subject}, " if subject else ""
+            os.write(file.fileno(), f"{of}process {os.getpid()}, since {_utc('%Y-%m-%d %H:%M:%S')} UTC".encode())
         yield
 
 

@@ -181,8 +181,11 @@ def write_parquet_parts(path: Path, parts: Iterable[pd.DataFrame]) -> None:
         writer.close()
 
 
-def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a parquet file that an earlier stage wrote; StudyError where it is not there, or no longer whole."""
+def read_parquet(path: Path, columns: list[str] | None = None, filters: list[Any] | None = None) -> pd.DataFrame:
+    """Read a parquet file that an earlier stage wrote; StudyError where it is not there, or no longer whole.
+
+    `filters` are conditions on rows, as pandas takes them.
+    """
     import pandas as pd
     import pyarrow as pa
 
@@ -191,7 +194,7 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     if not Path(path).is_file():
         raise StudyError(f"{path} does not exist: run the earlier stages first (make reproduce STUDY=...).")
     try:
-        frame = pd.read_parquet(path, columns=columns, page_checksum_verification=True)
+        frame = pd.read_parquet(path, columns=columns, filters=filters, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         what = type(error).__name__
         raise StudyError(f"{path} is damaged ({what}): remove it and run make reproduce STUDY=... again.") from error

@@ -3,10 +3,12 @@
 from pipeline.analyses.evidence.findings import findings, needed
 from pipeline.analyses.evidence.rows import FOLDER, check, weigh
 from pipeline.core.params import Params
-from pipeline.pages import paper
 from pipeline.pages.evidence import book, site
+from pipeline.pages.paper import drawings, paper
 from pipeline.pages.written import contents, read
-from pipeline.present.words import LANGUAGES, WIDE
+from pipeline.present import figures
+from pipeline.present.documents import PANDOC, to_html, to_pdf
+from pipeline.present.words import LANGUAGES, WIDE, Words
 from pipeline.runtime import places, store
 from pipeline.sources.claims import load_bearings, load_claims, load_limits
 
@@ -17,7 +19,7 @@ NO_FONT = (
 
 def run(study: None, params: Params) -> str:
     """Write the verdicts and the pages."""
-    names = params.synthesis.studies
+    names = params.compared
     claims = load_claims()
     bearings = load_bearings(claims, {name for name in names if params.study(name).simulated})
     ledger = book.Ledger(claims, bearings, load_limits(claims, bearings))
@@ -32,20 +34,27 @@ def run(study: None, params: Params) -> str:
     for language in LANGUAGES:
         for path, text in site.pages(book.Book(language, ledger, tables, found, params, shown)).items():
             store.write_text(path, text)
-        write_paper(paper.Paper(language, ledger, tables, found, params, shown), language)
+        write_paper(paper.Paper(language, ledger, tables, found, params, shown))
     return f"{book.INDEX}{'' if has_letters() else f' ({NO_FONT})'}"
 
 
 def has_letters() -> bool:
     """Say whether a font of this machine has Chinese characters."""
-    from pipeline.present.figures import wide_fonts
-
-    return bool(wide_fonts())
+    return bool(figures.wide_fonts())
 
 
-def write_paper(written: paper.Paper, language: str) -> None:
-    """Write the paper as Markdown, and as PDF where the machine has the letters."""
-    store.write_text(paper.path_of(language, "md"), paper.to_markdown(written.render("../")))
+def write_paper(written: paper.Paper) -> None:
+    """Draw the paper's figures and write it as page, as Markdown, and as PDF where the machine has the letters."""
+    words, folder, title = Words(written.language, FOLDER), places.reports(FOLDER), written.say("title")
+    for name, figure in (("verdicts", drawings.verdicts), ("findings", drawings.findings)):
+        figures.draw(figure, folder.parent / written.words("pictures", name), words, written)
+    store.write_text(book.path_of("paper", words.language, "md"), paper.to_markdown(written.render("../")))
+    other = next(name for name in LANGUAGES if name != words.language)
+    twin = (book.path_of("paper", other).name, Words(other, FOLDER))
+    page = to_html(written.render("../", linked=True), PANDOC, title, words, folder, twin, paper.CITED)
+    store.write_text(book.path_of("paper", words.language, "html"), page)
     page = written.render("")
     if WIDE.search(page) is None or has_letters():
-        store.write_bytes(paper.path_of(language, "pdf"), paper.to_print(page, written.paper("title"), language))
+        store.write_bytes(
+            book.path_of("paper", words.language, "pdf"), to_pdf(page, title, words, folder.parent, paper.PRINTED)
+        )

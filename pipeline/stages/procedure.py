@@ -17,7 +17,7 @@ FALSE, FOUND = 0.1, 0.8
 
 def run(study: None, params: Params) -> str:
     """Write how often each verdict comes out; a procedure that does not hold what it promises stops the build."""
-    names = params.synthesis.studies
+    names = params.compared
     simulated = [name for name in names if params.study(name).simulated]
     claims = load_claims()
     bearings = asked(claims, load_bearings(claims, simulated), simulated)

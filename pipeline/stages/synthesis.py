@@ -3,13 +3,15 @@
 import shutil
 from itertools import groupby
 
+import pandas as pd
+
 from pipeline.analyses.synthesis.rows import FOLDER, rows
 from pipeline.core import results
 from pipeline.core.params import Params
 from pipeline.pages.subject_forest import forest
 from pipeline.pages.subjects import subjects
 from pipeline.pages.synthesis import SynthesisPage
-from pipeline.present import figures
+from pipeline.present import figures, synthesis_figures
 from pipeline.present.documents import PANDOC, to_html, to_pdf, untranslated
 from pipeline.present.page import Flavour
 from pipeline.present.words import Words, there
@@ -18,9 +20,10 @@ from pipeline.runtime import journal, places, store
 
 def run(study: None, params: Params) -> str:
     """Write the synthesis rows, the forest and the page."""
-    protocols = {name: params.study(name) for name in params.synthesis.studies}
+    protocols = {name: params.study(name) for name in params.compared}
     estimated = {name: _estimated(name) for name in protocols}
-    pooled = rows(estimated, protocols, params.inference.level, params.synthesis.reversed)
+    cohorts = {name: _loans(name) for name, protocol in protocols.items() if not protocol.simulated}
+    pooled = rows(estimated, cohorts, protocols, params.inference.level, params.synthesis.reversed)
     results.write(places.results(FOLDER, "synthesis"), results.table(FOLDER, "synthesis", pooled))
 
     folder = places.reports(FOLDER)
@@ -34,7 +37,7 @@ def run(study: None, params: Params) -> str:
     def page(own: Words, flavour: Flavour, pictures: str) -> str:
         of_study = {name: Words(own.language, name, module) for name, module in modules.items()}
         if flavour == "pandoc":
-            figures.draw(figures.synthesis, folder / pictures / "forest.svg", found, own, of_study)
+            figures.draw(synthesis_figures.synthesis, folder / pictures / "forest.svg", found, own, of_study)
             for name, kinds in groupby(subjects(found, own, of_study), key=lambda one: one.name):
                 figures.draw(forest, folder / pictures / f"{name}.svg", list(kinds), found, own, of_study)
         return SynthesisPage(found, params, own, of_study, flavour, pictures).render()
@@ -56,7 +59,12 @@ def run(study: None, params: Params) -> str:
 
 
 def _estimated(study: str) -> results.Results:
-    """Read what a study's stages describe, correlate and regress have found."""
-    found = results.read(*(places.results(study, stage) for stage in ("describe", "correlate", "regress")))
+    """Read what a study's stages describe and regress have found."""
+    found = results.read(places.results(study, "describe"), places.results(study, "regress"))
     journal.note("read", places.results(study, "any").parent, len(found.frame))
     return found
+
+
+def _loans(study: str) -> pd.DataFrame:
+    """Read a lender's loans."""
+    return store.read_parquet(places.processed(study) / "cohort.parquet")

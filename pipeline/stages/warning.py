@@ -37,9 +37,7 @@ def recorded_inflow(repayments: Path, months: pd.DataFrame) -> pd.DataFrame | No
     if "month_number" not in months or not repayments.exists() or INFLOW not in _columns(repayments):
         return None
     last = int(months["month_number"].max())
-    return pd.read_parquet(
-        repayments, columns=["loan_id", "month_number", INFLOW], filters=[("month_number", "<=", last)]
-    )
+    return store.read_parquet(repayments, ["loan_id", "month_number", INFLOW], [("month_number", "<=", last)])
 
 
 def _columns(path: Path) -> list[str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
 
+from pipeline.core.protocol import Study
 from pipeline.core.schema import Checked
 from pipeline.core.shared import Checks
+from pipeline.runtime import store
 from pipeline.runtime.errors import StudyError
 
 
@@ -52,6 +55,32 @@ class Preparation(NamedTuple):
     """Tables with several rows a loan, such as loan-months, by name."""
     further: Mapping[str, Callable[[], pd.DataFrame]] = MappingProxyType({})
     """Further tables by name, each made when it is called: whoever prepares hundreds of worlds makes none."""
+
+
+def raw_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """Return the raw tables of a study's folder by name: where they fit into memory, no engine is needed."""
+    return {path.stem: store.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
+
+
+def known_factors(study: Study, known: Collection[str], where: str) -> None:
+    """Raise a StudyError when a study's choices, in the file `where`, name a factor that its data do not measure."""
+    if unknown := [name for name in study.factors if name not in known]:
+        raise StudyError(f"{where}: factors: {unknown} cannot be measured here; there are {', '.join(known)}.")
+
+
+def in_arms(columns: pd.DataFrame, study: Study, measured: Collection[str]) -> pd.DataFrame:
+    """Return loans with the arm that the study's rule puts them in, and of the factors measured only the study's."""
+    assert study.treatment is not None
+    treated = (columns[study.treatment.factor] >= study.treatment.at_least).astype("int64")
+    return columns.drop(columns=[name for name in measured if name not in study.factors]).assign(treated=treated)
+
+
+def tidy(loans: pd.DataFrame) -> pd.DataFrame:
+    """Sort by loan and drop categories that no loan has."""
+    loans = loans.sort_values("loan_id", kind="stable", ignore_index=True)
+    for name in loans.select_dtypes("category"):
+        loans[name] = loans[name].cat.remove_unused_categories()
+    return loans
 
 
 class SampleFlow:

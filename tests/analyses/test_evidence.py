@@ -175,6 +175,23 @@ def test_bounds_a_bootstrap_and_a_slope_of_the_top_speak_against_a_row():
     assert checks.checks_of(agree, "treated", treated=True, scored=False) == []
 
 
+def test_bounds_of_the_arms_speak_against_the_factor_that_makes_them_and_no_other():
+    left = dict(stage="effects", estimator="survivors", specification="all_left", estimand="lower_bound")
+    found = has(number(-3, 4, **left))
+    names = {
+        treated: [one.name for one in checks.checks_of(found, "contacts", treated=treated, scored=False)]
+        for treated in (True, False)
+    }
+    assert names == {True: ["attrition_bounds"], False: []}
+
+
+def test_a_bootstrap_that_cannot_be_had_disagrees_with_nothing():
+    errors = dict(stage="robustness", estimator="errors")
+    none = dict(estimate=math.nan, specification="wild_bootstrap", note="every loan is a cluster of its own.")
+    found = has(number(3, specification="clustered", **errors), errors | none)
+    assert checks.checks_of(found, "treated", treated=True, scored=False) == []
+
+
 def test_a_slope_that_lives_on_the_top_does_not_decide():
     dose = dict(stage="robustness", estimator="dose", factor="contacts")
     whole, rest = number(3, specification="linear", **dose), number(0.1, specification="without_top", **dose)
@@ -337,7 +354,7 @@ def test_balance_is_asked_of_every_covariate_that_the_claim_names():
 def test_every_factor_of_a_construct_is_asked_of_every_study_that_is_asked():
     """Where a claim on default is asked of a real lender, all its columns that measure the construct take part."""
     claims = {one.id: one for one in load_claims()}
-    simulated = [name for name in PARAMS.synthesis.studies if PARAMS.study(name).simulated]
+    simulated = [name for name in PARAMS.compared if PARAMS.study(name).simulated]
     bearings = [one for one in load_bearings(list(claims.values()), simulated) if one.study not in simulated]
     for one in claims.values():
         if one.kind not in ("effect", "association"):

@@ -1,10 +1,14 @@
+import base64
 import json
+import shutil
 import subprocess
+import tarfile
 
 import pytest
 
 from pipeline.__main__ import main
 
+MOVED = "  treated.raw: 1.50 points (-0.50 to 3.50) became 2.50 points (0.50 to 4.50): can now be told from zero"
 PARAMS = "match:\n  caliper: {caliper}\ninference:\n  level: 0.95\n"
 
 
@@ -16,8 +20,9 @@ def git(folder, *arguments):
 
 def state(folder, caliper, points):
     (folder / "reports/lenders").mkdir(parents=True, exist_ok=True)
+    effect = {"risk_difference": points, "ci_low": points - 2, "ci_high": points + 2}
     (folder / "params.yaml").write_text(PARAMS.format(caliper=caliper))
-    (folder / "reports/lenders/metrics.json").write_text(json.dumps({"lenders": {"raw": {"points": points}}}))
+    (folder / "reports/lenders/metrics.json").write_text(json.dumps({"treated": {"raw": effect}}))
 
 
 @pytest.fixture
@@ -38,13 +43,13 @@ def test_the_working_folder_is_laid_beside_the_last_commit(repository, capsys):
     assert main(["compare"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "From HEAD to workspace"
-    assert "  match.caliper: 0.2 became 0.1" in said and "  raw: 1.50 points became 2.50 points" in said
+    assert "  match.caliper: 0.2 became 0.1" in said and MOVED in said
 
 
 def test_an_experiment_has_a_name(repository, capsys):
     state(repository, 0.2, 1.5)
     assert main(["compare", "main", "tight"]) == 0
-    assert "  raw: 1.50 points became 2.50 points" in capsys.readouterr().out.splitlines()
+    assert MOVED in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -59,6 +64,38 @@ def test_a_name_that_is_no_version_is_said_so(repository, capsys, names, part):
     assert main(["compare", *names]) == 1
     said = capsys.readouterr()
     assert part in said.err and not said.out
+
+
+def test_the_page_shows_both_versions_in_both_languages(repository):
+    folder = repository / "reports/lenders"
+    for name in ("figures", "figures_zh"):
+        (folder / name).mkdir()
+        (folder / name / "curve.svg").write_text(f"<svg>{name}</svg>")
+    assert main(["compare", "main", "workspace"]) == 0
+    pages = {name: (repository / "comparison" / name).read_text() for name in ("index.html", "index.zh.html")}
+    for name, (turned, figures, link) in {
+        "index.html": ("can now be told from zero", "figures", "index.zh.html"),
+        "index.zh.html": ("现已能与零区分", "figures_zh", "index.html"),
+    }.items():
+        assert "match.caliper" in pages[name] and "treated.raw" in pages[name] and turned in pages[name]
+        assert base64.b64encode(f"<svg>{figures}</svg>".encode()).decode() in pages[name]
+        assert f'href="{link}"' in pages[name] and "http" not in pages[name]
+
+
+def test_folders_and_what_was_unpacked_are_versions_without_git(repository, capsys):
+    with tarfile.open(repository / "unpacked.tar", "w") as archive:
+        archive.add("params.yaml")
+        archive.add("reports")
+    state(repository, 0.3, 3.5)
+    (repository / "other").mkdir()
+    state(repository / "other", 0.2, 1.5)
+    shutil.rmtree(repository / ".git")
+    (repository / ".dvc").mkdir()
+    (repository / "unpacked.tar").rename(repository / ".dvc/unpacked.tar")
+    assert main(["compare"]) == 0
+    assert "  match.caliper: 0.1 became 0.3" in capsys.readouterr().out.splitlines()
+    assert main(["compare", "other", "workspace"]) == 0
+    assert "  match.caliper: 0.2 became 0.3" in capsys.readouterr().out.splitlines()
 
 
 def test_a_broken_file_is_named(repository, capsys):

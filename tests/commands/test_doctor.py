@@ -171,6 +171,13 @@ def test_a_copy_without_git_is_told_the_command(folder, capsys, monkeypatch):
     )
 
 
+def test_both_sides_of_a_merge_in_the_lock_are_named(folder, capsys):
+    lock = folder / "dvc.lock"
+    lock.write_text(lock.read_text().replace("stages:\n", "<<<<<<< HEAD\nstages:\n", 1))
+    what, says = examine(capsys)[1]["stages"]
+    assert what == "fix" and "dvc.lock, line 2: a merge left both sides: git checkout --ours dvc.lock" in says
+
+
 def test_dvc_is_asked(folder):
     asked = REALLY(sys.executable, "-m", "dvc", "status", "--json")
     assert asked.returncode != 0 and "not inside of a DVC repository" in asked.stderr

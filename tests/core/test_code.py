@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.code import BESIDE, Code, settled
+from pipeline.runtime.code import BESIDE, VERSIONS, WORDS, Code, settled
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,6 +88,8 @@ def changed(tmp_path, code, file, old, new):
         shutil.copytree(
             ROOT / folder, tmp_path / folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
         )
+    for name in VERSIONS:
+        shutil.copy(ROOT / name, tmp_path)
     text = (tmp_path / file).read_text(encoding="utf-8")
     assert old in text
     (tmp_path / file).write_text(text.replace(old, new, 1), encoding="utf-8")
@@ -115,29 +117,34 @@ def test_a_chapter_changes_pages(tmp_path, code):
     text = (ROOT / "pipeline/analyses/curve/page.py").read_text(encoding="utf-8")
     name = next(line for line in text.splitlines() if line.startswith("def "))
     found = changed(tmp_path, code, "pipeline/analyses/curve/page.py", name, f"OTHER = 1\n\n\n{name}")
-    assert "report" in found and not {"regress", "curve", "recovery"} & found
+    assert "report/sba" in found and not {"regress", "curve", "recovery"} & found
+
+
+OF_ALL = {"evidence", "notebooks", "synthesis"}
+"""Stages whose pages show all studies."""
 
 
 def test_a_word_changes_pages_alone(tmp_path, code):
     found = changed(tmp_path, code, "pipeline/studies/sba/words.zh.yaml", "\n", "\n# other\n")
-    assert found == {"words/sba", "words/all"}
+    assert found == {"report/sba", "notebook/sba", *OF_ALL}
     found = changed(tmp_path, code, "pipeline/analyses/curve/words.zh.yaml", "\n", "\n# other\n")
-    assert found == {f"words/{name}" for name in ("all", *code.studies())}
+    assert found == {f"{stage}/{name}" for stage in ("report", "notebook") for name in code.studies()} | OF_ALL
 
 
 def test_every_file_beside_the_code_belongs_to_a_module_or_is_words():
     there = {path for path in (ROOT / "pipeline").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
-    words = {ROOT / name for name in Code(ROOT).words("*")}
-    # Choices are parameters, which DVC compares one by one.
+    words = {path for pattern in WORDS for path in ROOT.glob(pattern.format(module="*"))}
+    # Choices are parameters, which DVC compares one by one; pages follow the whole file.
     words |= set((ROOT / "pipeline").glob("studies/*/params.yaml"))
     named = {path for patterns in BESIDE.values() for pattern in patterns for path in ROOT.glob(pattern)}
     assert there - words <= named
     assert all((ROOT / name).exists() for name in BESIDE)
 
 
-def test_a_notebooks_text_counts_and_a_choice_does_not(tmp_path, code):
+def test_a_notebooks_text_counts_and_a_choice_for_pages_alone(tmp_path, code):
     assert changed(tmp_path, code, "pipeline/studies/sba/notebook.py", "# %%\n", "# %%\n# Said.\n") == {"notebook/sba"}
-    assert not changed(tmp_path, code, "pipeline/studies/sba/params.yaml", "design:", "# Said.\ndesign:")
+    found = changed(tmp_path, code, "pipeline/studies/sba/params.yaml", "design:", "# Said.\ndesign:")
+    assert found == {"report/sba", "notebook/sba", "procedure", *OF_ALL}
 
 
 def test_a_readers_study_runs_the_code_of_the_folder_that_it_names(tmp_path, code):
@@ -147,5 +154,5 @@ def test_a_readers_study_runs_the_code_of_the_folder_that_it_names(tmp_path, cod
     there = Code(tmp_path)
     every = dict(there.every())
     for stage in ("intake", "prepare", "notebook"):
-        assert every[f"{stage}/mine"] == there.hashes(stage, "own")
-    assert every["words/mine"] == there.words("own") and "effects/mine" not in every
+        assert every[f"{stage}/mine"] == there.hashes(stage, "own") | there.read(stage, "mine")
+    assert "pipeline/studies/own/words.en.yaml" in every["report/mine"] and "effects/mine" not in every

@@ -4,7 +4,7 @@ import re
 import pandas as pd
 import pytest
 
-from pipeline.core import cohorts, params, scope
+from pipeline.core import cohorts, params, scope, yaml
 from pipeline.core.schema import cohort_schema
 from pipeline.runtime.errors import StudyError
 from tests.sample import PARAMS
@@ -93,7 +93,7 @@ def test_treatment_may_be_what_the_data_lack(write):
     assert cohorts.read("lendingclub", STUDIES["lendingclub"])["treated"].isna().all()
 
 
-@pytest.mark.parametrize("study", ["berka", "karlan_zinman", "reference", "sba"])
+@pytest.mark.parametrize("study", sorted(yaml.read(PARAMS)["studies"]["designed"]))
 def test_what_a_design_needs_is_named(study):
     module = importlib.import_module(f"pipeline.studies.{study}.effects")
     assert len(set(module.COLUMNS)) == len(module.COLUMNS) > 0

@@ -1,6 +1,7 @@
 """The same results in the same order from processes of this machine and from a Dask cluster that loses a worker."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -144,10 +145,13 @@ def late(item):
     raise TimeoutError("of the task")
 
 
-def test_results_come_while_others_are_computed_and_progress_is_said(address, capsys):
+def test_results_come_while_others_are_computed_and_are_counted_on_a_terminal(address, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     for settings in (LOKY, dask(address)):
         assert list(each(abs, [-1, 2, -3], settings, label="numbers")) == [1, 2, 3]
-        assert capsys.readouterr().err.endswith("numbers: 3 of 3\n")
+        said = capsys.readouterr().err
+        # 3/3 [time taken<time left, ...
+        assert "numbers: 100%" in said and re.search(r"3/3 \[\d\d:\d\d<", said)
         assert list(each(abs, [], settings)) == []
         # Whoever takes one result alone leaves nothing behind.
         assert next(each(abs, [-1, 2], settings)) == 1

@@ -138,7 +138,7 @@ def test_a_missing_parameter_is_named(tmp_path, name):
         (f"{LENDING}.expected.cohort", 3.5),
         (f"{LENDING}.release_lag_months.unemployment", "two"),
         (f"{LENDING}.release_lag_months.unemployment", -1),
-        (f"{LENDING}.vintages", 2009),
+        (f"{LENDING}.vintages", "soon"),
         ("specification_curve.permutations", 5),
         ("specification_curve.calipers", [0.2, 0.1]),
         ("specification_curve.alike", 1.5),

@@ -1,5 +1,6 @@
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -146,3 +147,31 @@ def test_only_the_log_reads_the_clock():
         and node.attr in CLOCKS
     }
     assert {name for name, clock in reading - {("fetch.py", "monotonic")}} == {"runs.py"}
+
+
+def test_who_has_to_wait_says_for_whom(tmp_path):
+    """Two `make reproduce` take turns: the second begins when the first has ended."""
+    turn = [sys.executable, "-m", "pipeline.runtime.turn", "reproduce"]
+    around = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    code = "import sys; print('begun', flush=True); sys.stdin.read(); open('ended', 'w').close()"
+    first = subprocess.Popen(
+        [*turn, "sba", sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=around,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert first.stdout.readline() == "begun\n"
+    second = subprocess.Popen(
+        [*turn, "berka", sys.executable, "-c", "open('ended')"],
+        cwd=tmp_path,
+        env=around,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said = second.stderr.readline()
+    assert said.startswith("Another reproduce is under way (sba, process ") and second.poll() is None
+    first.communicate()
+    assert (first.wait(), second.wait()) == (0, 0)
+    second.stderr.close()

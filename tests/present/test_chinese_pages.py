@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.core import params, results
 from pipeline.pages.report import Report
-from pipeline.present import figures
+from pipeline.present import figures, sample_figures
 from pipeline.present.page import labels_of, scope_of
 from pipeline.present.trail import Trail
 from pipeline.present.words import WIDE, Words
@@ -76,7 +76,7 @@ def test_figures_in_chinese_have_the_same_bytes_whatever_fonts_there_are(tmp_pat
     for name, fonts in (("some", font_manager.fontManager.ttflist), ("none", only)):
         monkeypatch.setattr(font_manager.fontManager, "ttflist", fonts)
         font_manager.fontManager._findfont_cached.cache_clear()
-        figures.draw(figures.rates, tmp_path / f"{name}.svg", rows, words, allowed.protocol.groups)
+        figures.draw(sample_figures.rates, tmp_path / f"{name}.svg", rows, words, allowed.protocol.groups)
         drawn.append((tmp_path / f"{name}.svg").read_text(encoding="utf-8"))
     assert drawn[0] == drawn[1]
     assert ">自构等级</text>" in drawn[0] and "Noto Sans CJK SC" in drawn[0] and "sans-serif" in drawn[0]
@@ -98,5 +98,5 @@ def test_a_chinese_character_takes_the_room_of_a_square():
 
 def test_english_figures_hold_no_text_elements(tmp_path):
     rows = results.read(*sorted((ROOT / "reports" / "berka" / "results").glob("*.csv")))
-    figures.draw(figures.flow, tmp_path / "flow.svg", rows, Words("en", "berka"))
+    figures.draw(sample_figures.flow, tmp_path / "flow.svg", rows, Words("en", "berka"))
     assert "<text" not in (tmp_path / "flow.svg").read_text(encoding="utf-8")

@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.results import table
-from pipeline.present.difference import Version, flat, told
+from pipeline.present.difference import Version, difference, flat, told
 
 
 def effect(low, high):
-    return {"points": (low + high) / 2, "ci_low": low, "ci_high": high}
+    return {"risk_difference": (low + high) / 2, "ci_low": low, "ci_high": high}
 
 
 def version(name="one", caliper=0.2, effects=None, rows=(), verdicts=None):
@@ -16,14 +16,14 @@ def version(name="one", caliper=0.2, effects=None, rows=(), verdicts=None):
     return Version(
         name,
         {"match": {"caliper": caliper}, "inference": {"level": 0.95}},
-        {"lenders": effects or {}},
+        {"lenders": {"loans": {"all": 9}} | (effects or {})},
         {("lenders", "regress"): table("lenders", "regress", rows)} if rows else {},
         verdicts or {},
     )
 
 
 def said(before, after):
-    return list(told(before, after))
+    return list(told(difference(before, after)))
 
 
 def test_two_equal_versions_do_not_differ():

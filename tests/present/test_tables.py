@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,19 +20,6 @@ def made(tmp_path, stage, rows):
 
 def words(language):
     return Words(language, "reference", "reference")
-
-
-FLOW = [
-    {"estimator": "sample_flow", "specification": step, "factor": reason, "outcome": outcome, "estimand": what}
-    | {"estimate": number}
-    for step, reason, numbers in (
-        ("step_00", "read", (0, 0, 12345, 678)),
-        ("step_01", "recorded_twice", (45, 3, 12300, 675)),
-    )
-    for (what, outcome), number in zip(
-        (("left", "all"), ("left", "default"), ("remaining", "all"), ("remaining", "default")), numbers, strict=True
-    )
-]
 
 
 def of_balance(name, before, after, ratio):
@@ -58,37 +46,10 @@ BALANCE = [
 ]
 
 
-RATES = [
-    {"estimator": "default_rate", "specification": place, "factor": factor, "outcome": "default", "estimand": "rate"}
-    | {"estimate": rate, "ci_low": low, "ci_high": high, "n": n}
-    for place, factor, rate, low, high, n in (
-        ("before_00", "treated[0]", 5.26, 5.0, 5.5, 60000),
-        ("before_01", "treated[1]", 3.06, 2.8, 3.31, 20000),
-        ("before_02", "loan_type[car]", 3.29, 2.9, 3.73, 7082),
-        ("after_00", "treated[1]", 9.0, 8.0, 10.0, 5),
-    )
-]
-
-
-CORRELATE = [
-    {
-        "estimator": kind,
-        "specification": given,
-        "factor": "satisfaction",
-        "outcome": "default",
-        "estimand": "correlation",
-    }
-    | {"estimate": value, "ci_low": value - 0.01, "ci_high": value + 0.01, "p_adjusted": p_adjusted}
-    for kind, given, value, p_adjusted in (
-        ("point_biserial", "raw", -0.052, 0.00002),
-        ("partial", "given_market", 0.0004, 0.87),
-    )
-]
-
-
 def regress(rung, factor, **numbers):
     common = {"specification": rung, "factor": factor, "outcome": "default", "n": 81234, "n_clusters": 60}
-    yield common | {"estimator": "linear_probability", "estimand": "risk_difference"} | numbers
+    ends = {"ci_low": numbers["estimate"] - 0.9, "ci_high": numbers["estimate"] + 0.9}
+    yield common | {"estimator": "linear_probability", "estimand": "risk_difference"} | ends | numbers
     odds = {"estimate": 0.8, "std_error": 0.05, "ci_low": 0.726, "ci_high": 0.882}
     yield common | {"estimator": "logit", "estimand": "odds_ratio"} | odds
     yield common | {"estimator": "logit", "estimand": "average_marginal_effect", "estimate": -1.0, "std_error": 0.25}
@@ -151,26 +112,11 @@ EFFECTS = [
 def show(tmp_path, language):
     said = words(language)
     return {
-        "flow": tables.flow(made(tmp_path, "describe", FLOW), said),
         "balance": tables.balance(made(tmp_path, "describe", BALANCE), said),
-        "rates": tables.rates(made(tmp_path, "describe", RATES), said, ["loan_type"]),
-        "correlations": tables.correlations(
-            made(tmp_path, "correlate", CORRELATE),
-            said,
-            ["satisfaction"],
-            [("point_biserial", "raw"), ("partial", "given_market")],
+        "key_effects": tables.key_effects(made(tmp_path, "regress", REGRESS), said, ["treated", "satisfaction"], "M2"),
+        "regressions": tables.regressions(
+            made(tmp_path, "regress", REGRESS), said, ["treated", "satisfaction"], {"M1": [], "M2": ["loan"], "M6": []}
         ),
-        **{
-            kind: tables.ladder(
-                made(tmp_path, "regress", REGRESS),
-                said,
-                ["treated", "satisfaction"],
-                ["M1", "M2"],
-                {"M1": [], "M2": ["loan"]},
-                kind,
-            )
-            for kind in ("linear", "odds", "marginal")
-        },
         "recovery": tables.recovery(made(tmp_path, "recovery", RECOVERY), said),
         "targets": tables.targets(made(tmp_path, "recovery", RECOVERY), said),
         "effects": tables.effects(made(tmp_path, "effects", EFFECTS), said, ["raw_difference", "logit"]),
@@ -191,8 +137,32 @@ def test_every_cell_of_every_table(tmp_path, language):
 
 def test_a_row_of_effects_is_named_by_what_has_words(tmp_path):
     row = made(tmp_path, "effects", EFFECTS).one(specification="hard_information")
-    assert tables.row_label(row, words("en")) == "Logit with controls, hard information"
-    assert tables.row_label(row, words("zh")) == "逻辑回归，带控制变量，硬信息"
+    assert tables.row_parts(row, words("en")) == ["Logit with controls", "hard information", "", ""]
+    assert tables.row_parts(row, words("zh")) == ["逻辑回归，带控制变量", "硬信息", "", ""]
+
+
+def test_a_table_below_a_figure_lists_what_the_figure_cannot_draw(tmp_path):
+    rows = made(tmp_path, "effects", EFFECTS)
+    beside = tables.effects(rows, words("en"), ["raw_difference", "logit"], drawn=True)
+    assert "hard information" not in beside and "Raw difference" in beside and "could not be estimated" in beside
+    assert tables.effects(results.Results(rows.frame.iloc[:1]), words("en"), ["logit"], drawn=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("numbers", "digits", "start", "text"),
+    [
+        ((0.54, 0.2, 0.89), 2, 0.0, "0.54 [0.20, 0.89]"),
+        # Ends that would be printed as zero show their side.
+        ((0.0005, -0.0004, 0.0013), 3, 0.0, "0.0005 [−0.0004, 0.0013]"),
+        ((0.003, -0.723, 0.73), 2, 0.0, "0.00 [−0.72, 0.73]"),
+        ((1.02, 1.004, 1.04), 2, 1.0, "1.020 [1.004, 1.040]"),
+        ((0.5, math.nan, math.nan), 2, 0.0, "0.50"),
+        ((math.nan, math.nan, math.nan), 2, 0.0, "–"),
+    ],
+)
+def test_an_interval_shows_on_which_side_of_no_effect_it_ends(numbers, digits, start, text):
+    row = SimpleNamespace(**dict(zip(("estimate", "ci_low", "ci_high"), numbers, strict=True)))
+    assert numerals.with_interval(row, digits, start) == text
 
 
 def test_prose_stands_to_the_left_and_bars_are_escaped():

@@ -8,7 +8,7 @@ from pipeline.sources import claims as ledger
 
 CLAIMS = ledger.load_claims()
 PARAMS = params.load()
-SIMULATED = [name for name in PARAMS.synthesis.studies if PARAMS.study(name).simulated]
+SIMULATED = [name for name in PARAMS.compared if PARAMS.study(name).simulated]
 BEARINGS = ledger.load_bearings(CLAIMS, SIMULATED)
 LIMITS = ledger.load_limits(CLAIMS, BEARINGS)
 
@@ -52,7 +52,7 @@ def test_classes_are_those_of_the_protocol():
 def test_every_line_names_a_study_and_a_stage_that_exist():
     stages = yaml.read(ledger.CLAIMS.parents[1] / "dvc.yaml")["stages"]
     for one in BEARINGS:
-        assert one.study in PARAMS.synthesis.studies
+        assert one.study in PARAMS.compared
         assert not one.stage or one.stage in stages
 
 
@@ -112,7 +112,7 @@ def test_each_study_that_a_claim_is_asked_of_decides_it_or_says_why_not():
     decided = {(one.claim, one.study) for one in BEARINGS}
     silent = {(limit.claim, limit.study) for limit in LIMITS if limit.answer == "none"}
     assert len(asked) > 100 and asked == decided | silent and not decided & silent
-    assert {study for _, study in asked} == set(PARAMS.synthesis.studies)
+    assert {study for _, study in asked} == set(PARAMS.compared)
     # Requirements are met by all studies together.
     assert not [claim.id for claim in CLAIMS if claim.kind == "requirement" and claim.studies]
 

@@ -15,10 +15,10 @@ import pytest
 from pipeline.analyses.evidence import answer, checks, requirements, rows
 from pipeline.analyses.evidence.findings import PRACTICES, needed
 from pipeline.core import params
-from pipeline.pages import paper, written
+from pipeline.pages import written
 from pipeline.pages.evidence import advice, book, claims, first, said, site, sure
 from pipeline.present import numerals
-from pipeline.present.words import LANGUAGES, TEMPLATES, Words
+from pipeline.present.words import LANGUAGES, TEMPLATES, Words, upper_first
 from pipeline.runtime import places
 from pipeline.sources.claims import ALL, Class, load_bearings, load_claims, load_limits
 from pipeline.stages import notebooks
@@ -33,7 +33,7 @@ def material():
     known, listed = params.load(), load_claims()
     bearings = load_bearings(listed, {"reference"})
     ledger = book.Ledger(listed, bearings, load_limits(listed, bearings))
-    found = {name: written.read(name) for name in known.synthesis.studies}
+    found = {name: written.read(name) for name in known.compared}
     tables = book.Tables(*(pd.read_csv(places.results("evidence", name)) for name in book.Tables._fields))
     return ledger, tables, found, known, {name: written.contents(name) for name in found}
 
@@ -45,9 +45,7 @@ def books(material):
 
 @pytest.fixture(scope="module")
 def rendered(books):
-    return {
-        path: text for language in LANGUAGES for path, text in site.pages(books[language]).items() if path != book.STYLE
-    }
+    return {path: text for language in LANGUAGES for path, text in site.pages(books[language]).items()}
 
 
 FINDING = dict(
@@ -268,7 +266,11 @@ def test_the_first_screen_has_answer_and_findings_before_counts_and_map(rendered
 
 
 def block(text, claim, study):
-    return html.unescape(text).split(f'id="{claim}-{study}"')[1].split("</section>")[0]
+    """What a page of claims says of a study and a claim, and the notes that it leads to."""
+    told = re.split("</tbody>|</p>", html.unescape(text).split(f'id="{claim}-{study}"')[1])[0]
+    notes = dict(re.findall(r'<li id="note-(\d+)">(.*?)</li>', html.unescape(text)))
+    numbers = [number for found in re.findall(r'#note-\d+">([\d,]+)<', told) for number in found.split(",")]
+    return told, [notes[number] for number in numbers]
 
 
 def test_every_deciding_row_stands_with_all_that_judges_it(books, rendered):
@@ -277,30 +279,41 @@ def test_every_deciding_row_stands_with_all_that_judges_it(books, rendered):
         for row in one.all_parts():
             if one.row(row.claim, row.study).verdict == "not_testable":
                 continue
-            part = block(text, row.claim, row.study)
-            assert (
-                one.size(row) in part and claims.path(row) in part and one.measured(row.study, row.factor)[1:] in part
-            )
+            part, notes = block(text, row.claim, row.study)
+            assert claims.brief(one, row) in part and claims.path(row) in part
+            assert one.measured(row.study, row.factor)[1:] in part
             for value in (row.p_value, row.p_adjusted, row.p_family):
-                assert value is None or one.p(value) in html.unescape(part)
+                assert value is None or one.p(value) in part
             if row.certainty:
-                assert one.word("symbols", row.certainty) in part and all(why in part for why in one.why(row.why))
+                assert one.word("certainty", row.certainty) in part
+                assert all(upper_first(why) in notes for why in one.why(row.why))
             if row.study in one.simulated:
-                assert one.word("by", "tried").split("{{")[0][:6] in part
+                assert any(note.startswith(one.word("by", "tried").split("{{")[0]) for note in notes)
 
 
 def test_a_substitute_a_selected_file_and_an_exception_are_said(books, rendered):
     for language, one in books.items():
         text = rendered[book.path_of("claims", language)]
+        assert any(limit.claim == ALL for limit in one.ledger.limits)
         for limit in one.ledger.limits:
             reason = getattr(limit, f"reason_{language}")
             if limit.claim == ALL:
-                assert html.unescape(text).count(reason) > 1
+                told = [row for row in one.all_parts() if row.study == limit.study]
+                asked = {row.claim for row in told if one.row(row.claim, row.study).verdict != "not_testable"}
+                assert asked and all(
+                    any(reason in note for note in block(text, name, limit.study)[1]) for name in asked
+                )
             elif one.row(limit.claim, limit.study).verdict != "not_testable" or limit.answer == "none":
-                assert reason in block(text, limit.claim, limit.study)
+                assert any(reason in note for note in block(text, limit.claim, limit.study)[1])
         for bearing in one.ledger.bearings:
             if bearing.argument_en and one.row(bearing.claim, bearing.study).verdict != "not_testable":
-                assert getattr(bearing, f"argument_{language}") in block(text, bearing.claim, bearing.study)
+                argument = getattr(bearing, f"argument_{language}")
+                assert any(argument in note for note in block(text, bearing.claim, bearing.study)[1])
+
+
+def test_the_page_of_claims_is_short(rendered):
+    text = re.sub(r"<(style|script)>.*?</\1>|<[^>]+>", " ", rendered[book.path_of("claims", "en")], flags=re.S)
+    assert len(html.unescape(text).split()) <= 8_000
 
 
 def test_claims_that_share_a_coefficient_name_each_other(books):
@@ -309,8 +322,8 @@ def test_claims_that_share_a_coefficient_name_each_other(books):
     parts = claims.context(books["en"])["by_document"]
     told = {
         (item["claim"].id, one["study"], part["row"]): part["same"]
-        for sections in parts.values()
-        for item in itertools.chain(*sections.values())
+        for listed in parts.values()
+        for item in listed
         for one in item["seen"]
         for part in one["parts"]
     }
@@ -419,26 +432,26 @@ def parsed(text):
 
 
 def test_pages_are_whole_small_and_need_no_network(rendered):
-    assert len(rendered) == len(LANGUAGES) * len(book.PAGES)
+    assert len(rendered) == len(LANGUAGES) * len(site.CONTEXTS)
     for path, text in rendered.items():
         reader = parsed(text)
         assert not reader.wrong and not reader.open, path
         assert len(reader.ids) == len(set(reader.ids)), path
         assert len(text.encode()) < 1_000_000
         assert not re.search(
-            r"<(script|img|link|iframe)[^>]*(src|href)=\"(?!(\.\./)?[a-z_]+/[a-z_/]+\.(css|svg)\")", text
+            r"<(script|img|link|iframe)[^>]*(src|href)=\"(?!data:,|(\.\./)?[a-z_]+/[a-z_/]+\.svg\")", text
         ), path
         assert not re.search(r"\bnan\b|<NA>|\bNone\b(?! of| shows)", text), path
 
 
 def test_every_link_leads_somewhere(rendered):
     ids = {path: set(parsed(text).ids) for path, text in rendered.items()}
-    there = {*(places.results("evidence", name) for name in book.Tables._fields), book.STYLE, *rendered}
-    there |= {paper.path_of("en", "pdf"), paper.path_of("en", "md"), paper.path_of("zh", "md")}
+    there = {*(places.results("evidence", name) for name in book.Tables._fields), *rendered}
+    there |= {book.path_of("paper", language, kind) for language in LANGUAGES for kind in ("html", "md", "pdf")}
     there |= {Path(f"reports/notebooks/{name}.html") for name in notebooks.NAMES}
     for path, text in rendered.items():
         for link in parsed(text).links:
-            if link.startswith("https://"):
+            if link.startswith(("https://", "data:")):
                 continue
             file, _, anchor = link.partition("#")
             target = Path(*path.parent.parts, *Path(file).parts) if file else path
@@ -474,7 +487,7 @@ def luminance(colour):
 
 def test_colours_have_enough_contrast():
     """WCAG 2.1, level AA: text at least 4.5 to 1, in light and in dark."""
-    blocks = re.findall(r":root \{(.*?)\}", (PAGE_TEMPLATES / "style.css").read_text(), flags=re.S)
+    blocks = re.findall(r":root \{(.*?)\}", (TEMPLATES / "style.css").read_text(), flags=re.S)
     assert len(blocks) == 2
     for one in blocks:
         colour = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", one))

@@ -8,6 +8,7 @@ from statsmodels.discrete.conditional_models import ConditionalLogit
 
 from pipeline.analyses.robustness import errors
 from pipeline.analyses.robustness import page as chapter
+from pipeline.analyses.robustness.sample import Sample
 from pipeline.core import params, results
 from pipeline.present.page import Page
 from pipeline.present.trail import Trail
@@ -169,3 +170,13 @@ def _bound(rows, name):
         stage="robustness", factor="treated", estimator=estimator, specification=specification, estimand=estimand
     )
     return found["ci_low"].iloc[0] if len(found) else np.nan
+
+
+def test_periods_that_make_the_clusters_are_no_groups_and_no_second_clustering():
+    study = protocol()
+    names = ["region", "origination_month", "origination_quarter"]
+    loans = pd.DataFrame({name: pd.Categorical(np.arange(400) % 12) for name in names})
+    by_month = study.model_copy(update={"cluster": "origination_month"})
+    for choice, group, time in ((study, "region", "origination_month"), (by_month, None, "origination_quarter")):
+        sample = Sample("treated", loans, loans, [], choice, 0.95, 1)
+        assert (sample.group, sample.time) == (group, time)

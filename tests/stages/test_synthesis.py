@@ -1,7 +1,11 @@
-import numpy as np
-import pytest
+from types import SimpleNamespace
 
-from pipeline.analyses.synthesis.rows import pooled
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from pipeline.analyses.synthesis.rows import pooled, practices
 from pipeline.stats.synthesis import random_effects
 
 ONE, SPREAD = "log_odds_ratio_of_one", "log_odds_ratio_of_a_standard_deviation"
@@ -86,3 +90,13 @@ def test_weights_sum_to_one_and_what_is_left_out_is_pooled_from_the_others():
     left = {r["study"]: r["estimate"] for r in found if r["estimator"] == "leave_one_out"}
     assert left["b"] == pytest.approx(-0.05)
     assert set(left) == {"a", "b", "c"}
+
+
+def test_what_a_lender_does_is_told_by_rank_correlations():
+    loans = pd.DataFrame({"relationship_length": [1.0, 2, 3, 5, np.nan], "amount": [1.0, 4, 9, 3, 7]})
+    loans["credit_grade"] = pd.Categorical(["B", "B", None, "A", "A"], ["A", "B"], ordered=True)
+    found = {r["outcome"]: r for r in practices("a", SimpleNamespace(factors=["relationship_length"]), loans)}
+    assert found["amount"]["estimate"] == pytest.approx(spearmanr([1, 2, 3, 5], [1, 4, 9, 3]).statistic)
+    assert found["credit_grade"]["estimate"] == pytest.approx(spearmanr([1, 2, 5], [1, 1, 0]).statistic)
+    assert found["credit_grade"]["n"] == 3
+    assert set(found) == {"amount", "credit_grade"}

@@ -178,5 +178,5 @@ def test_its_code_and_words_are_written_down(folder):
         assert (
             f"pipeline/studies/village/{'notebook' if stage == 'notebook' else 'study'}.py" in every[f"{stage}/village"]
         )
-    assert "pipeline/studies/village/words.en.yaml" in every["words/village"] and "effects/village" not in every
+    assert "pipeline/studies/village/words.en.yaml" in every["report/village"] and "effects/village" not in every
     assert "pipeline/studies/village/sources/village.yaml" in every["collect/village"]

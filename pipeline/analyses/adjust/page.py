@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.core.protocol import rungs_of
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
-from pipeline.present.numerals import fixed, p_value, percent
+from pipeline.present.numerals import p_value, percent, with_interval
 from pipeline.present.page import Page
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words, lower_first
@@ -49,7 +49,7 @@ def blocks(page: Page) -> Iterator[str]:
         return
     yield f"## {page.text('headings.adjust')}"
     yield page.text("adjust.all", **_agreement(shown, words))
-    yield page.show_figure("adjust", STAGE)
+    yield page.show_figure("adjust", STAGE, **_agreement(shown, words))
     on_pairs = _first(results, regress=True, specification="M6")
     if on_pairs is not None:
         ways = (("two_way", "clustered two ways"), ("pair", "clustered by pair"), ("cluster", "clustered by"))
@@ -75,6 +75,16 @@ def blocks(page: Page) -> Iterator[str]:
             moved=[one for one in pairs if one[1].p_adjusted < alpha],
             still=[one for one in pairs if one[1].p_adjusted >= alpha],
         )
+    yield from _permuted(page)
+    body = hidden(results, words)
+    if body:
+        yield page.text("adjust.hidden", **_hidden(results))
+        yield page.show_table("hidden", body, STAGE)
+
+
+def _permuted(page: Page) -> Iterator[str]:
+    """Yield what dealing the treatment anew says of the headline's test."""
+    results = page.results
     rejection = _first(results, estimator="permuted_treatment", estimand="rejection_rate")
     if rejection is not None:
         real, centre, spread = (
@@ -99,10 +109,6 @@ def blocks(page: Page) -> Iterator[str]:
             too_wide=spread is not None and spread.ci_low > 1,
             headline=_first(results, regress=True, specification=list(rungs_of(page.scope.protocol))[-1]),
         )
-    body = hidden(results, words)
-    if body:
-        yield page.text("adjust.hidden", **_hidden(results))
-        yield page.show_table("hidden", body, STAGE)
 
 
 def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[Any, ...]]:
@@ -129,39 +135,42 @@ def lines(results: Results, scope: Scope) -> list[Shown]:
 
 
 def forest(results: Results, words: Words, scope: Scope) -> Figure:
-    """Draw the difference of default between the arms by every method, with intervals, and the raw one as a line."""
-    import matplotlib.pyplot as plt
-
+    """Draw the difference of default between the arms by every method, with intervals."""
     from pipeline.present import figures
+    from pipeline.present.intervals import Line, drawn
 
+    styles = {
+        "regression": (figures.QUIET, "D"),
+        "design": (figures.CONTROL, "s"),
+        "model": (figures.TREATED, "o"),
+    }
     shown = lines(results, scope)
-    colours = {"regression": figures.QUIET, "design": figures.CONTROL, "model": figures.TREATED}
-    markers = {"regression": "D", "design": "s", "model": "o"}
-    figure, axes = plt.subplots(figsize=(figures.WIDTH, 0.29 * len(shown) + 0.9), layout="constrained")
-    for place, one in enumerate(shown):
-        colour = colours[one.kind]
-        axes.plot([one.row.ci_low, one.row.ci_high], [place, place], color=colour, linewidth=1.5)
-        axes.plot(one.row.estimate, place, markers[one.kind], color=colour, markersize=5)
-    axes.axvline(0, color="black", linewidth=1)
-    axes.set_yticks(range(len(shown)), [words.label("adjust", one.name) for one in shown])
-    axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.set_xlabel(words.text("columns.points"))
-    axes.grid(visible=False, axis="y")
-    return figure
+    groups = [
+        (
+            words.label("adjust_kinds", kind),
+            [
+                Line(words.label("adjust", one.name), one.row, with_interval(one.row, 2), *styles[kind])
+                for one in shown
+                if one.kind == kind
+            ],
+        )
+        for kind in styles
+        if any(one.kind == kind for one in shown)
+    ]
+    return drawn(groups, words.text("columns.points"), numbers=words.text("drawn.interval"))
 
 
 def hidden(results: Results, words: Words) -> str:
     """Lay out what chance and hidden confounding could do: a line for each measure, and how to read it."""
     body = []
     for name, row in _measures(results).items():
-        value = fixed(row.estimate, 2)
+        value = with_interval(row, 2)
         if name == "rejection":
             value = percent(100 * row.estimate)
+            if not np.isnan(row.ci_low):
+                value += f" [{percent(100 * row.ci_low)}, {percent(100 * row.ci_high)}]"
         if name == "permuted":
             value = p_value(row.p_value)
-        if not np.isnan(row.ci_low):
-            times = 100 if name == "rejection" else 1
-            value += f" ({fixed(times * row.ci_low, 2)}, {fixed(times * row.ci_high, 2)})"
         body.append([words.label("hidden", name), value, words.text(f"readings.{name}")])
     header = [words.text(f"columns.{name}") for name in ("measure", "value", "reading")]
     return markdown(header, body, prose=True) if body else ""

@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
-from pipeline.present.numerals import MISSING, fixed, p_value, whole
-from pipeline.present.page import Page, shown_factors
+from pipeline.present.numerals import MISSING, fixed, p_value, whole, with_interval
+from pipeline.present.page import Page, rate_groups, raw_factor, shown_factors
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words, lower_first, split
 
@@ -37,7 +37,9 @@ def blocks(page: Page) -> Iterator[str]:
                 directions[where].append(name)
         alone = page.scope.protocol.cluster == "loan_id"
         yield page.text("correlate_more.trend", group=group, alone=alone, **directions)
-        yield page.show_figure("binned", STAGE)
+        counted = {name: len(found) for name, found in directions.items()}
+        if _unseen(page.scope, factors):
+            yield page.show_figure("binned", STAGE, number=len(steps), **counted)
         yield page.show_table("trends", trends(results, words, factors), STAGE)
     inflation = results.where(stage=STAGE, estimator="assumption", specification="collinear", factor=factors)
     strongest = _strongest(results)
@@ -50,7 +52,8 @@ def blocks(page: Page) -> Iterator[str]:
             row=strongest,
             most=most,
         )
-        yield page.show_figure("matrix", STAGE)
+        pair = {"one": _label(words, strongest.factor), "other": _label(words, strongest.specification)}
+        yield page.show_figure("matrix", STAGE, row=strongest, **pair)
     answered = results.where(stage=STAGE, estimator="response_model", estimand="share_answered", factor=factors)
     known = [row for row in answered.itertuples() if _response(results, row.factor)["weighted"] is not None]
     for row in known:
@@ -69,11 +72,20 @@ def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[An
     """Return the figures of binned means and of the matrix."""
     factors = shown_factors(results, scope)
     found: dict[str, tuple[Any, ...]] = {}
-    if factors and len(_of(results, "trend", "clustered")):
-        found["binned"] = (binned, factors)
+    if _unseen(scope, factors) and len(_of(results, "trend", "clustered")):
+        found["binned"] = (binned, _unseen(scope, factors))
     if _strongest(results) is not None:
         found["matrix"] = (matrix,)
     return found
+
+
+def _unseen(scope: Scope, factors: list[str]) -> list[str]:
+    """Return the factors by which the raw pattern is not drawn already."""
+    drawn = {raw_factor(scope.protocol, scope.arms), *rate_groups(scope.protocol, scope.arms)}
+    rule = scope.protocol.treatment
+    # A yes or no that makes the arms is drawn by arm.
+    arms = {rule.factor} if rule is not None and "treated" in drawn and "treated" not in factors else set()
+    return [name for name in factors if name not in drawn | arms]
 
 
 def binned(results: Results, words: Words, factors: list[str]) -> Figure:
@@ -81,11 +93,12 @@ def binned(results: Results, words: Words, factors: list[str]) -> Figure:
     import matplotlib.pyplot as plt
 
     from pipeline.present import figures
+    from pipeline.present.intervals import folded
 
-    columns = min(3, len(factors))
+    columns = min(2, len(factors))
     lines = -(-len(factors) // columns)
     figure, panels = plt.subplots(
-        lines, columns, figsize=(figures.WIDTH, 1.9 * lines), layout="constrained", sharey=True, squeeze=False
+        lines, columns, figsize=(figures.WIDTH, 1.8 * lines), layout="constrained", sharey=True, squeeze=False
     )
     for axes, factor in zip(panels.flat, factors, strict=False):
         rows = results.where(stage=STAGE, estimator="binned_means", factor=factor)
@@ -93,40 +106,48 @@ def binned(results: Results, words: Words, factors: list[str]) -> Figure:
         means = rows[rows["estimand"] == "mean_of_factor"].sort_values("specification")["estimate"].to_numpy()
         value = rates["estimate"].to_numpy(dtype=float)
         spread = np.abs(rates[["ci_low", "ci_high"]].to_numpy(dtype=float).T - value)
-        axes.errorbar(
-            means, value, yerr=spread, fmt="o-", color=figures.TREATED, markersize=3.5, linewidth=1, capsize=2
-        )
-        axes.set_title(words.label("columns", factor), loc="left", fontsize=8.5)
-        axes.tick_params(labelsize=7.5)
-        if len(means) == 2:
-            axes.set_xticks(means)
+        # No line joins values between which nothing lies.
+        mark = "o" if len(means) <= 3 else "o-"
+        axes.errorbar(means, value, yerr=spread, fmt=mark, color=figures.TREATED, markersize=4, linewidth=1, capsize=2)
+        axes.set_title(folded(words.label("columns", factor)), loc="left", fontsize=8.5)
+        if len(means) <= 3:
+            axes.set_xticks(means, [f"{mean:.3g}" for mean in means])
             axes.margins(x=0.3)
         axes.grid(visible=False, axis="x")
     for axes in panels[:, 0]:
-        axes.set_ylabel(f"{words.text('columns.rate')} (%)", fontsize=8)
+        axes.set_ylabel(words.in_percent(words.text("columns.rate")))
     panels[0, 0].set_ylim(bottom=0)
     for axes in panels.flat[len(factors) :]:
         axes.set_axis_off()
     return figure
 
 
+READABLE = 0.3
+"""From this size on a correlation is printed in its cell; the colour says the rest."""
+
+
 def matrix(results: Results, words: Words) -> Figure:
-    """Heat map of the correlations among default, factors and controls."""
+    """Heat map of the correlations among default, factors and controls, whose columns are numbered like the lines."""
     import matplotlib.pyplot as plt
     import seaborn as sns
-    from matplotlib.ticker import FuncFormatter
 
     from pipeline.present import figures
+    from pipeline.present.intervals import folded
 
     rows = results.where(stage=STAGE, estimator="correlation_matrix")
-    names = _names(rows)
-    size = len(names)
-    values = np.full((size, size), np.nan)
-    for row in rows.itertuples():
-        values[names.index(row.factor), names.index(row.specification)] = row.estimate
-    labels = [_label(words, name) for name in names]
-    figure, axes = plt.subplots(figsize=(figures.WIDTH, 0.24 * size + 1.6), layout="constrained")
+    # A column that is another one says nothing new.
+    twins = set(rows.loc[rows["estimate"].abs() > 1 - 1e-9, "specification"])
+    names = [name for name in _names(rows) if name not in twins]
+    place = {name: at for at, name in enumerate(names)}
+    values = np.full((len(names), len(names)), np.nan)
+    for row in rows[rows["factor"].isin(place) & rows["specification"].isin(place)].itertuples():
+        values[place[row.factor], place[row.specification]] = row.estimate
+    labels = [folded(f"{_label(words, name)} {at}") for at, name in enumerate(names, start=1)]
+    figure, axes = plt.subplots(figsize=(figures.WIDTH, 0.2 * len(names) + 0.9), layout="constrained")
     shown = values[1:, :-1]
+    large = np.array(
+        [[fixed(r, 1).replace("0.", ".") if abs(r) >= READABLE else "" for r in line] for line in shown], dtype=object
+    )
     sns.heatmap(
         shown,
         ax=axes,
@@ -134,20 +155,16 @@ def matrix(results: Results, words: Words) -> Figure:
         vmin=-1,
         vmax=1,
         mask=np.isnan(shown),
-        annot=np.vectorize(lambda value: "" if np.isnan(value) else fixed(value, 2).replace("0.", "."))(shown),
+        annot=large,
         fmt="",
-        annot_kws={"fontsize": 5.5},
+        annot_kws={"fontsize": 7},
         linewidths=0.5,
-        xticklabels=labels[:-1],
+        xticklabels=list(range(1, len(names))),
         yticklabels=labels[1:],
-        cbar_kws={
-            "label": words.text("columns.correlation"),
-            "format": FuncFormatter(lambda value, _: fixed(value, 1)),
-        },
+        cbar_kws={"label": words.text("columns.correlation"), "ticks": [-1, -0.5, 0, 0.5, 1]},
     )
-    axes.tick_params(labelsize=6.5)
-    axes.tick_params(axis="x", rotation=90)
-    axes.tick_params(axis="y", rotation=0)
+    axes.text(-0.15, -0.4, labels[0], ha="right", va="center", fontsize=7)
+    axes.tick_params(labelsize=7, rotation=0)
     axes.grid(visible=False)
     return figure
 
@@ -175,9 +192,7 @@ def trends(results: Results, words: Words, factors: list[str]) -> str:
                 words.label("columns", factor),
                 whole(len(doses)),
                 *ends,
-                MISSING
-                if step is None
-                else f"{fixed(step.estimate, 2)} [{fixed(step.ci_low, 2)}, {fixed(step.ci_high, 2)}]",
+                MISSING if step is None else with_interval(step, 2),
                 *(p_value(test.p_value) for test in tests),
                 MISSING if inflation.empty else fixed(inflation["estimate"].iloc[0], 1),
             ]
@@ -209,7 +224,7 @@ def _relations(results: Results, words: Words, names: list[str]) -> str:
             [
                 words.known("relations", name) or name.replace("_", " "),
                 _label(words, row.outcome),
-                f"{fixed(row.estimate, 2)} [{fixed(row.ci_low, 2)}, {fixed(row.ci_high, 2)}]",
+                with_interval(row, 2),
                 unit,
                 p_value(row.p_value),
                 MISSING if plain else ", ".join(lower_first(_label(words, term)) for term in given.split(", ")),

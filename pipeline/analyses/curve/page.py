@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,13 @@ from pipeline.core.results import Results
 from pipeline.core.scope import Scope
 from pipeline.present.numerals import fixed, whole
 from pipeline.present.page import Page
-from pipeline.present.tables import markdown
 from pipeline.present.words import Words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from pipeline.present.intervals import Groups
 
 STAGE = "curve"
 
@@ -43,7 +44,7 @@ OWN = "protocol"
 
 def blocks(page: Page) -> Iterator[str]:
     """Yield the chapter's blocks of Markdown."""
-    results, words = page.results, page.words
+    results = page.results
     rows = specifications(results)
     if rows.empty:
         return
@@ -62,7 +63,7 @@ def blocks(page: Page) -> Iterator[str]:
         typical="headline_typical" in checks and checks["headline_typical"].note.startswith("passed"),
         alike="curve_of_one_mind" in checks and checks["curve_of_one_mind"].note.startswith("passed"),
     )
-    yield page.show_figure("curve", STAGE)
+    yield page.show_figure("curve", STAGE, counts=counts["all"])
     # Where a simulation knows it: what all specifications agree on need not be so.
     known = results.where(
         stage="recovery", estimator="raw_difference", specification=str(page.scope.protocol.scenario), estimand="truth"
@@ -80,7 +81,6 @@ def blocks(page: Page) -> Iterator[str]:
             counts=counts,
             alpha=1 - page.params.inference.level,
         )
-    yield page.show_table("curve", choices(results, words), STAGE)
     yield page.text("curve.choices", counts=counts["matching"], threshold=page.params.checks.balance)
 
 
@@ -143,99 +143,71 @@ def choice(words: Words, name: str, value: str) -> str:
 
 
 def curve(results: Results, words: Words) -> Figure:
-    """Draw the sorted effects with their intervals, and below them which choices each specification makes."""
+    """Draw the sorted effects in their intervals, and below them how the effects lie that share a choice."""
     import matplotlib.pyplot as plt
 
     from pipeline.present import figures
+    from pipeline.present.intervals import height_of, listed
 
     rows = specifications(results)
-    colours = {"neither": "#9A9A9A", "lower": figures.TREATED, "higher": figures.CONTROL}
-    lines = [(name, _levels(rows, name)) for name in DIMENSIONS]
-    lines = [(name, levels) for name, levels in lines if len(levels) > 1]
-    height = 0.145 * (sum(len(levels) for _, levels in lines) + 1.35 * len(lines))
+    groups = _by_choice(rows, words)
+    height = height_of(groups) + 0.5
     figure, (above, below) = plt.subplots(
-        2,
-        1,
-        figsize=(figures.WIDTH, 2.9 + height),
-        height_ratios=[2.7, height],
-        layout="constrained",
-        sharex=True,
+        2, 1, figsize=(figures.WIDTH, 2.6 + height), height_ratios=[2.2, height], layout="constrained"
     )
-    place = np.arange(len(rows))
-    for side, colour in colours.items():
-        of_side = (rows["clear"] == side).to_numpy()
-        _strokes(above, place[of_side], rows["ci_low"][of_side], rows["ci_high"][of_side], color=colour, alpha=0.35)
-        above.plot(place[of_side], rows["estimate"][of_side], ".", color=colour, markersize=2.4, zorder=3)
-    above.axhline(0, color="black", linewidth=1)
-    for own, marker in (("headline", "D"), ("matched", "s")):
-        for at in np.flatnonzero(rows["own"] == own):
-            for axes in (above, below):
-                axes.axvline(at, color="black", linewidth=0.6, linestyle=(0, (2, 3)), alpha=0.6, zorder=1)
-            above.plot(
-                at,
-                rows["estimate"][at],
-                marker,
-                color="black",
-                markerfacecolor="white",
-                markersize=5.5,
-                zorder=4,
-                label=words.label("curve_own", own),
-            )
-    # Few wide intervals must not flatten the rest.
-    low, high = rows["ci_low"].quantile(0.02), rows["ci_high"].quantile(0.98)
-    above.set_ylim(min(low, rows["estimate"].min(), 0), max(high, rows["estimate"].max(), 0))
-    above.margins(y=0.05)
-    above.set_ylabel(words.text("columns.points"))
-    if (rows["own"] != "").any():
-        above.legend(loc="upper left")
-    ticks: list[tuple[float, str, bool]] = []
-    at = 0.0
-    for name, levels in lines:
-        ticks.append((at, words.label("curve_names", name), True))
-        for level in levels:
-            at += 1
-            ticks.append((at, choice(words, name, level), False))
-            for side, colour in colours.items():
-                chosen = place[((rows[name] == level) & (rows["clear"] == side)).to_numpy()]
-                _strokes(below, chosen, at - 0.34, at + 0.34, color=colour)
-        at += 1.35
-    below.set_ylim(at - 0.6, -0.8)
-    below.set_yticks([one for one, _, _ in ticks], [text for _, text, _ in ticks])
-    for label, (_, _, head) in zip(below.get_yticklabels(), ticks, strict=True):
-        label.set_fontweight("bold" if head else "normal")
-        label.set_fontsize(7.5)
-    below.tick_params(axis="y", length=0)
-    below.set_xlim(-0.01 * len(rows) - 0.5, 1.01 * len(rows) - 0.5)
-    below.set_xlabel(words.text("columns.specifications_by_effect"))
-    above.grid(visible=False, axis="x")
-    below.grid(visible=False)
+    _sorted(above, rows, words)
+    figures.keys(figure, above)
+    listed(below, groups, numbers=words.text("columns.median_and_number"))
+    below.set_xlabel(words.text("columns.points"))
     return figure
 
 
-def _strokes(axes: Axes, at: np.ndarray, low: Any, high: Any, **style: Any) -> None:
-    """Draw upright strokes as one line with gaps: hundreds of them in a small file."""
-    if not len(at):
-        return
-    size = len(at)
-    x = np.repeat(at.astype(float), 3)
-    y = np.column_stack([np.broadcast_to(low, size), np.broadcast_to(high, size), np.full(size, np.nan)]).ravel()
-    # Strokes of neighbours touch where there are hundreds, and stay apart where there are few.
-    (line,) = axes.plot(x, y, linewidth=float(np.clip(300 / axes.figure.get_figwidth() / 60, 0.5, 1.0)), **style)
-    line.get_path().should_simplify = False
+def _sorted(axes: Axes, rows: pd.DataFrame, words: Words) -> None:
+    """Draw every effect in the order of size, as a line in the band of the intervals."""
+    from pipeline.present import figures
+
+    place = np.arange(len(rows))
+    axes.fill_between(place, rows["ci_low"], rows["ci_high"], color="#D9D9D9", linewidth=0)
+    for side, colour in (("neither", "#7A7A7A"), ("lower", figures.TREATED), ("higher", figures.CONTROL)):
+        of_side = rows["estimate"].where(rows["clear"] == side)
+        axes.plot(place, of_side, color=colour, linewidth=3, solid_capstyle="round", label=words.label("sides", side))
+    axes.axhline(0, color="black", linewidth=1)
+    for own, marker in (("headline", "D"), ("matched", "s")):
+        at = np.flatnonzero(rows["own"] == own)
+        if len(at):
+            style = {"color": "black", "markerfacecolor": "white", "markersize": 5.5, "linestyle": "", "zorder": 4}
+            axes.plot(at, rows["estimate"].iloc[at], marker, label=words.label("curve_own", own), **style)
+    # Few wide intervals must not flatten the rest.
+    low, high = rows["ci_low"].quantile(0.02), rows["ci_high"].quantile(0.98)
+    axes.set_ylim(min(low, rows["estimate"].min(), 0), max(high, rows["estimate"].max(), 0))
+    axes.set_ylabel(words.text("columns.points"))
+    axes.set_xlabel(words.text("columns.specifications_by_effect"))
+    axes.grid(visible=False, axis="x")
 
 
-def choices(results: Results, words: Words) -> str:
-    """Lay out the median effect of the specifications that share a choice."""
-    rows = results.where(stage=STAGE, estimator="by_choice")
-    numbers = {
-        (row.specification, row.estimand): row.estimate for row in rows.itertuples() if not np.isnan(row.estimate)
-    }
-    shown = specifications(results)
-    body = []
+def _by_choice(rows: pd.DataFrame, words: Words) -> Groups:
+    """Return the median and the middle nine tenths of the effects that share a choice, and how many they are."""
+    from pipeline.present import figures
+    from pipeline.present.intervals import Line
+
+    groups = []
     for name in DIMENSIONS:
-        for level in _levels(shown, name):
-            key = f"{name}={level}"
-            if (key, "median") in numbers:
-                chosen = words.pair(words.label("curve_names", name), choice(words, name, level))
-                body.append([chosen, whole(numbers[key, "specifications"]), fixed(numbers[key, "median"], 2)])
-    return markdown([words.text(f"columns.{name}") for name in ("choice", "number", "median_effect")], body)
+        levels = _levels(rows, name)
+        if len(levels) < 2:
+            continue
+        lines = []
+        for level in levels:
+            effects = rows.loc[rows[name] == level, "estimate"]
+            middle = Middle(*effects.quantile([0.5, 0.05, 0.95]))
+            said = f"{fixed(middle.estimate, 2)}  ({whole(len(effects))})"
+            lines.append(Line(choice(words, name, level), middle, said, figures.QUIET))
+        groups.append((words.label("curve_names", name), lines))
+    return groups
+
+
+class Middle(NamedTuple):
+    """The median of some effects and the middle nine tenths of them."""
+
+    estimate: float
+    ci_low: float
+    ci_high: float

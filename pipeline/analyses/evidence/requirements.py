@@ -44,7 +44,8 @@ def _told(has: Results, **columns: str) -> bool:
     return bool(has.where(**columns)["estimate"].notna().any())
 
 
-def _levels(has: Results, group: str) -> int:
+def levels(has: Results, group: str) -> int:
+    """Return over how many levels of a group the description has default rates."""
     rows = has.where(stage="describe", estimator="default_rate")
     return int(rows.loc[rows["factor"].str.startswith(f"{group}["), "factor"].nunique())
 
@@ -82,7 +83,7 @@ def kind_of_lender(has: Results, protocol: Study) -> Checked:
 
 def lenders_contrasted(has: Results, protocol: Study) -> Checked:
     """M04: default by size and by business of lender."""
-    return _share([_levels(has, name) > 1 for name in ("institution_size", "institution_type")])
+    return _share([levels(has, name) > 1 for name in ("institution_size", "institution_type")])
 
 
 def own_records(has: Results, protocol: Study) -> Checked:
@@ -115,8 +116,8 @@ def losses_counted(has: Results, protocol: Study) -> Checked:
 
 def coverage(has: Results, protocol: Study) -> Checked:
     """M09: lines of business (or kinds of loan), regions, and grades, each with several levels."""
-    lines = max(_levels(has, "industry"), _levels(has, "loan_type"))
-    return _share([lines > 1, _levels(has, "region") > 1, _levels(has, "credit_grade") > 1])
+    lines = max(levels(has, "industry"), levels(has, "loan_type"))
+    return _share([lines > 1, levels(has, "region") > 1, levels(has, "credit_grade") > 1])
 
 
 def both_kinds(has: Results, protocol: Study) -> Checked:

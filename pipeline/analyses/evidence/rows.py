@@ -99,12 +99,16 @@ def check(claims: Sequence[Claim], bearings: Sequence[Bearing], names: Sequence[
     """Refuse ledgers that name a study which is not laid beside the others, or a requirement without a check."""
     for claim in claims:
         if unknown := set(claim.studies) - set(names):
-            raise StudyError(f"{CLAIMS}: claim {claim.id} asks {min(unknown)}, which synthesis.studies does not name.")
+            raise StudyError(
+                f"{CLAIMS}: claim {claim.id} asks {min(unknown)}, which is not among the studies that are compared."
+            )
         if claim.kind == "requirement" and claim.id not in requirements.CHECKS:
             raise StudyError(f"{CLAIMS}: no check stands behind the requirement {claim.id}.")
     for one in bearings:
         if one.study not in names:
-            raise StudyError(f"claim {one.claim} names study {one.study}, which synthesis.studies does not.")
+            raise StudyError(
+                f"claim {one.claim} names study {one.study}, which is not among the studies that are compared."
+            )
 
 
 def part_of(claim: Claim, one: Bearing, has: Results, protocol: Study, params: Params) -> Part:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
-from pipeline.present.numerals import MISSING, compact, percent, whole
+from pipeline.present.numerals import MISSING, compact, fixed, percent, whole, with_interval
 from pipeline.present.page import Page, shown_factors
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words
@@ -39,11 +39,12 @@ def blocks(page: Page) -> Iterator[str]:
     elif not _several(results):
         yield page.text("grade.one", rate=graded[graded["estimand"] == "default_rate"]["estimate"].iloc[0])
     else:
-        yield page.text("grade.score", **_of_score(results))
+        found = _of_score(results)
+        yield page.text("grade.score", **found)
         dealt = results.where(stage="predict", estimator="split")["specification"]
         if dealt.str.startswith("same_period").any():
             yield page.text("grade.same_period")
-        yield page.show_figure("grade", STAGE)
+        yield page.show_figure("grade", STAGE, **found)
         yield page.show_table("grade_tiers", tiers(results, words), STAGE)
     moved = results.where(stage=STAGE, estimator="migration", specification="all")
     if len(moved):
@@ -111,7 +112,7 @@ def _by_month(page: Page) -> Iterator[str]:
     yield page.text(
         "grade.moves", **found, **months, before=before, most=most, quarter=quarter, stable=page.params.grade.stable
     )
-    yield page.show_figure("grade_moves", MONTHLY, **months)
+    yield page.show_figure("grade_moves", MONTHLY, short=found["short"], stayed=found["stayed"], **months)
 
 
 def _months(specification: str) -> int:
@@ -190,7 +191,7 @@ def by_grade(results: Results, words: Words) -> Figure:
     axes.set_xlabel(words.text("grade.columns.grade"))
     axes.set_ylabel(words.text("grade.columns.rate"))
     axes.grid(visible=False, axis="x")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=3)
+    figures.keys(figure, axes)
     return figure
 
 
@@ -211,10 +212,8 @@ def tiers(results: Results, words: Words) -> str:
         cells = [
             words.label("score_tiers", name),
             f"{whole(rate['n'])} ({percent(100 * rate['n'] / total)})",
-            percent(predicted["estimate"]),
-            percent(rate["estimate"])
-            if np.isnan(rate["ci_low"])
-            else f"{percent(rate['estimate'])} [{percent(rate['ci_low'])}, {percent(rate['ci_high'])}]",
+            fixed(predicted["estimate"], 1),
+            with_interval(rate, 1),
         ]
         place = factor.split("[")[1].rstrip("]").zfill(2)
         for term in there:

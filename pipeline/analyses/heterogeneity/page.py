@@ -58,7 +58,7 @@ def blocks(page: Page) -> Iterator[str]:
         # Whether the other scale was asked wherever one of them shows a difference.
         both = all("ratio" in one.tests for one in of_treatment if one.clear("difference", alpha))
         yield page.text("heterogeneity.tests", number=len(of_treatment), both=both, **by_scale)
-        yield page.show_figure("heterogeneity", STAGE)
+        yield page.show_figure("heterogeneity", STAGE, number=len(of_treatment), clear=by_scale["difference"])
         clear = [one for one in of_treatment if any(one.clear(scale, alpha) for scale in SCALES)]
         if clear:
             yield page.text("heterogeneity.groups", found=[_ends(words, one, alpha) for one in clear])
@@ -117,49 +117,40 @@ def moderated(results: Results, scope: Scope) -> list[Moderated]:
 def by_group(results: Results, words: Words, scope: Scope) -> Figure:
     """Draw the effect of treatment in each group: percentage points to the left, odds ratios to the right."""
     import matplotlib.pyplot as plt
-    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     from pipeline.present import figures
+    from pipeline.present.intervals import Line, height_of, listed
 
     found = [one for one in moderated(results, scope) if one.factor == "treated"]
-    names: list[tuple[int, str, bool]] = []
-    lines: list[tuple[int, Any, Any]] = []
-    place = 0
-    for one in found:
-        names.append((place, moderator(words, one.name), True))
-        for level, row in one.groups["difference"].items():
-            place += 1
-            names.append((place, group(words, level), False))
-            lines.append((place, row, one.groups.get("ratio", {}).get(level)))
-        place += 1
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(figures.WIDTH, 0.2 * place + 0.9), layout="constrained", sharey=True
+    points, ratios = (
+        [
+            (
+                moderator(words, one.name),
+                [
+                    Line(group(words, level), one.groups.get(scale, {}).get(level, Nothing()), colour=colour)
+                    for level in one.groups["difference"]
+                ],
+            )
+            for one in found
+        ]
+        for scale, colour in (("difference", figures.TREATED), ("ratio", figures.QUIET))
     )
-    for axes, which, colour, marker in ((left, 1, figures.TREATED, "o"), (right, 2, figures.CONTROL, "s")):
-        for line in lines:
-            row = line[which]
-            if row is not None and not np.isnan(row.ci_low):
-                axes.plot([row.ci_low, row.ci_high], [line[0]] * 2, color=colour, linewidth=1.4)
-                axes.plot(row.estimate, line[0], marker, color=colour, markersize=4.5)
-        axes.grid(visible=False, axis="y")
-    left.axvline(0, color="black", linewidth=1)
-    right.axvline(1, color="black", linewidth=1)
-    right.set_xscale("log")
-    low, high = right.get_xlim()
-    # An interval of a small group may reach very far; the others must stay readable.
-    low, high = max(low, 0.1), min(high, 10)
-    right.set_xlim(low, high)
-    right.set_xticks([tick for tick in (0.1, 0.2, 0.33, 0.5, 0.75, 1, 1.33, 2, 3, 5, 10) if low < tick < high])
-    right.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    right.xaxis.set_minor_formatter(NullFormatter())
-    left.set_yticks([at for at, _, _ in names], [name for _, name, _ in names])
-    for label, (_, _, head) in zip(left.get_yticklabels(), names, strict=True):
-        label.set_fontweight("bold" if head else "normal")
-        label.set_fontsize(8)
-    left.set_ylim(place - 0.3, -0.7)
+    size = (figures.WIDTH, height_of(points) + 0.75)
+    figure, (left, right) = plt.subplots(1, 2, figsize=size, layout="constrained", width_ratios=[3, 2])
+    listed(left, points)
+    listed(right, ratios, start=1.0, ratio=True)
+    right.set_yticks([])
     left.set_xlabel(words.text("columns.points"))
     right.set_xlabel(words.text("columns.odds_ratio"))
     return figure
+
+
+class Nothing(NamedTuple):
+    """A group whose effect is not estimated on a scale."""
+
+    estimate: float = np.nan
+    ci_low: float = np.nan
+    ci_high: float = np.nan
 
 
 def tests(found: list[Moderated], words: Words) -> str:

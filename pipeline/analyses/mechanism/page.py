@@ -58,7 +58,7 @@ def blocks(page: Page) -> Iterator[str]:
             instruments=_row(results, "mediation", "instruments", "indirect"),
         )
     if drawings(results, words, page.scope):
-        yield page.show_figure("mechanism", STAGE)
+        yield page.show_figure("mechanism", STAGE, share=shares["composition"])
     records = {
         name: next(results.where(stage=STAGE, estimator="loyalty_records", specification=name).itertuples(), None)
         for name in ("default", "no_default", "clients_with_several_loans")
@@ -103,6 +103,7 @@ def mechanism(results: Results, words: Words) -> Figure:
     import matplotlib.pyplot as plt
 
     from pipeline.present import figures
+    from pipeline.present.intervals import folded
 
     rows = results.where(stage=STAGE, estimator="mediation", estimand="indirect")
     curve = rows[rows["specification"].str.startswith("correlation_")]
@@ -117,9 +118,10 @@ def mechanism(results: Results, words: Words) -> Figure:
         left.plot(row.estimate, place, "o", color=figures.TREATED, markersize=5)
     left.axvline(0.5, color="black", linestyle="--", linewidth=1)
     left.axvline(0, color=figures.QUIET, linestyle=":", linewidth=1)
-    left.set_yticks(range(len(known)), [words.label("screening", way) for way, _ in known])
+    left.set_yticks(range(len(known)), [folded(words.label("screening", way), 16) for way, _ in known])
     left.set_ylim(len(known) - 0.5, -0.5)
     left.set_xlabel(words.text("columns.share_of_screening"))
+    left.set_title(words.text("columns.screening_title"), loc="left")
     left.grid(visible=False, axis="y")
     if len(curve):
         right = panels[0, 1]
@@ -133,6 +135,7 @@ def mechanism(results: Results, words: Words) -> Figure:
         right.axvline(0, color=figures.QUIET, linestyle=":", linewidth=1)
         right.set_xlabel(words.text("columns.hidden_correlation"))
         right.set_ylabel(words.text("columns.indirect_effect"))
+        right.set_title(words.text("columns.satisfaction_title"), loc="left")
     return figure
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
-from pipeline.present.numerals import MISSING, fixed, p_value, percent, whole
+from pipeline.present.numerals import MISSING, p_value, percent, whole, with_interval
 from pipeline.present.page import Page
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words, lower_first
@@ -70,15 +70,17 @@ def blocks(page: Page) -> Iterator[str]:
     tipped = _tipped(results)
     if tipped:
         yield page.text("missing.alike")
+    turned = 0
     for factor in tipped:
         points = {
             row.specification: row
             for row in results.where(stage=STAGE, estimator="tipping_point", factor=factor).itertuples()
         }
+        turned += any(row.estimate == row.estimate for row in points.values())
         largest = results.where(stage=STAGE, estimator="shift", factor=factor)["estimate"].max()
         yield page.text("missing.tipping", factor=_label(words, factor), points=points, largest=largest)
     if tipped:
-        yield page.show_figure("tipping", STAGE)
+        yield page.show_figure("tipping", STAGE, turned=turned, number=len(tipped))
     extremes = results.where(stage=STAGE, estimator="extreme")
     for factor in dict.fromkeys(extremes["factor"]):
         ends = {row.specification: row for row in extremes[extremes["factor"] == factor].itertuples()}
@@ -98,7 +100,7 @@ def tipping(results: Results, words: Words, factors: list[str]) -> Figure:
     from pipeline.present import figures
 
     figure, panels = plt.subplots(
-        1, len(factors), figsize=(figures.WIDTH, 3.0), layout="constrained", squeeze=False, sharey=False
+        1, len(factors), figsize=(figures.WIDTH, 2.7), layout="constrained", squeeze=False, sharey=False
     )
     kinds = (("all_missing", figures.TREATED, "-"), ("missing_and_defaulted", figures.CONTROL, "--"))
     for axes, factor in zip(panels[0], factors, strict=True):
@@ -117,7 +119,7 @@ def tipping(results: Results, words: Words, factors: list[str]) -> Figure:
         axes.set_title(_label(words, factor), loc="left")
         axes.set_xlabel(words.text("columns.shift"))
     panels[0, 0].set_ylabel(words.text("columns.points"))
-    panels[0, 0].legend(loc="upper left", fontsize=7.5)
+    figures.keys(figure, panels[0, 0])
     return figure
 
 
@@ -161,15 +163,11 @@ def _tipped(results: Results) -> list[str]:
     return list(dict.fromkeys(rows["factor"]))
 
 
-def _cell(row: Any) -> str:
-    return f"{fixed(row.estimate, 2)} [{fixed(row.ci_low, 2)}, {fixed(row.ci_high, 2)}]"
-
-
 def _gaps(results: Results, words: Words) -> str:
     body = []
     found = {outcome: {row.factor: row for row in _against(results, outcome)} for outcome in ("default", "treated")}
     for row in results.where(stage=STAGE, estimator="share_missing", specification="column").itertuples():
-        cells = [_cell(of[row.factor]) if row.factor in of else MISSING for of in found.values()]
+        cells = [with_interval(of[row.factor], 2) if row.factor in of else MISSING for of in found.values()]
         body.append([_label(words, row.factor), whole(row.n), percent(row.estimate), *cells])
     header = ("column", "asked", "missing", "missing_default", "missing_treated")
     return markdown([words.text(f"columns.{name}") for name in header], body)
@@ -186,7 +184,7 @@ def _table(results: Results, words: Words, compared: list[tuple[str, str]]) -> s
         body.append(
             [
                 label,
-                *(_cell(found[name]) if name in found else MISSING for name in SCHEMES),
+                *(with_interval(found[name], 2) if name in found else MISSING for name in SCHEMES),
                 *(p_value(found[name].p_value) if name in found else MISSING for name in SCHEMES[-1:]),
                 MISSING if information.empty else percent(100 * information["estimate"].iloc[0]),
             ]

@@ -9,10 +9,10 @@ import pandas as pd
 
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
-from pipeline.present.numerals import MISSING, fixed, percent
+from pipeline.present.numerals import MISSING, percent, with_interval
 from pipeline.present.page import Page
 from pipeline.present.tables import markdown
-from pipeline.present.words import Words
+from pipeline.present.words import Words, lower_first
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,7 +64,7 @@ def blocks(page: Page) -> Iterator[str]:
         learned=_one(results, "rule", "predicted_benefit", "net_value_less_all", "in_truth"),
         oracle=_one(results, "rule", ORACLE, "net_value", "in_truth"),
     )
-    yield page.show_figure("policy_curves", STAGE)
+    yield page.show_figure("policy_curves", STAGE, top=_top(results, words))
     yield page.show_table("policy_rules", rules(results, words), STAGE, budget=100 * choice.budget, **costs)
     seen = named(estimated)
     yield page.text(
@@ -110,13 +110,13 @@ def curves(results: Results, words: Words) -> Figure:
                 at = 100 * rows["factor"].str.extract(r"\[(.*)\]")[0].astype(float)
                 table = pd.Series(rows["estimate"].to_numpy(), at).sort_index()
                 table = pd.concat([pd.Series([0.0], [0.0]), table])
-                label = words.label("policy_orders", order) if source == "in_truth" else None
+                label = words.pair(words.label("policy_orders", order), words.label("policy_sources", source))
                 style = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.2}
                 axes.plot(table.index, table, line, label=label, **style)
         axes.set_xlabel(words.text("columns.policy_share_treated"))
         axes.set_ylabel(words.text(f"columns.policy_{estimand}"))
         axes.axhline(0, color="black", linewidth=0.8)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    figures.keys(figure, panels[0])
     return figure
 
 
@@ -131,11 +131,20 @@ def rules(results: Results, words: Words) -> str:
         for estimand, decimals in (("defaults_avoided", 2), ("net_value", 0)):
             for source in ("estimated", "in_truth"):
                 row = _one(results, "rule", name, estimand, source)
-                ends = "" if row is None else f" ({fixed(row.ci_low, decimals)}, {fixed(row.ci_high, decimals)})"
-                cells.append(MISSING if row is None else fixed(row.estimate, decimals) + ends)
+                cells.append(MISSING if row is None else with_interval(row, decimals))
         body.append(cells)
     names = ("rule", "treated_share", "avoided_estimated", "avoided_true", "gain_estimated", "gain_true")
     return markdown([words.text(f"columns.policy_{name}") for name in names], body)
+
+
+def _top(results: Results, words: Words) -> dict[str, Any]:
+    """Return the share of clients at which the true gain of a rule that a lender could follow is largest."""
+    rows = results.where(stage=STAGE, estimator="curve", estimand="net_value", specification=["by_benefit", "by_risk"])
+    rows = rows[rows["factor"].str.startswith("in_truth[")]
+    best = rows.loc[rows["estimate"].idxmax()]
+    share = 100 * float(best["factor"].split("[")[1].rstrip("]"))
+    order = words.label("policy_orders", best["specification"])
+    return {"share": share, "order": lower_first(order), "gain": best["estimate"]}
 
 
 def _values(results: Results, factor: str) -> pd.DataFrame:

@@ -29,7 +29,7 @@ def panels(results: Results, words: Words) -> Figure:
 
     from pipeline.present import figures
 
-    figure, ((roc, reliable), (lift, lost)) = plt.subplots(2, 2, figsize=(figures.WIDTH, 6.2), layout="constrained")
+    figure, ((roc, reliable), (lift, lost)) = plt.subplots(2, 2, figsize=(figures.WIDTH, 5.4), layout="constrained")
     rows = results.where(stage=STAGE)
     last = ALL if len(rows[(rows.estimator == "roc") & (rows.factor == ALL)]) else HARD
     drawn = [(last, name, colour, "-") for name, colour in COLOURS.items()]
@@ -47,7 +47,7 @@ def panels(results: Results, words: Words) -> Figure:
     roc.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
     roc.set_xlabel(words.text("predict.columns.false_alarm_share"))
     roc.set_ylabel(words.text("predict.columns.found_share"))
-    roc.legend(loc="lower right")
+    roc.set_aspect("equal")
     lift.axhline(1, color="black", linewidth=0.8, linestyle=":")
     lift.set_xlabel(words.text("predict.columns.flagged"))
     lift.set_ylabel(words.text("predict.columns.lift"))
@@ -67,10 +67,14 @@ def panels(results: Results, words: Words) -> Figure:
     reliable.set_xlabel(words.text("predict.columns.predicted"))
     reliable.set_ylabel(words.text("predict.columns.observed"))
     _importance(lost, rows, words)
+    for axes, name in ((roc, "roc"), (reliable, "reliability"), (lift, "gains"), (lost, "importance")):
+        axes.set_title(words.text(f"predict.panels.{name}"), loc="left")
+    figures.keys(figure, roc)
     return figure
 
 
 def _importance(axes: Any, rows: pd.DataFrame, words: Words) -> None:
+    from pipeline.present.intervals import folded
     from pipeline.stats.features import LADDER
 
     of_blocks = rows[rows["estimator"].str.startswith("importance_")]
@@ -84,7 +88,7 @@ def _importance(axes: Any, rows: pd.DataFrame, words: Words) -> None:
         there = [block for block in names if block in found.index]
         places = [names.index(block) + shift for block in there]
         axes.barh(places, [found.loc[block, "estimate"] for block in there], height=0.28, color=COLOURS[name])
-    axes.set_yticks(range(len(names)), [words.label("feature_blocks", block) for block in names])
+    axes.set_yticks(range(len(names)), [folded(words.label("feature_blocks", block), 16) for block in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.grid(visible=False, axis="y")
@@ -99,9 +103,9 @@ def dependence(results: Results, words: Words) -> Figure:
 
     rows = results.where(stage=STAGE, estimator="partial_dependence")
     columns = list(_by_importance(results.where(stage=STAGE)))
-    lines = (len(columns) + 2) // 3
+    lines = (len(columns) + 1) // 2
     figure, panels = plt.subplots(
-        lines, 3, figsize=(figures.WIDTH, 2.2 * lines), layout="constrained", sharey=True, squeeze=False
+        lines, 2, figsize=(figures.WIDTH, 1.9 * lines), layout="constrained", sharey=True, squeeze=False
     )
     for axes, column in zip(panels.flat, columns, strict=False):
         here = rows[rows["factor"] == column]
@@ -112,18 +116,20 @@ def dependence(results: Results, words: Words) -> Figure:
             axes.plot(range(len(names)), here["estimate"], "o", color=figures.TREATED, markersize=4.5)
             # Three short names fit side by side, a word a line; more stand upright.
             few = len(names) <= 3
-            names = [name.replace(" ", "\n") if few else name[:LONGEST] for name in names]
+            names = [name.replace(" ", "\n") if few else textwrap.fill(name, LONGEST) for name in names]
             axes.set_xticks(range(len(names)), names, rotation=0 if few else 90, fontsize=7)
             axes.set_xlim(-0.5, len(names) - 0.5)
         else:
             order = np.argsort(x)
             style = {"color": figures.TREATED, "markersize": 3, "linewidth": 1.3}
-            axes.plot(x[order], here["estimate"].to_numpy()[order], "o-", **style)
+            # Between the two values of a yes or no there is nothing.
+            axes.plot(x[order], here["estimate"].to_numpy()[order], "o" if len(x) <= 2 else "o-", **style)
             if x.max() >= 10_000:
                 axes.xaxis.set_major_formatter(lambda value, _: whole(value))
                 axes.locator_params(axis="x", nbins=4)
             if len(x) <= 2:
                 axes.set_xticks(x)
+                axes.margins(x=0.4)
         label = textwrap.fill(words.known("columns", column) or column, LONGEST + 4)
         axes.set_title(label, fontsize="medium", loc="left")
     for axes in list(panels.flat)[len(columns) :]:

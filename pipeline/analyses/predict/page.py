@@ -12,10 +12,10 @@ from pipeline.analyses.predict.drawings import dependence, panels, tree
 from pipeline.analyses.predict.lookup import ALL, HARD, MODELS, STAGE, cell, compared, main, models, of, one, optional
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
-from pipeline.present.numerals import MISSING, fixed
+from pipeline.present.numerals import MISSING, fixed, with_interval
 from pipeline.present.page import Page
 from pipeline.present.tables import markdown
-from pipeline.present.words import Words, lower_first
+from pipeline.present.words import Words, lower_first, split
 
 MEANINGS = ("grade_and_lender", "application", "everything")
 """What may count as hard information, the narrowest first."""
@@ -78,10 +78,11 @@ def blocks(page: Page) -> Iterator[str]:
     if len(depends):
         named["best"] = lower_first(words.label("score_models", depends["note"].iloc[0]))
         yield page.text("predict.dependence", columns=_ranges(depends, words), **named)
-        yield page.show_figure("predict_dependence", STAGE, **named)
+        yield page.show_figure("predict_dependence", STAGE, widest=_ranges(depends, words)[0], **named)
     leaves = of(rows, "tree_node")
     if len(leaves) > 1:
-        yield page.show_figure("predict_tree", STAGE, **named)
+        root = split(leaves.loc[leaves["specification"] == "n", "factor"].iloc[0])[0]
+        yield page.show_figure("predict_tree", STAGE, root=lower_first(words.known("columns", root) or root), **named)
     elif len(leaves):
         yield page.text("predict.no_tree", **named)
     yield page.text("predict.card", **named)
@@ -128,7 +129,7 @@ def _meanings(page: Page, rows: pd.DataFrame) -> Iterator[str]:
     body = [
         [
             page.words.label("hard_information", name),
-            *(f"{fixed(row.estimate, 3)} [{fixed(row.ci_low, 3)}, {fixed(row.ci_high, 3)}]" for row in pair),
+            *(with_interval(row, 3) for row in pair),
         ]
         for name, pair in found.items()
     ]
@@ -150,12 +151,9 @@ def scores(rows: pd.DataFrame, words: Words, last: str) -> str:
         gain = optional(rows, name, ALL, "auc_gain_clustered") if both else None
         if both:
             cells.append(MISSING if hard is None else fixed(hard.estimate, 3))
-        cells.append(f"{fixed(full.estimate, 3)} [{fixed(full.ci_low, 3)}, {fixed(full.ci_high, 3)}]")
+        cells.append(with_interval(full, 3))
         if both:
-            none = gain is None or np.isnan(gain.estimate)
-            cells.append(
-                MISSING if none else f"{fixed(gain.estimate, 3)} [{fixed(gain.ci_low, 3)}, {fixed(gain.ci_high, 3)}]"
-            )
+            cells.append(MISSING if gain is None else with_interval(gain, 3))
         for estimand, decimals in (
             ("kolmogorov_smirnov", 3),
             ("brier", 4),

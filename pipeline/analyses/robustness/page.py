@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.core.fields import BLOCKS
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
-from pipeline.present.numerals import MISSING, fixed
+from pipeline.present.numerals import MISSING, fixed, with_interval
 from pipeline.present.page import Page, effect_row, shown_factors
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words, lower_first
@@ -32,6 +32,12 @@ SPECIFICATIONS = (
 """What the figure shows, from the top; all in percentage points of default."""
 
 
+def summary(page: Page) -> Iterator[str]:
+    """Yield the figure, which shows in the report's summary how robust its first estimate is."""
+    if factors := _estimated(page.results, page.scope):
+        yield page.show_figure("robustness", STAGE, **_named(page, factors[0]))
+
+
 def blocks(page: Page) -> Iterator[str]:
     """Yield the chapter's blocks of Markdown."""
     results, words = page.results, page.words
@@ -39,18 +45,12 @@ def blocks(page: Page) -> Iterator[str]:
     if not factors:
         return
     head = factors[0]
-    label = words.label("columns", head)
-    full = _clustered(results, head)
-    group = words.known("columns", page.scope.protocol.cluster) or page.scope.protocol.cluster
+    full, inside = _clustered(results, head), _inside(results, head)
     without = results.where(stage=STAGE, estimator="leave_one_cluster_out", factor=head)
-    inside, taken = _inside(results, head), []
-    if inside is not None:
-        columns = inside.note.split(";")[0].removeprefix("effects of ").split(" and ")
-        taken = [lower_first(words.known("columns", name) or name) for name in columns]
-    named = {"factor": label, "group": group, "taken": taken, "alone": without.empty}
+    named = _named(page, head)
 
     yield f"## {page.text('headings.robustness')}"
-    yield page.text("robustness.errors", **_of_errors(results, words, head), **named)
+    yield page.text("robustness.errors", **named | _of_errors(results, words, head))
     yield page.show_figure("robustness", STAGE, **named)
     if inside is not None:
         yield page.text("robustness.effects", inside=inside, full=full, **named)
@@ -81,6 +81,20 @@ def blocks(page: Page) -> Iterator[str]:
         yield page.show_table("gelbach", gelbach(results, words, factors), STAGE, **named)
 
 
+def _named(page: Page, head: str) -> dict[str, Any]:
+    """Return what the words name of the first factor, and how its intervals lie."""
+    results, words = page.results, page.words
+    group = words.known("columns", page.scope.protocol.cluster) or page.scope.protocol.cluster
+    inside, taken = _inside(results, head), []
+    if inside is not None:
+        columns = inside.note.split(";")[0].removeprefix("effects of ").split(" and ")
+        taken = [lower_first(words.known("columns", name) or name) for name in columns]
+    alone = results.where(stage=STAGE, estimator="leave_one_cluster_out", factor=head).empty
+    rows = [row for row, _, _ in _specified(results, head)]
+    seen = {"number": len(rows), "clear": sum(row.ci_high < 0 or row.ci_low > 0 for row in rows)}
+    return {"factor": words.label("columns", head), "group": group, "taken": taken, "alone": alone, **seen}
+
+
 def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[Any, ...]]:
     """Return the figure of the first factor that has an estimate."""
     factors = _estimated(results, scope)
@@ -89,39 +103,55 @@ def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[An
 
 def specifications(results: Results, words: Words, factor: str) -> Figure:
     """One factor's effect under each standard error and with effects of lenders, and its range without one cluster."""
-    import matplotlib.pyplot as plt
-
     from pipeline.present import figures
+    from pipeline.present.intervals import Line, drawn
 
+    shown = _specified(results, factor)
+    groups = []
+    for kind, colour, marker in (("errors", figures.TREATED, "o"), ("group_effects", figures.CONTROL, "s")):
+        lines = [
+            Line(
+                words.label("robustness", f"{estimator}_{name}"),
+                row,
+                with_interval(row, 2),
+                colour,
+                marker,
+                bold=name == "clustered",
+            )
+            for row, estimator, name in shown
+            if estimator == kind
+        ]
+        if lines:
+            groups.append((words.label("robustness_kinds", kind), lines))
+    without = results.where(stage=STAGE, estimator="leave_one_cluster_out", factor=factor)
+    if len(without):
+        # Not an interval, but the ends of what is estimated without one cluster after the other.
+        ends = without["estimate"]
+        row = Range((ends.min() + ends.max()) / 2, ends.min(), ends.max())
+        said = f"[{fixed(ends.min(), 2)}, {fixed(ends.max(), 2)}]"
+        line = Line(words.label("robustness", "leave_one_cluster_out"), row, said, figures.QUIET, "|")
+        groups.append((words.label("robustness_kinds", "leave_one_cluster_out"), [line]))
+    return drawn(groups, words.text("columns.points"), numbers=words.text("drawn.interval"))
+
+
+class Range(NamedTuple):
+    """A range that is drawn like an interval."""
+
+    estimate: float
+    ci_low: float
+    ci_high: float
+
+
+def _specified(results: Results, factor: str) -> list[tuple[Any, str, str]]:
+    """Return the rows of the figure from the top, each with its estimator and specification."""
     rows = results.where(stage=STAGE, factor=factor)
     rows = rows[rows["ci_low"].notna()]
-    shown = [
+    return [
         (found.iloc[0], estimator, name)
         for estimator, name, estimand in SPECIFICATIONS
         for found in [rows[(rows.estimator == estimator) & (rows.specification == name) & (rows.estimand == estimand)]]
         if len(found)
     ]
-    labels = [words.label("robustness", f"{estimator}_{name}") for _, estimator, name in shown]
-    without = results.where(stage=STAGE, estimator="leave_one_cluster_out", factor=factor)
-    height = len(shown) + (len(without) > 0)
-    figure, axes = plt.subplots(figsize=(figures.WIDTH, 0.28 * height + 0.9), layout="constrained")
-    for estimator, colour, marker in (("errors", figures.TREATED, "o"), ("group_effects", figures.CONTROL, "s")):
-        of_kind = [(place, row) for place, (row, kind, _) in enumerate(shown) if kind == estimator]
-        for place, row in of_kind:
-            ends = np.array([row.ci_low, row.ci_high])
-            axes.plot(ends, [place, place], color=colour, linewidth=1.5)
-            axes.plot(row.estimate, place, marker, color=colour, markersize=5)
-    if len(without):
-        axes.plot(without["estimate"], [height - 1] * 2, color=figures.QUIET, linewidth=5, solid_capstyle="butt")
-        labels.append(words.label("robustness", "leave_one_cluster_out"))
-    axes.axvline(0, color="black", linewidth=1)
-    headline = _clustered(results, factor).estimate
-    axes.axvline(headline, color=figures.QUIET, linestyle=":", linewidth=1)
-    axes.set_yticks(range(height), labels)
-    axes.set_ylim(height - 0.5, -0.5)
-    axes.set_xlabel(words.text("columns.points"))
-    axes.grid(visible=False, axis="y")
-    return figure
 
 
 def gelbach(results: Results, words: Words, factors: list[str]) -> str:

@@ -44,9 +44,9 @@ class Sample(NamedTuple):
 
     @property
     def time(self) -> str | None:
-        """The column of time effects, or of quarters, where there are periods enough."""
-        of_time = [*self.protocol.controls.time, "origination_quarter"]
-        there = (name for name in of_time if name in self.loans and self.loans[name].nunique() >= FEWEST)
+        """The column of time effects, or of quarters, where there are periods enough that make no clusters."""
+        of_time = [name for name in (*self.protocol.controls.time, "origination_quarter") if name in self.loans]
+        there = (name for name in of_time if self.loans[name].nunique() >= FEWEST and name != self.protocol.cluster)
         return next(there, None)
 
     @property
@@ -75,9 +75,9 @@ class Sample(NamedTuple):
 
     @property
     def group(self) -> str | None:
-        """The column of lenders, or of clusters, where each has several loans."""
+        """The column of lenders, or of clusters that are no periods, where each has several loans."""
         for name in ("institution_id", self.protocol.cluster):
-            if name in self.loans and self.loans[name].notna().all():
+            if name != self.period and name in self.loans and self.loans[name].notna().all():
                 number = self.loans[name].nunique()
                 if FEWEST <= number <= len(self.loans) / 2:
                     return name

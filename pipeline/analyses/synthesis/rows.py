@@ -14,21 +14,34 @@ from pipeline.stats.synthesis import random_effects
 FOLDER = "synthesis"
 """Folder under reports, and the study's name in rows that belong to no single one."""
 
-TERMS = ("amount", "interest_rate", "credit_score")
-"""What a lender sets or looks at when a client comes back."""
+TERMS = ("amount", "interest_rate")
+"""What a lender sets, beside the grade."""
 
 Rows = list[dict[str, Any]]
 
 
-def rows(found: Mapping[str, Results], protocols: Mapping[str, Study], level: float, turned: Sequence[str]) -> Rows:
+def rows(
+    found: Mapping[str, Results],
+    cohorts: Mapping[str, pd.DataFrame],
+    protocols: Mapping[str, Study],
+    level: float,
+    turned: Sequence[str],
+) -> Rows:
     """Return each study's effects, and those that are alike pooled.
 
-    `found` holds each study's rows of the stages describe, correlate and regress, `protocols` its section of
-    params.yaml; of `level` and `turned` see `pooled`.
+    Parameters
+    ----------
+    found : mapping
+        Each study's rows of the stages describe and regress.
+    cohorts : mapping
+        The loans (loans x columns) of each real lender.
+    protocols : mapping
+        Each study's section of the choices.
+    level, turned
+        See `pooled`.
     """
     effects = [row for study, has in found.items() for row in effects_of(study, protocols[study], has)]
-    real = {study: has for study, has in found.items() if not protocols[study].simulated}
-    does = [row for study, has in real.items() for row in practices(study, protocols[study], has)]
+    does = [row for study, loans in cohorts.items() for row in practices(study, protocols[study], loans)]
     return [*effects, *pooled(effects, level, turned), *does]
 
 
@@ -150,24 +163,28 @@ def _together(group: pd.DataFrame, common: dict[str, Any], level: float) -> Iter
         yield own | {"estimand": f"{estimand}, weight", "estimate": weight, "unit": "share", "n": row.n}
 
 
-def practices(study: str, protocol: Study, found: Results) -> Iterator[dict[str, Any]]:
-    """Return how a lender's terms go with each factor of a subject: correlations of the stage correlate.
+def practices(study: str, protocol: Study, cohort: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Return how a lender's terms go with each factor of a subject: rank correlations over its loans.
 
     Amounts that grow with a relationship are limits that follow it, interest rates that fall are prices that do, and
-    scores that rise say whom the lender lets back.
+    grades that fall (towards the worst) say whom the lender lets back.
     """
+    grade = cohort["credit_grade"].cat.codes.astype(float)
+    terms = {name: cohort[name] for name in TERMS if name in cohort} | {"credit_grade": grade.where(grade >= 0)}
     subjects = {name for names in SUBJECTS.values() for name in names}
     for factor in (name for name in protocol.factors if construct(name) in subjects):
-        for row in found.where(estimator="correlation_matrix", specification=factor).itertuples():
-            if row.factor in TERMS:
+        for name, term in terms.items():
+            there = cohort[factor].notna() & term.notna()
+            found = cohort.loc[there, factor].corr(term[there], method="spearman")
+            if not np.isnan(found):
                 yield {
                     "study": study,
                     "estimator": "practice",
                     "specification": construct(factor),
                     "factor": factor,
-                    "outcome": row.factor,
-                    "estimand": "correlation",
-                    "estimate": row.estimate,
-                    "n": row.n,
+                    "outcome": name,
+                    "estimand": "rank_correlation",
+                    "estimate": found,
+                    "n": int(there.sum()),
                     "unit": "correlation",
                 }

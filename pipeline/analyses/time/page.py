@@ -55,8 +55,10 @@ def blocks(page: Page) -> Iterator[str]:
     yield f"## {page.text('headings.time')}"
     curves = results.where(stage=STAGE, estimator="cumulative_incidence", outcome="default")
     if len(curves):
-        yield page.text("time.curves", alpha=1 - page.params.inference.level, **_of_curves(results))
-        yield page.show_figure("survival", STAGE, repaid=_repaid(results))
+        found = _of_curves(results)
+        yield page.text("time.curves", alpha=1 - page.params.inference.level, **found)
+        ends = {name: found[name] for name in ("months", "treated", "control", "everyone", "difference")}
+        yield page.show_figure("survival", STAGE, repaid=found["dated"], **ends)
     hazard = _row(results, "hazard", "controls", "treated", "default")
     if hazard is not None:
         yield page.text(
@@ -69,7 +71,7 @@ def blocks(page: Page) -> Iterator[str]:
         )
     if (contacts := _contacts(results)) is not None:
         yield page.text("time.contacts", **contacts)
-        yield page.show_figure("contacts_over_time", STAGE)
+        yield page.show_figure("contacts_over_time", STAGE, **contacts)
     weighted = _row(results, "marginal_structural", "weighted", "proactive_contacts", "arrears")
     if weighted is not None:
         yield page.text(
@@ -118,8 +120,8 @@ def survival(results: Results, words: Words) -> Figure:
     figure, panels = plt.subplots(
         2,
         len(ways),
-        figsize=(figures.WIDTH, 3.3),
-        height_ratios=[1, 0.07 * len(arms) + 0.05],
+        figsize=(figures.WIDTH, 3.2),
+        height_ratios=[1, 0.08 * len(arms) + 0.12],
         layout="constrained",
         squeeze=False,
         sharex=True,
@@ -128,7 +130,9 @@ def survival(results: Results, words: Words) -> Figure:
     lines = {"treated": "-", "control": "--", "all": "-"}
     risk = results.where(stage=STAGE, estimator="at_risk")
     risk = risk.assign(month=_month(risk))
-    moments = sorted(risk["month"].unique())
+    every = sorted(risk["month"].unique())
+    # The counts of four moments fit below one of two panels.
+    moments = every[:: -(-len(every) // (8 // len(ways)))]
     for place, way in enumerate(ways):
         axes: Axes = panels[0, place]
         for arm in arms:
@@ -146,14 +150,15 @@ def survival(results: Results, words: Words) -> Figure:
         below = panels[1, place]
         below.set_axis_off()
         for line, arm in enumerate(arms):
-            one = risk[risk["specification"] == arm].sort_values("month")
+            one = risk[(risk["specification"] == arm) & risk["month"].isin(moments)].sort_values("month")
             for month, count in zip(one["month"], one["estimate"], strict=True):
                 # The first number begins where the axis does.
                 side = "left" if month == 0 else "right" if month == moments[-1] else "center"
                 below.text(month, -line, whole(count), color=colours[arm], ha=side, va="center", fontsize=8)
-        below.set_ylim(-len(arms) + 0.4, 0.6)
+        below.text(0, 1, words.text("columns.at_risk"), va="center", fontsize=8)
+        below.set_ylim(-len(arms) + 0.4, 1.6)
     panels[0, 0].set_ylabel(words.text("columns.share_that_left"))
-    panels[0, 0].legend(loc="upper left")
+    figures.keys(figure, panels[0, 0])
     return figure
 
 
@@ -191,7 +196,7 @@ def contacts_over_time(results: Results, words: Words) -> Figure:
         axes.set_title(words.label("time_factors", kind), loc="left")
         axes.grid(visible=False, axis="x")
     panels[0].set_ylabel(words.text("columns.points_of_arrears"))
-    panels[1].legend(loc="upper left")
+    figures.keys(figure, panels[1])
     return figure
 
 

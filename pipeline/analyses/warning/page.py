@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
-from pipeline.present.numerals import MISSING, fixed, p_value, percent
+from pipeline.present.numerals import MISSING, p_value, percent, with_interval
 from pipeline.present.page import Page
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words
@@ -36,12 +36,14 @@ def blocks(page: Page) -> Iterator[str]:
     yield f"## {page.text('headings.warning')}"
     if len(gains):
         yield page.text("warning.areas", **_of_areas(results, gains), horizon=page.params.warning.horizon_months)
-        yield page.show_figure("warning_areas", STAGE, horizon=page.params.warning.horizon_months)
+        named = {"horizon": page.params.warning.horizon_months, **_of_areas(results, gains)}
+        yield page.show_figure("warning_areas", STAGE, **named)
         yield from _of_alerts(page)
     if shown:
         named = {"signals": [(page.words.label("warning_signals", name), _onset(results, name)) for name in shown]}
         yield page.text("warning.signals", **named)
-        yield page.show_figure("warning_signals", STAGE)
+        first = max(named["signals"], key=lambda one: one[1]["months"])
+        yield page.show_figure("warning_signals", STAGE, first=first)
     response = results.where(stage=STAGE, estimator="response_after_alert")
     response = response[response["estimate"].notna()]
     if len(response):
@@ -71,7 +73,7 @@ def areas(results: Results, words: Words) -> Figure:
 
     from pipeline.present import figures
 
-    figure, axes = plt.subplots(figsize=(figures.WIDTH, 3.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(figures.WIDTH, 2.8), layout="constrained")
     kinds = (("updated", figures.TREATED, "o", -0.08), ("static", figures.CONTROL, "s", 0.08))
     for score, colour, marker, shift in kinds:
         rows = _by_age(results, score)
@@ -81,7 +83,7 @@ def areas(results: Results, words: Words) -> Figure:
         axes.errorbar(age, rows["estimate"], yerr=spread, label=words.label("warning_scores", score), **style)
     axes.set_xlabel(words.text("columns.warning_age_months"))
     axes.set_ylabel(words.text("columns.warning_area"))
-    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    figures.keys(figure, axes)
     return figure
 
 
@@ -106,7 +108,7 @@ def costs(results: Results, words: Words) -> Figure:
     axes.minorticks_off()
     axes.set_xlabel(words.text("columns.warning_contacted"))
     axes.set_ylabel(words.text("columns.warning_net_value"))
-    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    figures.keys(figure, axes)
     return figure
 
 
@@ -119,28 +121,28 @@ def signals(results: Results, words: Words) -> Figure:
     shown = _signals(results)
     rows_of = (len(shown) + 1) // 2
     figure, panels = plt.subplots(
-        rows_of, 2, figsize=(figures.WIDTH, 2.3 * rows_of), layout="constrained", sharex=True, squeeze=False
+        rows_of, 2, figsize=(figures.WIDTH, 1.9 * rows_of + 0.3), layout="constrained", squeeze=False
     )
     for axes, name in zip(panels.flat, shown, strict=False):
         rows = results.where(stage=STAGE, estimator="before_default", specification=name)
         table = rows.pivot(index="factor", columns="estimand", values="estimate")
         months = -table.index.str.extract(r"\[(.*)\]")[0].astype(int)
         wide = rows[rows["estimand"] == "difference"].set_index("factor").reindex(table.index)
-        axes.plot(months, table["others"], color=figures.CONTROL, marker="s", markersize=4, linewidth=1.2)
+        label = words.label("warning_loans", "others")
+        axes.plot(months, table["others"], color=figures.CONTROL, marker="s", markersize=4, linewidth=1.2, label=label)
         # The interval is that of the difference, laid around the defaulting loans' share.
         ends = [table["others"] + wide["ci_low"], table["others"] + wide["ci_high"]]
         axes.fill_between(months, *ends, color=figures.TREATED, alpha=0.2, linewidth=0)
-        axes.plot(months, table["defaulting"], color=figures.TREATED, marker="o", markersize=4, linewidth=1.2)
+        style = {"color": figures.TREATED, "marker": "o", "markersize": 4, "linewidth": 1.2}
+        axes.plot(months, table["defaulting"], label=words.label("warning_loans", "defaulting"), **style)
         axes.set_title(words.label("warning_signals", name), fontsize="medium", loc="left")
         axes.set_ylim(bottom=0)
+        axes.set_xlabel(words.text("columns.warning_months_to_default"))
     for axes in list(panels.flat)[len(shown) :]:
         axes.set_visible(False)
-    # Where the last line is not full, the panel above is the last of its column.
-    for axes in list(panels.flat)[: len(shown)][-panels.shape[1] :]:
-        axes.tick_params(labelbottom=True)
-        axes.set_xlabel(words.text("columns.warning_months_to_default"))
     for axes in panels[:, 0]:
         axes.set_ylabel(words.text("columns.warning_percent_of_loans"))
+    figures.keys(figure, panels[0, 0])
     return figure
 
 
@@ -156,7 +158,7 @@ def alerts(results: Results, words: Words) -> str:
             if row is None or pd.isna(row.estimate):
                 cells.append(MISSING)
             else:
-                cells.append(f"{fixed(row.estimate, 1)} ({fixed(row.ci_low, 1)}, {fixed(row.ci_high, 1)})")
+                cells.append(with_interval(row, 1))
         body.append(cells)
     return markdown(
         [words.text("columns.warning_alerts"), *(words.text(f"columns.warning_alert_{name}") for name in ESTIMANDS)],
@@ -171,7 +173,7 @@ def falling(results: Results, words: Words) -> str:
         level = results.one(
             stage=STAGE, estimator=row.estimator, specification=row.specification, estimand="area_of_level"
         )
-        cells = [f"{fixed(one.estimate, 2)} ({fixed(one.ci_low, 2)}, {fixed(one.ci_high, 2)})" for one in (row, level)]
+        cells = [with_interval(one, 2) for one in (row, level)]
         cells[1:1] = [p_value(row.p_adjusted)]
         body.append([words.label("warning_signals", row.specification), *cells, f"{row.n:,}"])
     names = ("warning_activity", "warning_area_of_fall", "warning_adjusted", "warning_area_of_level", "loans")
@@ -324,4 +326,6 @@ def _of_alerts(page: Page) -> Iterator[str]:
         cost=choice.contact_cost,
         loss=100 * page.params.loss_share,
     )
-    yield page.show_figure("warning_costs", STAGE, prevented=100 * choice.prevented_share, cost=choice.contact_cost)
+    named = {"best": best, "best_share": 100 * _share(best.factor)}
+    assumed = {"prevented": 100 * choice.prevented_share, "cost": choice.contact_cost}
+    yield page.show_figure("warning_costs", STAGE, **named, **assumed)

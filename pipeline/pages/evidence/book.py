@@ -17,6 +17,7 @@ from pipeline.core import yaml
 from pipeline.core.params import Params
 from pipeline.core.results import Results
 from pipeline.present.numerals import decimals, p_value, signed, whole
+from pipeline.present.site import Site, file_of
 from pipeline.present.words import FOLDER as WORDS
 from pipeline.present.words import Words, environment
 from pipeline.runtime import places
@@ -26,11 +27,6 @@ from pipeline.stats.verdicts import FEWEST, POWER, neutral
 
 INDEX = Path("reports/index.html")
 """Where a reader begins."""
-
-STYLE = Path("reports/evidence/style.css")
-"""How all pages look."""
-
-PAGES = ("index", "claims", "advice", "sure", "requirements", "methods", "cases", "data", "trail")
 
 KEY = ("study", "estimate", "ci_low", "ci_high", "p_value", "n")
 """What tells coefficients apart: rows that share it are one and the same number."""
@@ -79,10 +75,9 @@ class Tables(NamedTuple):
     needed: pd.DataFrame
 
 
-def path_of(page: str, language: str) -> Path:
-    """Return where a page stands; English has no suffix."""
-    name = f"{page}.html" if language == "en" else f"{page}.{language}.html"
-    return INDEX.parent / name if page == "index" else places.reports("evidence") / name
+def path_of(page: str, language: str, suffix: str = "html") -> Path:
+    """Return where a page stands."""
+    return INDEX.parent / file_of(page, language, suffix)
 
 
 def words_of(language: str) -> dict[str, Any]:
@@ -125,7 +120,8 @@ class Book:
         """
         self.language, self.ledger, self.tables, self.found, self.params = language, ledger, tables, found, params
         self.contents = contents or {}
-        self.studies = params.synthesis.studies
+        self.studies = params.compared
+        self.site = Site(tuple(self.studies), params.report.language)
         self.simulated = [name for name in self.studies if params.study(name).simulated]
         self.real = [name for name in self.studies if name not in self.simulated]
         self.findings = lines(tables.findings)
@@ -205,9 +201,8 @@ class Book:
         return f"../{target.name}" if to == "index" else target.name
 
     def report(self, study: str) -> str:
-        """Return the file of a study's report in this language, or the one there is."""
-        name = f"report.{self.language}.html"
-        return f"{study}/{name}" if (places.reports(study) / name).exists() else f"{study}/report.html"
+        """Return the file of a study's report in this language."""
+        return self.site.report(study, self.language)
 
     def picture(self, study: str, name: str) -> str:
         """Return the file of a figure with letters of this language, or the one there is."""
@@ -295,12 +290,15 @@ class Book:
         """Return the verdicts of the studies that say something of a claim."""
         return [row for study in studies if (row := self.row(claim.id, study)).verdict != "not_testable"]
 
+    def limited(self, claim: str, study: str, answer: str) -> Limit | None:
+        """Return the limit by which a study answers a claim only so; None where it does not."""
+        asked = (claim, study, answer)
+        return next((one for one in self.ledger.limits if (one.claim, one.study, one.answer) == asked), None)
+
     def limit(self, claim: str, study: str, answer: str) -> str | None:
         """Return why a study answers a claim only so, in this language; None where it does not."""
-        for one in self.ledger.limits:
-            if (one.claim, one.study, one.answer) == (claim, study, answer):
-                return str(getattr(one, f"reason_{self.language}"))
-        return None
+        found = self.limited(claim, study, answer)
+        return str(getattr(found, f"reason_{self.language}")) if found else None
 
     def silent(self, claim: Claim, study: str) -> str | None:
         """Return why a study that a claim is asked of cannot answer it; None where it answers, or is not asked."""
@@ -326,6 +324,7 @@ class Book:
             "symbol": self.word("symbols", row.certainty),
             "label": self.word("certainty", row.certainty),
             "why": self.why(row.why),
+            "codes": (row.why or "").split(),
         }
 
     def reverse(self, claim: str, study: str, factor: str) -> bool:

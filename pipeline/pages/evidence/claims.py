@@ -6,40 +6,112 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from pipeline.analyses.evidence.findings import PRACTICES
 from pipeline.core.results import KEY as ROW
 from pipeline.pages.evidence import said
 from pipeline.pages.evidence.book import KEY, Book, start_at
 from pipeline.pages.evidence.first import APART, cell, overall
 from pipeline.present.labels import Method
-from pipeline.present.trail import Trail
 from pipeline.present.words import upper_first
-from pipeline.sources.claims import ALL, Bearing, Claim
-from pipeline.sources.records import load_source
+from pipeline.sources.claims import ALL, Bearing, Claim, Limit
 
 OPEN = ("simulated_only", "not_testable", "inconclusive", "not_done", "partly")
 """Verdicts beside which it is said what would decide the claim."""
 
 
 def context(book: Book) -> dict[str, Any]:
-    """Return what the page of claims shows."""
+    """Return what the page of claims shows: a line for each number, and once at the end whatever many lines share."""
     shared = same_numbers(book)
     methods = {(one.estimator, one.outcome): one for one in said.tried(book)}
-    documents: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for claim in book.ledger.claims:
-        if claim.kind in APART:
-            continue
-        shown = {
-            "claim": claim,
-            "text": book.claim_text(claim),
-            "needs": getattr(claim, f"needs_{book.language}"),
-            "overall": overall(book, claim),
-            "seen": [seen(book, claim, study, shared, methods) for study in answering(book, claim)],
-            "unanswered": [
-                {"study": study, "reason": reason} for study in book.studies if (reason := book.silent(claim, study))
-            ],
-        }
-        documents.setdefault(claim.document, {}).setdefault(claim.section, []).append(shown)
-    return {"by_document": documents, "made": made(book), "open": OPEN}
+    notes = Notes()
+    documents: dict[str, list[dict[str, Any]]] = {}
+    listed = [claim for claim in book.ledger.claims if claim.kind not in APART]
+    for claim in listed:
+        whole, told = overall(book, claim), answering(book, claim)
+        documents.setdefault(claim.document, []).append(
+            {
+                "claim": claim,
+                "text": book.claim_text(claim),
+                "needs": getattr(claim, f"needs_{book.language}"),
+                # The page on what would settle a practice says it, too.
+                "settled": claim.kind == "effect" and claim.factor in PRACTICES,
+                "overall": whole | {"notes": notes.of(whole["certainty"])},
+                "seen": [noted(seen(book, claim, study, shared, methods), notes, book, claim) for study in told],
+                "studies": " ".join(told),
+                "unanswered": silent(book, notes, claim),
+            }
+        )
+    there = {book.row(claim.id).verdict for claim in listed}
+    sure = {book.row(claim.id).certainty for claim in listed}
+    return {
+        "by_document": documents,
+        "open": OPEN,
+        "notes": notes.texts,
+        "kinds": list(dict.fromkeys(claim.kind for claim in listed)),
+        "verdicts": [name for name in book.word("signs") if name in there],
+        "certainties": [name for name in book.word("certainty") if name in sure],
+        "count": len(listed),
+    }
+
+
+class Notes:
+    """What stands beside many numbers: each text once, and its number beside whatever it is about.
+
+    Texts are told apart by what they are called in English, so that they have the same numbers in every language.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._texts: dict[str, str] = {}
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts in the order of their numbers."""
+        return list(self._texts.values())
+
+    def number(self, key: str, text: str) -> int:
+        """Return the number of a text, a new one if it has none yet."""
+        self._texts.setdefault(key, text)
+        return list(self._texts).index(key) + 1
+
+    def of(self, certainty: dict[str, Any] | None) -> list[int]:
+        """Return the numbers of the reasons that lowered a certainty."""
+        if certainty is None:
+            return []
+        named = zip(certainty["codes"], certainty["why"], strict=True)
+        return sorted(self.number(code, upper_first(text)) for code, text in named)
+
+
+def noted(found: dict[str, Any], notes: Notes, book: Book, claim: Claim) -> dict[str, Any]:
+    """Return what a study says of a claim with the numbers of the notes that belong to it."""
+    asked = ((claim.id, "proxy"), (ALL, "selected"))
+    limits = [one for name, answer in asked if (one := book.limited(name, found["study"], answer))]
+    of_study = [limit_note(book, notes, one) for one in limits]
+    for part in found["parts"]:
+        own = [(part["argument_key"], book.text("numbers", "exception", reason=part["argument"]))]
+        own += [(part["by_key"], part["by"])] if part["by"] else []
+        numbers = [notes.number(key, text) for key, text in own if key]
+        part["notes"] = sorted({*of_study, *notes.of(part["certainty"]), *numbers})
+    return found
+
+
+def limit_note(book: Book, notes: Notes, limit: Limit) -> int:
+    """Return the number of the note on a limit of a study."""
+    name = "silent" if limit.answer == "none" else limit.answer
+    reason = getattr(limit, f"reason_{book.language}")
+    return notes.number(f"{name} {limit.reason_en}", book.text("numbers", name, reason=reason))
+
+
+def silent(book: Book, notes: Notes, claim: Claim) -> list[dict[str, Any]]:
+    """Return the studies that a claim is asked of and that cannot answer it, with the note that says why."""
+    found = []
+    for study in book.studies:
+        if limit := book.limited(claim.id, study, "none"):
+            found.append({"study": study, "note": limit_note(book, notes, limit)})
+        elif reason := book.silent(claim, study):
+            note = notes.number("not_estimated", book.text("numbers", "silent", reason=reason))
+            found.append({"study": study, "note": note})
+    return found
 
 
 def answering(book: Book, claim: Claim) -> list[str]:
@@ -81,9 +153,8 @@ def seen(
     ]
     parts = book.parts(claim.id, study)
     return cell(book, claim, study) | {
-        "selected": book.limit(ALL, study, "selected"),
         "parts": [
-            part(book, row, one, shared) | {"by": by(book, row, methods) if study in book.simulated else None}
+            part(book, row, one, shared) | (by(book, row, methods) if study in book.simulated else {"by": None})
             for row, one in zip_longest(parts, bearings[: len(parts)])
         ],
     }
@@ -98,6 +169,7 @@ def part(book: Book, row: Any, bearing: Bearing | None, shared: Mapping[tuple[An
         "measured": upper_first(book.measured(row.study, row.factor)),
         "reverse": bearing is not None and bearing.reverse,
         "size": book.size(row),
+        "brief": brief(book, row),
         "margin": book.margin(row),
         "p": book.p(row.p_value),
         "p_adjusted": book.p(row.p_adjusted),
@@ -107,11 +179,19 @@ def part(book: Book, row: Any, bearing: Bearing | None, shared: Mapping[tuple[An
         "certainty": book.certainty(row),
         "because": because(book, row),
         "argument": getattr(bearing, f"argument_{book.language}") if bearing else "",
+        "argument_key": bearing.argument_en if bearing else "",
         "same": [name for name in shared.get(key, []) if name != row.claim],
         "row": path(row),
         "stage": row.stage,
         "figure": book.shown_in(row),
     }
+
+
+def brief(book: Book, row: Any) -> str:
+    """Return a number with its interval, as short as a line of many needs it."""
+    if row.ci_low is None or row.unit != "percentage points":
+        return book.size(row)
+    return f"{book.short(row)} {book.word('numbers', 'points_per' if row.per else 'points')}"
 
 
 def because(book: Book, row: Any) -> str:
@@ -123,7 +203,7 @@ def because(book: Book, row: Any) -> str:
     return str(book.word("meanings", row.verdict))
 
 
-def by(book: Book, row: Any, methods: Mapping[tuple[str, str], Method]) -> str:
+def by(book: Book, row: Any, methods: Mapping[tuple[str, str], Method]) -> dict[str, str]:
     """Return by which method a simulated verdict was found, and what simulated worlds say of that method."""
     name = row.estimator
     if name == "linear_probability" and row.factor == "treated":
@@ -132,27 +212,12 @@ def by(book: Book, row: Any, methods: Mapping[tuple[str, str], Method]) -> str:
         name = ""
     method = methods.get((name, row.outcome))
     if method is None:
-        return book.text("by", "untried", name=book.word("by", "stages", row.stage))
-    label = book.recovered(method.label)
-    return book.text("by", "tried", name=book.word("methods", "estimators", name), label=label)
+        text = book.text("by", "untried", name=book.word("by", "stages", row.stage))
+        return {"by": text, "by_key": f"by {row.stage}"}
+    text = book.text("by", "tried", name=book.word("methods", "estimators", name), label=book.recovered(method.label))
+    return {"by": text, "by_key": f"by {name} {method.label}"}
 
 
 def path(row: Any) -> str:
     """Name a row by its parts."""
     return " / ".join(filter(None, (getattr(row, name) for name in ROW[1:])))
-
-
-def made(book: Book) -> list[dict[str, Any]]:
-    """Return each study's stages that decide a claim, with their parameters and the data of the study."""
-    found = []
-    for study in book.studies:
-        trail = Trail(study)
-        stages = sorted({row.stage for row in book.all_parts() if row.study == study})
-        found.append(
-            {
-                "study": study,
-                "stages": [{"stage": stage, "parameters": trail.sentence(stage)} for stage in stages],
-                "sources": [load_source(name).title for name in book.params.study(study).sources],
-            }
-        )
-    return found

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.analyses.evidence.rows import OF_CRM, OVERALL
 from pipeline.pages.evidence import said
-from pipeline.pages.evidence.book import Book
+from pipeline.pages.evidence.book import Book, path_of
 from pipeline.sources.claims import Claim
 
 APART = ("requirement", "none")
@@ -28,6 +28,7 @@ def context(book: Book) -> dict[str, Any]:
         "kinds": [*OF_CRM, *(kind for kind in kinds if kind not in OF_CRM)],
         "verdicts": verdicts,
         "counts": counts(book, verdicts),
+        "papers": {kind: path_of("paper", book.language, kind).name for kind in ("html", "pdf", "md")},
         "designs": {name: book.params.study(name).design for name in book.studies},
         "documents": sorted({claim.document for claim in claims}),
     }

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.pages.evidence import advice, claims, first, methods, requirements, sources, sure
-from pipeline.pages.evidence.book import PAGES, STYLE, Book, path_of
-from pipeline.present.words import TEMPLATES, environment
+from pipeline.pages.evidence.book import Book, path_of
+from pipeline.present import site
+from pipeline.present.words import LANGUAGES, environment
 
 CONTEXTS: dict[str, Callable[[Book], dict[str, Any]]] = {
     "index": first.context,
@@ -25,25 +26,21 @@ CONTEXTS: dict[str, Callable[[Book], dict[str, Any]]] = {
 
 
 def pages(book: Book) -> dict[Path, str]:
-    """Return the text of every page and of their style, by path."""
-    style = {STYLE: (TEMPLATES / "evidence" / STYLE.name).read_text(encoding="utf-8")}
-    return style | {path_of(name, book.language): page(book, name) for name in PAGES}
+    """Return the text of every page, by path."""
+    return {path_of(name, book.language): page(book, name) for name in CONTEXTS}
 
 
 def page(book: Book, name: str) -> str:
     """Return one page."""
-    return (
+    other = next(language for language in LANGUAGES if language != book.language)
+    body = (
         environment("html")
         .get_template(f"evidence/{name}.html")
         .render(
-            page=name,
-            pages=PAGES,
-            language=book.language,
             root="" if name == "index" else "../",
             link=lambda to: book.link(name, to),
             report=book.report,
             picture=book.picture,
-            other=book.link(name, name, "en" if book.language == "zh" else "zh"),
             word=book.word,
             text=book.text,
             studies=book.studies,
@@ -52,3 +49,6 @@ def page(book: Book, name: str) -> str:
             **CONTEXTS[name](book),
         )
     )
+    title = book.word("title") if name == "index" else book.word("titles", name)
+    here = site.Here(site.file_of(name, book.language), book.language, path_of(name, other).name, "wide")
+    return site.page(body, title, here, book.site)

@@ -34,7 +34,7 @@ from pipeline.studies.berka.tables import (
     WEEKS_PER_MONTH,
     joined,
 )
-from pipeline.studies.preparation import Preparation, SampleFlow, meet, stop_if_too_many
+from pipeline.studies.preparation import Preparation, SampleFlow, in_arms, known_factors, meet, stop_if_too_many, tidy
 
 DAYS_PER_MONTH = 365.25 / 12
 
@@ -218,9 +218,7 @@ def _columns(loans: pd.DataFrame, study: Study) -> pd.DataFrame:
         },
         index=loans.index,
     )
-    factor = columns[study.treatment.factor]
-    columns = columns.drop(columns=[name for name in FACTORS if name not in study.factors])
-    return columns.assign(treated=(factor >= study.treatment.at_least).astype("int64"))
+    return in_arms(columns, study, FACTORS)
 
 
 def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) -> Preparation:
@@ -229,9 +227,7 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     Raises StudyError when the tables break their data rules, aggregates disagree with the transactions that they sum
     up, or the sample flow does not meet the counts that the protocol expects.
     """
-    unknown = [name for name in study.factors if name not in FACTORS]
-    if unknown:
-        raise StudyError(f"studies.berka.factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}.")
+    known_factors(study, FACTORS, "pipeline/studies/berka/params.yaml")
     if study.treatment is None:
         raise StudyError(
             "studies.berka.treatment must say from which frequency of statements a loan counts as treated."
@@ -253,9 +249,7 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     meet(study.expected.ended, len(flow.frame), "ended")
     meet(study.expected.ended_defaults, int(flow.table()["remaining_defaults"].iloc[-1]), "ended_defaults")
     meet(study.expected.cohort, len(flow.frame), "cohort")
-    loans = _columns(good.loc[flow.frame.index], study).sort_values("loan_id", kind="stable", ignore_index=True)
-    for name in loans.select_dtypes("category"):
-        loans[name] = loans[name].cat.remove_unused_categories()
+    loans = tidy(_columns(good.loc[flow.frame.index], study))
     return Preparation(
         cohort=check_cohort(loans, cohort_schema(STUDY_COLUMNS, study.factors, [])),
         flow=flow.table(),

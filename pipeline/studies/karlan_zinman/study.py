@@ -15,16 +15,23 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import Field, ValidationError
 
-from pipeline.core.fields import Section
+from pipeline.core.fields import Numbers, Section
 from pipeline.core.protocol import Study
 from pipeline.core.schema import check, check_cohort, cohort_schema
 from pipeline.core.shared import Checks
-from pipeline.runtime import store
 from pipeline.runtime.engine import Engine
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import readers
 from pipeline.sources.records import Source, SourceFile
-from pipeline.studies.preparation import Preparation, SampleFlow, meet, stop_if_too_many
+from pipeline.studies.preparation import (
+    Preparation,
+    SampleFlow,
+    known_factors,
+    meet,
+    raw_tables,
+    stop_if_too_many,
+    tidy,
+)
 
 SOURCE = "karlan_zinman"
 
@@ -153,7 +160,7 @@ OFFER_COLUMNS = (
 class Eligibility(Section):
     """The study's own choices under ``eligibility``: waves of the lottery, and the share that makes a default."""
 
-    waves: Annotated[list[int], Field(min_length=1)]
+    waves: Annotated[Numbers[int], Field(min_length=1)]
     past_due_above: Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -171,7 +178,7 @@ def read(source: str, paths: Sequence[Path]) -> pd.DataFrame:
 
 def load(folder: Path, engine: Engine) -> dict[str, pd.DataFrame]:
     """Return the raw tables that `read` gave, one a source: they fit into memory, and no engine is needed."""
-    return {path.stem: store.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
+    return raw_tables(folder)
 
 
 def _lottery(raw: pd.DataFrame) -> pd.DataFrame:
@@ -273,10 +280,10 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     outcomes = ("default", "past_due_any", "past_due_above_fifth")
     loans = loans.astype(dict.fromkeys(outcomes, "int64"))
     return Preparation(
-        cohort=check_cohort(_tidy(loans), cohort_schema(STUDY_COLUMNS, study.factors, [])),
+        cohort=check_cohort(tidy(loans), cohort_schema(STUDY_COLUMNS, study.factors, [])),
         flow=flow.table(),
         quarantined=checked.quarantined,
-        panels={"offers": _tidy(everyone[list(OFFER_COLUMNS)])},
+        panels={"offers": tidy(everyone[list(OFFER_COLUMNS)])},
     )
 
 
@@ -291,17 +298,7 @@ def choices(study: Study, where: str = "pipeline/studies/karlan_zinman/params.ya
     wrong = [wave for wave in eligible.waves if wave not in WAVES]
     if wrong:
         raise StudyError(f"{where}: eligibility.waves: there is no wave {wrong}; there are {list(WAVES)}.")
-    unknown = [name for name in study.factors if name not in FACTORS]
-    if unknown:
-        raise StudyError(f"{where}: factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}.")
+    known_factors(study, FACTORS, where)
     if study.treatment is None:
         raise StudyError(f"{where}: treatment must say which factor was drawn by lot.")
     return eligible
-
-
-def _tidy(loans: pd.DataFrame) -> pd.DataFrame:
-    """Sort by loan and drop categories that no loan has."""
-    loans = loans.sort_values("loan_id", kind="stable", ignore_index=True)
-    for name in loans.select_dtypes("category"):
-        loans[name] = loans[name].cat.remove_unused_categories()
-    return loans

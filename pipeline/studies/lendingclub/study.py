@@ -17,13 +17,21 @@ from pipeline.core.fields import Month, Section
 from pipeline.core.protocol import Study
 from pipeline.core.schema import check, check_cohort, cohort_schema
 from pipeline.core.shared import Checks
-from pipeline.runtime import store
 from pipeline.runtime.engine import Engine
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import r_files
 from pipeline.sources.records import Source, SourceFile
 from pipeline.studies import market
-from pipeline.studies.preparation import Preparation, SampleFlow, meet, stop_if_too_many
+from pipeline.studies.preparation import (
+    Preparation,
+    SampleFlow,
+    in_arms,
+    known_factors,
+    meet,
+    raw_tables,
+    stop_if_too_many,
+    tidy,
+)
 
 POST_OUTCOME = frozenset(
     {
@@ -172,7 +180,7 @@ def read(source: str, paths: Sequence[Path]) -> pd.DataFrame:
 
 def load(folder: Path, engine: Engine) -> dict[str, pd.DataFrame]:
     """Return the raw tables that `read` gave, one a source: they fit into memory, and no engine is needed."""
-    return {path.stem: store.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
+    return raw_tables(folder)
 
 
 def without_late_messages(description: pd.Series, origination: pd.Series) -> pd.Series:
@@ -257,13 +265,8 @@ def _columns(raw: pd.DataFrame, known: pd.DataFrame, study: Study) -> pd.DataFra
         },
         index=raw.index,
     )
-    columns = columns.join(messages(description)).join(known)
-    factor = columns[study.treatment.factor]
-    columns = columns.drop(columns=[name for name in FACTORS if name not in study.factors])
-    return columns.assign(
-        treated=(factor >= study.treatment.at_least).astype("int64"),
-        default=raw["loan_status"].str.endswith("Charged Off").astype("int64"),
-    )
+    columns = in_arms(columns.join(messages(description)).join(known), study, FACTORS)
+    return columns.assign(default=raw["loan_status"].str.endswith("Charged Off").astype("int64"))
 
 
 def choices(study: Study, where: str = "pipeline/studies/lendingclub/params.yaml") -> Eligibility:
@@ -274,9 +277,7 @@ def choices(study: Study, where: str = "pipeline/studies/lendingclub/params.yaml
         raise StudyError(
             f"{where}: eligibility must hold first_month and last_month ({error.errors()[0]['msg']})."
         ) from error
-    unknown = [name for name in study.factors if name not in FACTORS]
-    if unknown:
-        raise StudyError(f"{where}: factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}.")
+    known_factors(study, FACTORS, where)
     return eligible
 
 
@@ -327,16 +328,8 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     schema = cohort_schema(STUDY_COLUMNS, study.factors, list(known.columns))
     stays = ~pd.concat([rule for reason, rule in leaves.items() if reason != "outside_policy"], axis=1).any(axis=1)
     return Preparation(
-        cohort=check_cohort(_tidy(loans.loc[flow.frame.index]), schema),
-        robustness=check_cohort(_tidy(loans[stays]), schema),
+        cohort=check_cohort(tidy(loans.loc[flow.frame.index]), schema),
+        robustness=check_cohort(tidy(loans[stays]), schema),
         flow=flow.table(),
         quarantined=checked.quarantined,
     )
-
-
-def _tidy(loans: pd.DataFrame) -> pd.DataFrame:
-    """Sort by loan and drop categories that no loan has."""
-    loans = loans.sort_values("loan_id", kind="stable", ignore_index=True)
-    for name in loans.select_dtypes("category"):
-        loans[name] = loans[name].cat.remove_unused_categories()
-    return loans

@@ -26,7 +26,7 @@ from pipeline.stats.ties import hashes
 from pipeline.studies.own import roles
 from pipeline.studies.own.choices import KEYS, Eligibility, checked
 from pipeline.studies.own.choices import choices as choices
-from pipeline.studies.preparation import Preparation, SampleFlow, meet, stop_if_too_many
+from pipeline.studies.preparation import Preparation, SampleFlow, meet, stop_if_too_many, tidy
 
 NOT_STATED = "not stated"
 """The level of a category where its cell is empty."""
@@ -243,9 +243,7 @@ def _natural(level: str) -> list[tuple[int, float, str]]:
 
 
 def _tidy(loans: pd.DataFrame) -> pd.DataFrame:
-    loans = loans.sort_values("loan_id", kind="stable", ignore_index=True)
-    for name in loans.select_dtypes("category"):
-        loans[name] = loans[name].cat.remove_unused_categories()
+    loans = tidy(loans)
     whole = {"default": "int64"}
     if loans["treated"].notna().all():
         whole["treated"] = "int64"

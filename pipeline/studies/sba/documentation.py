@@ -13,6 +13,7 @@ from pipeline.stats.inference import Effect, scaled
 from pipeline.stats.libraries import linear_probability, logit
 from pipeline.stats.rates import default_rates
 from pipeline.stats.sampling import population_size
+from pipeline.studies.grades import steps
 from pipeline.studies.sba.rows import (
     LATE,
     LONG_TERM,
@@ -219,17 +220,8 @@ def grade(cohort: pd.DataFrame, samples: Mapping[str, pd.DataFrame], level: floa
     """Whether default rises with the grade: one step, and each grade against the best, given the year."""
     for name, sample in {"cohort": cohort, **{f"all_loans{suffix}": one for suffix, one in samples.items()}}.items():
         note = {"note": LATE} if name.endswith("_later") else {}
-        step = sample.assign(grade_step=sample["credit_grade"].cat.codes.astype(float))
-        banks, weights = step["institution_id"], step["weight"]
-        number = {"n": len(step), "n_clusters": banks.nunique()} | note
-        design = design_matrix(step, ["grade_step", "approval_year"]).matrix
-        found = linear_probability(step["default"], design, "grade_step", banks, level, weights)
-        yield row_of("grade", name, "grade_step", scaled(found, 100), **POINTS, **number)
-        design = design_matrix(step, ["credit_grade", "approval_year"]).matrix
-        for column in design:
-            if column.startswith("credit_grade["):
-                found = linear_probability(step["default"], design, column, banks, level, weights)
-                yield row_of("grade", name, column, scaled(found, 100), **POINTS, **number)
+        for row in steps(sample, ["approval_year"], "institution_id", level, name):
+            yield row | note
 
 
 def teaching_case(case: pd.DataFrame, level: float) -> Rows:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-GRADES = list("ABCD")
-"""Best to worst: as many points as letters before it."""
+from pipeline.studies.grades import by_points
 
 SMALL_FIRM = 5
 """A firm with fewer employees gets a point."""
@@ -58,5 +57,4 @@ def credit_grade(loans: pd.DataFrame) -> pd.Series:
         + (loans["employees"] < SMALL_FIRM).astype(int)
         + (past_default_ratio(loans) > 1).astype(int)
     )
-    letters = np.array(GRADES, dtype=object)[points]
-    return pd.Series(pd.Categorical(letters, GRADES, ordered=True), loans.index, name="credit_grade")
+    return by_points(points)

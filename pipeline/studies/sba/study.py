@@ -18,13 +18,20 @@ from pipeline.core.fields import Month, Section
 from pipeline.core.protocol import Study
 from pipeline.core.schema import check, check_cohort, cohort_schema
 from pipeline.core.shared import Checks
-from pipeline.runtime import store
 from pipeline.runtime.engine import Engine
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import r_files
 from pipeline.sources.records import Source, SourceFile
 from pipeline.studies import market
-from pipeline.studies.preparation import Preparation, SampleFlow, meet, stop_if_too_many
+from pipeline.studies.preparation import (
+    Preparation,
+    SampleFlow,
+    known_factors,
+    meet,
+    raw_tables,
+    stop_if_too_many,
+    tidy,
+)
 from pipeline.studies.sba.banks import crosswalk
 from pipeline.studies.sba.grade import UNKNOWN_INDUSTRY, credit_grade
 
@@ -177,7 +184,7 @@ def _read_case(path: Path) -> pd.DataFrame:
 
 def load(folder: Path, engine: Engine) -> dict[str, pd.DataFrame]:
     """Return the raw tables that `read` gave, one a source: they fit into memory, and no engine is needed."""
-    return {path.stem: store.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
+    return raw_tables(folder)
 
 
 def resolve(raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
@@ -367,9 +374,7 @@ def choices(study: Study, where: str = "pipeline/studies/sba/params.yaml") -> El
         problem = error.errors()[0]
         name = ".".join(map(str, problem["loc"]))
         raise StudyError(f"{where}: eligibility.{name}: {problem['msg'].lower()}.") from error
-    unknown = [name for name in study.factors if name not in FACTORS]
-    if unknown:
-        raise StudyError(f"{where}: factors: {unknown} cannot be measured here; there are {', '.join(FACTORS)}.")
+    known_factors(study, FACTORS, where)
     return found
 
 
@@ -387,8 +392,4 @@ def _checked(loans: pd.DataFrame, study: Study, schema: pa.DataFrameSchema) -> p
 
 def _tidy(loans: pd.DataFrame) -> pd.DataFrame:
     """Sort by loan, make institutions a category, drop categories that no loan has."""
-    loans = loans.sort_values("loan_id", kind="stable", ignore_index=True)
-    loans["institution_id"] = pd.Categorical(loans["institution_id"])
-    for name in loans.select_dtypes("category"):
-        loans[name] = loans[name].cat.remove_unused_categories()
-    return loans
+    return tidy(loans.assign(institution_id=pd.Categorical(loans["institution_id"])))

@@ -1,0 +1,1 @@
+"""The paper: the study that the documents describe, in the order of their own chapter."""

@@ -1,0 +1,192 @@
+"""The paper's tables of results: the documents' statements, and beside each what every lender's loans say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.core.fields import BLOCKS
+from pipeline.core.results import Results
+from pipeline.pages.evidence.book import Book
+from pipeline.pages.paper.sample import Table
+from pipeline.pages.paper.steps import hypotheses, of_class
+from pipeline.present.numerals import MISSING, fixed, percent
+from pipeline.present.words import upper_first
+from pipeline.sources.claims import Claim
+
+PROGRAMME = "E02"
+"""The statement on lenders' or clients' with CRM and without it, before any adjustment."""
+
+LAST = len(BLOCKS) + 1
+"""The number of the specification with every block of controls."""
+
+
+def statements(book: Book) -> Table:
+    """Return the hypotheses with their verdicts over the real lenders."""
+    rows = []
+    for claim in hypotheses(list(book.ledger.claims)):
+        row, told = book.row(claim.id), book.told(claim, book.real)
+        rows.append(
+            [
+                book.claim(claim.id, book.claim_text(claim)),
+                book.words("classes", claim.kind),
+                book.join([book.word("short", one.study) for one in told]) or MISSING,
+                book.word("verdicts", row.verdict),
+                book.sure(row.certainty),
+            ]
+        )
+    return ["statement", "class", "tested", "verdict", "certainty"], rows
+
+
+def described(book: Book) -> Table:
+    """Return default rates of the treated and the control group, by grade, and what they say unadjusted."""
+    rows = []
+    for study in book.real:
+        has = book.found[study]
+        grades = rates(has, "credit_grade")
+        groups = dict(rates(has, "treated"))
+        told = book.row(PROGRAMME, study)
+        rows.append(
+            [
+                book.word("studies", study),
+                *(percent(groups[name]) if name in groups else MISSING for name in ("treated[1]", "treated[0]")),
+                points(book, has, "M1") or MISSING,
+                *(percent(grades[place][1]) if grades else MISSING for place in (0, -1)),
+                book.word("verdicts", told.verdict),
+                book.sure(told.certainty),
+            ]
+        )
+    return ["lender", "treated_rate", "control_rate", "difference", "best", "worst", "verdict", "certainty"], rows
+
+
+def rates(has: Results, group: str) -> list[tuple[str, float]]:
+    """Return the default rates of a group's levels in the lender's own order, in percent."""
+    rows = has.where(stage="describe", estimator="default_rate")
+    rows = rows[rows["factor"].str.startswith(f"{group}[") & rows["specification"].str.startswith("before")]
+    rows = rows.sort_values("specification")
+    return list(zip(rows["factor"], rows["estimate"], strict=True))
+
+
+def correlated(book: Book) -> Table:
+    """Return each statement on an association with its unadjusted difference, and correlations raw and partial."""
+    rows = []
+    for claim in of_class(list(book.ledger.claims), "association"):
+        if claim.id == PROGRAMME:
+            continue
+        rows += beside(book, claim, correlations)
+    return ["statement", "lender", "measured", "raw", "partial", "difference", "verdict", "certainty"], rows
+
+
+def correlations(book: Book, row: Any) -> list[str]:
+    """Return the correlation of a row's factor with default, raw and given all controls."""
+    found = book.found[row.study].where(stage="correlate", factor=row.factor, outcome=row.outcome)
+    raw = found[found["estimator"] == "point_biserial"]["estimate"]
+    ladder = book.params.study(row.study).controls.ladder()
+    given = f"given_{list(ladder)[-1]}" if ladder else ""
+    partial = found[(found["estimator"] == "partial") & (found["specification"] == given)]["estimate"]
+    return [fixed(one.iloc[0], 3) if len(one) else MISSING for one in (raw, partial)]
+
+
+def beside(book: Book, claim: Claim, more: Callable[[Book, Any], list[str]] = lambda book, row: []) -> list[list[str]]:
+    """Return a statement, and a row for each number of a real lender that decides it, with `more` cells of each."""
+    told = decided(book, claim)
+    statement = book.claim(claim.id, book.claim_text(claim))
+    return [
+        [
+            statement if place == 0 else "",
+            book.word("short", row.study),
+            upper_first(book.measured(row.study, row.factor)),
+            *more(book, row),
+            amount(book, row),
+            book.word("verdicts", row.verdict),
+            book.sure(row.certainty),
+        ]
+        for place, row in enumerate(told)
+    ]
+
+
+def decided(book: Book, claim: Claim) -> list[Any]:
+    """Return the numbers of real lenders that decide a statement."""
+    return [row for study in book.real for row in book.parts(claim.id, study) if row.certainty is not None]
+
+
+def undecided(book: Book, kind: str) -> str:
+    """Name the statements of a class that no real lender's loans decide."""
+    found = of_class(list(book.ledger.claims), kind)
+    return book.join([book.claim(one.id) for one in found if not decided(book, one)])
+
+
+def amount(book: Book, row: Any) -> str:
+    """Return a number with its interval; percentage points, which the column names, without their unit."""
+    if row.unit != "percentage points" or row.ci_low is None:
+        return book.size(row)
+    return book.short(row) + (book.words("per_deviation") if row.per else "")
+
+
+def controlled(book: Book) -> Table:
+    """Return the treatment's effect as blocks of controls enter, and in matched pairs, as one line a lender."""
+    rows = []
+    for study in book.real:
+        has = book.found[study]
+        steps = [points(book, has, f"M{place}") or MISSING for place in range(1, LAST + 2)]
+        if set(steps) == {MISSING}:
+            continue
+        odds = has.where(stage="regress", estimator="logit", estimand="odds_ratio", factor="treated")
+        # Specifications beyond the last block are those of matched pairs.
+        odds = odds[odds["specification"] <= f"M{LAST}"].sort_values("specification").tail(1)
+        ratio = [interval(book, one, 2) for one in odds.itertuples()] or [MISSING]
+        rows.append([book.word("studies", study), *steps, *ratio])
+    return ["lender", "unadjusted", *BLOCKS, "matched", "odds"], rows
+
+
+def points(book: Book, has: Results, specification: str) -> str | None:
+    """Return the treatment's effect in a specification in percentage points; None where it is not estimated."""
+    rows = has.where(
+        stage="regress",
+        estimator="linear_probability",
+        estimand="risk_difference",
+        factor="treated",
+        specification=specification,
+    )
+    return interval(book, next(rows.itertuples()), 2) if len(rows) and rows["estimate"].notna().all() else None
+
+
+def interval(book: Book, row: Any, digits: int) -> str:
+    """Return an estimate with its interval."""
+    numbers = {
+        name: fixed(value, digits)
+        for name, value in (("amount", row.estimate), ("low", row.ci_low), ("high", row.ci_high))
+    }
+    return book.text("formats", "short", **numbers)
+
+
+def caused(book: Book) -> Table:
+    """Return each adjusted or randomised comparison beside the statement that it decides."""
+    texts = {claim.id: book.claim_text(claim) for claim in book.ledger.claims}
+    order = list(texts)
+    found = sorted(book.findings, key=lambda row: order.index(row.claims.split()[0]))
+    rows, last = [], None
+    for row in found:
+        first, *others = row.claims.split()
+        measured = upper_first(book.measured(row.study, row.factor))
+        measured += book.words("drawn") if row.design == "randomised" else ""
+        rows.append(
+            [
+                "" if first == last else book.claim(first, texts[first]),
+                book.word("short", row.study),
+                measured + "".join(book.words("also").replace("#", name) for name in others),
+                amount(book, row),
+                book.word("verdicts", row.verdict),
+                book.sure(row.certainty),
+            ]
+        )
+        last = first
+    return ["statement", "lender", "measured", "effect", "verdict", "certainty"], rows
+
+
+def moderated(book: Book) -> Table:
+    """Return the statements on how, for whom and when CRM works."""
+    rows = []
+    for claim in of_class(list(book.ledger.claims), "moderation"):
+        rows += beside(book, claim)
+    return ["statement", "lender", "measured", "number", "verdict", "certainty"], rows

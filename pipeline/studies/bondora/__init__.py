@@ -1,0 +1,1 @@
+"""An Estonian platform for loans between persons, and the customers who come back to it."""

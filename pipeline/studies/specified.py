@@ -1,0 +1,66 @@
+"""One regression under several specifications, for what a study's design allows beyond the ladder that all share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pipeline.stats.design import design_matrix
+from pipeline.stats.inference import scaled
+from pipeline.stats.libraries import absorbed_linear, linear_probability
+from pipeline.stats.samples import number_treated
+
+Specifications = Mapping[str, tuple[pd.DataFrame, Sequence[str]]]
+"""By name: the loans (loans x columns), and the terms that are held fixed."""
+
+POINTS = {"estimand": "risk_difference", "unit": "percentage points"}
+
+
+def specified(
+    estimator: str,
+    factors: Sequence[str],
+    specifications: Specifications,
+    clusters: str,
+    level: float,
+    *,
+    outcome: str = "default",
+    absorb: str | None = None,
+    scale: float = 100,
+    **more: Any,
+) -> Iterator[dict[str, Any]]:
+    """Yield a row of the results table for each specification and factor, by least squares with clustered errors.
+
+    Parameters
+    ----------
+    estimator : str
+        What the rows are called.
+    factors : sequence of str
+        Columns whose coefficients are told; together in one regression.
+    specifications : mapping
+        See `Specifications`.
+    clusters : str
+        Column by which errors are clustered.
+    level : float
+        Of the intervals.
+    outcome : str
+        Column that is explained.
+    absorb : str, optional
+        Column whose groups, such as clients, have an effect each, taken out.
+    scale : float
+        By which coefficients are multiplied: 100 turns shares into percentage points.
+    **more
+        What else the rows hold, such as estimand and unit where they are not points of risk.
+    """
+    for name, (loans, terms) in specifications.items():
+        design = design_matrix(loans, [*factors, *terms]).matrix
+        groups = loans[clusters]
+        if absorb is None:
+            found = {one: linear_probability(loans[outcome], design, one, groups, level) for one in factors}
+        else:
+            found = absorbed_linear(loans[outcome], design, factors, loans[absorb], groups, level).effects
+        common = {"estimator": estimator, "specification": name, "outcome": outcome, "n": len(loans)}
+        common |= {"n_treated": number_treated(loans) if "treated" in loans else None, "n_clusters": groups.nunique()}
+        for factor, effect in found.items():
+            yield common | POINTS | {"factor": factor} | scaled(effect, scale)._asdict() | more
