@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.core.results import Results
-from pipeline.present.figures import CONTROL, QUIET, TREATED, WIDTH, upper_first
+from pipeline.present.figures import CONTROL, QUIET, TREATED, WIDTH
 from pipeline.present.numerals import fixed
-from pipeline.present.words import Words
+from pipeline.present.words import Words, upper_first
 
 
 def distributions(results: Results, words: Words, factor: str) -> Figure:

@@ -3,6 +3,8 @@
 In all of them the programme lowers default by a known amount on the logit scale, and riskier clients are enrolled more.
 """
 
+import html
+import shutil
 import sys
 from pathlib import Path
 
@@ -126,7 +128,7 @@ def parquet_file(path, number=1_000_000, seed=4):
     loans(number, seed).rename(columns={"treated": "crm", "id": "loan_id", "date": "issue_date"}).to_parquet(path)
 
 
-def several_tables(folder, number=1500, seed=6):
+def several_tables(folder, number=5000, seed=6):
     """A lender's loans, applications, contacts, surveys and branches; contacts and answers come before the loans."""
     folder.mkdir(parents=True, exist_ok=True)
     made = loans(number, seed)
@@ -178,5 +180,40 @@ def main(folder):
     parquet_file(folder / "loans.parquet", 20_000)
 
 
+def pictures(folder):
+    """Draw what `docs/own-loans.md` shows, once its study of several tables has its report."""
+    from pipeline.runtime import places
+    from pipeline.studies.own import setup, told
+
+    draft = setup.draft("lender", {"data": "data/raw/own/lender"})
+    lines = [
+        "$ python -m pipeline init-study lender --data data/raw/own/lender",
+        "",
+        "Outcome:",
+        *draft.outcome.shown(),
+    ]
+    for title, said in (
+        ("Found:", told.found(draft)),
+        ("Joined:", told.joined(draft)),
+        ("Assumed:", told.assumed(draft)),
+    ):
+        lines += ["", title, *(line if line.startswith(" ") else f"  - {line}" for line in said)]
+    folder.mkdir(parents=True, exist_ok=True)
+    wide, high = 8 * max(map(len, lines)) + 32, 18 * len(lines) + 32
+    rows = "".join(
+        f'<text x="16" y="{18 * place + 30}" style="white-space:pre">{html.escape(line)}</text>'
+        for place, line in enumerate(lines)
+        if line
+    )
+    (folder / "setup.svg").write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" width="{wide}" height="{high}">'
+        f'<rect width="{wide}" height="{high}" fill="#f6f6f4"/><g font-family="monospace" font-size="13" fill="#222">'
+        f"{rows}</g></svg>\n",
+        encoding="utf-8",
+    )
+    for name in ("raw", "ladder"):
+        shutil.copy(places.reports("lender") / "figures" / f"{name}.svg", folder)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    pictures(Path(sys.argv[2])) if sys.argv[1] == "--pictures" else main(Path(sys.argv[1]))

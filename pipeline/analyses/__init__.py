@@ -6,7 +6,9 @@
 * ``blocks(page)``: yield the chapter's blocks of Markdown, from the heading on, by the page's own means
   (`Page.text`, `Page.show_figure`, `Page.show_table`);
 * ``drawings(results, words, scope)``: what to draw, by name of the figure: a function and its choices, as
-  `figures.draw` takes them after the words.
+  `figures.draw` takes them after the words;
+* ``summary(page)``, if anything of it belongs in the report's summary: the blocks that stand there.
 
-Its words stand beside it, in ``words.<language>.yaml``. A chapter appears where its stage has written rows.
+Its words stand beside it, in ``words.<language>.yaml``: for each figure what is seen (``messages``, by rule from the
+rows) and what is drawn (``figures``). A chapter appears where its stage has written rows.
 """

@@ -60,7 +60,7 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
 
     try:
         text = path.read_text(encoding="utf-8-sig")
-        if "*" in text and _written_out(text) > MOST_VALUES:
+        if "&" in text and "*" in text and _written_out(text) > MOST_VALUES:
             raise StudyError(
                 f"{path} repeats itself by aliases (*) to more than {MOST_VALUES:,} values: write them out."
             )
@@ -70,10 +70,9 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
     except RecursionError as error:
         raise StudyError(f"{path} is not valid YAML here: sections stand in sections too many times.") from error
     except (YAMLError, ValueError) as error:  # a value such as 2009-13-45 is an error of its own
-        if line := conflict(text):
-            raise StudyError(
-                f"{path}, line {line}: a merge left both sides here: keep one, without the marks."
-            ) from error
+        if marked := conflict(text):
+            said = f"{path}, line {marked}: a merge left both sides here: keep one, without the marks."
+            raise StudyError(said) from error
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         raise StudyError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', None) or error}.") from error

@@ -23,12 +23,43 @@ LEVELS_TOO = frozenset({"none", "nil"})
 
 YES = frozenset(
     {"1", "1.0", "yes", "y", "true", "t", "on", "是", "有", "真", "对"}
-    | {"treated", "enrolled", "participated", "member", "已参与", "参与", "参加", "ja", "si", "sí", "oui"}
+    | {
+        "treated",
+        "enrolled",
+        "participated",
+        "member",
+        "已参与",
+        "参与",
+        "参加",
+        "ja",
+        "si",
+        "sí",
+        "oui",
+        "sim",
+        "да",
+        "ya",
+        "tak",
+        "evet",
+    }
     | {"verified", "source verified", "income verified", "verified by bank", "已核实"}
 )
 NO = frozenset(
     {"0", "0.0", "no", "n", "false", "f", "off", "否", "无", "没有", "假", "错", "不是"}
-    | {"control", "untreated", "not enrolled", "未参与", "未参加", "nein", "non"}
+    | {
+        "control",
+        "untreated",
+        "not enrolled",
+        "未参与",
+        "未参加",
+        "nein",
+        "non",
+        "não",
+        "nao",
+        "нет",
+        "tidak",
+        "nie",
+        "hayır",
+    }
     | {"not verified", "unverified", "income unverified", "未核实"}
 )
 """Words for yes and no, in lower case."""

@@ -163,7 +163,9 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
         else:
             links.append(link)
             if link.take == "columns" and (again := int(keys(frames[name][link.other]).duplicated().sum())):
-                refused.append(f"{name}: {again:,} rows whose {link.other} stands in another: the fullest counts")
+                refused.append(
+                    f"{name}: the fullest row counts where a {link.other} has several (rows more: {again:,})"
+                )
             frame = joined(frame, frames[name], link, day_first=_day_first(options, frame, frames[name], link, folder))
     return Folder(loans, forms.get(loans, next(iter(forms.values()))), frame, links, refused)
 

@@ -49,9 +49,10 @@ class Link(NamedTuple):
             "count": f"is counted ({self.name})",
             "state": "says what became of each loan",
         }[self.take]
-        before = f", rows before {self.loan_date} by {self.date}" if self.take == "count" and self.date else ""
-        same = self.key if self.key == self.other else f"{self.key}, there {self.other}"
-        return f"{self.file} {what} by {same}{before}."
+        when = {"columns": "answers", "count": "rows", "state": ""}[self.take]
+        before = f"; {when} before {self.loan_date}, by {self.date}" if when and self.date and self.loan_date else ""
+        same = self.key if self.key == self.other else f"{self.key} and {self.other}"
+        return f"{self.file} {what}, tied by {same}{before}."
 
 
 def keys(column: pd.Series) -> pd.Series:

@@ -38,7 +38,11 @@ class Collapsed(NamedTuple):
 
 def recognised(table: pd.DataFrame) -> Panel | None:
     """Return loan and month of a table in which loans come again, each in months of its own; None for other tables."""
-    keys = [name for name in table if roles.likeness(str(name), "loan_id") and _comes_again(table[name])]
+    loans = [name for name in table if roles.likeness(str(name), "loan_id")]
+    keys = [name for name in loans if _comes_again(table[name])]
+    if not any(table[name].is_unique for name in loans):
+        # One loan a client: its months follow each other, as new loans of a client do not.
+        keys += [name for name in table if roles.likeness(str(name), "client_id") > 1 and _comes_again(table[name])]
     months = [name for name in table if of_month(str(name))]
     for key in keys:
         for name in months:
@@ -50,7 +54,7 @@ def recognised(table: pd.DataFrame) -> Panel | None:
             if again.any() and table[again].drop_duplicates().duplicated([key, name]).any():
                 continue
             order = dates.read(table[name]).meaning
-            if order.nunique() > 1:
+            if order.nunique() > 1 and (key in loans or _follow_each_other(table[key], order)):
                 return Panel(str(key), str(name), order)
     return None
 
@@ -58,6 +62,12 @@ def recognised(table: pd.DataFrame) -> Panel | None:
 def _comes_again(column: pd.Series) -> bool:
     present = column.dropna()
     return len(present) >= FEWEST_MONTHS * max(present.nunique(), 1)
+
+
+def _follow_each_other(key: pd.Series, month: pd.Series) -> bool:
+    """Say whether the months of nearly every key have no gap."""
+    of_key = months_of(month).groupby(key.to_numpy())
+    return bool((of_key.max() - of_key.min() + 1 == of_key.nunique()).mean() >= 0.95)
 
 
 def of_month(name: str) -> bool:

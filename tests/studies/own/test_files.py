@@ -490,6 +490,40 @@ def test_two_rows_of_a_loan_in_one_month_are_no_panel(workplace, capsys):
     assert "No loan was repaid so" in asked(capsys, made)
 
 
+def test_months_of_clients_with_one_loan_each_are_a_panel(workplace):
+    """In the manner of Taiwan: years of the Republic, the island's characters and encoding."""
+    rows = [
+        {"客戶編號": f"T{client}", "月份": f"107/{month:02d}/28", "核貸金額": f"{1000 + client:,}",
+         "聯絡次數": client % 3 + month, "參加方案": "否是"[client % 2],
+         "還款狀態": "逾期90天以上" if client % 5 == 0 and month == 6 else "正常"}
+        for client in range(60)
+        for month in range(1, 7 if client % 5 == 0 else 13)
+    ]  # fmt: skip
+    found = cohort(pd.DataFrame(rows), encoding="cp950")
+    assert (len(found), found["default"].sum(), found["treated"].sum()) == (60, 12, 30)
+    assert set(found["communication_frequency"]) == {1, 2, 3} and found["amount"].min() == 1000
+
+
+def test_new_loans_of_a_client_are_no_months(workplace):
+    made = loans(90, client_id=range(30)).drop(columns="loan_id")
+    made["loan_date"] = [f"20{15 + place // 30}-0{1 + place % 9}-01" for place in range(90)]
+    assert len(cohort(made)) == 90
+
+
+def test_a_brazilian_file_needs_no_option(workplace):
+    made = pd.DataFrame({
+        "ID_Contrato": range(60), "Data da Contratação": "25/07/2018", "Valor Financiado": "R$ 1.234,56",
+        "Prazo": "24x", "Taxa de Juros": "3,5%", "Participante": ["Sim", "Não"] * 30, "Nº de Contatos": range(60),
+        "Situação": ["Quitado", "Quitado", "Inadimplente"] * 20,
+    })  # fmt: skip
+    found = cohort(made.to_csv(index=False, sep=";"), encoding="latin-1")
+    assert (len(found), found["default"].sum(), found["treated"].sum()) == (60, 20, 30)
+    assert (
+        set(found["amount"]) == {1234.56} and set(found["interest_rate"]) == {3.5} and set(found["term_months"]) == {24}
+    )
+    assert set(found["origination_month"]) == {"2018-07"} and found["communication_frequency"].sum() == 1770
+
+
 # Several tables.
 
 
@@ -568,7 +602,7 @@ def test_a_table_of_clients_with_few_copies_has_one_row_a_client(workplace, caps
     clients = clients_of(made).assign(birthdate="1980-05-01")
     own = of_lender("lender", loans=made, clients=pd.concat([clients, clients.head(2), clients.head(1)[["client_id"]]]))
     assert own["borrower"]["income"] == "income" and [one["take"] for one in own["tables"]] == ["columns"]
-    assert "clients.csv: 3 rows whose client_id stands in another" in capsys.readouterr().out
+    assert "where a client_id has several (rows more: 3)" in capsys.readouterr().out
     assert sorted(prepared()["income"]) == list(range(60))
 
 
