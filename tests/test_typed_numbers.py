@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core import yaml
+from pipeline.pages import readme
 
 ROOT = Path(__file__).parents[1]
 PRESENT = ROOT / "pipeline" / "present"
@@ -72,7 +73,8 @@ def test_templates(file):
     "file", [ROOT / "README.md", ROOT / "docs" / "interview-guide.md", ROOT / "docs" / "coding-frame.md"], ids=relative
 )
 def test_pages_written_by_hand(file):
-    assert not typed(file.read_text(encoding="utf-8"), CODE)
+    # What a stage writes into README is computed.
+    assert not typed(readme.put(file.read_text(encoding="utf-8"), ""), CODE)
 
 
 @pytest.mark.parametrize("text", ["0.54 points", "fell by 3%", "48 lenders", "违约率为3%", "１２笔"])

@@ -52,7 +52,7 @@ def to_html(
             page,
             "html5",
             # The two languages of a page number their headings, so that they are called alike.
-            format=form if notebook else f"{form}-auto_identifiers",
+            format=f"{form}-auto_identifiers",
             extra_args=[
                 *(
                     ["--embed-resources", f"--template={TEMPLATES / 'fragment.html'}"]
@@ -66,8 +66,8 @@ def to_html(
                 *more,
             ],
         )
-    name, twin = ("notebook.html", "") if notebook else (own_name(other, words), other[0] if other else "")
-    return site.page(body, title, site.Here(f"{resources.name}/{name}", words.language, twin), site.known())
+    here = site.Here(f"{resources.name}/{own_name(other, words)}", words.language, other[0] if other else "")
+    return site.page(body, title, here, site.known())
 
 
 def own_name(other: tuple[str, Words] | None, words: Words) -> str:

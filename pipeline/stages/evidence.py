@@ -3,6 +3,7 @@
 from pipeline.analyses.evidence.findings import findings, needed
 from pipeline.analyses.evidence.rows import FOLDER, check, weigh
 from pipeline.core.params import Params
+from pipeline.pages import readme
 from pipeline.pages.evidence import book, site
 from pipeline.pages.paper import drawings, paper
 from pipeline.pages.written import contents, read
@@ -35,6 +36,9 @@ def run(study: None, params: Params) -> str:
         for path, text in site.pages(book.Book(language, ledger, tables, found, params, shown)).items():
             store.write_text(path, text)
         write_paper(paper.Paper(language, ledger, tables, found, params, shown))
+    if readme.README.exists():
+        answer = readme.block(book.Book(LANGUAGES[0], ledger, tables, found, params))
+        store.write_text(readme.README, readme.put(readme.README.read_text(encoding="utf-8"), answer))
     return f"{book.INDEX}{'' if has_letters() else f' ({NO_FONT})'}"
 
 

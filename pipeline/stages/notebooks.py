@@ -24,7 +24,9 @@ def run(study: None, params: Params) -> str:
         name = f"{source}.zh" if language == "zh" else source
         store.write_text(folder / f"{name}.ipynb", written)
         title = executed.cells[0]["source"].splitlines()[0].removeprefix("# ")
-        page = to_html(written, "ipynb", title, words, folder)
+        other = {"en": "zh", "zh": "en"}.get(language or "")
+        twin = (f"{source}{'' if other == 'en' else '.zh'}.html", Words(other, "evidence")) if other else None
+        page = to_html(written, "ipynb", title, words, folder, twin)
         store.write_text(places.reports("notebooks") / f"{name}.html", page)
         names.append(str(folder / f"{name}.ipynb"))
     return ", ".join(names)

@@ -15,7 +15,7 @@ import pytest
 from pipeline.analyses.evidence import answer, checks, requirements, rows
 from pipeline.analyses.evidence.findings import PRACTICES, needed
 from pipeline.core import params
-from pipeline.pages import written
+from pipeline.pages import readme, written
 from pipeline.pages.evidence import advice, book, claims, first, said, site, sure
 from pipeline.present import numerals
 from pipeline.present.words import LANGUAGES, TEMPLATES, Words, upper_first
@@ -253,6 +253,17 @@ def test_numbers_keep_about_three_digits(value, printed):
     assert numerals.decimals(value) == printed
 
 
+def test_readme_says_the_answer_as_it_is_computed(books):
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    answer = readme.block(books["en"])
+    assert readme.put(text, answer) == text and answer in text
+    assert all(sentence in answer for sentence in said.answers(books["en"]))
+
+
+def test_a_text_without_marks_stays_as_it_is():
+    assert readme.put("nothing here", "the answer") == "nothing here"
+
+
 def test_the_first_screen_has_answer_and_findings_before_counts_and_map(rendered, books):
     for language, one in books.items():
         text = html.unescape(rendered[book.path_of("index", language)])
@@ -448,7 +459,7 @@ def test_every_link_leads_somewhere(rendered):
     ids = {path: set(parsed(text).ids) for path, text in rendered.items()}
     there = {*(places.results("evidence", name) for name in book.Tables._fields), *rendered}
     there |= {book.path_of("paper", language, kind) for language in LANGUAGES for kind in ("html", "md", "pdf")}
-    there |= {Path(f"reports/notebooks/{name}.html") for name in notebooks.NAMES}
+    there |= {Path(f"reports/notebooks/{name}.html") for name, _ in notebooks.NOTEBOOKS}
     for path, text in rendered.items():
         for link in parsed(text).links:
             if link.startswith(("https://", "data:")):

@@ -55,7 +55,7 @@ PRINTED = [*CITED, "--columns=1", "--variable=size:9.9pt"]
 SMALL = 'typst:text:size="8.5pt"'
 """How lists at the end are printed."""
 
-LINE, SHORT, LONGEST = 130, 16, 60
+LINE, SHORT, LONGEST = 130, 18, 60
 """Letters of a table's line in print, of a column that is not to be broken, and of the longest that counts."""
 
 NUMERIC = ("representative", "complete", "varied", "controlled")
@@ -273,9 +273,9 @@ class Paper(Book):
 
 def widths(header: list[str], rows: list[list[str]]) -> list[int]:
     """Return each column's letters in print: short columns get what they ask for, the others a share of the rest."""
-    heads = [max(map(letters, name.split())) for name in header]
+    heads = [max(*map(letters, name.split()), letters(name) // 2) for name in header]
     sizes = [max([head, *(letters(row[place]) for row in rows)]) + 2 for place, head in enumerate(heads)]
-    # A head of several words may take as many lines.
+    # A head may take two lines.
     long = [min(size, LONGEST) if size > SHORT else 0 for size in sizes]
     rest = max(LINE - sum(size for size in sizes if size <= SHORT), LINE // 2)
     return [round(rest * wide / sum(long)) if wide else size for size, wide in zip(sizes, long, strict=True)]
