@@ -54,6 +54,8 @@ def copy(tmp_path, monkeypatch):
         shutil.copy(ROOT / name, folder / name)
     (folder / "dvc.lock").write_text("as unpacked\n")
     (folder / "pipeline/studies/reference").mkdir(parents=True)
+    shutil.copy(ROOT / "pipeline/__init__.py", folder / "pipeline")
+    shutil.copytree(ROOT / "pipeline/runtime", folder / "pipeline/runtime")
     (folder / "pipeline/studies/reference/params.yaml").touch()
     (folder / ".venv" / "bin" / "dvc").write_text(DVC)
     (folder / ".venv" / "bin" / "dvc").chmod(0o755)
