@@ -36,9 +36,9 @@ def test_an_archive_tells_dvc_that_there_is_no_git(tmp_path):
 
 DVC = """#!/bin/sh
 echo "$@" >> asked.txt
-case "$1" in
-  stage) printf 'code\\nmatch@reference\\nrecovery@reference\\n' ;;
-  repro) [ ! -e moved ] || echo moved >> dvc.lock ;;
+case "$*" in
+  stage*) printf 'code\\nmatch@reference\\nrecovery@reference\\n' ;;
+  *repro*) [ ! -e moved ] || echo moved >> dvc.lock ;;
 esac
 """
 """Stands for DVC: writes down what it is asked, and moves a result where the test says so."""
@@ -54,6 +54,8 @@ def copy(tmp_path, monkeypatch):
         shutil.copy(ROOT / name, folder / name)
     (folder / "dvc.lock").write_text("as unpacked\n")
     (folder / "pipeline/studies/reference").mkdir(parents=True)
+    shutil.copy(ROOT / "pipeline/__init__.py", folder / "pipeline")
+    shutil.copytree(ROOT / "pipeline/runtime", folder / "pipeline/runtime")
     (folder / "pipeline/studies/reference/params.yaml").touch()
     (folder / ".venv" / "bin" / "dvc").write_text(DVC)
     (folder / ".venv" / "bin" / "dvc").chmod(0o755)
