@@ -271,8 +271,8 @@ def test_gaps_stay_whatever_their_share(workplace):
     assert {("gaps", "income"), ("gaps", "age")} <= left_out()
     page = report()
     assert "No loan left because a number was not stated" in page
-    # Rates of every group stand in the longer of the report's two depths.
-    assert "Income: not stated: yes" in (places.reports("mine") / "report.html").read_text(encoding="utf-8")
+    rates = results.read(places.results("mine", "describe"))
+    assert rates.one(estimator="default_rate", factor="income_not_stated[yes]").n == 10
     assert results.read(places.results("mine", "regress")).where(factor="contacts").empty
     rows = results.read(places.results("mine", "regress")).where(factor="communication_frequency")
     assert (rows["n"] == 199).all()
