@@ -84,7 +84,7 @@ def difference(before: Version, after: Version) -> Difference:
     return Difference(
         before,
         after,
-        _moved(flat(before.params), flat(after.params)),
+        _moved(_in_a_line(flat(before.params)), _in_a_line(flat(after.params))),
         [one for one in found if one.only or one.numbers or one.rows],
         [one._replace(name=", ".join(one.name)) for one in _moved(before.verdicts, after.verdicts)],
         error,
@@ -112,6 +112,15 @@ def _entries(values: list[Any]) -> dict[str, Any] | None:
                 for name, value in zip(names, values, strict=True)
             }
     return {str(place): value for place, value in enumerate(values, 1)}
+
+
+def _in_a_line(choices: dict[str, Any]) -> dict[str, Any]:
+    """Return choices with each list of names or numbers in a line, as which it may have been written."""
+
+    def plain(value: Any) -> bool:
+        return isinstance(value, list) and value != [] and not any(isinstance(one, dict | list) for one in value)
+
+    return {name: ", ".join(map(str, value)) if plain(value) else value for name, value in choices.items()}
 
 
 def _names(before: dict[Any, Any], after: dict[Any, Any]) -> list[Any]:

@@ -115,3 +115,11 @@ def test_every_leaf_has_one_dotted_name(tree):
 def test_missing_numbers_are_equal_to_each_other():
     row = {"estimator": "raw", "estimate": None, "n": pd.NA}
     assert said(version(rows=[row]), version("two", rows=[row]))[-1] == "No parameter, number or verdict differs."
+
+
+def test_a_list_and_the_same_in_a_line_do_not_differ():
+    before, after = (
+        Version(name, {"a": value, "b": numbers, "inference": {"level": 0.95}})
+        for name, value, numbers in (("one", ["x", "log(y)"], [0.05, 2]), ("two", "x, log(y)", "0.05, 2"))
+    )
+    assert said(before, after)[-1] == "No parameter, number or verdict differs."
