@@ -79,7 +79,7 @@ def findings(words: Words, book: Book) -> Figure:
     heads = np.cumsum([place == 0 or groups[place] != groups[place - 1] for place in range(len(rows))])
     places = np.arange(len(rows)) + heads
     reach = 1.15 * float(np.quantile([abs(end) for row in rows for end in (row.ci_low, row.ci_high)], 0.93))
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.18 * (places[-1] + 1) + 0.7), layout="constrained")
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.165 * (places[-1] + 1) + 0.7), layout="constrained")
     for place, row in zip(places, rows, strict=True):
         _line(axes, place, row, reach)
         axes.text(1.02 * reach, place, book.short(row), va="center", fontsize=7.5)

@@ -49,7 +49,7 @@ TABLES: dict[str, Callable[[Book], Table]] = {
     "wanted": follows.wanted,
 }
 
-PRINTED = [*CITED, "--columns=1", "--variable=size:9.9pt"]
+PRINTED = [*CITED, "--columns=1", "--variable=size:9.4pt"]
 """In print columns have the widths that their dashes ask for, and letters are somewhat smaller than a report's."""
 
 SMALL = 'typst:text:size="8.5pt"'
