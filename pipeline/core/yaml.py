@@ -58,6 +58,7 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
     """Read a YAML 1.2 file (the version that DVC reads) into plain Python objects."""
     from ruamel.yaml.error import YAMLError
 
+    text = ""
     try:
         text = path.read_text(encoding="utf-8-sig")
         if "&" in text and "*" in text and _written_out(text) > MOST_VALUES:

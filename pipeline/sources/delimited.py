@@ -158,7 +158,8 @@ def read(path: Path, form: Form, columns: Sequence[str] | None, rows: int | None
         ) from error
     if broken.torn:
         raise _unclosed(path, broken.torn[0])
-    if rows is None and (line := _end_inside_quotes(path, form)):
+    whole = rows is None or len(table) < rows
+    if whole and (line := _end_inside_quotes(path, form)):
         raise _unclosed(path, line)
     frame = table.to_pandas(types_mapper={pyarrow.string(): string_kind()}.get, self_destruct=True)
     return Table(frame, broken.lines)

@@ -87,7 +87,7 @@ def test_a_cohort_without_a_column(place, capsys, stage):
 def test_a_report_before_anything_was_found(place, capsys):
     refused(capsys, place, ["report", *OF_STUDY], ("holds no rows of the stage describe", f"STUDY={STUDY}"))
     shutil.rmtree(SCORES.parent)
-    refused(capsys, place, ["report", *OF_STUDY], "no results to read")
+    refused(capsys, place, ["report", *OF_STUDY], "holds no results: run the study first")
 
 
 COMMANDS = {

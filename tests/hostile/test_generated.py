@@ -115,6 +115,7 @@ FREE = (
     "calipers",
     "cuts",
     "alternatives",
+    "relations",
     "samples",
     "outcomes",
     "treatments",

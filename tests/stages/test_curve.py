@@ -232,9 +232,6 @@ def test_the_figure_holds_every_specification(folder, rows):
     for language in ("en", "zh"):
         draw(chapter.curve, folder / f"{language}.svg", rows, Words(language, STUDY))
     assert (folder / "zh.svg").stat().st_size > 0
-    assert chapter.choices(rows, Words("en", STUDY)).count("\n") == 1 + len(
-        {row for row in rows.where(estimator="by_choice")["specification"]}
-    )
 
 
 def test_categories_of_a_wider_sample_stay_categories(folder, cohort, in_turn):

@@ -179,7 +179,9 @@ class Paper(Book):
 
     def claim(self, name: str, text: str = "") -> str:
         """Return a statement by its number, which leads to all that is known of it where the page can."""
-        number = f"[{name}]({path_of('claims', self.language).name}#{name})" if self._linked else name
+        asked = {claim.id for claim in self.ledger.claims if claim.kind == "requirement"}
+        page = "requirements" if name in asked else "claims"
+        number = f"[{name}]({path_of(page, self.language).name}#{name})" if self._linked else name
         return f"{number} {text}".strip()
 
     def sure(self, certainty: str | None) -> str:
