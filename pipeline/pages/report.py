@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.analyses.evidence.checks import checks_of, lives_on_the_top
 from pipeline.analyses.evidence.margins import default_rate, deviation, margin_of
+from pipeline.analyses.predict.lookup import ALL, main, optional
 from pipeline.core.fields import CONSTRUCTS
 from pipeline.core.protocol import rungs_of
 from pipeline.core.scope import FEWEST, LeftOut
@@ -91,9 +92,9 @@ class Report(Page):
             label = lower_first(self._words.known("columns", factor) or factor)
             said.append((f"verdicts.{verdict}", {"factor": label, "randomised": randomised}))
             said += [("failed", {})] if self.failed_beside(factor) else []
-        gain = self._results.where(stage="predict", estimator="logistic", estimand="auc_gain_clustered")
-        for row in gain[gain["estimate"].notna()].head(1).itertuples():
-            said.append(("score", {"row": row}))
+        if len(self._results.where(stage="predict", estimator="logistic")):
+            row = optional(main(self._results), "logistic", ALL, "auc_gain_clustered")
+            said += [("score", {"row": row})] if row else []
         return [self.text(f"todo.{name}", **facts) for name, facts in [*said, ("sample", {})]]
 
     def other_rules(self) -> str:

@@ -19,6 +19,9 @@ from pipeline.stats.certainty import grade
 KINDS = ("log_odds_ratio_of_a_standard_deviation", "log_odds_ratio_of_one")
 """Units that are pooled, each by itself; the first is the one that more lenders have."""
 
+LEAST = 0.1
+"""Rank correlation from which amounts are said to go with a measure (Cohen 1988: small)."""
+
 SCATTER = 0.5
 """Share of the scatter beyond chance from which lenders are said to differ (Higgins and others 2003: moderate)."""
 
@@ -80,25 +83,30 @@ class Subject:
             "more": self._named(more),
             "neither": self._words.counted(len(parts) - len(less) - len(more)),
             "undecided": len(parts) - len(less) - len(more),
-            "limits": [self._limit(row) for row in pd.concat([less, more]).itertuples()],
+            "amounts": self._amounts(pd.concat([less, more])),
             "scatter": percent(100 * self.scatter.estimate),
             "p": p_value(self.scatter.p_value),
         }
 
-    def _limit(self, row: Any) -> dict[str, Any]:
-        """Return how a lender's amounts go with the measure."""
-        found = self._value("practice", row, specification=None, outcome="amount")
-        name = self._of_study[row.study].text("short")
-        return {"lender": name, "at": None if found is None else fixed(found, 2), "rises": (found or 0.0) > 0}
+    def _amounts(self, rows: pd.DataFrame) -> list[tuple[str, list[dict[str, str]]]]:
+        """Return the lenders whose amounts are larger with more of the measure, smaller, or alike."""
+        ways: dict[str, list[dict[str, str]]] = {"larger": [], "smaller": [], "alike": []}
+        for row in rows.itertuples():
+            found = self._value("practice", row, specification=None, outcome="amount")
+            if found is not None:
+                way = "alike" if abs(found) < LEAST else "larger" if found > 0 else "smaller"
+                ways[way].append({"lender": self._of_study[row.study].text("short"), "at": fixed(found, 2)})
+        return [(way, those) for way, those in ways.items() if those]
 
     def _named(self, rows: pd.DataFrame) -> list[str]:
         return [self._of_study[name].text("short") for name in rows["study"]]
 
     @staticmethod
     def odds(row: Any) -> dict[str, str]:
-        """Return an effect and its interval as odds ratios."""
+        """Return an effect and its interval as odds ratios, with a third decimal where two would round to one."""
         numbers = {"at": row.estimate, "low": row.ci_low, "high": row.ci_high}
-        return {name: fixed(math.exp(value), 2) for name, value in numbers.items()}
+        ratios = {name: math.exp(value) for name, value in numbers.items()}
+        return {name: fixed(ratio, 3 if abs(ratio - 1) < 0.005 else 2) for name, ratio in ratios.items()}
 
     def table(self) -> str:
         """Return one row a lender: its measure, effect, weight, the mean without it, and what its terms go with."""

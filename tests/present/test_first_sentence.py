@@ -34,7 +34,7 @@ def report(study, language="en", margin=0.1, found=None):
     [
         # The same interval, -1.0 to 4.6 points of a rate of 9.6%.
         ("sba", "information_sharing", "M5", 0.1, "is inconclusive: with all controls"),
-        ("sba", "information_sharing", "M5", 0.9, "There is no important effect"),
+        ("sba", "information_sharing", "M5", 0.9, "shows no difference that matters for the claim"),
         # -9.8 points of a rate of 11.1%.
         ("berka", "relationship_depth_cards", "M3", 0.1, "is supported here, as an association: with all controls"),
         ("berka", "relationship_depth_cards", "M3", 0.95, "is supported here, as an association, by less than matters"),
@@ -98,3 +98,14 @@ def test_a_slope_that_lives_on_the_highest_values_does_not_speak():
     )
     said = report("lendingclub").claim("communication_frequency", "M5")
     assert f"{slope.estimate:.2f} percentage points" in said and "without the highest values" in said
+
+
+@pytest.mark.parametrize("study", ["sba", "superlender"])
+def test_the_advice_on_scores_rests_on_the_gain_that_the_chapter_reports(study):
+    own = report(study)
+    (way,) = set(rows(study).where(stage="predict", estimator="split")["specification"]) - {"other_institutions"}
+    gain = rows(study).one(
+        stage="predict", estimator="logistic", factor="with_crm", estimand="auc_gain_clustered", specification=way
+    )
+    assert ("Add what is known" in " ".join(own.todo())) == (gain.ci_low > 0)
+    assert f"{gain.estimate:.3f}" in " ".join(own.todo())

@@ -53,7 +53,7 @@ pd.crosstab(returning, earlier)
 # %% [markdown]
 # ## The raw pattern
 #
-# If coming back protected against default, the bars would fall from left to right.
+# Were customers alike but for coming back, and did that protect against default, the bars would fall from left to right.
 
 # %%
 rate = 100 * cohort.groupby(earlier)["default"].mean()
