@@ -89,16 +89,16 @@ def test_a_direct_finding_turns_the_first_sentence(books):
     rows = [made(study="karlan_zinman"), made(study="sba", verdict="contradicted", certainty="low")]
     sentences = answered(books, "en", rows)
     assert "2 comparisons at 2 lenders" in sentences[0] and "We do not know" not in sentences[0]
-    assert "one shows less default, one shows more default" in sentences[0] and "at best high" in sentences[0]
+    assert "one shows less default and one shows more default" in sentences[0] and "at best high" in sentences[0]
 
 
 @pytest.mark.parametrize(
     ("verdict", "verb", "zh"),
     [
         ("supported", "lowered default:", "降低了违约率："),
-        ("supported_small", "lowered default by less than matters:", "降低了违约率，但幅度小到无关紧要："),
+        ("supported_small", "lowered default, but by too little to matter:", "降低了违约率，但幅度小到无关紧要："),
         ("contradicted", "raised default:", "提高了违约率："),
-        ("contradicted_small", "raised default by less than matters:", "提高了违约率，但幅度小到无关紧要："),
+        ("contradicted_small", "raised default, but by too little to matter:", "提高了违约率，但幅度小到无关紧要："),
         ("no_important_effect", "made no important difference to default:", "没有重要影响："),
         ("inconclusive", "is inconclusive:", "证据不足以下结论："),
     ],
@@ -114,13 +114,13 @@ def test_signs_that_turn_turn_the_sentence_on_observed_practices(books):
         answered(books, "en", observed(*told))[-1]
         for told in (["supported"] * 4, ["contradicted"] * 4, ["supported", "contradicted"], ["no_important_effect"])
     )
-    assert "4 show less default, none shows more default, none shows no important effect and none is inc" in less
-    assert "none shows less default, 4 show more default" in more
-    assert "one shows less default, one shows more default" in both
+    assert "4 show less default and none shows more default;" in less
+    assert "none shows less default and 4 show more default;" in more
+    assert "one shows less default and one shows more default" in both
     assert "Of one" not in none and "one shows no important effect" in none
     assert "matters" not in less
     small = answered(books, "en", observed("supported_small", "contradicted_small"))[-1]
-    assert "one shows less default by less than matters" in small and "one shows more default by less" in small
+    assert "one shows less default but too little to matter" in small and "more default but too little" in small
 
 
 def test_no_findings_at_all_are_said_as_such(books):

@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.analyses.evidence.answer import counted
 from pipeline.pages.evidence import said
 from pipeline.pages.evidence.book import Book
+from pipeline.present.words import lower_first
 
 
 def context(book: Book) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def sentence(book: Book, row: Any, claims: list[str]) -> dict[str, Any]:
             "sentence",
             row=row,
             lender=book.word("studies", row.study),
-            measured=book.measured(row.study, row.factor),
+            measured=lower_first(book.told_apart(claims[0], row)),
         ),
     }
 

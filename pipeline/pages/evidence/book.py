@@ -19,7 +19,7 @@ from pipeline.core.results import Results
 from pipeline.present.numerals import decimals, p_value, signed, whole
 from pipeline.present.site import Site, file_of
 from pipeline.present.words import FOLDER as WORDS
-from pipeline.present.words import Words, environment
+from pipeline.present.words import Words, environment, lower_first
 from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.claims import Bearing, Claim, Limit
@@ -178,6 +178,13 @@ class Book:
         own = self.word("factors")
         stem = factor.split("[")[0]
         return own.get(factor) or self._labels[study].known("columns", factor) or self.word("factors", stem or "none")
+
+    def told_apart(self, claim: str, row: Any) -> str:
+        """Return what a row measured, and how where another row of the study decides the claim by the same column."""
+        label = self.measured(row.study, row.factor)
+        twins = [one for one in self.parts(claim, row.study) if one.factor == row.factor]
+        how = self._labels[row.study].known("estimators", row.estimator) if len(twins) > 1 else None
+        return self.text("formats", "how", measured=label, how=lower_first(how)) if how else label
 
     def check(self, name: str) -> str:
         """Return what a failed check found, as a phrase."""

@@ -24,8 +24,8 @@ def answers(book: Book) -> list[str]:
 
 
 def shown(book: Book, found: Counted) -> str:
-    """Return how many findings show what; differences too small to matter are named where there are some."""
-    always = ("less", "more", "none", "unclear")
+    """Return how many findings show what; less and more default are named even where none shows it."""
+    always = ("less", "more")
     names = ("less", "less_small", "more", "more_small", "none", "unclear")
     counts = {name: getattr(found, name) for name in names}
     parts = [book.text("answer", "shown", name, n=n) for name, n in counts.items() if n or name in always]

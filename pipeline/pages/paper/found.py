@@ -95,7 +95,7 @@ def beside(book: Book, claim: Claim, more: Callable[[Book, Any], list[str]] = la
         [
             statement if place == 0 else "",
             book.word("short", row.study),
-            upper_first(book.measured(row.study, row.factor)),
+            measured(book, row, [claim.id]),
             *more(book, row),
             amount(book, row),
             book.word("verdicts", row.verdict),
@@ -103,6 +103,12 @@ def beside(book: Book, claim: Claim, more: Callable[[Book, Any], list[str]] = la
         ]
         for place, row in enumerate(told)
     ]
+
+
+def measured(book: Book, row: Any, claims: list[str]) -> str:
+    """Return what a row measured, and whether less of it is more of the practice that the claims speak of."""
+    turned = any(book.reverse(claim, row.study, row.factor) for claim in claims)
+    return upper_first(book.told_apart(claims[0], row)) + (book.words("turned") if turned else "")
 
 
 def decided(book: Book, claim: Claim) -> list[Any]:
@@ -168,13 +174,13 @@ def caused(book: Book) -> Table:
     rows, last = [], None
     for row in found:
         first, *others = row.claims.split()
-        measured = upper_first(book.measured(row.study, row.factor))
-        measured += book.words("drawn") if row.design == "randomised" else ""
         rows.append(
             [
                 "" if first == last else book.claim(first, texts[first]),
                 book.word("short", row.study),
-                measured + "".join(book.words("also").replace("#", name) for name in others),
+                measured(book, row, row.claims.split())
+                + (book.words("drawn") if row.design == "randomised" else "")
+                + (book.words("also").format(book.join(others)) if others else ""),
                 amount(book, row),
                 book.word("verdicts", row.verdict),
                 book.sure(row.certainty),

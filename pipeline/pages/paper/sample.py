@@ -81,19 +81,19 @@ def representative(book: Book) -> Table:
 
 
 def complete(book: Book) -> Table:
-    """Return how many loans were read, how many left and how much of a record is missing."""
+    """Return how many loans were read, how many left and how much of the emptiest column is missing."""
     rows = []
     for study in book.studies:
         flow = book.found[study].where(stage="describe", estimator="sample_flow", outcome="all")
         remaining = flow[flow["estimand"] == "remaining"].sort_values("specification")["estimate"].tolist()
-        gap = book.found[study].where(stage="missing", estimator="share_missing", specification="any")["estimate"]
+        gap = book.found[study].where(stage="missing", estimator="share_missing")["estimate"]
         rows.append(
             [
                 book.word("studies", study),
                 whole(remaining[0]),
                 whole(remaining[0] - remaining[-1]),
                 whole(remaining[-1]),
-                percent(100 * gap.iloc[0]) if len(gap) else MISSING,
+                percent(gap.max()) if len(gap) else MISSING,
                 *answered(book, study, "complete"),
             ]
         )
