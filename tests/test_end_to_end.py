@@ -147,6 +147,7 @@ def of_colleague(origin, folder, *options):
     return folder
 
 
+@pytest.mark.long
 def test_another_folder_time_zone_and_language_give_the_same_bytes_and_verify_notices_another(
     reproduced, mirror, tmp_path
 ):
