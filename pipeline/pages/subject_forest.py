@@ -13,7 +13,7 @@ from pipeline.pages.subjects import Subject, drawn
 from pipeline.present import intervals
 from pipeline.present.figures import QUIET, TREATED
 from pipeline.present.intervals import Line
-from pipeline.present.numerals import percent, whole
+from pipeline.present.numerals import whole
 from pipeline.present.synthesis_figures import Ratio
 from pipeline.present.words import Words
 
@@ -35,14 +35,13 @@ def forest(subjects: Sequence[Subject], found: Results, words: Words, of_study: 
 def _lines(subject: Subject, words: Words, of_study: Mapping[str, Words]) -> list[Line]:
     """Return the lines of one unit: lenders, their mean, and the interval for one more."""
     lines = [
-        Line(_named(row, of_study, words), _ratio(row), f"{whole(row.n)}  {percent(100 * subject.weight(row))}")
+        Line(_named(row, of_study, words), _ratio(row), f"{whole(row.n)}  {subject.weight(row)}".strip())
         for row in subject.parts.itertuples()
     ]
-    lines.append(
-        Line(words.text("columns.pooled"), _ratio(subject.mean), whole(subject.mean.n), "black", "D", bold=True)
-    )
-    if subject.prediction:
-        lines.append(Line(words.text("columns.prediction"), _ratio(subject.prediction), "", QUIET, "|"))
+    if subject.mean is not None:
+        name, over = words.text("columns.pooled"), words.text("columns.prediction")
+        lines.append(Line(name, _ratio(subject.mean), whole(subject.mean.n), "black", "D", bold=True))
+        lines.append(Line(over, _ratio(subject.prediction), "", QUIET, "|"))
     return lines
 
 

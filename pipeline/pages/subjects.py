@@ -8,22 +8,18 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.analyses.synthesis.rows import TERMS
+from pipeline.analyses.synthesis.rows import TERMS, judged
 from pipeline.core.fields import SUBJECTS
 from pipeline.core.results import Results
 from pipeline.present.numerals import MISSING, fixed, p_value, percent, whole
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words
-from pipeline.stats.certainty import grade
 
 KINDS = ("log_odds_ratio_of_a_standard_deviation", "log_odds_ratio_of_one")
 """Units that are pooled, each by itself; the first is the one that more lenders have."""
 
 LEAST = 0.1
 """Rank correlation from which amounts are said to go with a measure (Cohen 1988: small)."""
-
-SCATTER = 0.5
-"""Share of the scatter beyond chance from which lenders are said to differ (Higgins and others 2003: moderate)."""
 
 
 class Subject:
@@ -39,53 +35,50 @@ class Subject:
         """The constructs that speak of the subject."""
         return SUBJECTS[self.name]
 
-    def weight(self, row: Any) -> float:
-        """Return the share of a lender in the mean."""
-        return float(self._value("part", row, estimand=f"{self.kind}, weight") or 0.0)
+    def weight(self, row: Any) -> str:
+        """Return the share of a lender in the mean, in words; nothing where there is none."""
+        found = self._value("part", row, estimand=f"{self.kind}, weight")
+        return "" if found is None else percent(100 * found)
 
     @property
-    def mean(self) -> Any:
-        """The row of the mean over lenders."""
-        return self._one(self.kind)
+    def mean(self) -> Any | None:
+        """The row of the mean over lenders; None with too few of them."""
+        return self._of_mean(self.kind)
 
     @property
     def prediction(self) -> Any | None:
-        """The row of the interval for one more lender; None with two lenders."""
-        rows = self._found.where(
-            estimator="random_effects", specification=self.name, estimand=f"{self.kind}, prediction"
-        )
+        """The row of the interval for one more lender; None as `mean`."""
+        return self._of_mean(f"{self.kind}, prediction")
+
+    def _of_mean(self, estimand: str) -> Any | None:
+        rows = self._found.where(estimator="random_effects", specification=self.name, estimand=estimand)
         return next(rows.itertuples(), None)
-
-    @property
-    def scatter(self) -> Any:
-        """The row of the share of the scatter that is not chance."""
-        return self._one(f"{self.kind}, heterogeneity")
-
-    def _one(self, estimand: str) -> Any:
-        return self._found.one(estimator="random_effects", specification=self.name, estimand=estimand)
 
     def facts(self) -> dict[str, Any]:
         """Return what sentences are made of; no sign and no number is known before the rows are read."""
-        mean, parts = self.mean, self.parts
+        parts = self.parts
         less, more = parts[parts["ci_high"] < 0], parts[parts["ci_low"] > 0]
-        clear = mean.ci_high < 0 or mean.ci_low > 0
-        reasons = [
-            *(["inconsistency"] if self.scatter.estimate > SCATTER or len(less) * len(more) else []),
-            *([] if clear else ["imprecision"]),
-        ]
-        return {
+        found = {
             "lenders": self._words.counted(len(parts)),
-            "odds": self.odds(mean),
-            "prediction": self.odds(self.prediction) if self.prediction else None,
-            "finding": ("less" if mean.estimate < 0 else "more") if clear else "unclear",
-            "certainty": self._words.label("certainty", grade("low", reasons).level),
             "less": self._named(less),
             "more": self._named(more),
             "neither": self._words.counted(len(parts) - len(less) - len(more)),
             "undecided": len(parts) - len(less) - len(more),
             "amounts": self._amounts(pd.concat([less, more])),
-            "scatter": percent(100 * self.scatter.estimate),
-            "p": p_value(self.scatter.p_value),
+            "mean": None,
+        }
+        if self.mean is None:
+            return found
+        scatter = self._of_mean(f"{self.kind}, heterogeneity")
+        disagree = bool(len(less) and len(more))
+        finding, graded = judged(self.mean.ci_low, self.mean.ci_high, scatter.estimate, disagree=disagree)
+        return found | {
+            "mean": self.odds(self.mean),
+            "prediction": self.odds(self.prediction),
+            "finding": finding,
+            "certainty": self._words.label("certainty", graded.level),
+            "scatter": percent(100 * scatter.estimate),
+            "p": p_value(scatter.p_value),
         }
 
     def _amounts(self, rows: pd.DataFrame) -> list[tuple[str, list[dict[str, str]]]]:
@@ -124,7 +117,7 @@ class Subject:
                     words.label("columns", row.factor),
                     whole(row.n),
                     _ratio(row),
-                    percent(100 * self.weight(row)),
+                    self.weight(row) or MISSING,
                     next((_ratio(one) for one in without.itertuples()), MISSING),
                     *(MISSING if value is None else fixed(value, 2) for value in does),
                 ]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from pipeline.analyses.synthesis.rows import pooled, practices
+from pipeline.analyses.synthesis.rows import judged, pooled, practices
 from pipeline.stats.synthesis import random_effects
 
 ONE, SPREAD = "log_odds_ratio_of_one", "log_odds_ratio_of_a_standard_deviation"
@@ -34,13 +34,13 @@ def effects(rows):
     return {(r["specification"], r["outcome"], r["estimand"]): r for r in found}
 
 
-def test_like_effects_of_two_lenders_are_pooled():
-    found = effects([row("a", "x", -0.2), row("b", "y", 0.4)])
+def test_like_effects_of_three_lenders_are_pooled():
+    found = effects([row("a", "x", -0.2), row("b", "y", 0.4), row("c", "z", 0.1)])
     together = found["communication", "default", ONE]
     assert together["estimate"] == pytest.approx(0.1)
-    assert together["n"] == 200
-    assert together["note"] == "a: x, b: y"
-    by_itself = random_effects(np.array([-0.2, 0.4]), np.array([0.1, 0.1]), 0.95)
+    assert together["n"] == 300
+    assert together["note"] == "a: x, b: y, c: z"
+    by_itself = random_effects(np.array([-0.2, 0.4, 0.1]), np.full(3, 0.1), 0.95)
     assert found["communication", "default", f"{ONE}, heterogeneity"]["estimate"] == by_itself.heterogeneity
 
 
@@ -57,18 +57,18 @@ def test_like_effects_of_two_lenders_are_pooled():
     ids=["simulated", "drawn by lot", "other unit", "other construct", "not estimated", "same study"],
 )
 def test_what_is_not_alike_is_not_pooled(other):
-    assert not effects([row("a", "x", -0.2), other])
+    assert not effects([row("a", "x", -0.2), row("c", "z", 0.1), other])
 
 
 def test_a_study_speaks_once():
-    found = effects([row("a", "first", -0.2), row("a", "second", 0.9), row("b", "y", 0.4)])
+    found = effects([row("a", "first", -0.2), row("a", "second", 0.9), row("b", "y", 0.4), row("c", "z", 0.1)])
     assert found["communication", "default", ONE]["estimate"] == pytest.approx(0.1)
 
 
 def test_a_factor_that_counts_what_a_relationship_lacks_turns_its_sign():
-    rows = [row("a", "dormancy", 0.2), row("b", "y", -0.4)]
+    rows = [row("a", "dormancy", 0.2), row("b", "y", -0.4), row("c", "z", -0.3)]
     found = [*pooled(rows, 0.95, ["dormancy"])]
-    assert found[0]["estimate"] == pytest.approx(-0.3)
+    assert next(r for r in found if r["estimator"] == "random_effects")["estimate"] == pytest.approx(-0.3)
     part = next(r for r in found if r["estimator"] == "part" and r["study"] == "a")
     assert (part["estimate"], part["ci_low"], part["ci_high"]) == pytest.approx((-0.2, -0.4, 0.0))
 
@@ -77,19 +77,20 @@ def test_length_and_depth_of_a_relationship_and_arrears_are_one_subject():
     rows = [
         row("a", "x", -0.2, construct="relationship_length"),
         row("b", "y", 0.4, construct="relationship_depth", outcome="arrears"),
+        row("c", "z", 0.1, construct="loyalty"),
     ]
     assert effects(rows)["relationship", "default_or_arrears", ONE]["estimate"] == pytest.approx(0.1)
 
 
 def test_weights_sum_to_one_and_what_is_left_out_is_pooled_from_the_others():
-    rows = [row("a", "x", -0.2), row("b", "y", 0.4) | {"std_error": 0.3}, row("c", "z", 0.1)]
+    rows = [row("a", "x", -0.2), row("b", "y", 0.4) | {"std_error": 0.3}, row("c", "z", 0.1), row("d", "w", -0.05)]
     found = [*pooled(rows, 0.95)]
     weights = {r["study"]: r["estimate"] for r in found if r["estimand"] == f"{ONE}, weight"}
     assert sum(weights.values()) == pytest.approx(1)
-    assert weights["b"] < weights["a"] == weights["c"]
+    assert weights["b"] < weights["a"] == weights["c"] == weights["d"]
     left = {r["study"]: r["estimate"] for r in found if r["estimator"] == "leave_one_out"}
     assert left["b"] == pytest.approx(-0.05)
-    assert set(left) == {"a", "b", "c"}
+    assert set(left) == {"a", "b", "c", "d"}
 
 
 def test_what_a_lender_does_is_told_by_rank_correlations():
@@ -100,3 +101,27 @@ def test_what_a_lender_does_is_told_by_rank_correlations():
     assert found["credit_grade"]["estimate"] == pytest.approx(spearmanr([1, 2, 5], [1, 1, 0]).statistic)
     assert found["credit_grade"]["n"] == 3
     assert set(found) == {"amount", "credit_grade"}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "scatter", "disagree", "finding", "reasons"),
+    [
+        (-0.3, -0.1, 0.0, False, "less", ("indirectness",)),
+        (0.1, 0.3, 0.0, False, "more", ("indirectness",)),
+        (-0.1, 0.3, 0.0, False, "unclear", ("indirectness", "imprecision")),
+        (-0.3, -0.1, 0.6, False, "less", ("indirectness", "inconsistency")),
+        (-0.3, -0.1, 0.0, True, "less", ("indirectness", "inconsistency")),
+    ],
+)
+def test_what_a_mean_shows_turns_with_its_sign_and_certainty_with_its_reasons(
+    low, high, scatter, disagree, finding, reasons
+):
+    found, graded = judged(low, high, scatter, disagree=disagree)
+    assert (found, graded.reasons, graded.start) == (finding, reasons, "low")
+    assert graded.level == "very_low"
+
+
+def test_two_lenders_stand_side_by_side_without_a_mean():
+    found = [*pooled([row("a", "x", -0.2), row("b", "y", 0.4)], 0.95)]
+    assert {r["estimator"] for r in found} == {"part"}
+    assert {r["study"] for r in found} == {"a", "b"}

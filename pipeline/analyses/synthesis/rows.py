@@ -1,7 +1,7 @@
 """Lay the CRM factors' effects of all studies side by side, and pool those that are alike."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -9,13 +9,20 @@ import pandas as pd
 from pipeline.core.fields import SUBJECTS, construct
 from pipeline.core.protocol import Study, rungs_of
 from pipeline.core.results import Results
+from pipeline.stats.certainty import Graded, grade, start_of
 from pipeline.stats.synthesis import random_effects
+from pipeline.stats.verdicts import FEWEST
 
 FOLDER = "synthesis"
 """Folder under reports, and the study's name in rows that belong to no single one."""
 
 TERMS = ("amount", "interest_rate")
 """What a lender sets, beside the grade."""
+
+SCATTER = 0.5
+"""Share of the variation between lenders beyond which it is a reason for doubt, as in the protocol."""
+
+Finding = Literal["less", "more", "unclear"]
 
 Rows = list[dict[str, Any]]
 
@@ -91,7 +98,8 @@ def pooled(effects: Rows, level: float, turned: Sequence[str] = ()) -> Iterator[
 
     Where a lender measures a subject in several ways, the way that its protocol names first speaks for it: the ways
     share their loans and would count them twice. Factors in `turned` count what a relationship lacks: their sign turns.
-    Each lender's part is there with its weight, and what is left when a lender is left out.
+    Each lender's part is there from two lenders on. A mean, with the weights, needs `FEWEST`, as verdicts do; what is
+    left when one is left out needs one more.
     """
     frame = pd.DataFrame(effects)
     lacks = frame["factor"].isin(turned)
@@ -110,8 +118,10 @@ def pooled(effects: Rows, level: float, turned: Sequence[str] = ()) -> Iterator[
             "outcome": "_or_".join(dict.fromkeys(sorted(group["outcome"], reverse=True))),
             "unit": "log odds ratio",
         }
-        yield from _together(group, common | {"estimand": estimand}, level)
-        if len(group) > 2:
+        yield from _parts(group, common | {"estimand": estimand})
+        if len(group) >= FEWEST:
+            yield from _together(group, common | {"estimand": estimand}, level)
+        if len(group) > FEWEST:
             for row in group.itertuples():
                 rest = group[group["study"] != row.study]
                 found = random_effects(rest["estimate"].to_numpy(), rest["std_error"].to_numpy(), level)
@@ -124,43 +134,70 @@ def pooled(effects: Rows, level: float, turned: Sequence[str] = ()) -> Iterator[
                 yield common | left | found.effect._asdict()
 
 
+def _parts(group: pd.DataFrame, common: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give the effect that speaks for each lender."""
+    for row in group.itertuples():
+        own = {"study": row.study, "estimator": "part", "factor": row.factor, "outcome": row.outcome}
+        numbers = {name: getattr(row, name) for name in ("estimate", "std_error", "ci_low", "ci_high", "p_value", "n")}
+        yield common | own | numbers
+
+
 def _together(group: pd.DataFrame, common: dict[str, Any], level: float) -> Iterator[dict[str, Any]]:
     """Give the mean of a group of lenders, how far they differ, where one more is expected, and who weighs how much."""
     found = random_effects(group["estimate"].to_numpy(), group["std_error"].to_numpy(), level)
     estimand = common["estimand"]
-    common = common | {
+    own = common | {
         "estimator": "random_effects",
         "n": int(group["n"].sum()),
         "note": ", ".join(f"{row.study}: {row.factor}" for row in group.itertuples()),
     }
-    yield common | found.effect._asdict()
-    yield common | {"estimand": f"{estimand}, studies", "estimate": found.studies, "unit": "studies"}
-    yield common | {"estimand": f"{estimand}, between", "estimate": found.between}
-    yield common | {
+    low, high = found.prediction
+    yield own | found.effect._asdict()
+    yield own | {"estimand": f"{estimand}, studies", "estimate": found.studies, "unit": "studies"}
+    yield own | {"estimand": f"{estimand}, between", "estimate": found.between}
+    yield own | {
         "estimand": f"{estimand}, heterogeneity",
         "estimate": found.heterogeneity,
         "p_value": found.p_heterogeneity,
         "unit": "share",
     }
-    if found.studies > 2:
-        low, high = found.prediction
-        yield common | {
-            "estimand": f"{estimand}, prediction",
-            "estimate": found.effect.estimate,
-            "ci_low": low,
-            "ci_high": high,
-        }
+    yield own | {
+        "estimand": f"{estimand}, prediction",
+        "estimate": found.effect.estimate,
+        "ci_low": low,
+        "ci_high": high,
+    }
     for row, weight in zip(group.itertuples(), found.weights, strict=True):
-        own = common | {
-            "study": row.study,
-            "estimator": "part",
-            "factor": row.factor,
-            "outcome": row.outcome,
-            "note": "",
-        }
-        numbers = {name: getattr(row, name) for name in ("estimate", "std_error", "ci_low", "ci_high", "p_value", "n")}
-        yield own | numbers
-        yield own | {"estimand": f"{estimand}, weight", "estimate": weight, "unit": "share", "n": row.n}
+        of_lender = {"study": row.study, "estimator": "part", "factor": row.factor, "outcome": row.outcome, "n": row.n}
+        yield common | of_lender | {"estimand": f"{estimand}, weight", "estimate": weight, "unit": "share"}
+
+
+def judged(low: float, high: float, scatter: float, *, disagree: bool) -> tuple[Finding, Graded]:
+    """Say what a mean over lenders shows, and how sure it is (docs/protocol.md, sections 4 and 5).
+
+    Parameters
+    ----------
+    low, high : float
+        Ends of the mean's confidence interval, on the logarithm of the odds.
+    scatter : float
+        Share of the variation between lenders that is not chance.
+    disagree : bool
+        Whether the intervals of some lenders lie below no effect and those of others above it.
+
+    Returns
+    -------
+    tuple
+        ``less``, ``more`` or ``unclear``; and the certainty. It starts low, as the practices were observed, and each
+        measure is a substitute for the practice of the documents.
+    """
+    clear = high < 0 or low > 0
+    reasons = ["indirectness"]
+    if disagree or scatter > SCATTER:
+        reasons.append("inconsistency")
+    if not clear:
+        reasons.append("imprecision")
+    finding: Finding = "unclear" if not clear else "less" if high < 0 else "more"
+    return finding, grade(start_of("matched_observational", effect=True), reasons)
 
 
 def practices(study: str, protocol: Study, cohort: pd.DataFrame) -> Iterator[dict[str, Any]]:
