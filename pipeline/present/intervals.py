@@ -157,5 +157,9 @@ def _interval(axes: Axes, line: Line, at: float, limits: tuple[float, float]) ->
 
 
 def folded(label: str, longest: int = LONGEST) -> str:
-    """Return a label on as many lines as it needs."""
-    return "\n".join(textwrap.wrap(label, longest // 2 if WIDE.search(label) else longest)) or label
+    """Return a label on as many lines as it needs; no Chinese mark stands alone on the last one."""
+    wide = WIDE.search(label)
+    lines = textwrap.wrap(label, longest // 2 if wide else longest)
+    if wide and len(lines) > 1 and len(lines[-1]) == 1:
+        lines[-2:] = ["".join(lines[-2:])]
+    return "\n".join(lines) or label
