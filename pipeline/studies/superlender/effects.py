@@ -1,4 +1,4 @@
-"""Who is let back: punctuality within clients over their earlier loans, and bounds for those who may get no next loan."""
+"""Who is let back: punctuality within clients over their earlier loans, and bounds for those who get no next loan."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _forgiven(earlier: pd.DataFrame) -> Iterator[Row]:
     for name, closed_late in late.items():
         row = {"estimator": "forgiven", "specification": name, "factor": "closed_late", "outcome": "next_loan"}
         yield row | {
-            "estimand": "share",
+            "estimand": "rate",
             "estimate": 100 * closed_late.mean(),
             "n": len(closed_late),
             "unit": "percent",
