@@ -57,13 +57,15 @@ class Subject:
     def facts(self) -> dict[str, Any]:
         """Return what sentences are made of; no sign and no number is known before the rows are read."""
         parts = self.parts
-        less, more = parts[parts["ci_high"] < 0], parts[parts["ci_low"] > 0]
+        steady = parts[[not gone(self._found, row) for row in parts.itertuples()]] if len(parts) else parts
+        less, more = steady[steady["ci_high"] < 0], steady[steady["ci_low"] > 0]
         found = {
+            "top": self._named(parts.drop(steady.index)),
             "lenders": self._words.counted(len(parts)),
             "less": self._named(less),
             "more": self._named(more),
-            "neither": self._words.counted(len(parts) - len(less) - len(more)),
-            "undecided": len(parts) - len(less) - len(more),
+            "neither": self._words.counted(len(steady) - len(less) - len(more)),
+            "undecided": len(steady) - len(less) - len(more),
             "amounts": self._amounts(pd.concat([less, more])),
             "mean": None,
         }
@@ -129,6 +131,11 @@ class Subject:
         named = {"specification": self.name, "study": row.study, "factor": row.factor} | more
         rows = self._found.where(estimator=estimator, **{name: of for name, of in named.items() if of is not None})
         return float(rows["estimate"].iloc[0]) if len(rows) else None
+
+
+def gone(found: Results, row: Any) -> bool:
+    """Say whether the slope of an effect is gone without the loans that have most of the factor."""
+    return len(found.where(estimator="without_top", study=row.study, factor=row.factor)) > 0
 
 
 def subjects(found: Results, words: Words, of_study: Mapping[str, Words]) -> list[Subject]:

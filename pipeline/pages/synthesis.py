@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.core.fields import CONSTRUCTS
 from pipeline.core.params import Params
 from pipeline.core.results import Results
-from pipeline.pages.subjects import Subject, subjects
+from pipeline.pages.subjects import Subject, gone, subjects
 from pipeline.present.numerals import MISSING, fixed, whole
 from pipeline.present.page import Flavour
 from pipeline.present.tables import markdown
@@ -61,7 +61,8 @@ class SynthesisPage:
     def _context(self) -> dict[str, Any]:
         real = self._single("odds_ratio", real=True)
         turned = real["factor"].isin(self._params.synthesis.reversed)
-        lower, higher = real["ci_high"] < 1, real["ci_low"] > 1
+        steady = ~real.apply(lambda row: gone(self._results, row), axis=1).astype(bool)
+        lower, higher = (real["ci_high"] < 1) & steady, (real["ci_low"] > 1) & steady
         clear = {
             "expected": int(lower.where(~turned, higher).sum()),
             "against": int(higher.where(~turned, lower).sum()),

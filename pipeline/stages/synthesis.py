@@ -59,8 +59,8 @@ def run(study: None, params: Params) -> str:
 
 
 def _estimated(study: str) -> results.Results:
-    """Read what a study's stages describe and regress have found."""
-    found = results.read(places.results(study, "describe"), places.results(study, "regress"))
+    """Read what a study's stages have found that the studies are compared by."""
+    found = results.read(*(places.results(study, stage) for stage in ("describe", "regress", "robustness")))
     journal.note("read", places.results(study, "any").parent, len(found.frame))
     return found
 

@@ -192,6 +192,28 @@ def test_a_bootstrap_that_cannot_be_had_disagrees_with_nothing():
     assert checks.checks_of(found, "treated", treated=True, scored=False) == []
 
 
+def test_where_an_arm_has_no_default_penalised_likelihood_decides():
+    penalised = number(-4, 3, estimator="firth", p_value=0.2)
+    assert deciding(claim(), bearing(), has(number(-4), penalised)).estimator == "firth"
+    assert line(weighed(number(-4), penalised).verdicts)["verdict"] == "inconclusive"
+    # It speaks for its own rung: one with more controls comes first.
+    fewer = penalised | {"specification": "M3"}
+    assert deciding(claim(), bearing(), has(number(-4), fewer)).estimator == "linear_probability"
+
+
+def test_no_important_effect_needs_the_doubly_robust_estimate_of_the_treatment_too():
+    robust = dict(stage="adjust", estimator="doubly_robust", specification="controls")
+    robust |= dict(estimand="risk_difference_of_treated")
+    near, far = number(0.2, 0.2, **robust), number(2, 0.8, **robust)
+    assert line(weighed(number(0, 0.3)).verdicts)["verdict"] == "no_important_effect"
+    assert line(weighed(number(0, 0.3), near).verdicts)["verdict"] == "no_important_effect"
+    assert line(weighed(number(0, 0.3), far).verdicts)["verdict"] == "inconclusive"
+    # An effect that is clear stays clear, and what is no treatment has no such estimate.
+    assert line(weighed(number(-4), far).verdicts)["verdict"] == "supported"
+    other = weighed(number(0, 0.1, factor="contacts"), far, bearings=[bearing("contacts")])
+    assert line(other.verdicts)["verdict"] == "no_important_effect"
+
+
 def test_a_slope_that_lives_on_the_top_does_not_decide():
     dose = dict(stage="robustness", estimator="dose", factor="contacts")
     whole, rest = number(3, specification="linear", **dose), number(0.1, specification="without_top", **dose)

@@ -6,6 +6,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from pipeline.analyses.synthesis.rows import judged, pooled, practices
+from pipeline.core import results
+from pipeline.core.results import Results
+from pipeline.pages.subjects import Subject
 from pipeline.stats.synthesis import random_effects
 
 ONE, SPREAD = "log_odds_ratio_of_one", "log_odds_ratio_of_a_standard_deviation"
@@ -119,6 +122,21 @@ def test_what_a_mean_shows_turns_with_its_sign_and_certainty_with_its_reasons(
     found, graded = judged(low, high, scatter, disagree=disagree)
     assert (found, graded.reasons, graded.start) == (finding, reasons, "low")
     assert graded.level == "very_low"
+
+
+def test_a_lender_whose_slope_is_gone_without_the_top_has_neither_less_nor_more_default():
+    found = [*pooled([row("a", "x", -0.4), row("b", "y", 0.4), row("c", "z", 0.4)], 0.95)]
+    top = {"study": "b", "estimator": "without_top", "specification": "communication_frequency", "factor": "y"}
+    words = SimpleNamespace(counted=str, label=lambda *names: names[-1])
+    of_study = {name: SimpleNamespace(text=lambda key, name=name: name) for name in "abc"}
+
+    def told(rows):
+        held = Results(results.table("synthesis", "synthesis", rows))
+        facts = Subject(held, "communication", ONE, words, of_study).facts()
+        return [facts[name] for name in ("less", "more", "top", "undecided")]
+
+    assert told(found) == [["a"], ["b", "c"], [], 0]
+    assert told([*found, top]) == [["a"], ["c"], ["b"], 0]
 
 
 def test_two_lenders_stand_side_by_side_without_a_mean():

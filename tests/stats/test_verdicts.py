@@ -51,6 +51,18 @@ def test_a_verdict_follows_interval_and_margin(low, high, expected, verdict):
     assert judge(low, high, expected) == verdict
 
 
+@pytest.mark.parametrize(
+    ("beside", "verdict"),
+    [((-0.9, 0.9), "no_important_effect"), ((-0.5, 1.0), "inconclusive"), ((-1.2, 0.1), "inconclusive")],
+)
+def test_another_estimate_must_agree_that_there_is_no_important_effect_and_changes_nothing_else(beside, verdict):
+    def told(low, high):
+        return verdicts.judge(found(low, high), "lower", 1.0, LEVEL, corrected=0.0, beside=beside).verdict
+
+    assert told(-0.8, 0.8) == verdict
+    assert (told(-3, -1), told(-0.9, -0.1), told(-3, 1)) == ("supported", "supported_small", "inconclusive")
+
+
 def test_ratios_are_judged_on_the_logarithm():
     margin = math.log(1.2)
     assert judge(0.5, 0.9, margin=margin, unit="odds ratio") == "supported"

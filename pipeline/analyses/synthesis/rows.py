@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from pipeline.analyses.evidence.checks import lives_on_the_top
 from pipeline.core.fields import SUBJECTS, construct
 from pipeline.core.protocol import Study, rungs_of
 from pipeline.core.results import Results
@@ -39,7 +40,7 @@ def rows(
     Parameters
     ----------
     found : mapping
-        Each study's rows of the stages describe and regress.
+        Each study's rows of the stages describe, regress and robustness.
     cohorts : mapping
         The loans (loans x columns) of each real lender.
     protocols : mapping
@@ -69,7 +70,14 @@ def effects_of(study: str, protocol: Study, found: Results) -> Rows:
             "specification": construct(factor),
             "note": design,
         }
-        for row in found.where(stage="regress", factor=factor, specification=rung).itertuples():
+        for top in lives_on_the_top(found, factor):
+            # Such a slope stays in the mean, and no lender is said to have less or more default by it.
+            effects.append(common | {"estimator": "without_top", "estimand": "slope", "estimate": top.value})
+        regressed = found.where(stage="regress", factor=factor, specification=rung)
+        if "firth" in set(regressed["estimator"]):
+            # Where an arm has no default, penalised likelihood speaks in place of the linear regression.
+            regressed = regressed[regressed["estimator"] != "linear_probability"]
+        for row in regressed.itertuples():
             numbers = {name: getattr(row, name) for name in ("estimate", "std_error", "ci_low", "ci_high", "p_value")}
             counts = {name: getattr(row, name) for name in ("n", "n_treated", "n_clusters")}
             if row.estimand not in ("risk_difference", "odds_ratio"):

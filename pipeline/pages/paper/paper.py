@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.analyses.evidence.answer import answer
 from pipeline.analyses.evidence.rows import OF_CRM
-from pipeline.core import yaml
+from pipeline.core import results, yaml
 from pipeline.pages.evidence import first, said
 from pipeline.pages.evidence.book import Book, lines, path_of
 from pipeline.pages.paper import follows, found, sample
@@ -19,9 +19,10 @@ from pipeline.pages.paper.steps import PRINCIPLES, TIERS, hypotheses
 from pipeline.present import tables
 from pipeline.present.documents import PANDOC
 from pipeline.present.labels import ASKED
-from pipeline.present.numerals import fixed, whole
-from pipeline.present.words import AFTER_STOP, WIDE, environment
+from pipeline.present.numerals import fixed, percent, whole
+from pipeline.present.words import AFTER_STOP, WIDE, environment, lower_first
 from pipeline.present.words import FOLDER as WORDS
+from pipeline.runtime import places
 from pipeline.sources.records import load_source
 
 BIBLIOGRAPHY = Path(__file__).parent / "references.bib"
@@ -134,7 +135,9 @@ class Paper(Book):
             "of_crm": len(ours),
             "verdict": ours.count,
             "settled": lambda: self.word("semicolon").join(
-                self.statement(name) for name, found in zip(of_crm, ours, strict=True) if found in SETTLED
+                f"{self.statement(name)}{self._by(name)}"
+                for name, found in zip(of_crm, ours, strict=True)
+                if found in SETTLED
             ),
             "direct": answered.direct,
             "observed": answered.observed,
@@ -143,6 +146,7 @@ class Paper(Book):
             "clients": follows.span([row.loans for row in whole_programme]),
             "undecided": lambda kind: found.undecided(self, kind),
             "curves": self._curves(),
+            "tried": self._tried,
             "failed": self.word("semicolon").join(
                 f"{self.word('studies', study)}{self.word('colon')}{self.join(names)}"
                 for study, names in failed.items()
@@ -184,6 +188,15 @@ class Paper(Book):
             statement=text, verdict=self.word("verdicts", row.verdict), certainty=certainty
         )
 
+    def _by(self, name: str) -> str:
+        """Say at which lenders a statement was tested, and by what measure."""
+        claim = next(one for one in self.ledger.claims if one.id == name)
+        told = [
+            f"{self.word('short', row.study)}{self.word('comma')}{lower_first(found.measured(self, row, [name]))}"
+            for row in found.decided(self, claim)
+        ]
+        return self.words("measured_by").format(self.word("semicolon").join(told))
+
     def claim(self, name: str, text: str = "") -> str:
         """Return a statement by its number, which leads to all that is known of it where the page can."""
         asked = {claim.id for claim in self.ledger.claims if claim.kind == "requirement"}
@@ -223,6 +236,14 @@ class Paper(Book):
             if counts:
                 told.append(self.fill(self.words("curve"), name=self.word("studies", study), found=counts))
         return self.word("semicolon").join(told)
+
+    def _tried(self) -> str:
+        """Say in which share of made-up sets of lenders the rules support a statement that is true there."""
+        rows = results.read(places.results("procedure", "procedure")).where(specification="twice_what_matters")
+        rows = rows[rows["factor"] != "any"]
+        shares = rows.assign(estimate=rows["estimate"].where(rows["outcome"] == "supported", 0.0))
+        told = shares.groupby("factor")["estimate"].sum().sort_values(ascending=False, kind="stable")
+        return self.word("semicolon").join(f"{self.claim(name)} {percent(100 * share)}" for name, share in told.items())
 
     def _gaps(self) -> str:
         """Say by how many points default differs between the best and the worst grade of each real lender."""
