@@ -16,6 +16,9 @@ STEPS = 200
 SMALL = 1e-9
 """Largest entry of the modified score, and width of a root's bracket, at which a search ends."""
 
+ROUNDING = 1e-8
+"""Share of the penalised likelihood by which rounding moves it where nearly all probabilities are nought or one."""
+
 LARGEST = 60.0
 """Largest distance from the estimate, in log odds per standard deviation, at which an interval's end is looked for."""
 
@@ -159,7 +162,7 @@ def _maximise(x: np.ndarray, y: np.ndarray, start: np.ndarray, held: int | None)
         # Steps beyond a few units overshoot where the events are few.
         step *= min(1.0, 5.0 / max(np.abs(step).max(), 1e-300))
         for _ in range(50):
-            if (tried := _penalised(x, y, found + step)) >= value - 1e-12:
+            if (tried := _penalised(x, y, found + step)) >= value - ROUNDING * max(1.0, abs(value)):
                 break
             step /= 2
         else:
