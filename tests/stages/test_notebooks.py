@@ -16,7 +16,7 @@ from pipeline.stages.notebooks import NOTEBOOKS
 ROOT = Path(__file__).parents[2]
 OF_ALL = {name: ROOT / "notebooks" / "sources" / f"{name}.py" for name in NOTEBOOKS}
 OF_STUDIES = {file.parent.name: file for file in sorted((ROOT / "pipeline" / "studies").glob("*/notebook.py"))}
-SOURCES = OF_STUDIES
+SOURCES = OF_ALL | OF_STUDIES
 RUN = {"en": "**To run it:** ", "zh": "**运行方法：** "}
 ASKED = {"en": ("**The question.** ", "**The data.** "), "zh": ("**问题。** ", "**数据。** ")}
 READING = {"pipeline.core.params", "pipeline.core.scope", "pipeline.present.words"}
