@@ -111,6 +111,14 @@ def places(claim, line):
     return [("predict", "chosen", period, column, line.outcome, line.estimand or "auc") for period in periods]
 
 
+# %% [markdown] lang="en"
+# A row is looked up by its names. A practice with many values has a standard deviation, by which its slope is scaled.
+
+# %% [markdown] lang="zh"
+# 按名称查找结果行。做法有多个取值时，其斜率按标准差换算。
+
+
+# %%
 def look_up(study, place):
     found = by_study[study]
     for name, value in zip(key[1:], place, strict=True):
@@ -130,6 +138,13 @@ def deviation(study, factor):
     return held.iloc[0] if len(held) else None
 
 
+# %% [markdown] lang="en"
+# Now each line of the ledger finds its row.
+
+# %% [markdown] lang="zh"
+# 下面为清单的每一行找到它的结果行。
+
+# %%
 rate = {
     name: look_up(name, ("describe", "default_rate", "before_00", "all", None, None))["estimate"].iloc[0]
     for name in studies
@@ -206,6 +221,14 @@ def margin(row):
     return margins["others"]
 
 
+# %% [markdown] lang="en"
+# Two corrections of p-values for many tests.
+
+# %% [markdown] lang="zh"
+# 两种针对多重检验的p值校正。
+
+
+# %%
 def benjamini_hochberg(p):
     order = np.argsort(p)
     ranked = np.asarray(p)[order] * len(p) / np.arange(1, len(p) + 1)
@@ -222,6 +245,13 @@ def holm(p):
     return result
 
 
+# %% [markdown] lang="en"
+# Each number gets its smallest difference that matters and its corrected p-value.
+
+# %% [markdown] lang="zh"
+# 为每个数字求出有意义的最小差异与校正后的p值。
+
+# %%
 found["margin"] = [margin(row) if isinstance(row.unit, str) else np.nan for row in found.itertuples()]
 # One coefficient is one piece of evidence, whatever it is called.
 raw = [f"{row.study} {row.estimate / row.scale:.6g} {row.p_value} {row.n}" for row in found.itertuples()]
@@ -276,6 +306,13 @@ def verdict(row, expected):
     return "no_important_effect" if -row.margin < low and high < row.margin else "inconclusive"
 
 
+# %% [markdown] lang="en"
+# The verdict of each number, then of each claim in each study, held against the published ones.
+
+# %% [markdown] lang="zh"
+# 先是每个数字的结论，再是每个论断在每项研究中的结论，并与公布的结论对照。
+
+# %%
 turned = {"lower": "higher", "higher": "lower", "either": "either"}
 signs = found["claim"].map(claims["expected_sign"])
 signs = signs.where(~found["reverse"], signs.map(turned))

@@ -210,7 +210,7 @@ covers = 100 * drawn.pivot_table(index="method", columns="effect", values="cover
 summary = pd.concat([mean - TRUTH, covers[TRUTH], 100 - covers[0.0]], axis=1).set_axis(COLUMNS, axis=1)
 bias = summary[COLUMNS[0]].abs()
 assert bias[METHODS[2]] < 0.2 < bias[METHODS[1]]
-summary.rename_axis(None).round(2)
+summary.rename_axis(None).round(2) + 0
 
 # %% lang="en"
 print(

@@ -133,7 +133,9 @@ RATE = {"xlabel": "信用等级", "ylabel": "违约率（%）"}
 
 # %%
 mix = 100 * pd.crosstab(loans["credit_grade"], loans["treated"], normalize="columns").set_axis(GROUPS, axis=1)
-mix.plot.bar(color=["#D55E00", "#0072B2"], rot=0).set(**AXES)
+axes = mix.plot.bar(color=["#D55E00", "#0072B2"], rot=0)
+axes.set(**AXES)
+axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
 plt.show()
 best, worst = mix.iloc[0], mix.iloc[-1]
 

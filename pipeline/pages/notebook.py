@@ -47,6 +47,8 @@ def execute(source: Path, folder: Path, study: str | None = None, language: str 
 
     notebook = jupytext.read(source)
     notebook.cells = [cell for cell in notebook.cells if cell["metadata"].get("lang", language) == language]
+    for cell in notebook.cells:
+        cell["source"] = cell["source"].strip("\n")
     for name, given in (("study", study), ("language", language)):
         if given is not None:
             for cell in notebook.cells:

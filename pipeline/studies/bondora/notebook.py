@@ -155,7 +155,7 @@ print(
 by_year = 100 * cohort.groupby(["origination_year", returning], observed=True)["default"].mean().unstack()[KINDS]
 axes = by_year.plot(marker="o", color=["#D55E00", "#0072B2"])
 axes.set(xlabel=words.column("origination_year"), ylabel=rate_label)
-axes.legend(title=None)
+axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
 plt.show()
 lower = (by_year[KINDS[1]] < by_year[KINDS[0]]).sum()
 later = cohort.groupby("treated")["origination_year"].agg(lambda years: years.astype(str).astype(int).mean())

@@ -105,7 +105,7 @@ shown.index = [f"{month}, {words.level(grade)}" for month, grade in shown.index]
 axes = shown.plot.barh(color=["#D55E00", "#0072B2"], figsize=(4.8, 3.6))
 axes.set(xlabel=LETTERS, ylabel="")
 axes.invert_yaxis()
-axes.legend(loc="lower right")
+axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
 plt.show()
 waves = 100 * offers.groupby(["origination_month", "treated"], observed=True)["took_up"].mean().unstack()
 

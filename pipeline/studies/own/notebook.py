@@ -154,7 +154,7 @@ last = max((rung for _, rung in published if rung in ("M1", "M2", "M3", "M4", "M
 here = {
     (factor, rung): points(factor, terms)
     for factor in (allowed.factors if allowed.models else [])
-    for rung, terms in {last: controls, "M1": []}.items()
+    for rung, terms in {"M1": [], last: controls if last != "M1" else []}.items()
     if (factor, rung) in published
 }
 
@@ -286,13 +286,15 @@ else:
 # 每个数字：这里推出的，与报告所印的。
 
 # %% lang="en"
-HEADS, RUNGS = ["derived here", "in the report"], {"M1": "unadjusted", "M6": "matched pairs", last: "adjusted"}
+HEADS, NAMED = ["derived here", "in the report"], "{}, {}"
+RUNGS = {last: "adjusted", "M1": "unadjusted", "M6": "matched pairs"}
 
 # %% lang="zh"
-HEADS, RUNGS = ["这里推出", "报告所印"], {"M1": "未调整", "M6": "配对样本", last: "经调整"}
+HEADS, NAMED = ["这里推出", "报告所印"], "{}，{}"
+RUNGS = {last: "经调整", "M1": "未调整", "M6": "配对样本"}
 
 # %%
-names = [f"{words.known('columns', factor) or factor}, {RUNGS[rung]}" for factor, rung in here]
+names = [NAMED.format(words.known("columns", factor) or factor, RUNGS[rung]) for factor, rung in here]
 both = [list(here.values()), [published[key] for key in here]]
 comparison = pd.DataFrame(dict(zip(HEADS, both, strict=True)), index=names, dtype=float)
 np.testing.assert_allclose(*comparison.to_numpy().T, rtol=1e-6, atol=1e-6)

@@ -93,6 +93,7 @@ rates = 100 * cohort.groupby(["institution_type", "treated"], observed=True)["de
 rates = rates.rename(index=words.level).set_axis([words.label("arms", name) for name in ("control", "treated")], axis=1)
 axes = rates.plot.barh(color=["#D55E00", "#0072B2"])
 axes.set(xlabel=rate_label, ylabel="")
+axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
 plt.show()
 by_group = 100 * cohort.groupby("treated")["default"].mean()
 raw = by_group[1] - by_group[0]

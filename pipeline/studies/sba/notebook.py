@@ -130,6 +130,7 @@ print(f"就全部贷款而言，材料齐全者的违约率比手续从简者{ap
 by_year = cohort.groupby(["approval_year", "treated"], observed=True)[["default", "weight"]].apply(rate).unstack()
 axes = by_year.set_axis(GROUPS, axis=1).plot(marker="o", color=["#D55E00", "#0072B2"])
 axes.set(xlabel=words.column("approval_year"), ylabel=rate_label)
+axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
 plt.show()
 lower = (by_year[1] < by_year[0]).sum()
 

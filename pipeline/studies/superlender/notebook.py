@@ -136,7 +136,9 @@ several = earlier[earlier.groupby("client_id")["loan_number"].transform("size") 
 late, place = several["first_repaid_late"], several["loan_number"].clip(upper=10).astype(int)
 inside = late - late.groupby(several["client_id"]).transform("mean") + late.mean()
 shown = 100 * pd.concat([late.groupby(place).mean(), inside.groupby(place).mean()], axis=1).set_axis(LINES, axis=1)
-shown.plot(marker="o", color=["#D55E00", "#0072B2"]).set(**AXES)
+axes = shown.plot(marker="o", color=["#D55E00", "#0072B2"])
+axes.set(**AXES)
+axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
 plt.show()
 
 
