@@ -290,7 +290,6 @@ LONG_FUNCTIONS = {
     "present/page.py:Page._context": "a table of what templates may name",
     "studies/berka/tables.py:joined": "one table joined after another",
     "studies/own/section.py:choices": "one choice after another",
-    "studies/sba/lending.py:renewal": "rows of one kind after another",
     "studies/sba/study.py:prepare": "one step of preparation after another",
 }
 """Functions of more than 60 lines beside signature and docstring, and what keeps each together."""

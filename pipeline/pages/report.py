@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-from pipeline.analyses.evidence.checks import checks_of, lives_on_the_top
+from pipeline.analyses.evidence.checks import checks_of, doubly_robust, lives_on_the_top
 from pipeline.analyses.evidence.margins import default_rate, deviation, margin_of
 from pipeline.analyses.predict.lookup import ALL, main, optional
 from pipeline.core.fields import CONSTRUCTS
@@ -136,6 +136,7 @@ class Report(Page):
             self._params.inference.level,
             corrected=row.p_value,
             most=margin.most,
+            beside=doubly_robust(self._results) if how == "controls" and self._treats(factor) else None,
         ).verdict
         self._judged = (factor, verdict)
         construct = next((name for name in CONSTRUCTS if factor.startswith(name)), factor)

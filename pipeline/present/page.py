@@ -22,14 +22,15 @@ from pipeline.sources.records import Source
 
 
 def effect_row(results: Results, factor: str, rung: str) -> Any:
-    """Return the linear probability model's row of a factor on a rung, in percentage points of default."""
-    return results.one(
-        stage="regress",
-        estimator="linear_probability",
-        estimand="risk_difference",
-        factor=factor,
-        specification=rung,
-    )
+    """Return the linear probability model's row of a factor on a rung, in percentage points of default.
+
+    Where all loans with the factor, or all without it, end alike, it is that of penalised likelihood.
+    """
+    named = {"stage": "regress", "estimand": "risk_difference", "factor": factor, "specification": rung}
+    penalised = results.where(**named, estimator="firth")
+    if penalised["estimate"].notna().any():
+        return next(penalised.itertuples(index=False))
+    return results.one(**named, estimator="linear_probability")
 
 
 def labels_of(results: Results) -> dict[str, str]:

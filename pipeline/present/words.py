@@ -34,6 +34,9 @@ WIDE = re.compile(r"[\u2e80-\uffdc]")
 BESIDE_WIDE = re.compile(rf" (?={WIDE.pattern})|(?<={WIDE.pattern}) ")
 """A space that a line break of the words' file left in Chinese, which has none."""
 
+AFTER_STOP = re.compile(r"(?<=[，。；：！？]) (?=[^ |])")
+"""A space after a Chinese stop, where sentences were joined as those of other languages are."""
+
 BOLD = re.compile(r"\*\*([^*]+?)([，。：；、？！]*)\*\*(?=(\w?))")
 """Bold, the punctuation at its end, and a letter that follows."""
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
+from pipeline.stats.inference import Effect
 
 STEPS = 200
 """Newton steps after which a fit counts as failed."""
@@ -91,6 +92,32 @@ def firth_logit(outcome: pd.Series, design: pd.DataFrame, factor: str, level: fl
         float(high / unit),
         float(chi2.sf(max(2 * (top - _penalised(x, y, without)), 0.0), 1)),
     )
+
+
+def standardised_difference(outcome: pd.Series, design: pd.DataFrame, factor: str, level: float) -> Effect:
+    """Return the difference of the mean probability were all rows with, and all without, a yes-or-no factor.
+
+    Arguments and errors are those of `firth_logit`. At the estimate and at either end of the profile's interval the
+    other coefficients are those that go with it, so the interval holds no effect exactly where that of the odds ratio
+    does; the p-value is that of the penalised likelihood ratio, and there is no standard error (NaN).
+    """
+    found = firth_logit(outcome, design, factor, level)
+    y, x, place = outcome.to_numpy(dtype=float), design.to_numpy(dtype=float), design.columns.get_loc(factor)
+    scale = np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
+    scale[place] = 1.0
+    x = x / scale
+    arms = [x.copy(), x.copy()]
+    for value, arm in enumerate(arms):
+        arm[:, place] = value
+
+    def difference(held: float) -> float:
+        start = np.zeros(x.shape[1])
+        start[place] = held
+        without, having = (_probability(arm, _maximise(x, y, start, place)).mean() for arm in arms)
+        return float(having - without)
+
+    middle, low, high = map(difference, (found.log_odds_ratio, found.ci_low, found.ci_high))
+    return Effect(middle, np.nan, low, high, found.p_value)
 
 
 def _probability(x: np.ndarray, coefficients: np.ndarray) -> np.ndarray:

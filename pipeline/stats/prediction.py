@@ -12,7 +12,6 @@ from pipeline.stats import classifiers, scorecard
 from pipeline.stats.classifiers import DECIMALS
 from pipeline.stats.discrimination import area
 from pipeline.stats.features import Encoder, learn
-from pipeline.stats.inference import Effect, as_ratio, codes, effect, sandwich
 from pipeline.stats.logistic import sigmoid
 from pipeline.stats.samples import places_by_lot
 from pipeline.stats.splits import Split
@@ -193,26 +192,4 @@ def nodes(fitted: Fitted) -> list[Node]:
             visit(tree.children_right[number], f"{path}r")
 
     visit(0, "n")
-    return found
-
-
-def odds_ratios(fitted: Fitted, sample: Sample, clusters: np.ndarray, level: float) -> dict[str, Effect]:
-    """Return the odds ratio of one standard deviation more of each number, given the others, errors by cluster.
-
-    Errors are on the log scale, by the sandwich of the penalised likelihood and `inference.correction`; intervals
-    are those of the ratio.
-    """
-    assert fitted.encoder is not None
-    matrix = np.column_stack([np.ones(len(sample.loans)), fitted.encoder.matrix(sample.loans)])
-    slopes = np.concatenate([[fitted.model[0]], fitted.model[1]])
-    weights = np.ones(len(matrix)) if sample.weights is None else sample.weights / sample.weights.mean()
-    share = sigmoid(matrix @ slopes)
-    penalty = np.diag([0.0, *np.ones(len(slopes) - 1)])
-    bread = np.linalg.inv((matrix * (weights * share * (1 - share))[:, None]).T @ matrix + penalty)
-    errors = np.sqrt(np.diag(sandwich(bread, matrix, weights * (sample.default - share), codes(clusters))))
-    found = {}
-    numbered = {feature["term"] for feature in fitted.encoder.features if feature["kind"] == "number"}
-    for place, name in enumerate(fitted.encoder.columns, start=1):
-        if name in numbered:
-            found[name] = as_ratio(effect(slopes[place], errors[place], level))
     return found

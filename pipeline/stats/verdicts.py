@@ -106,7 +106,14 @@ def smallest_detectable(found: Found, expected: Expected, level: float, most: fl
 
 
 def judge(
-    found: Found, expected: Expected, margin: float, level: float, *, corrected: float, most: float = math.inf
+    found: Found,
+    expected: Expected,
+    margin: float,
+    level: float,
+    *,
+    corrected: float,
+    most: float = math.inf,
+    beside: tuple[float, float] | None = None,
 ) -> Judged:
     """Judge one number.
 
@@ -124,6 +131,9 @@ def judge(
         p-value after the correction for the tests that belong together.
     most
         See `smallest_detectable`.
+    beside
+        Interval of another estimate of the same effect, as distances from the point of no effect: where it reaches
+        beyond the margin, the two do not agree that there is no important effect.
 
     Returns
     -------
@@ -156,6 +166,8 @@ def judge(
             return Judged(name, f"the whole interval lies {said}", least)  # type: ignore[arg-type]
         small = f"the whole interval lies {said}, nearer to no effect than the smallest difference that matters"
         return Judged(f"{name}_small", small, least)  # type: ignore[arg-type]
+    if within and beside is not None and not -margin < beside[0] <= beside[1] < margin:
+        return Judged("inconclusive", "another adjustment allows an effect that matters", least)
     if within:
         return Judged("no_important_effect", "the whole interval is within the smallest difference that matters", least)
     if beyond:

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import minimize
-from scipy.stats import chi2
+from scipy.stats import chi2, fisher_exact
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.firth import firth_logit
+from pipeline.stats.firth import firth_logit, standardised_difference
 
 
 def table(a, b, c, d):
@@ -117,3 +117,24 @@ def test_what_cannot_be_estimated_is_refused():
         firth_logit(0 * y, design, "x", 0.95)
     with pytest.raises(StudyError, match="does not vary"):
         firth_logit(y, design.drop(columns="x"), "x", 0.95)
+
+
+def test_the_difference_in_a_table_with_an_empty_cell_is_that_of_its_rates_with_half_an_observation_more():
+    outcome, design = table(0, 36, 76, 570)
+    found = standardised_difference(outcome, design, "x", 0.95)
+    assert found.estimate == pytest.approx(0.5 / 37 - 76.5 / 647, abs=1e-7)
+    assert found.ci_low < found.estimate < found.ci_high < 0
+    assert found.p_value == firth_logit(outcome, design, "x", 0.95).p_value and np.isnan(found.std_error)
+    # Fisher's exact test is more careful than the likelihood ratio, and of the same mind.
+    assert found.p_value < fisher_exact([[0, 36], [76, 570]]).pvalue < 0.05
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_difference_holds_no_effect_where_the_odds_ratio_does_and_averages_over_all_rows(seed):
+    outcome, design = sample(seed, rows=120, slope=0.3)
+    found, odds = (method(outcome, design, "x", 0.9) for method in (standardised_difference, firth_logit))
+    assert (found.ci_low < 0 < found.ci_high) == (odds.ci_low < 0 < odds.ci_high)
+    x, y = design.to_numpy(), outcome.to_numpy()
+    best = minimize(penalised, np.zeros(3), args=(x, y), method="BFGS", options={"gtol": 1e-9}).x
+    arms = [1 / (1 + np.exp(-(design.assign(x=value).to_numpy() @ best))) for value in (1.0, 0.0)]
+    assert found.estimate == pytest.approx((arms[0] - arms[1]).mean(), abs=1e-6)

@@ -173,20 +173,6 @@ def test_the_tree_is_told_in_units_of_the_columns(sample):
     assert left.loans == inside.sum() and left.rate == pytest.approx(sample.default[inside].mean())
 
 
-def test_odds_ratios_have_the_errors_of_statsmodels(sample):
-    import statsmodels.api as sm
-
-    fitted = prediction.fit(sample, ["debt", "relationship_length"], "logistic")
-    found = prediction.odds_ratios(fitted, sample, sample.loans["bank"].to_numpy(), 0.95)
-    values = sample.loans[["debt", "relationship_length"]]
-    design = sm.add_constant((values - values.mean()) / values.std(ddof=0))
-    theirs = sm.Logit(sample.default, design).fit(disp=0, cov_type="cluster", cov_kwds={"groups": sample.loans["bank"]})
-    for name in values:
-        # The penalty of one prior loan moves them a little.
-        assert found[name].estimate == pytest.approx(np.exp(theirs.params[name]), rel=0.005)
-        assert found[name].std_error == pytest.approx(theirs.bse[name], rel=0.01)
-
-
 def test_of_more_loans_than_the_most_a_tree_learns_from_some_drawn_by_lot_and_a_regression_from_all(sample):
     split = splits.by_time(sample.loans["origination_date"], None, 0.7)
     teach, terms = int(split.folds[0].train.sum()), ["debt", "relationship_length", "kind"]

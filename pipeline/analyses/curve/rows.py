@@ -105,26 +105,7 @@ def _summary(found: list[Specified], noted: list[Row], job: Job, params: Params)
             | ends
         )
         yield from _joint([one for one, _ in chosen], common, job, float(norm.ppf(1 - alpha / 2)))
-    yield from _by_choice(noted)
     yield from _checked(noted, params)
-
-
-def _by_choice(noted: list[Row]) -> Iterator[Row]:
-    """Yield the median effect of the specifications that share a choice, where there were several to choose from."""
-    known = [row for row in noted if row.get("estimate") is not None]
-    shared: dict[tuple[str, str], list[float]] = {}
-    for row in known:
-        chosen = {"kind": row["estimator"], "outcome": OWN if row["outcome"] == "default" else row["outcome"]}
-        for item in (chosen | choices_of(row["specification"])).items():
-            shared.setdefault(item, []).append(row["estimate"])
-    several = {name for name, _ in shared if sum(other == name for other, _ in shared) > 1}
-    for (name, value), estimates in shared.items():
-        if name in several:
-            common = {"estimator": "by_choice", "specification": f"{name}={value}", "factor": "treated"}
-            common["outcome"] = "any"
-            median = float(np.median(estimates))
-            yield common | {"estimand": "median", "estimate": median, "unit": "percentage points"}
-            yield common | {"estimand": "specifications", "estimate": len(estimates), "unit": "specifications"}
 
 
 def _joint(found: list[Specified], common: Row, job: Job, critical: float) -> Iterator[Row]:

@@ -62,6 +62,13 @@ def lives_on_the_top(has: Results, factor: str) -> Iterator[Failed]:
             )
 
 
+def doubly_robust(has: Results) -> tuple[float, float] | None:
+    """Return the interval of the doubly robust effect on the treated, given all controls; None where there is none."""
+    rows = has.where(stage="adjust", estimator="doubly_robust", specification="controls", factor="treated")
+    rows = rows[(rows["estimand"] == "risk_difference_of_treated") & rows["ci_low"].notna()]
+    return next(((row.ci_low, row.ci_high) for row in rows.itertuples()), None)
+
+
 def _excludes(row: Any) -> bool:
     return bool(row["ci_low"] > 0 or row["ci_high"] < 0)
 

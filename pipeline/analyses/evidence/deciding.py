@@ -37,10 +37,11 @@ def addresses(claim: Claim, one: Bearing) -> Iterator[Address]:
         }
         # Then the largest valid sample, with all controls.
         yield larger | {"specification": "controls"}
-        yield from (regression | {"specification": rung} for rung in LADDER)
+        for rung in LADDER:
+            yield from _of_all_loans(regression | {"specification": rung})
     elif claim.kind == "association":
         yield larger | {"specification": "alone"}
-        yield regression | {"specification": "M1"}
+        yield from _of_all_loans(regression | {"specification": "M1"})
     elif claim.kind == "moderation":
         # The larger sample first; then yes or no, or per standard deviation, or the last class against the first.
         yield regression | {
@@ -68,6 +69,12 @@ def addresses(claim: Claim, one: Bearing) -> Iterator[Address]:
                 "outcome": one.outcome,
                 "estimand": one.estimand or "auc",
             }
+
+
+def _of_all_loans(regression: Address) -> Iterator[Address]:
+    """Yield penalised likelihood before the linear regression: its row is there where all loans of an arm end alike."""
+    yield regression | {"estimator": "firth"}
+    yield regression
 
 
 def deciding(claim: Claim, one: Bearing, has: Results) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pipeline.analyses.evidence import requirements
-from pipeline.analyses.evidence.checks import checks_of, lives_on_the_top
+from pipeline.analyses.evidence.checks import checks_of, doubly_robust, lives_on_the_top
 from pipeline.analyses.evidence.deciding import deciding
 from pipeline.analyses.evidence.margins import default_rate, deviation, margin_of, start_of
 from pipeline.core.params import Params
@@ -87,6 +87,8 @@ class Part(NamedTuple):
     most: float
     per: str
     design: str
+    beside: tuple[float, float] | None
+    """The interval of the doubly robust estimate of the same effect, which equivalence must not contradict."""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -129,7 +131,15 @@ def part_of(claim: Claim, one: Bearing, has: Results, protocol: Study, params: P
     elif row.estimand == "difference_per_standard_deviation":
         per = "standard_deviation"
     found = Found(*numbers, p_value=row.p_value, unit=unit, start=start_of(row.estimand, row.specification))
-    return Part(claim, one, row, found, margin.size, margin.most, per, design_of(claim, one, row, protocol))
+    design = design_of(claim, one, row, protocol)
+    adjusted = claim.kind == "effect" and design == "matched_observational" and row.outcome == "default"
+    beside = doubly_robust(has) if adjusted and is_treatment(one.column, protocol) else None
+    return Part(claim, one, row, found, margin.size, margin.most, per, design, beside)
+
+
+def is_treatment(column: str, protocol: Study) -> bool:
+    """Say whether a column is the study's treatment, or what defines it."""
+    return column == "treated" or (protocol.treatment is not None and column == protocol.treatment.factor)
 
 
 def design_of(claim: Claim, one: Bearing, row: Any, protocol: Study) -> str:
@@ -238,7 +248,8 @@ def judged(part: Part, counted: Mapping[tuple[str, ...], Corrected], level: floa
     if math.isnan(p):
         # No p-value stands in the row, and its interval speaks alone.
         p = 0.0
-    return verdicts.judge(part.found, expected, part.margin, level, corrected=p, most=part.most)  # type: ignore[arg-type]
+    more = {"corrected": p, "most": part.most, "beside": part.beside}
+    return verdicts.judge(part.found, expected, part.margin, level, **more)  # type: ignore[arg-type]
 
 
 def reasons_of(
@@ -249,7 +260,7 @@ def reasons_of(
     log = verdicts.is_ratio(part.found.unit)
     low, high = (math.log(x / start) if log and x > 0 else x - start for x in (part.found.ci_low, part.found.ci_high))
     scored, column = part.claim.kind == "prediction", part.bearing.column
-    treated = column == "treated" or (protocol.treatment is not None and column == protocol.treatment.factor)
+    treated = is_treatment(column, protocol)
     names = {check.name for check in checks_of(has, column, treated=treated, scored=scored)}
     if column in protocol.undated:
         names.add("undated")

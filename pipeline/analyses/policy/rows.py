@@ -212,14 +212,6 @@ def _rules(clients: Clients, params: Params) -> Iterator[Row]:
             yield clients.row("rule", name, "defaults_avoided", factor=money["factor"], outcome="default", **one)
             if clients.lot is not None:
                 yield from _by_lot(clients, name, taken, params)
-    for better, other in (
-        ("predicted_benefit_budget", "predicted_risk_budget"),
-        ("predicted_loss_budget", "predicted_risk_budget"),
-    ):
-        for source, gain in clients.gain.items():
-            value = clients.mean((rules[better].astype(float) - rules[other]) * gain)._asdict()
-            more = {"factor": source, "outcome": "loss", "unit": "currency", "note": f"less {other}, as many clients"}
-            yield clients.row("rules_compared", better, "net_value", **value, **more)
 
 
 def _by_lot(clients: Clients, name: str, taken: np.ndarray, params: Params) -> Iterator[Row]:

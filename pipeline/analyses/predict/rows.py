@@ -137,8 +137,6 @@ def _judge(moment: Moment) -> Iterator[Row]:
         threshold = "" if np.isnan(node.threshold) else results.figures(node.threshold)
         named = {"specification": node.path, "loans": train.loans, "n": node.loans, "note": threshold}
         yield moment.row("tree_node", node.column, "default_rate", estimate=100 * node.rate, unit="percent", **named)
-    if HARD in moment.rungs:
-        yield from _coefficients(moment, train, judged["logistic", HARD].fitted)
     if HARD in moment.rungs and ALL in moment.rungs:
         yield from _complete(moment, found["logistic", HARD])
         if moment.protocol.design == "simulated":
@@ -232,18 +230,6 @@ def _kinds(moment: Moment, rung: str) -> tuple[Kind, ...]:
         return ("logistic", "scorecard")
     only = ALL not in moment.rungs
     return prediction.KINDS if rung == ALL or only else ("logistic", "scorecard", "boosting")
-
-
-def _coefficients(moment: Moment, train: Sample, fitted: Fitted) -> Iterator[Row]:
-    """Yield the odds ratios of hard information's numbers."""
-    clusters = train.loans[moment.protocol.cluster].to_numpy()
-    if len(pd.unique(clusters)) < 2:
-        return
-    for name, one in prediction.odds_ratios(fitted, train, clusters, moment.level).items():
-        yield moment.row(
-            "coefficient", name, "odds_ratio", **one._asdict(), unit="odds ratio", loans=train.loans,
-            specification=HARD, note="of one standard deviation more, given all hard information; training loans",
-        )  # fmt: skip
 
 
 def _other_institutions(moment: Moment) -> Iterator[Row]:

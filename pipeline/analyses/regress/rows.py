@@ -13,6 +13,7 @@ from pipeline.stats import libraries
 from pipeline.stats.absorbed import Absorbed, absorbed_logit
 from pipeline.stats.comparison import WEIGHTS
 from pipeline.stats.design import design_matrix
+from pipeline.stats.firth import standardised_difference
 from pipeline.stats.inference import crossed
 from pipeline.stats.matched_effects import abadie_imbens, weighting_effect, widest
 from pipeline.stats.matching import Matches
@@ -207,6 +208,14 @@ def _effects(rung: Rung, factor: str, level: float, cluster: str) -> Iterator[di
         of_pairs = {"n_clusters": ways["pair"].nunique()} if way == "pair" else {}
         return common | effect | of_pairs | {"note": "; ".join(filter(None, [dropped, said[way]]))}
 
+    if both is None and (empty := _empty(rung.loans, factor)):
+        row = common | {"estimator": "firth", "estimand": "risk_difference"}
+        try:
+            penalised = standardised_difference(default, design.matrix, factor, level)
+        except StudyError as error:
+            yield row | {"note": str(error)}
+        else:
+            yield row | _in_points(penalised._asdict()) | {"note": f"{empty}; loans taken as independent"}
     line, way = widest(lines, level)
     yield said(_in_points(line._asdict()) | {"estimator": "linear_probability", "estimand": "risk_difference"}, way)
     try:
@@ -235,6 +244,16 @@ def _effects(rung: Rung, factor: str, level: float, cluster: str) -> Iterator[di
     yield said(odds._asdict() | {"estimator": "logit", "estimand": "odds_ratio", "unit": "ratio"}, way)
     marginal, way = widest({name: curve.average_marginal_effect for name, curve in curves.items()}, level)
     yield said(_in_points(marginal._asdict()) | {"estimator": "logit", "estimand": "average_marginal_effect"}, way)
+
+
+def _empty(loans: pd.DataFrame, factor: str) -> str:
+    """Say which loans, with a yes-or-no factor or without it, all ended alike: a linear error then says nothing."""
+    if not set(loans[factor].unique()) <= {0, 1}:
+        return ""
+    rates = loans.groupby(factor)["default"].mean()
+    kinds = {(1, 0): "no default among loans with it", (1, 1): "only defaults among loans with it"}
+    kinds |= {(0, 0): "no default among loans without it", (0, 1): "only defaults among loans without it"}
+    return next((said for (value, rate), said in kinds.items() if rates.get(value) == rate), "")
 
 
 def _within_strata(rung: Rung, factor: str, level: float, clusters: pd.Series) -> Absorbed:

@@ -169,8 +169,8 @@ def interval(book: Book, row: Any, digits: int) -> str:
 def caused(book: Book) -> Table:
     """Return each adjusted or randomised comparison beside the statement that it decides."""
     texts = {claim.id: book.claim_text(claim) for claim in book.ledger.claims}
-    order = list(texts)
-    found = sorted(book.findings, key=lambda row: order.index(row.claims.split()[0]))
+    order, lenders = list(texts), list(book.real)
+    found = sorted(book.findings, key=lambda row: (order.index(row.claims.split()[0]), lenders.index(row.study)))
     rows, last = [], None
     for row in found:
         first, *others = row.claims.split()

@@ -20,12 +20,15 @@ from pipeline.present import tables
 from pipeline.present.documents import PANDOC
 from pipeline.present.labels import ASKED
 from pipeline.present.numerals import fixed, whole
+from pipeline.present.words import AFTER_STOP, WIDE, environment
 from pipeline.present.words import FOLDER as WORDS
-from pipeline.present.words import WIDE, environment
 from pipeline.sources.records import load_source
 
 BIBLIOGRAPHY = Path(__file__).parent / "references.bib"
 CITATION = Path("CITATION.cff")
+
+SETTLED = ("supported", "contradicted")
+"""Verdicts so seldom given to a statement on CRM that the key points name each."""
 
 CITED = ["--quiet", "--citeproc", f"--bibliography={BIBLIOGRAPHY}"]
 
@@ -90,7 +93,7 @@ class Paper(Book):
                 simulated=self.picture(self.simulated[0], "recovery"),
             )
         )
-        return re.sub(r"\n{3,}", "\n\n", page)
+        return AFTER_STOP.sub("", re.sub(r"\n{3,}", "\n\n", page))
 
     # Words.
 
@@ -115,7 +118,8 @@ class Paper(Book):
         claims = [claim for claim in self.ledger.claims if claim.kind not in first.APART]
         required = [claim for claim in self.ledger.claims if claim.kind == "requirement"]
         others = [claim for claim in claims if claim.kind in ("credit", "prediction")]
-        ours = [self.row(claim.id).verdict for claim in claims if claim.kind in OF_CRM]
+        of_crm = [claim.id for claim in claims if claim.kind in OF_CRM]
+        ours = [self.row(name).verdict for name in of_crm]
         answered = answer(self.findings)
         whole_programme = [row for row in self.needed if row.practice == "programme"]
         failed = {study: self._failed(study) for study in self.real}
@@ -129,6 +133,9 @@ class Paper(Book):
             "hypotheses": len(hypotheses(list(self.ledger.claims))),
             "of_crm": len(ours),
             "verdict": ours.count,
+            "settled": lambda: self.word("semicolon").join(
+                self.statement(name) for name, found in zip(of_crm, ours, strict=True) if found in SETTLED
+            ),
             "direct": answered.direct,
             "observed": answered.observed,
             "shown": lambda found: said.shown(self, found),

@@ -26,7 +26,7 @@ from pipeline.studies.sba.documentation import (
     prevalence,
     teaching_case,
 )
-from pipeline.studies.sba.lending import losses, renewal, waiting
+from pipeline.studies.sba.lending import losses, waiting
 from pipeline.studies.sba.rows import (
     EXPOSED,
     LATE,
@@ -92,7 +92,6 @@ def effects(cohort: pd.DataFrame, panels: Mapping[str, pd.DataFrame], protocol: 
         *_growth(loans, everyone, of_all, level),
         *_lenders(samples, of_all, level),
         *_nearness_of_lenders(samples, of_all, level),
-        *renewal(everyone, protocol, level),
         *waiting(cohort, controls, level),
         *losses(loans, set(cohort["loan_id"]), of_all, level),
         *grade(cohort, samples, level),

@@ -2,113 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from pipeline.core.protocol import Study
-from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import design_matrix
 from pipeline.stats.inference import scaled
 from pipeline.stats.libraries import absorbed_linear, linear_probability
 from pipeline.studies.sba.rows import (
-    EXPOSED,
-    LATE,
     LINE,
     SAME_STATE,
     SHARING,
     WAIT,
-    Row,
     Rows,
     counts_of,
     in_points,
     row_of,
     within_banks,
 )
-
-RENEWAL_WINDOW = 24
-"""Months after approval in which a default counts for a score, and after which a loan can teach the next one."""
-
-
-def renewal(loans: pd.DataFrame, protocol: Study, level: float) -> Rows:
-    """Judge a score that stays as it was when a span begins beside one that is fitted anew each January.
-
-    The spans are the recession and the equally long one before it: late approvals, which decide nothing. Either score
-    learns from loans that are old enough on its day for a default within the window to have shown; judged are the
-    loans approved in the span.
-    """
-    from pipeline.stats import accuracy, prediction
-
-    named = [*protocol.controls.loan, *protocol.controls.borrower]
-    terms = ["guarantee_band" if term == "guaranteed_share" else term for term in named]
-    # Months to default count from payment, the day of a score from approval.
-    event = (loans[WAIT] + loans["months_to_default"] <= RENEWAL_WINDOW).to_numpy(dtype=float)
-    sample = prediction.Sample(loans, event, loans["weight"].to_numpy(dtype=float))
-    date = loans["origination_date"]
-
-    def learnt(day: pd.Timestamp) -> prediction.Fitted:
-        return prediction.fit(
-            sample.part((date < day - pd.DateOffset(months=RENEWAL_WINDOW)).to_numpy()), terms, "logistic"
-        )
-
-    begin, end = EXPOSED
-    spans = {"recession": EXPOSED, "before_recession": (begin - (end - begin), begin - pd.Timedelta(days=1))}
-    for name, (first, last) in spans.items():
-        inside = date.between(first, last).to_numpy()
-        row: Row = {"outcome": f"default_within_{RENEWAL_WINDOW}", "n": int(inside.sum())}
-        row |= {"n_clusters": loans.loc[inside, "institution_id"].nunique()}
-        judged = sample.part(inside)
-        try:
-            frozen = learnt(first).probability(judged.loans)
-            renewed = np.empty(len(frozen))
-            year = judged.loans["origination_date"].dt.year.to_numpy()
-            for of in np.unique(year):
-                day = max(pd.Timestamp(year=int(of), month=1, day=1), first)
-                renewed[year == of] = learnt(day).probability(judged.loans[year == of])
-            shares = {"frozen": frozen, "renewed": renewed}
-            banks = judged.loans["institution_id"].astype(str).to_numpy()
-            right = {
-                kind: accuracy.ratio_of_means(judged.default, share, judged.weights, level, banks)
-                for kind, share in shares.items()
-            }
-            areas = {
-                kind: accuracy.area(judged.default, share, level, banks, judged.weights)
-                for kind, share in shares.items()
-            }
-        except (StudyError, ValueError) as error:
-            yield row_of("renewal", name, "frozen_model", None, **row, note=str(error))
-            continue
-        lost = (judged.default - frozen) ** 2 - (judged.default - renewed) ** 2
-        worse = accuracy.mean_effect(lost, judged.weights, level, banks)
-        note = "squared error of the frozen score less that of the renewed one, by bank; above nought: frozen is worse"
-        note = f"{note}; {LATE}"
-        yield row_of(
-            "renewal",
-            name,
-            "frozen_model",
-            worse,
-            estimand="frozen_less_renewed",
-            unit="squared error",
-            note=note,
-            **row,
-        )
-        for kind in shares:
-            ratio = right[kind]._replace(p_value=np.nan)
-            more = {
-                "estimand": "observed_to_expected",
-                "unit": "ratio",
-                "note": f"defaults over defaults expected; {LATE}",
-            }
-            yield row_of("renewal", f"{name}_{kind}", "frozen_model", ratio, **more, **row)
-            yield row_of(
-                "renewal",
-                f"{name}_{kind}",
-                "frozen_model",
-                areas[kind],
-                estimand="area_under_curve",
-                unit="area",
-                note=LATE,
-                **row,
-            )
 
 
 def waiting(cohort: pd.DataFrame, controls: list[str], level: float) -> Rows:

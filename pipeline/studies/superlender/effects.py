@@ -51,6 +51,7 @@ def effects(cohort: pd.DataFrame, panels: Mapping[str, pd.DataFrame], protocol: 
         *_punctuality(panels["earlier_loans"], level),
         *_length(cohort, every, cluster, level),
         *_lender_rules(cohort, cluster, level),
+        *_forgiven(panels["earlier_loans"]),
         *survivors(cohort, from_number, level, seed_of(params.seed, "superlender", "survivors")),
         *_by_share(cohort, level),
         *_foretold(cohort, params),
@@ -128,13 +129,26 @@ def _lender_rules(cohort: pd.DataFrame, cluster: str, level: float) -> Iterator[
         )
 
 
+def _forgiven(earlier: pd.DataFrame) -> Iterator[Row]:
+    """Yield how much lateness the lender forgave: every earlier loan was followed by another."""
+    late = {"earlier_loans": earlier["closed_late"], "clients": earlier.groupby("client_id")["closed_late"].max()}
+    for name, closed_late in late.items():
+        row = {"estimator": "forgiven", "specification": name, "factor": "closed_late", "outcome": "next_loan"}
+        yield row | {
+            "estimand": "rate",
+            "estimate": 100 * closed_late.mean(),
+            "n": len(closed_late),
+            "unit": "percent",
+        }
+
+
 def bounds(default: np.ndarray, number: np.ndarray, from_number: float) -> dict[str, float]:
     """Bound the default rate of long relationships had nobody left on the way there.
 
     Parameters
     ----------
     default : (loans,)
-        0/1; a client whose loan goes bad gets no next one.
+        0/1; bounds are those of the worst case, in which no client whose loan goes bad gets a next one.
     number : (loans,)
         Earlier loans of the client, one or more.
     from_number : float

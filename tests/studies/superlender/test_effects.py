@@ -64,6 +64,15 @@ def test_without_the_last_loan_each_client_has_one_fewer(prepared, rows):
     assert row.n == len(kept)
 
 
+def test_lateness_that_was_forgiven_is_counted_by_loan_and_by_client(prepared, rows):
+    earlier = prepared.panels["earlier_loans"]
+    late = set(earlier.loc[earlier["closed_late"] == 1, "client_id"])
+    of_loans, of_clients = (rows.one(estimator="forgiven", specification=name) for name in ("earlier_loans", "clients"))
+    assert of_loans.estimate == pytest.approx(100 * sum(earlier["closed_late"]) / len(earlier), abs=1e-5)
+    assert of_clients.estimate == pytest.approx(100 * len(late) / earlier["client_id"].nunique(), abs=1e-5)
+    assert 0 < of_loans.estimate < of_clients.estimate < 100
+
+
 def test_bounds_follow_from_who_is_lost_at_each_step():
     # Half of ten are lost at the first loan, a quarter of eight at the second; a tenth of the long ones default.
     number = np.repeat([1, 2, 3], [10, 8, 10])
