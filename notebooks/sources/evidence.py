@@ -97,12 +97,17 @@ def places(claim, line):
     if line.estimator:
         return [(line.stage, line.estimator, line.specification, column, line.outcome, line.estimand)]
     linear = ("linear_probability", column, "default", "risk_difference")
-    rungs = [("regress", linear[0], rung, *linear[1:]) for rung in ("M5", "M4", "M3", "M2")]
+    # Penalised likelihood, where all loans of a group end alike, goes before the linear regression.
+    rungs = [
+        ("regress", estimator, rung, *linear[1:])
+        for rung in ("M5", "M4", "M3", "M2", "M1")
+        for estimator in ("firth", linear[0])
+    ]
     if claims.loc[claim, "class"] == "effect":
         randomised = ("effects", "randomisation_test", "strata_rates", column, "default", "difference")
-        return [randomised, ("effects", "all_loans", "controls", *linear[1:]), *rungs]
+        return [randomised, ("effects", "all_loans", "controls", *linear[1:]), *rungs[:-2]]
     if claims.loc[claim, "class"] == "association":
-        return [("effects", "all_loans", "alone", *linear[1:]), ("regress", linear[0], "M1", *linear[1:])]
+        return [("effects", "all_loans", "alone", *linear[1:]), *rungs[-2:]]
     if claims.loc[claim, "class"] == "moderation":
         pair = ("heterogeneity", "interaction", line.moderator, column, "default")
         larger = ("effects", f"moderated_by_{line.moderator}", "interaction", column, "default", "risk_difference")
@@ -303,16 +308,35 @@ def verdict(row, expected):
         side = "lower" if value < 0 else "higher"
         name = "supported" if expected in (side, "either") else "contradicted"
         return name if abs(value) >= row.margin else name + "_small"
-    return "no_important_effect" if -row.margin < low and high < row.margin else "inconclusive"
+    if not -row.margin < low <= high < row.margin:
+        return "inconclusive"
+    # Another adjustment of the same effect must not allow one that matters.
+    return "inconclusive" if row.beside_low <= -row.margin or row.beside_high >= row.margin else "no_important_effect"
 
 
 # %% [markdown] lang="en"
-# The verdict of each number, then of each claim in each study, held against the published ones.
+# A number of an effect that is adjusted for covariates also has the doubly robust estimate beside it. The verdict of each
+# number comes first, then of each claim in each study, held against the published ones.
 
 # %% [markdown] lang="zh"
-# 先是每个数字的结论，再是每个论断在每项研究中的结论，并与公布的结论对照。
+# 经协变量调整的效应，旁边还有双重稳健估计。先是每个数字的结论，再是每个论断在每项研究中的结论，并与公布的结论对照。
 
 # %%
+
+
+def doubly_robust(row):
+    """The interval of the doubly robust estimate of a treatment's effect; none for another number."""
+    protocol, name = protocols[row.study], row.factor
+    treatment = name in ("treated", (protocol["treatment"] or {}).get("factor"))
+    randomised = name == "treated" and protocol["design"] == "randomised"
+    if row["class"] == "effect" and row.outcome == "default" and treatment and not randomised:
+        place = ("adjust", "doubly_robust", "controls", "treated", None, "risk_difference_of_treated")
+        for _, held in look_up(row.study, place).iterrows():
+            return held["ci_low"], held["ci_high"]
+    return np.nan, np.nan
+
+
+found[["beside_low", "beside_high"]] = [doubly_robust(row) for _, row in found.iterrows()]
 turned = {"lower": "higher", "higher": "lower", "either": "either"}
 signs = found["claim"].map(claims["expected_sign"])
 signs = signs.where(~found["reverse"], signs.map(turned))

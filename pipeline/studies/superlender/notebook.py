@@ -12,8 +12,9 @@
 # **The question.** Clients who have borrowed many times have a long relationship with the lender. Do they default less
 # because of it, or are they those who are left because they always repaid?
 #
-# **The data.** One loan of each client in one month, with whether it was repaid, and all of the client's earlier loans.
-# Treated are clients with more earlier loans than the median client.
+# **The data.** One loan of each client in one month, and all of the client's earlier loans. Treated are clients with
+# more earlier loans than the median client. The file calls a loan bad that was not settled on time, and does not say how
+# late; where this notebook says default, it means that.
 #
 # **What this notebook does.** It derives the headline numbers of the [report](../reports/superlender/report.html) again
 # from the loans, with statsmodels and sums by client. Of the pipeline it uses the study's choices and labels, none of
@@ -27,7 +28,7 @@
 #
 # **问题。** 借过很多次的客户与机构关系长久。他们违约更少，是因为关系长久，还是因为一直按时还款的人才留得下来？
 #
-# **数据。** 每位客户某一个月的一笔贷款及其是否还清，以及该客户此前的全部贷款。历史贷款笔数多于中位客户者为处理组。
+# **数据。** 每位客户某一个月的一笔贷款，以及该客户此前的全部贷款。历史贷款笔数多于中位客户者为处理组。文件把未按时结清的贷款称为坏账，没有说明迟了多久；本笔记本所说的违约即指此。
 #
 # **本笔记本做什么。** 用statsmodels与按客户求和，从贷款数据重新推出[报告](../reports/superlender/report.zh.html)的主要数字。流水线之中只用研究的参数与标签，不用其任何估计程序。只要有一个数字不同，就停止。
 #
@@ -167,15 +168,15 @@ print(
 # %% [markdown] lang="en"
 # ## Those who are lost on the way
 #
-# A client whose loan goes bad gets no further one. If each loan loses the clients that it loses in this month, a share
-# of those who begin are gone before their relationship is long. At which default rate among the lost would long
-# relationships be worth nothing? Where the rate of all who begin equals that of those who stay and those who are lost
-# together.
+# The file holds only clients who were let back. In the worst case nobody is let back whose loan goes bad; at the rates
+# of this month a share of those who begin is then gone before their relationship is long. At which default rate among
+# the lost would long relationships be worth nothing? Where the rate of all who begin equals that of those who stay and
+# those who are lost together. It is a bound and no estimate: earlier loans that closed late were followed by others.
 
 # %% [markdown] lang="zh"
 # ## 途中流失的客户
 #
-# 贷款成为坏账的客户得不到下一笔。如果每一笔都像这个月那样失去客户，起步的客户中就有一部分在关系变长之前已经离开。流失者的违约率要有多高，长期关系才等于毫无作用？就是使起步者的违约率恰好等于留下者与流失者合计违约率的那一个。
+# 文件只有获准再借的客户。最坏的情形是：凡成为坏账者都不准再借。按这个月的违约率，起步的客户中就有一部分在关系变长之前已经离开。流失者的违约率要有多高，长期关系才等于毫无作用？就是使起步者的违约率恰好等于留下者与流失者合计违约率的那一个。这是界限而不是估计：此前迟还结清的贷款，之后也都有下一笔。
 
 # %%
 rates = cohort.groupby(number)["default"].mean()
@@ -185,13 +186,13 @@ break_even = 100 * (rates[1] - stay * long) / (1 - stay)
 
 # %% lang="en"
 print(
-    f"{100 * (1 - stay):.0f}% of those who begin are lost. Clients with one earlier loan default at {100 * rates[1]:.1f}%, long "
+    f"In the worst case {100 * (1 - stay):.0f}% of those who begin are lost. Clients with one earlier loan default at {100 * rates[1]:.1f}%, long "
     f"relationships at {100 * long:.1f}%: if {break_even:.1f}% of the lost had defaulted again, nothing would be left."
 )
 
 # %% lang="zh"
 print(
-    f"起步的客户有{100 * (1 - stay):.0f}%流失。有一笔历史贷款者的违约率为{100 * rates[1]:.1f}%，长期关系者为{100 * long:.1f}%：只要流失者的违约率达到"
+    f"最坏的情形下，起步的客户有{100 * (1 - stay):.0f}%流失。有一笔历史贷款者的违约率为{100 * rates[1]:.1f}%，长期关系者为{100 * long:.1f}%：只要流失者的违约率达到"
     f"{break_even:.1f}%，差异就不复存在。"
 )
 
