@@ -32,6 +32,7 @@
 language = "en"
 
 import os
+import textwrap
 from pathlib import Path
 
 # The notebook works from the repository's root, wherever it was opened.
@@ -552,36 +553,48 @@ print(f"单个真实机构的结论：{told}。")
 # ## Effects of CRM on default
 #
 # Every deciding number of the class with its confidence interval, in percentage points of default (per standard deviation
-# where the practice has many values). The grey bar is the smallest difference that matters: what lies within it does not
-# matter, whatever its p-value.
+# where the practice has many values); left of zero, default is lower with the practice. The grey bar is the smallest
+# difference that matters: what lies within it does not matter, whatever its p-value.
 
 # %% [markdown] lang="zh"
 # ## 客户关系管理对违约的效应
 #
-# 这一类的每个判定数字及其置信区间，以违约率的百分点计（做法有多个取值时，按一个标准差计）。灰条是有意义的最小差异：落在其中的，无论p值多小都无关紧要。
+# 这一类的每个判定数字及其置信区间，以违约率的百分点计（做法有多个取值时，按一个标准差计），零以左表示有该做法者违约较少。灰条是有意义的最小差异：落在其中的，无论p值多小都无关紧要。
 
 # %% lang="en"
-POINTS = "Points of default (left of zero: less with the practice)"
+POINTS, WIDTH = "Percentage points of default", 30
 
 # %% lang="zh"
-POINTS = "违约率的百分点（零以左：有该做法者违约较少）"
+POINTS, WIDTH = "违约率的百分点", 15
 
 # %%
+columns = {"": yaml.load(Path(f"pipeline/present/words/{language}/common.yaml"))["labels"]["columns"]}
+for name in studies:
+    own = yaml.load(Path(f"pipeline/studies/{name}/words.{language}.yaml")).get("labels", {})
+    columns[name] = columns[""] | own.get("columns", {}) | words["factors"] | {"treated": words["treatments"][name]}
+
+
+def label(row):
+    """What a number measures, and where, on lines that fit."""
+    whole = words["short"][row["study"]] + words["colon"] + columns[row["study"]].get(row["factor"], row["factor"])
+    return "\n".join(textwrap.wrap(whole, WIDTH))
+
+
 effects = family.copy()
 sign = np.where(effects["reverse"], -1, 1)
-labels = {name: words["factors"].get(name, name) for name in effects["factor"]}
-effects["label"] = effects["study"].map(words["short"]) + words["colon"] + effects["factor"].map(labels)
-effects = effects.assign(value=effects["estimate"] * sign, reach=(effects["ci_high"] - effects["ci_low"]) / 2)
+ends = np.sort(effects[["ci_low", "ci_high"]].to_numpy() * sign[:, None], axis=1)
+effects = effects.assign(value=effects["estimate"] * sign, low=ends[:, 0], high=ends[:, 1])
 effects = effects.sort_values(["study", "value"], ascending=[True, False]).reset_index(drop=True)
-figure, axes = plt.subplots(figsize=(4.8, 0.3 * len(effects) + 0.8))
+figure, axes = plt.subplots(figsize=(4.8, 0.36 * len(effects) + 0.8))
 axes.barh(effects.index, 2 * effects["margin"], left=-effects["margin"], color="#dddddd", height=0.8)
-axes.errorbar(effects["value"], effects.index, xerr=effects["reach"], fmt="o", color="black", markersize=4, linewidth=1)
+reach = [effects["value"] - effects["low"], effects["high"] - effects["value"]]
+axes.errorbar(effects["value"], effects.index, xerr=reach, fmt="o", color="black", markersize=4, linewidth=1)
 axes.axvline(0, color="black", linewidth=0.8)
-axes.set_yticks(effects.index, effects["label"], fontsize=8)
+axes.set_yticks(effects.index, [label(row) for _, row in effects.iterrows()], fontsize=8)
 axes.set_xlabel(POINTS)
 sns.despine()
 plt.show()
-beyond = (effects["value"].abs() - effects["reach"] > 0).sum()
+beyond = ((effects["low"] > 0) | (effects["high"] < 0)).sum()
 
 # %% lang="en"
 print(f"Of {len(effects)} numbers, {beyond} have an interval that excludes zero before any correction for many tests.")
