@@ -1,6 +1,8 @@
 """The pages that people read: links lead somewhere, nothing comes from elsewhere, a browser shows them whole."""
 
 import functools
+import html
+import importlib.util
 import json
 import posixpath
 import re
@@ -86,9 +88,9 @@ def test_a_page_is_small_named_and_needs_nothing_from_elsewhere(path):
     assert not [link for link in page.loads if link.startswith(("http:", "https:", "//"))]
     assert not re.search(r"@import|url\(['\"]?(https?:)?//", text)
     assert page.language and re.search(r"<title>[^<]+</title>", text)
+    assert not page.silent, page.silent
     if not is_notebook(path):
-        # A notebook's pictures are described by the sentence beside them.
-        assert not page.silent, page.silent
+        # A notebook prints below a picture what is seen.
         for place in (found.start() for found in re.finditer("<img ", text)):
             after = text[place:]
             assert "<figcaption>" in after[: after.index("</figure>")] and "<figure" in text[:place]
@@ -203,27 +205,32 @@ WIDTHS = (320, 390, 1280)
 
 def looked_at(folder, dark):
     """Show all pages in frames, in one browser, and return what each frame tells."""
-    paths = [path for path in PAGES if not is_notebook(path) and (folder / "reports" / name(path)).exists()]
+    paths = [path for path in PAGES if (folder / "reports" / name(path)).exists()]
     frames = [
         f'<iframe src="reports/{name(path)}" style="width: {width}px; height: 900px; border: 0"></iframe>'
         for path in paths
         for width in (WIDTHS[1:2] if dark else WIDTHS)
     ]
+    told = told_by_frames(folder, frames, f"--blink-settings=preferredColorScheme={0 if dark else 1}")
+    return [one | {"page": unquote(one["page"]).split("/reports/")[1]} for one in told]
+
+
+def told_by_frames(folder, frames, option):
+    """Show frames in one browser and return what each tells the page around it."""
     page = folder / "around.html"
     page.write_text(AROUND + "\n".join(frames), encoding="utf-8")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1400,1000", "--dump-dom"]
     command += ["--virtual-time-budget=60000", f"--user-data-dir={folder / 'profile'}", "--disable-extensions"]
-    command += [f"--blink-settings=preferredColorScheme={0 if dark else 1}", page.as_uri()]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
+    said = subprocess.run([*command, option, page.as_uri()], capture_output=True, text=True, timeout=300).stdout
     lines = re.findall(r"<li>(.*?)</li>", said, flags=re.S)
-    told = [json.loads(line.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")) for line in lines]
+    told = [json.loads(html.unescape(line)) for line in lines]
     assert len(told) == len(frames)
-    return [one | {"page": unquote(one["page"]).split("/reports/")[1]} for one in told]
+    return told
 
 
 def seen_in(folder, only=None):
     """Return what a browser tells of every page, or of some, in light and in dark, with the figures beside it."""
-    ignored = shutil.ignore_patterns("*.pdf", "*.md", "*.txt", "*.csv", "notebook.html", "notebooks")
+    ignored = shutil.ignore_patterns("*.pdf", "*.md", "*.txt", "*.csv")
     shutil.copytree(REPORTS, folder / "reports", ignore=ignored)
     for path in (folder / "reports").rglob("*.html"):
         if only is not None and path.relative_to(folder / "reports").as_posix() not in only:
@@ -241,6 +248,7 @@ def seen_in(folder, only=None):
 @needs_browser
 def test_a_browser_shows_the_first_pages_as_a_reader_wants_them(tmp_path):
     first = ("index.html", "index.zh.html", "sba/report.html", "evidence/paper.html", "evidence/claims.html")
+    first += ("notebooks/start_here.html",)
     seen = seen_in(tmp_path / "a place with spaces", (*first, "evidence/claims.zh.html"))
     pages_are_whole_without_errors_and_with_contrast(seen)
     the_filter_shows_what_was_asked_for(seen)
@@ -336,3 +344,35 @@ def test_headings_are_called_alike_in_both_languages(path):
     if twin.exists():
         headings = [re.findall(r'<h[23][^>]*id="([^"]+)"', one.read_text(encoding="utf-8")) for one in (path, twin)]
         assert headings[0] == headings[1]
+
+
+AXE = importlib.util.find_spec("axe_core_python")
+
+ASK_AXE = """
+<script src="axe.js"></script>
+<script>
+addEventListener("load", async () => {
+  const found = await axe.run(document, {resultTypes: ["violations"]});
+  const told = found.violations.map(one => ({
+    impact: one.impact, rule: one.id, where: one.nodes.slice(0, 3).map(node => node.target.join(" ")),
+  }));
+  parent.postMessage(JSON.stringify({width: innerWidth, told}), "*");
+});
+</script>
+"""
+
+
+@pytest.mark.long
+@needs_pages
+@needs_browser
+@pytest.mark.skipif(AXE is None, reason="axe-core is not installed here: pip install axe-core-python")
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_axe_finds_nothing_serious(path, tmp_path):
+    shutil.copy(Path(AXE.origin).with_name("axe.min.js"), tmp_path / "axe.js")
+    text = path.read_text(encoding="utf-8")
+    (tmp_path / "page.html").write_text(text.replace("</body>", f"{ASK_AXE}</body>"), encoding="utf-8")
+    widths = WIDTHS[1:]
+    frames = [f'<iframe src="page.html" style="width: {width}px; height: 900px"></iframe>' for width in widths]
+    told = told_by_frames(tmp_path, frames, "--allow-file-access-from-files")
+    assert {one["width"] for one in told} == {390, 1280}
+    assert not [said for one in told for said in one["told"] if said["impact"] in ("serious", "critical")]

@@ -56,6 +56,7 @@ class Report(Page):
                 scope=self._scope,
                 left_out=self.left_out,
                 protocol=self._protocol,
+                twin="" if self._words.language == self._params.report.language else f".{self._words.language}",
             )
         )
         return re.sub(r"\n{3,}", "\n\n", page)

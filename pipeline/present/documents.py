@@ -40,13 +40,11 @@ def to_html(
 ) -> str:
     """Turn a page (`form` is pandoc's name for what it is written in) into an HTML file in the folder `resources`.
 
-    A notebook's pictures stand inside; a report's are linked, as they stand beside it, which keeps the page small and
-    each figure a file of its own. `other` is the same page in another language, with its words; `more` are further
-    arguments of pandoc.
+    Figures are linked, as they stand beside it, which keeps the page small and each a file of its own. `other` is the
+    same page in another language, with its words; `more` are further arguments of pandoc.
     """
     import pypandoc
 
-    notebook = form == "ipynb"
     with _defaults(title, words, {}) as told:
         body = pypandoc.convert_text(
             page,
@@ -54,11 +52,7 @@ def to_html(
             # The two languages of a page number their headings, so that they are called alike.
             format=f"{form}-auto_identifiers",
             extra_args=[
-                *(
-                    ["--embed-resources", f"--template={TEMPLATES / 'fragment.html'}"]
-                    if notebook
-                    else [f"--lua-filter={TEMPLATES / 'figures.lua'}"]
-                ),
+                f"--lua-filter={TEMPLATES / 'figures.lua'}",
                 "--wrap=none",
                 "--columns=1000",
                 f"--resource-path={resources}",

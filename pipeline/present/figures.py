@@ -19,6 +19,7 @@ import seaborn as sns
 from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
 
 from pipeline.core.results import Results
 from pipeline.present.words import WIDE, Words
@@ -80,15 +81,47 @@ def draw(figure: Callable[..., Figure], path: Path, *inputs: object) -> None:
     keeps all its letters as text, for the reader's browser to draw with a font of its own, and the room that they take
     is computed, so that the bytes do not depend on the fonts of this machine either.
     """
-    wide = _wide(inputs)
-    style = STYLE | {"font.family": [OWN_FONT]} | ({"svg.fonttype": "none"} if wide else {})
-    written = io.StringIO()
-    with sns.axes_style("whitegrid"), plt.rc_context(style), _measured() if wide else contextlib.nullcontext():
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE), _letters(_wide(inputs)):
         drawn = figure(*inputs)
-        drawn.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
+        written = _svg(drawn)
         plt.close(drawn)
+    store.write_text(path, written)
+
+
+def dress() -> None:
+    """Let the notebook's kernel that this runs in show figures as SVG, as `draw` writes them."""
+    from IPython import get_ipython
+    from matplotlib_inline.backend_inline import configure_inline_support
+
+    backend, shell = "module://matplotlib_inline.backend_inline", get_ipython()
+    plt.switch_backend(backend)
+    configure_inline_support(shell, backend)
+    formatters = shell.display_formatter.formatters
+    formatters["image/png"].pop(Figure, None)
+    formatters["image/svg+xml"].for_type(Figure, shown)
+
+
+def shown(figure: Figure) -> str:
+    """Return a figure of a notebook as SVG."""
+    wide = any(WIDE.search(text.get_text()) for text in figure.findobj(Text))
+    hashed = {name: STYLE[name] for name in ("svg.hashsalt", "svg.fonttype")}
+    with plt.rc_context(hashed | {"font.sans-serif": [OWN_FONT]}), _letters(wide):
+        return _svg(figure)
+
+
+def _svg(figure: Figure) -> str:
+    written = io.StringIO()
+    figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
     families = ", ".join(f"'{name}'" for name in (*WIDE_FONTS, OWN_FONT))
-    store.write_text(path, named_by_text(written.getvalue()).replace(f"'{OWN_FONT}'", f"{families}, sans-serif"))
+    return named_by_text(written.getvalue()).replace(f"'{OWN_FONT}'", f"{families}, sans-serif")
+
+
+@contextlib.contextmanager
+def _letters(wide: bool) -> Iterator[None]:
+    """Write letters as outlines, or all of them as text where some are Chinese."""
+    style = {"font.family": [OWN_FONT]} | ({"svg.fonttype": "none"} if wide else {})
+    with plt.rc_context(style), _measured() if wide else contextlib.nullcontext():
+        yield
 
 
 def named_by_text(svg: str) -> str:

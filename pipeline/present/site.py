@@ -14,7 +14,10 @@ from pipeline.core.params import load
 from pipeline.core.yaml import read
 from pipeline.present.words import FOLDER, LANGUAGES, TAGS, TEMPLATES, environment
 
-PAGES = ("paper", "index", "claims", "advice", "sure", "requirements", "methods", "cases", "data", "trail")
+START = "start_here"
+"""The notebook for newcomers, the one page of these that stands with the notebooks."""
+
+PAGES = ("paper", "index", "claims", "advice", "sure", "requirements", "methods", "cases", "data", "trail", START)
 """Pages of all studies together, in the order in which they are read."""
 
 FIRST = ("paper", "index", "claims", "advice")
@@ -34,9 +37,9 @@ class Site(NamedTuple):
     language: str
     """The language of the reports that have no language in their name."""
 
-    def report(self, study: str, language: str) -> str:
-        """Return the file of a study's report in a language, below the folder of the reports."""
-        return f"{study}/report.html" if language == self.language else f"{study}/report.{language}.html"
+    def report(self, study: str, language: str, page: str = "report") -> str:
+        """Return the file of a study's report or notebook in a language, below the folder of the reports."""
+        return f"{study}/{page}.html" if language == self.language else f"{study}/{page}.{language}.html"
 
 
 def known() -> Site:
@@ -48,7 +51,12 @@ def known() -> Site:
 def file_of(page: str, language: str, suffix: str = "html") -> str:
     """Return the file of a page of all studies, below the folder of the reports; English is not named."""
     name = f"{page}.{suffix}" if language == LANGUAGES[0] else f"{page}.{language}.{suffix}"
-    return name if page == "index" else f"evidence/{name}"
+    return name if page == "index" else f"{'notebooks' if page == START else 'evidence'}/{name}"
+
+
+def notebook_of(name: str, language: str) -> str:
+    """Return the file that shows a notebook of no single study, below the folder of the reports."""
+    return file_of(name, language).replace("evidence/", "notebooks/", 1)
 
 
 class Here(NamedTuple):

@@ -193,7 +193,7 @@ class Code:
         if stage == "notebook":
             starts.add(f"pipeline/studies/{study}/notebook.py")
         if stage == "notebooks":
-            starts |= {f"notebooks/sources/{name}.py" for name in ("evidence", "methods")}
+            starts |= {name for name in self.texts if name.startswith("notebooks/")}
         starts |= {f"pipeline/studies/{study}/{file}" for file in self.asks(stage)}
         used = self.closure(*(name for name in starts if name in self.texts))
         beside = {

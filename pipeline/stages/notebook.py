@@ -1,24 +1,16 @@
-"""Execute the study's notebook and render it for people who do not run anything."""
-
-from pathlib import Path
+"""Execute the study's notebook in both languages, and render it for people who do not run anything."""
 
 from pipeline.core.params import Params
-from pipeline.pages.notebook import execute
-from pipeline.present.documents import to_html
-from pipeline.present.words import Words
-from pipeline.runtime import places, store
+from pipeline.pages.notebook import publish
+from pipeline.present.words import Words, there
+from pipeline.runtime import places
 
 
 def run(study: str, params: Params) -> str:
-    """Write the executed notebook and its HTML rendering."""
-    import nbformat
-
-    folder = Path("notebooks")
-    executed = execute(places.STUDIES / params.study(study).module / "notebook.py", Path.cwd(), study)
-    target = folder / f"{study}.ipynb"
-    written = nbformat.writes(executed)
-    store.write_text(target, written)
-    words = Words(params.report.language, study, params.study(study).module)
-    page = to_html(written, "ipynb", words.text("title"), words, folder)
-    store.write_text(places.reports(study) / "notebook.html", page)
-    return f"{target}"
+    """Write the executed notebooks and their HTML renderings."""
+    module, first, twin = params.study(study).module, params.report.language, params.report.twin
+    words = {first: Words(first, study, module)}
+    # A study without words in the other language shows its notebook in its own.
+    words[twin] = Words(twin, study, module) if there(twin, study, module) else words[first]
+    page = places.reports(study) / "notebook.html"
+    return ", ".join(map(str, publish(places.STUDIES / module / "notebook.py", study, page, words, study)))

@@ -18,6 +18,7 @@ from pipeline.core import params
 from pipeline.pages import readme, written
 from pipeline.pages.evidence import advice, book, claims, first, said, site, sure
 from pipeline.present import numerals
+from pipeline.present.site import known, notebook_of
 from pipeline.present.words import LANGUAGES, TEMPLATES, Words, upper_first
 from pipeline.runtime import places
 from pipeline.sources.claims import ALL, Class, load_bearings, load_claims, load_limits
@@ -459,7 +460,12 @@ def test_every_link_leads_somewhere(rendered):
     ids = {path: set(parsed(text).ids) for path, text in rendered.items()}
     there = {*(places.results("evidence", name) for name in book.Tables._fields), *rendered}
     there |= {book.path_of("paper", language, kind) for language in LANGUAGES for kind in ("html", "md", "pdf")}
-    there |= {Path(f"reports/notebooks/{name}.html") for name, _ in notebooks.NOTEBOOKS}
+    there |= {Path("reports", notebook_of(name, language)) for name in notebooks.NOTEBOOKS for language in LANGUAGES}
+    there |= {
+        Path("reports", known().report(name, language, "notebook"))
+        for name in known().studies
+        for language in LANGUAGES
+    }
     for path, text in rendered.items():
         for link in parsed(text).links:
             if link.startswith(("https://", "data:")):

@@ -207,9 +207,9 @@ class Book:
             return target.relative_to(INDEX.parent).as_posix()
         return f"../{target.name}" if to == "index" else target.name
 
-    def report(self, study: str) -> str:
-        """Return the file of a study's report in this language."""
-        return self.site.report(study, self.language)
+    def report(self, study: str, page: str = "report") -> str:
+        """Return the file of a study's report or notebook in this language."""
+        return self.site.report(study, self.language, page)
 
     def picture(self, study: str, name: str) -> str:
         """Return the file of a figure with letters of this language, or the one there is."""

@@ -40,6 +40,7 @@ def page(book: Book, name: str) -> str:
             root="" if name == "index" else "../",
             link=lambda to: book.link(name, to),
             report=book.report,
+            notebook=lambda to: site.notebook_of(to, book.language),
             picture=book.picture,
             word=book.word,
             text=book.text,
