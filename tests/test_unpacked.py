@@ -98,3 +98,11 @@ def test_verify_compares_with_what_was_unpacked(copy):
     # What an earlier run has moved counts, too.
     other = make(copy, "verify")
     assert other.returncode != 0 and "+moved" in other.stdout and "Same bytes" not in other.stdout
+
+
+def test_both_sides_of_a_merge_are_named_before_dvc_is_asked(copy):
+    choices = copy / "pipeline/studies/reference/params.yaml"
+    choices.write_text("seed: 1\n<<<<<<< HEAD\nseed: 2\n=======\nseed: 3\n>>>>>>> other\n")
+    refused = make(copy, "reproduce")
+    assert refused.returncode != 0 and asked(copy) == []
+    assert refused.stderr.startswith("pipeline/studies/reference/params.yaml:2:<<<<<<< HEAD: a merge left both sides")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import shutil
@@ -223,6 +224,24 @@ def _stages() -> Iterator[Finding]:
         yield Finding("ok", "stages", "all are up to date")
 
 
+def _cache() -> Iterator[Finding]:
+    """DVC trusts what it has kept, and would bring a spoilt file back again and again."""
+    from pipeline.commands.explain_stale import CACHE
+
+    kept = [path for path in sorted(CACHE.glob("??/*")) if path.is_file()]
+    spoilt = [str(path) for path in kept if path.parent.name + path.stem != _md5(path)]
+    if spoilt:
+        says = f"{_few(spoilt)}: not what was kept: remove it, and make reproduce STUDY=... computes it again."
+        yield Finding("fix", "cache", says)
+    else:
+        yield Finding("ok", "cache", f"{len(kept)} files of {CACHE}, checksums right")
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
 def _runs() -> Iterator[Finding]:
     from pipeline.runtime import runs
 
@@ -256,4 +275,4 @@ def _tools() -> Iterator[Finding]:
     yield Finding("ok", "fonts", fonts[0]) if fonts else Finding("note", "fonts", lacks)
 
 
-CHECKS = (_python, _packages, _git, _params, _data, _disk, _stages, _runs, _tools)
+CHECKS = (_python, _packages, _git, _params, _data, _disk, _stages, _cache, _runs, _tools)
