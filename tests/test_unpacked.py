@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,25 @@ def test_verify_compares_with_what_was_unpacked(copy):
     # What an earlier run has moved counts, too.
     other = make(copy, "verify")
     assert other.returncode != 0 and "+moved" in other.stdout and "Same bytes" not in other.stdout
+
+
+PYTHON = """#!/bin/sh
+[ "$1" = -c ] && exec {} -c "import sys; sys.version_info = ({}); $2"
+exit 9
+"""
+"""Stands for a Python of another version, which can build nothing."""
+
+
+@pytest.mark.parametrize(("version", "needed"), [("3, 10, 9", True), ("3, 13, 9", False), ("3, 14, 0", True)])
+def test_a_python_that_was_not_tried_is_refused_before_anything_is_removed(copy, version, needed):
+    other = copy / "python"
+    other.write_text(PYTHON.format(sys.executable, version))
+    other.chmod(0o755)
+    (copy / ".venv" / "installed").unlink()
+    done = make(copy, "scm", f"PYTHON={other}")
+    assert done.returncode != 0
+    assert ("Python 3.11, 3.12 or 3.13 is needed: make PYTHON=" in done.stderr) is needed
+    assert (copy / ".venv").exists() is needed
 
 
 def test_both_sides_of_a_merge_are_named_before_dvc_is_asked(copy):
