@@ -126,3 +126,18 @@ def test_both_sides_of_a_merge_are_named_before_dvc_is_asked(copy):
     refused = make(copy, "reproduce")
     assert refused.returncode != 0 and asked(copy) == []
     assert refused.stderr.startswith("pipeline/studies/reference/params.yaml:2:<<<<<<< HEAD: a merge left both sides")
+
+
+@pytest.mark.parametrize("left", ["", "as unp"])
+def test_a_lock_file_that_was_cut_off_is_taken_from_git_or_from_what_was_unpacked(copy, left):
+    """A kill or a full disk leaves it so, while DVC writes it."""
+    lock = copy / "dvc.lock"
+    make(copy, "scm")
+    lock.write_text(left)
+    assert "dvc.lock was cut off" in make(copy, "whole").stderr and lock.read_text() == "as unpacked\n"
+    git("init", "--quiet", at=copy)
+    lock.write_text("as committed\n")
+    git("add", "dvc.lock", at=copy)
+    lock.write_text(left)
+    assert "dvc.lock was cut off" in make(copy, "whole").stderr and lock.read_text() == "as committed\n"
+    assert make(copy, "whole").stderr == ""

@@ -22,6 +22,11 @@ LEAST_ROOM = 2 * 1024**3
 """Bytes: raw and derived data, the cache and an environment take less than this together."""
 SHOWN = 4
 """Names that are listed before the rest is counted."""
+MEND = {
+    "not a git repository": " tell DVC: dvc config --local core.no_scm true",
+    "dvc.lock": " git checkout dvc.lock, then make reproduce STUDY=... takes what ran since from the cache",
+}
+"""What to do, by words of DVC's error; dvc.lock is written in place, and a kill or a full disk may leave half of it."""
 
 
 class Finding(NamedTuple):
@@ -211,9 +216,11 @@ def _stages() -> Iterator[Finding]:
     except ValueError:
         changed = None
     if changed is None:
-        trouble = [line for line in (asked.stderr if asked else "").splitlines() if line.startswith("ERROR")]
-        reason = (trouble or ["dvc cannot be run"])[0].removeprefix("ERROR: ").rstrip(".")
-        mend = " tell DVC: dvc config --local core.no_scm true" if "not a git repository" in reason else ""
+        # What is wrong with one of its files, DVC says without that word.
+        said = [line for line in (asked.stderr if asked else "").splitlines() if line]
+        trouble = [*(line for line in said if line.startswith("ERROR")), *said, "dvc cannot be run"]
+        reason = trouble[0].removeprefix("ERROR: ").rstrip(".")
+        mend = next((way for words, way in MEND.items() if words in reason), "")
         yield Finding("fix", "stages", f"their state cannot be asked ({reason}){':' * bool(mend)}{mend}.")
     elif changed:
         says = (

@@ -163,11 +163,18 @@ def test_dvc_says_why_it_does_not_answer(folder, capsys, monkeypatch):
     )
 
 
-def test_a_copy_without_git_is_told_the_command(folder, capsys, monkeypatch):
-    answer("", monkeypatch, code=255, wrong="ERROR: /here is not a git repository\n")
-    assert examine(capsys)[1]["stages"] == (
-        "fix",
-        "their state cannot be asked (/here is not a git repository): tell DVC: dvc config --local core.no_scm true.",
+@pytest.mark.parametrize(
+    ("wrong", "way"),
+    [
+        ("ERROR: /here is not a git repository", "tell DVC: dvc config --local core.no_scm true"),
+        ("'./dvc.lock' validation failed.", "git checkout dvc.lock, then make reproduce STUDY=... takes"),
+    ],
+)
+def test_of_what_dvc_does_not_take_the_way_out_is_told(folder, capsys, monkeypatch, wrong, way):
+    answer("", monkeypatch, code=255, wrong=f"{wrong}\n\nrequired key\n")
+    state, says = examine(capsys)[1]["stages"]
+    assert state == "fix" and says.startswith(
+        f"their state cannot be asked ({wrong.removeprefix('ERROR: ').rstrip('.')}): {way}"
     )
 
 
