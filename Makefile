@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help scm reproduce reproduce-all doctor test test-end-to-end test-long test-spark mutants compare experiment verify bench method audit lint types lab lock clean
+.PHONY: help scm whole reproduce reproduce-all doctor test test-end-to-end test-long test-spark mutants compare experiment verify bench method audit lint types lab lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,14 +54,23 @@ scm: $(VENV)/installed  ## tell DVC whether git is here (the targets that need i
 	@at="$(CURDIR)"; until [ -e "$$at/.git" ] || [ "$$at" = / ]; do at=$$(dirname "$$at"); done; [ -e "$$at/.git" ] || \
 	  grep -qs '^ *no_scm' .dvc/config .dvc/config.local || dvc config --local core.no_scm true
 
+# DVC does not say of files of parameters that they hold both sides of a merge, and it writes dvc.lock in place: a kill or
+# a full disk may leave half of it.
+whole:
+	@found=$$(grep -ns '^<<<<<<< ' dvc.lock dvc.yaml params.yaml pipeline/studies/*/params.yaml | head -n 1); \
+	[ -z "$$found" ] || { echo "$$found: a merge left both sides here: keep one (git checkout --ours dvc.lock)." >&2; exit 1; }
+	@[ ! -e dvc.lock ] || [ $$(tail -c 1 dvc.lock | wc -l) -eq 1 ] || \
+	  { echo "dvc.lock was cut off while DVC wrote it: the earlier one is taken, and what ran since from the cache." >&2; \
+	    git checkout --quiet -- dvc.lock 2>/dev/null || tar -xf .dvc/unpacked.tar dvc.lock 2>/dev/null || rm dvc.lock; }
+
 NO_STUDY := echo "There is no study '$(STUDY)': params.yaml lists them under studies." >&2
 # One pattern in place of two targets: DVC reads its files once less. Two at a time would meet at DVC's locks.
-reproduce: scm  ## run the stages of STUDY that are out of date, then print what was found
+reproduce: whole scm  ## run the stages of STUDY that are out of date, then print what was found
 	@[ -e pipeline/studies/$(STUDY)/params.yaml ] || { $(NO_STUDY); exit 1; }
 	@python -m pipeline.runtime.turn reproduce $(STUDY) dvc --wait-for-lock repro --glob '*@$(STUDY)'
 	@python -m pipeline findings --study $(STUDY)
 
-reproduce-all: scm  ## run the stages of all studies that are out of date, then print each one's first sentence
+reproduce-all: whole scm  ## run the stages of all studies that are out of date, then print each one's first sentence
 	@dvc stage list --name-only | sed -n 's/^report@//p' | \
 	  xargs -P $(JOBS) -I STUDY sh -c 'dvc --wait-for-lock repro --keep-going report@STUDY notebook@STUDY || exit 1'; \
 	status=$$?; \
@@ -96,10 +105,10 @@ SEED ?= 1
 mutants: $(VENV)/installed  ## make small mistakes in pipeline/stats, one at a time, and say how many the tests catch (half an hour)
 	@python tests/mutation.py --mutants $(MUTANTS) --seed $(SEED)
 
-experiment: scm  ## try SET='match.caliper=0.05' on STUDY as the experiment NAME
+experiment: whole scm  ## try SET='match.caliper=0.05' on STUDY as the experiment NAME
 	@python -m pipeline experiment "$(SET)" --study $(STUDY) $(if $(NAME),--name $(NAME))
 
-verify: scm  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
+verify: whole scm  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
 	@stages=$$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@)); \
 	[ -n "$$stages" ] || { $(NO_STUDY); exit 1; }; \
 	dvc repro code && dvc repro --force --single-item $$stages

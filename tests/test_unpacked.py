@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,45 @@ def test_verify_compares_with_what_was_unpacked(copy):
     # What an earlier run has moved counts, too.
     other = make(copy, "verify")
     assert other.returncode != 0 and "+moved" in other.stdout and "Same bytes" not in other.stdout
+
+
+PYTHON = """#!/bin/sh
+[ "$1" = -c ] && exec {} -c "import sys; sys.version_info = ({}); $2"
+exit 9
+"""
+"""Stands for a Python of another version, which can build nothing."""
+
+
+@pytest.mark.parametrize(("version", "needed"), [("3, 10, 9", True), ("3, 13, 9", False), ("3, 14, 0", True)])
+def test_a_python_that_was_not_tried_is_refused_before_anything_is_removed(copy, version, needed):
+    other = copy / "python"
+    other.write_text(PYTHON.format(sys.executable, version))
+    other.chmod(0o755)
+    (copy / ".venv" / "installed").unlink()
+    done = make(copy, "scm", f"PYTHON={other}")
+    assert done.returncode != 0
+    assert ("Python 3.11, 3.12 or 3.13 is needed: make PYTHON=" in done.stderr) is needed
+    assert (copy / ".venv").exists() is needed
+
+
+def test_both_sides_of_a_merge_are_named_before_dvc_is_asked(copy):
+    choices = copy / "pipeline/studies/reference/params.yaml"
+    choices.write_text("seed: 1\n<<<<<<< HEAD\nseed: 2\n=======\nseed: 3\n>>>>>>> other\n")
+    refused = make(copy, "reproduce")
+    assert refused.returncode != 0 and asked(copy) == []
+    assert refused.stderr.startswith("pipeline/studies/reference/params.yaml:2:<<<<<<< HEAD: a merge left both sides")
+
+
+@pytest.mark.parametrize("left", ["", "as unp"])
+def test_a_lock_file_that_was_cut_off_is_taken_from_git_or_from_what_was_unpacked(copy, left):
+    """A kill or a full disk leaves it so, while DVC writes it."""
+    lock = copy / "dvc.lock"
+    make(copy, "scm")
+    lock.write_text(left)
+    assert "dvc.lock was cut off" in make(copy, "whole").stderr and lock.read_text() == "as unpacked\n"
+    git("init", "--quiet", at=copy)
+    lock.write_text("as committed\n")
+    git("add", "dvc.lock", at=copy)
+    lock.write_text(left)
+    assert "dvc.lock was cut off" in make(copy, "whole").stderr and lock.read_text() == "as committed\n"
+    assert make(copy, "whole").stderr == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import shutil
@@ -21,6 +22,11 @@ LEAST_ROOM = 2 * 1024**3
 """Bytes: raw and derived data, the cache and an environment take less than this together."""
 SHOWN = 4
 """Names that are listed before the rest is counted."""
+MEND = {
+    "not a git repository": " tell DVC: dvc config --local core.no_scm true",
+    "dvc.lock": " git checkout dvc.lock, then make reproduce STUDY=... takes what ran since from the cache",
+}
+"""What to do, by words of DVC's error; dvc.lock is written in place, and a kill or a full disk may leave half of it."""
 
 
 class Finding(NamedTuple):
@@ -210,9 +216,11 @@ def _stages() -> Iterator[Finding]:
     except ValueError:
         changed = None
     if changed is None:
-        trouble = [line for line in (asked.stderr if asked else "").splitlines() if line.startswith("ERROR")]
-        reason = (trouble or ["dvc cannot be run"])[0].removeprefix("ERROR: ").rstrip(".")
-        mend = " tell DVC: dvc config --local core.no_scm true" if "not a git repository" in reason else ""
+        # What is wrong with one of its files, DVC says without that word.
+        said = [line for line in (asked.stderr if asked else "").splitlines() if line]
+        trouble = [*(line for line in said if line.startswith("ERROR")), *said, "dvc cannot be run"]
+        reason = trouble[0].removeprefix("ERROR: ").rstrip(".")
+        mend = next((way for words, way in MEND.items() if words in reason), "")
         yield Finding("fix", "stages", f"their state cannot be asked ({reason}){':' * bool(mend)}{mend}.")
     elif changed:
         says = (
@@ -221,6 +229,24 @@ def _stages() -> Iterator[Finding]:
         yield Finding("note", "stages", says)
     else:
         yield Finding("ok", "stages", "all are up to date")
+
+
+def _cache() -> Iterator[Finding]:
+    """DVC trusts what it has kept, and would bring a spoilt file back again and again."""
+    from pipeline.commands.explain_stale import CACHE
+
+    kept = [path for path in sorted(CACHE.glob("??/*")) if path.is_file()]
+    spoilt = [str(path) for path in kept if path.parent.name + path.stem != _md5(path)]
+    if spoilt:
+        says = f"{_few(spoilt)}: not what was kept: remove it, and make reproduce STUDY=... computes it again."
+        yield Finding("fix", "cache", says)
+    else:
+        yield Finding("ok", "cache", f"{len(kept)} files of {CACHE}, checksums right")
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _runs() -> Iterator[Finding]:
@@ -256,4 +282,4 @@ def _tools() -> Iterator[Finding]:
     yield Finding("ok", "fonts", fonts[0]) if fonts else Finding("note", "fonts", lacks)
 
 
-CHECKS = (_python, _packages, _git, _params, _data, _disk, _stages, _runs, _tools)
+CHECKS = (_python, _packages, _git, _params, _data, _disk, _stages, _cache, _runs, _tools)

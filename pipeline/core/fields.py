@@ -180,7 +180,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 def nearest(name: str, known: Any) -> str:
     """Return what to add to a sentence on an unknown name: the known one that is nearest, or all of them."""
     close = difflib.get_close_matches(name, list(known), n=1)
-    return f": did you mean '{close[0]}'?" if close else f" (known: {', '.join(known)})"
+    return f" (did you mean '{close[0]}'?)" if close else f" (known: {', '.join(known)})"
 
 
 def _sections(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -197,6 +197,8 @@ def read_parquet(path: Path, columns: list[str] | None = None, filters: list[Any
         frame = pd.read_parquet(path, columns=columns, filters=filters, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         what = type(error).__name__
-        raise StudyError(f"{path} is damaged ({what}): remove it and run make reproduce STUDY=... again.") from error
+        raise StudyError(
+            f"{path} is damaged ({what}): remove it and run make reproduce STUDY=... again, or make doctor."
+        ) from error
     journal.note("read", path, len(frame))
     return frame

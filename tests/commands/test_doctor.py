@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.commands import doctor
+from pipeline.commands import doctor, explain_stale
 from pipeline.runtime import runs, store
 from tests.choices import copied, edit
 from tests.sample import write_mirror
@@ -163,11 +163,18 @@ def test_dvc_says_why_it_does_not_answer(folder, capsys, monkeypatch):
     )
 
 
-def test_a_copy_without_git_is_told_the_command(folder, capsys, monkeypatch):
-    answer("", monkeypatch, code=255, wrong="ERROR: /here is not a git repository\n")
-    assert examine(capsys)[1]["stages"] == (
-        "fix",
-        "their state cannot be asked (/here is not a git repository): tell DVC: dvc config --local core.no_scm true.",
+@pytest.mark.parametrize(
+    ("wrong", "way"),
+    [
+        ("ERROR: /here is not a git repository", "tell DVC: dvc config --local core.no_scm true"),
+        ("'./dvc.lock' validation failed.", "git checkout dvc.lock, then make reproduce STUDY=... takes"),
+    ],
+)
+def test_of_what_dvc_does_not_take_the_way_out_is_told(folder, capsys, monkeypatch, wrong, way):
+    answer("", monkeypatch, code=255, wrong=f"{wrong}\n\nrequired key\n")
+    state, says = examine(capsys)[1]["stages"]
+    assert state == "fix" and says.startswith(
+        f"their state cannot be asked ({wrong.removeprefix('ERROR: ').rstrip('.')}): {way}"
     )
 
 
@@ -176,6 +183,19 @@ def test_both_sides_of_a_merge_in_the_lock_are_named(folder, capsys):
     lock.write_text(lock.read_text().replace("stages:\n", "<<<<<<< HEAD\nstages:\n", 1))
     what, says = examine(capsys)[1]["stages"]
     assert what == "fix" and "dvc.lock, line 2: a merge left both sides: git checkout --ours dvc.lock" in says
+
+
+def test_what_dvc_keeps_and_something_spoilt_is_named(folder, capsys):
+    kept = explain_stale.CACHE / "5d" / "41402abc4b2a76b9719d911017c592"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("hello")
+    shutil.copy(kept, kept.with_suffix(".dir"))
+    assert examine(capsys)[1]["cache"] == ("ok", "2 files of .dvc/cache/files/md5, checksums right")
+    kept.write_text("help!")
+    assert examine(capsys)[1]["cache"] == (
+        "fix",
+        f"{kept}: not what was kept: remove it, and make reproduce STUDY=... computes it again.",
+    )
 
 
 def test_dvc_is_asked(folder):

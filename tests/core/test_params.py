@@ -84,7 +84,7 @@ def test_an_unknown_name_offers_the_nearest_and_the_right_one_is_missing(tmp_pat
     path = f"{section}.{wrong}".removeprefix(".")
     message = error(tmp_path, {right: GONE, path: 1})
     file, _, place = within(path).partition(": ")
-    assert file in message and f"{place} is not a parameter: did you mean '{name}'?" in message
+    assert file in message and f"{place} is not a parameter (did you mean '{name}'?)" in message
     assert f"{within(right)} is missing" in message
 
 
@@ -230,7 +230,7 @@ def test_a_study_without_a_folder_and_a_folder_without_a_line_are_said(tmp_path)
             "'sba' stands under two",
         ),
         ("    - *simulated\n", "", "every must name the studies of fetched, simulated and owned; look at 'reference'"),
-        ("  watched:\n", "  watched:\n    brka: {}\n", "watched names 'brka', which is not among the studies: did you"),
+        ("  watched:\n", "  watched:\n    brka: {}\n", "watched names 'brka', which is not among the studies (did you"),
         (
             "    lendingclub: {}\n",
             "    lendingclub: {scale: 1}\n",
@@ -253,7 +253,7 @@ def test_a_study_without_a_folder_and_a_folder_without_a_line_are_said(tmp_path)
             "    lendingclub: {}\n    evidence: {}\n",
             "studies: 'evidence' cannot be a study's name: reports/evidence holds other pages",
         ),
-        ("  fetched: &", "  fetchd: &", "studies.fetchd is not a parameter: did you mean 'fetched'?"),
+        ("  fetched: &", "  fetchd: &", "studies.fetchd is not a parameter (did you mean 'fetched'?)"),
     ],
 )
 def test_a_list_of_studies_that_cannot_be_meant(tmp_path, old, new, sentence):
@@ -323,7 +323,7 @@ def test_a_whole_number_is_a_number(tmp_path):
 
 
 def test_an_unknown_study_offers_the_nearest():
-    with pytest.raises(StudyError, match=r"lists no study 'lendinclub': did you mean 'lendingclub'\?"):
+    with pytest.raises(StudyError, match=r"lists no study 'lendinclub' \(did you mean 'lendingclub'\?\)"):
         load(PARAMS).study("lendinclub")
     with pytest.raises(StudyError, match=r"no study 'zzz' \(known: .*lendingclub"):
         load(PARAMS).study("zzz")

@@ -58,7 +58,7 @@ def everything(tmp_path_factory):
 @pytest.fixture(scope="session")
 def beginning(tmp_path_factory):
     """The first stages of the reference study, undisturbed and alone: some seconds."""
-    return make(shared(tmp_path_factory, "beginning"), driver.BEGINNING, clone)
+    return make(shared(tmp_path_factory, "beginning"), [driver.CODE, *driver.BEGINNING], clone)
 
 
 @pytest.fixture(scope="session")

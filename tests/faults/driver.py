@@ -48,6 +48,9 @@ class Stage(NamedTuple):
         return places.log(self.study) / f"{self.name}.json"
 
 
+CODE = Stage("code", None)
+"""What DVC runs before any of the others."""
+
 BEGINNING = [Stage(name, "reference") for name in ("simulate", "prepare", "match")]
 
 

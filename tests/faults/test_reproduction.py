@@ -54,8 +54,9 @@ def test_the_next_reproduction_completes(stage, by, copy, beginning):
     os.killpg(process.pid, by)
     process.communicate(timeout=SECONDS)
     if process.returncode == 0:
-        # The last stage may have been done, with nothing left to stop but DVC; of those before it, others wait.
-        assert stage == driver.BEGINNING[-1]
+        # The last stage may have been done, with nothing left to stop but DVC; of those before it, others wait. While a
+        # stage ends, DVC hears no Ctrl-C and goes on.
+        assert stage == driver.BEGINNING[-1] or by == signal.SIGINT
         driver.assert_same(copy, beginning.files)
     driver.assert_whole(copy, beginning.files)
     again = start(copy, beginning)

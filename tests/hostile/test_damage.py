@@ -91,7 +91,7 @@ def test_a_report_before_anything_was_found(place, capsys):
 
 
 COMMANDS = {
-    "a_study_misspelt": (["match", "--study", "mime"], "no study 'mime': did you mean 'mine'?"),
+    "a_study_misspelt": (["match", "--study", "mime"], "no study 'mime' (did you mean 'mine'?)"),
     "a_study_of_no_name_near": (["match", "--study", "xyz"], "no study 'xyz' (known: berka, mine)"),
     "a_readers_study_to_simulate": (["simulate", *OF_STUDY], f"{places.choices(STUDY)} has no scenario"),
     "a_readers_study_to_recover": (["recovery", *OF_STUDY], f"{places.choices(STUDY)} has no section recovery"),
