@@ -48,7 +48,7 @@ def ladder(results: Results, words: Words, factors: list[str], rungs: list[str])
         [rung for rung in rungs if ((rows["specification"] == rung) & rows["factor"].isin(line)).any()]
         for line in lines
     ]
-    heights = [0.17 * len(of_line) + 0.5 for of_line in shown]
+    heights = [0.18 * len(of_line) + 0.55 for of_line in shown]
     size = (WIDTH, sum(heights) + 0.2)
     figure, panels = plt.subplots(
         len(lines), columns, figsize=size, height_ratios=heights, layout="constrained", sharey="row", squeeze=False

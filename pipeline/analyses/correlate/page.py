@@ -108,7 +108,8 @@ def binned(results: Results, words: Words, factors: list[str]) -> Figure:
         spread = np.abs(rates[["ci_low", "ci_high"]].to_numpy(dtype=float).T - value)
         # No line joins values between which nothing lies.
         mark = "o" if len(means) <= 3 else "o-"
-        axes.errorbar(means, value, yerr=spread, fmt=mark, color=figures.TREATED, markersize=4, linewidth=1, capsize=2)
+        style = {"color": figures.TREATED, "markersize": 4, "linewidth": 1, "capsize": 2, "clip_on": False}
+        axes.errorbar(means, value, yerr=spread, fmt=mark, **style)
         axes.set_title(folded(words.label("columns", factor)), loc="left", fontsize=8.5)
         if len(means) <= 3:
             axes.set_xticks(means, [f"{mean:.3g}" for mean in means])
@@ -157,14 +158,14 @@ def matrix(results: Results, words: Words) -> Figure:
         mask=np.isnan(shown),
         annot=large,
         fmt="",
-        annot_kws={"fontsize": 7},
+        annot_kws={"fontsize": 8},
         linewidths=0.5,
         xticklabels=list(range(1, len(names))),
         yticklabels=labels[1:],
         cbar_kws={"label": words.text("columns.correlation"), "ticks": [-1, -0.5, 0, 0.5, 1]},
     )
-    axes.text(-0.15, -0.4, labels[0], ha="right", va="center", fontsize=7)
-    axes.tick_params(labelsize=7, rotation=0)
+    axes.text(-0.15, -0.4, labels[0], ha="right", va="center", fontsize=8)
+    axes.tick_params(labelsize=8, rotation=0)
     axes.grid(visible=False)
     return figure
 
