@@ -26,7 +26,7 @@ LONGEST, HEADS = 30, 38
 APART = 0.15
 """Least distance of two ticks, as a share of a logarithmic axis."""
 
-PIECES = re.compile(r"（?(?:[a-zA-Z0-9.&-]+|.)[、；）]*")
+PIECES = re.compile(r"（?(?:[a-zA-Z0-9.,&-]+|.)[、；）]*")
 """What stays on one line of a long Chinese phrase: a character or a Latin word, with the marks beside it."""
 
 
@@ -177,7 +177,7 @@ def folded(label: str, longest: int = LONGEST) -> str:
     if not WIDE.search(label):
         return "\n".join(textwrap.wrap(label, longest)) or label
     lines = [""]
-    for phrase in filter(None, re.split(r"(?=（)|(?<=[，：])", label)):
+    for phrase in filter(None, re.split(r"(?=（)|(?<=[，：])|(?= ≤)", label)):
         parts = -(-_room(phrase) // longest)
         limit = longest if parts == 1 else min(longest, 2 + _room(phrase) // parts)
         for piece in [phrase] if parts == 1 else PIECES.findall(phrase):

@@ -194,7 +194,7 @@ def tree(results: Results, words: Words) -> Figure:
         else:
             # Before the point, on the side of its line that no other line takes.
             above = path.endswith("l")
-            text = folded(_rule(row, words), round(80 / (deepest + 0.9)))
+            text = folded(_rule(row, words), round(90 / (deepest + 0.9)))
             at = {"xytext": (-5, 3 if above else -3), "va": "bottom" if above else "top", "ha": "right"}
         axes.annotate(text, (x, y), textcoords="offset points", fontsize=8, linespacing=1, **at)
     return figure
@@ -211,4 +211,4 @@ def _rule(row: Any, words: Words) -> str:
         return words.pair(label, f"{words.text('predict.no')}{gap}{words.known('levels', level) or level}")
     threshold = float(row.note)
     shown = whole(threshold) if abs(threshold) >= 1000 else f"{threshold:.4g}".replace("-", "\N{MINUS SIGN}")
-    return f"{label} \N{LESS-THAN OR EQUAL TO} {shown}"
+    return f"{label} \N{LESS-THAN OR EQUAL TO}\N{NO-BREAK SPACE}{shown}"

@@ -131,10 +131,8 @@ def survival(results: Results, words: Words) -> Figure:
     risk = results.where(stage=STAGE, estimator="at_risk")
     risk = risk.assign(month=_month(risk))
     every = sorted(risk["month"].unique())
-    # The counts of four moments fit below one of two panels; steps of whole years where there are years.
-    year, spaces = 12 if every[-1] >= 48 else 1, 3 if len(ways) > 1 else 7
-    step = year * -(-every[-1] // (year * spaces))
-    moments = [month for month in every if month % step == 0]
+    # The counts of four moments fit below one of two panels.
+    moments = every[:: -(-len(every) // (8 // len(ways)))]
     for place, way in enumerate(ways):
         axes: Axes = panels[0, place]
         for arm in arms:
