@@ -55,6 +55,7 @@ def drawn(
     numbers: str = "",
     ratio: bool = False,
     limits: tuple[float, float] | None = None,
+    longest: int = LONGEST,
 ) -> Figure:
     """Draw a list of intervals, an interval a line, with its numbers to the right.
 
@@ -66,24 +67,26 @@ def drawn(
         Point of no effect; whether the axis is logarithmic.
     limits
         Ends of the axis; none: those of `reach`. Where an interval goes on beyond them stands an arrow.
+    longest
+        Letters of a label in one line.
     """
-    figure, axes = plt.subplots(figsize=(WIDTH, height_of(groups) + 0.75), layout="constrained")
-    listed(axes, groups, start=start, numbers=numbers, ratio=ratio, limits=limits)
-    axes.set_xlabel(label)
+    figure, axes = plt.subplots(figsize=(WIDTH, height_of(groups, longest) + 0.75), layout="constrained")
+    listed(axes, groups, start=start, numbers=numbers, ratio=ratio, limits=limits, longest=longest)
+    axes.set_xlabel(folded(label, HEADS))
     return figure
 
 
-def height_of(groups: Groups) -> float:
+def height_of(groups: Groups, longest: int = LONGEST) -> float:
     """Return the height of a list in inches."""
-    return sum(HEAD * _lines(head) + LINE * sum(map(_tall, lines)) for head, lines in groups)
+    return sum(HEAD * _lines(head) + LINE * sum(_tall(line, longest) for line in lines) for head, lines in groups)
 
 
 def _lines(head: str) -> int:
     return 1 + folded(head, HEADS).count("\n") if head else 0
 
 
-def _tall(line: Line) -> float:
-    return 1 + 0.7 * folded(line.label).count("\n")
+def _tall(line: Line, longest: int) -> float:
+    return 1 + 0.7 * folded(line.label, longest).count("\n")
 
 
 def listed(
@@ -94,6 +97,7 @@ def listed(
     numbers: str = "",
     ratio: bool = False,
     limits: tuple[float, float] | None = None,
+    longest: int = LONGEST,
 ) -> None:
     """Draw a list of intervals into axes, as `drawn` describes it."""
     low, high = limits or reach([line.row for _, lines in groups for line in lines], start, ratio=ratio)
@@ -108,11 +112,11 @@ def listed(
             at += HEAD / LINE * _lines(head)
             ticks.append((at - (1 + _lines(head)) / 2, folded(upper_first(head), HEADS), "bold"))
         for line in lines:
-            at += (_tall(line) - 1) / 2
-            ticks.append((at, folded(line.label), "bold" if line.bold else "normal"))
+            at += (_tall(line, longest) - 1) / 2
+            ticks.append((at, folded(line.label, longest), "bold" if line.bold else "normal"))
             _interval(axes, line, at, (low, high))
             axes.text(1.03, at, line.said, transform=beside, va="center", fontsize=8)
-            at += (_tall(line) + 1) / 2
+            at += (_tall(line, longest) + 1) / 2
     axes.axvline(start, color="black", linewidth=1, zorder=1)
     axes.set_ylim(at - 0.4, -0.7)
     axes.set_yticks([place for place, _, _ in ticks], [text for _, text, _ in ticks])

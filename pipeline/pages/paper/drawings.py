@@ -29,6 +29,10 @@ COLOURS = {
 """Of each verdict: its colour, that of the number in it, and its hatching."""
 
 
+LONGEST = 50
+"""Letters of a finding's label in one line: lender and practice need more than most labels."""
+
+
 def verdicts(words: Words, book: Book) -> Figure:
     """Draw the statements of each class as a bar, parted by verdict over the real lenders, with numbers."""
     there = {book.row(one.id).verdict for one in book.ledger.claims if one.kind not in first.APART}
@@ -71,8 +75,8 @@ def findings(words: Words, book: Book) -> Figure:
         line = Line(_name(book, row), row, with_interval(row, 2), colour, marker)
         head = book.word("advice", "factors", said.practice_of(book, row), "name")
         lines.setdefault(head, []).append(line)
-    numbers = words.text("drawn.interval")
-    return drawn(list(lines.items()), book.word("figures", "points"), numbers=numbers, limits=(-reach, reach))
+    style = {"numbers": words.text("drawn.interval"), "limits": (-reach, reach), "longest": LONGEST}
+    return drawn(list(lines.items()), book.word("figures", "points"), **style)
 
 
 def _name(book: Book, row: Any) -> str:
