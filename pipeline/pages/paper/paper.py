@@ -90,6 +90,8 @@ class Paper(Book):
                 simulated=self.picture(self.simulated[0], "recovery"),
             )
         )
+        # Sentences that the template puts side by side: in Chinese nothing stands between them.
+        page = re.sub(rf"(?<=[。；：]) (?={WIDE.pattern})", "", page)
         return re.sub(r"\n{3,}", "\n\n", page)
 
     # Words.
