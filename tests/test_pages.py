@@ -96,6 +96,65 @@ def test_a_page_is_small_named_and_needs_nothing_from_elsewhere(path):
             assert "<figcaption>" in after[: after.index("</figure>")] and "<figure" in text[:place]
 
 
+def parts(path, pattern):
+    """Return the figures and tables of a report, or the lines of the page of claims, by their ids."""
+    text = path.read_text(encoding="utf-8")
+    found = list(re.finditer(pattern, text))
+    ends = [one.start() for one in found[1:]] + [len(text)]
+    return {one[1]: text[one.start() : end] for one, end in zip(found, ends, strict=True)}
+
+
+BLOCK = r'<(?:figure class="figure"|div) id="((?:figure|table)-\d+)"'
+STUDIES = sorted(path.parent for path in REPORTS.glob("*/contents.csv"))
+
+
+@pytest.mark.parametrize("folder", STUDIES, ids=lambda folder: folder.name)
+def test_figures_and_claims_lead_to_each_other_alike_in_both_languages(folder):
+    """From each figure and table to rows, picture, code, choices and claims; from claims back, to the same places."""
+    kept = {}
+    for report, claims in (("report.html", "claims.html"), ("report.zh.html", "claims.zh.html")):
+        blocks = parts(folder / report, BLOCK)
+        resting = set()
+        for name, text in blocks.items():
+            made = text[text.index('class="made"') :].split("</p>")[0]
+            ways = re.findall(r'href="([^"#]+)', made)
+            assert any(way.endswith(".csv") or way == "../../pipeline/sources" for way in ways), name
+            assert any(way.endswith(".py") for way in ways), name
+            assert sum(way.endswith("params.yaml") for way in ways) == 2, name
+            assert (sum(way.endswith(".svg") for way in ways) == 1) == name.startswith("figure"), name
+            resting |= set(re.findall(rf'evidence/{claims}#([\w-]+)"', made))
+        lines = parts(REPORTS / "evidence" / claims, r'<(?:tbody|p)[^>]* id="([\w-]+)"')
+        back = {line: re.findall(rf"{folder.name}/{report}#([\w-]+)", text) for line, text in lines.items()}
+        assert resting <= set(back) and {place for places in back.values() for place in places} <= set(blocks)
+        kept[report] = (list(blocks), resting, {line: sorted(places) for line, places in back.items() if places})
+        assert resting and kept[report][2]
+    assert kept["report.html"] == kept["report.zh.html"]
+
+
+PICTURES = sorted(REPORTS.glob("*/figures_zh/*.svg"))
+
+
+def test_letters_of_figures_can_be_read_on_a_telephone():
+    """Figures in Chinese keep their letters as text, and the English ones are drawn alike."""
+    small = {}
+    for path in PICTURES:
+        text = path.read_text(encoding="utf-8")
+        width = float(re.search(r'width="([\d.]+)pt"', text)[1])
+        sizes = [float(size) for size in re.findall(r"font: ?(?:\w+ )?([\d.]+)px", text)]
+        # A figure is as wide as the screen.
+        if sizes and min(sizes) * 390 / width < 8:
+            small[name(path)] = min(sizes) * 390 / width
+    assert PICTURES and not small
+
+
+def test_no_english_is_left_in_chinese_figures():
+    for path in PICTURES:
+        for said in re.findall(r"<text[^>]*>([^<]*)</text>", path.read_text(encoding="utf-8")):
+            assert not re.search(r"[A-Za-z]{3,} [A-Za-z]{2,}", said.replace("Lending Club", "")), (
+                f"{name(path)}: {said}"
+            )
+
+
 WATCH = """
 <script>
 // Added to a copy by the test: tells the page around it what a reader would meet.
@@ -200,7 +259,7 @@ addEventListener("message", event => {
 </script>
 """
 
-WIDTHS = (320, 390, 1280)
+WIDTHS = (320, 390, 820, 1280)
 
 
 def looked_at(folder, dark):

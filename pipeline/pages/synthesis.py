@@ -16,6 +16,9 @@ from pipeline.present.page import Flavour
 from pipeline.present.tables import markdown
 from pipeline.present.words import WIDE, Words, environment, filled, lower_first
 
+ROWS, CODE = "results/synthesis.csv", "../../pipeline/analyses/synthesis/rows.py"
+"""Where the numbers of each figure and table stand, and what computes them."""
+
 
 class SynthesisPage:
     """What the page's template and its words can call."""
@@ -73,8 +76,11 @@ class SynthesisPage:
             "studies": self._words.counted(real["study"].nunique()),
             "undecided": len(real) - sum(clear.values()),
             "relationship": next((one.facts() for one in self._subjects if one.name == "relationship"), None),
-            "turned": self._words.text("joining.semicolon").join(
-                lower_first(self._of_study[row.study].label("columns", row.factor)) for row in real[turned].itertuples()
+            "turned": self._words.series(
+                [
+                    lower_first(self._of_study[row.study].label("columns", row.factor))
+                    for row in real[turned].itertuples()
+                ]
             ),
             "level": f"{100 * self._params.inference.level:g}",
         }
@@ -93,12 +99,19 @@ class SynthesisPage:
                 for one in every
             ]
             label = self._words.label("subjects", name)
+            facts = [one.facts() for one in every]
+            counts = {
+                "lower": sum(len(one["less"]) for one in facts),
+                "higher": sum(len(one["more"]) for one in facts),
+                "number": sum(len(one.parts) for one in every),
+            }
+            title = filled(self._words.text("messages.subject"), subject=label, **counts)
             caption = filled(self._words.text("figures.subject"), subject=lower_first(label), **self._context())
             shown.append(
                 {
                     "heading": label,
                     "said": said,
-                    "figure": self._block("figure", f"![{caption}]({self._pictures}/{name}.svg)", caption),
+                    "figure": self._drawn(name, title, caption),
                     "tables": [self._subject_table(one, label) for one in every],
                 }
             )
@@ -110,9 +123,12 @@ class SynthesisPage:
         return self._block("table", one.table(), caption)
 
     def figure(self, name: str) -> str:
-        """Return a figure with its number and caption."""
-        caption = self.text(f"figures.{name}")
-        return self._block("figure", f"![{caption}]({self._pictures}/{name}.svg)", caption)
+        """Return a figure with its number, its title and its caption."""
+        return self._drawn(name, self.text(f"messages.{name}"), self.text(f"figures.{name}"))
+
+    def _drawn(self, name: str, title: str, caption: str) -> str:
+        file = f"{self._pictures}/{name}.svg"
+        return self._block("figure", f"![{title}]({file})", title, caption, file)
 
     def table(self, name: str) -> str:
         """Return a table with its number and caption."""
@@ -143,12 +159,15 @@ class SynthesisPage:
         names = ("construct", "factor", "study", "design", "outcome", "odds_ratio", "points", "loans")
         return markdown([self._words.text(f"columns.{name}") for name in names], body)
 
-    def _block(self, kind: str, body: str, caption: str) -> str:
+    def _block(self, kind: str, body: str, title: str, caption: str = "", picture: str = "") -> str:
         self._numbers[kind] += 1
-        title = filled(self._words.text("numbered"), kind=self._words.text(kind), number=self._numbers[kind])
-        title = f"{title}{'' if WIDE.search(title) else ' '}{caption}"
-        made = self.text("made")
-        parts = [body, title] if kind == "figure" else [title, body]
+        name = self._words.text(kind)
+        name = f"{name}{'' if WIDE.search(name) else ' '}{self._numbers[kind]}"
+        ways = {"rows": ROWS, "picture": picture, "code": CODE, "common": "../../params.yaml"}
+        links = [f"[{self._words.text(f'ways.{key}')}]({way})" for key, way in ways.items() if way]
+        made = filled(self._words.text("made_by"), links=links, claims=[])
+        heading = filled(self._words.text(f"titled.{kind}"), name=name, title=title)
+        parts = [part for part in (heading, body, caption) if part]
         if self._flavour == "markdown":
             return "\n\n".join([*parts, f"<sub>{made}</sub>"])
         breakable = "" if kind == "table" else ' typst:breakable="false"'

@@ -48,7 +48,9 @@ def ladder(results: Results, words: Words, factors: list[str], rungs: list[str])
         [rung for rung in rungs if ((rows["specification"] == rung) & rows["factor"].isin(line)).any()]
         for line in lines
     ]
-    heights = [0.17 * len(of_line) + 0.5 for of_line in shown]
+    titles = {name: folded(words.label("columns", name), 50 // columns) for name in factors}
+    tall = [max(titles[name].count("\n") for name in line) for line in lines]
+    heights = [0.18 * len(of_line) + 0.55 + 0.14 * more for of_line, more in zip(shown, tall, strict=True)]
     size = (WIDTH, sum(heights) + 0.2)
     figure, panels = plt.subplots(
         len(lines), columns, figsize=size, height_ratios=heights, layout="constrained", sharey="row", squeeze=False
@@ -61,7 +63,7 @@ def ladder(results: Results, words: Words, factors: list[str], rungs: list[str])
                 axes.plot([row.ci_low, row.ci_high], [place, place], color=colour, linewidth=1.4)
                 axes.plot(row.estimate, place, "s" if matched else "o", color=colour, markersize=4.5)
             axes.axvline(0, color="black", linewidth=1)
-            axes.set_title(folded(words.label("columns", factor), 50 // columns), loc="left", fontsize=8.5)
+            axes.set_title(titles[factor], loc="left", fontsize=8.5)
             axes.grid(visible=False, axis="y")
             axes.locator_params(axis="x", nbins=9 - 2 * columns)
         of_line[0].set_yticks(range(len(names)), [f"{rung} {words.label('rungs', rung)}" for rung in names])

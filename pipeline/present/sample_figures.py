@@ -154,9 +154,9 @@ def balance(results: Results, words: Words, threshold: float) -> Figure:
             said = " / ".join(fixed(value, 2) for value in (before, after))
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
             text = f"{said} \N{RIGHTWARDS ARROW}"
-            axes.text(0.975 * limit, place, text, va="center", ha="right", fontsize=7.5, bbox=box)
+            axes.text(0.975 * limit, place, text, va="center", ha="right", fontsize=8, bbox=box)
     axes.axvline(threshold, color="black", linestyle=":", linewidth=1.1)
-    axes.set_yticks(places, names, fontsize=7.5)
+    axes.set_yticks(places, names)
     axes.set_ylim(-0.8, len(wide) - 0.2)
     axes.set_xlim(-0.003, min(limit, 1.08 * float(wide["most"].max())))
     axes.grid(visible=False, axis="y")

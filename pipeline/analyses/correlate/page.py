@@ -108,7 +108,8 @@ def binned(results: Results, words: Words, factors: list[str]) -> Figure:
         spread = np.abs(rates[["ci_low", "ci_high"]].to_numpy(dtype=float).T - value)
         # No line joins values between which nothing lies.
         mark = "o" if len(means) <= 3 else "o-"
-        axes.errorbar(means, value, yerr=spread, fmt=mark, color=figures.TREATED, markersize=4, linewidth=1, capsize=2)
+        style = {"color": figures.TREATED, "markersize": 4, "linewidth": 1, "capsize": 2, "clip_on": False}
+        axes.errorbar(means, value, yerr=spread, fmt=mark, **style)
         axes.set_title(folded(words.label("columns", factor)), loc="left", fontsize=8.5)
         if len(means) <= 3:
             axes.set_xticks(means, [f"{mean:.3g}" for mean in means])
@@ -142,11 +143,15 @@ def matrix(results: Results, words: Words) -> Figure:
     values = np.full((len(names), len(names)), np.nan)
     for row in rows[rows["factor"].isin(place) & rows["specification"].isin(place)].itertuples():
         values[place[row.factor], place[row.specification]] = row.estimate
-    labels = [folded(f"{_label(words, name)} {at}") for at, name in enumerate(names, start=1)]
+    labels = [folded(f"{_label(words, name)}\N{NO-BREAK SPACE}{at}", 34) for at, name in enumerate(names, start=1)]
     figure, axes = plt.subplots(figsize=(figures.WIDTH, 0.2 * len(names) + 0.9), layout="constrained")
     shown = values[1:, :-1]
     large = np.array(
-        [[fixed(r, 1).replace("0.", ".") if abs(r) >= READABLE else "" for r in line] for line in shown], dtype=object
+        [
+            [fixed(r, 1).replace("0.", ".").replace("1.0", "1") if abs(r) >= READABLE else "" for r in line]
+            for line in shown
+        ],
+        dtype=object,
     )
     sns.heatmap(
         shown,
@@ -157,14 +162,16 @@ def matrix(results: Results, words: Words) -> Figure:
         mask=np.isnan(shown),
         annot=large,
         fmt="",
-        annot_kws={"fontsize": 7},
+        annot_kws={"fontsize": 8},
         linewidths=0.5,
         xticklabels=list(range(1, len(names))),
         yticklabels=labels[1:],
-        cbar_kws={"label": words.text("columns.correlation"), "ticks": [-1, -0.5, 0, 0.5, 1]},
+        # In the empty half, which leaves the cells their room.
+        cbar_ax=axes.inset_axes((0.6, 0.9, 0.38, 0.04)),
+        cbar_kws={"label": words.text("columns.correlation"), "ticks": [-1, 0, 1], "orientation": "horizontal"},
     )
-    axes.text(-0.15, -0.4, labels[0], ha="right", va="center", fontsize=7)
-    axes.tick_params(labelsize=7, rotation=0)
+    axes.text(-0.15, -0.4, labels[0], ha="right", va="center", fontsize=8)
+    axes.tick_params(labelsize=8, rotation=0)
     axes.grid(visible=False)
     return figure
 

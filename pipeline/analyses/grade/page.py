@@ -144,7 +144,7 @@ def moves(results: Results, words: Words) -> Figure:
         shown = table.map(lambda share: "" if share == 0 else "<1" if share < 1 else f"{share:.0f}")
         sns.heatmap(
             table, annot=shown, fmt="", cmap="Blues", vmin=0, vmax=100, cbar=False, ax=axes, linewidths=0.5,
-            annot_kws={"fontsize": 6.5},
+            annot_kws={"fontsize": 8},
         )  # fmt: skip
         names = [name if name.isdigit() else words.label("grade_ends", name) for name in table]
         axes.set_xticks([place + 0.5 for place in range(len(names))], names, rotation=0)
@@ -179,12 +179,12 @@ def by_grade(results: Results, words: Words) -> Figure:
         spread = np.abs(of_part[["ci_low", "ci_high"]].to_numpy(dtype=float).T - value)
         axes.errorbar(
             of_part["grade"] + shift, value, yerr=spread, fmt=marker, color=colour, capsize=2.5, markersize=4.5,
-            linewidth=1.2, label=words.label("score_parts", part),
+            linewidth=1.2, clip_on=False, label=words.label("score_parts", part),
         )  # fmt: skip
     predicted = rows[(rows["part"] == "test") & (rows["estimand"] == "predicted_rate")].sort_values("grade")
     axes.plot(
         predicted["grade"] + 0.12, predicted["estimate"], "_", color=figures.CONTROL, markersize=14, markeredgewidth=2,
-        label=words.label("score_parts", "predicted"),
+        clip_on=False, label=words.label("score_parts", "predicted"),
     )  # fmt: skip
     axes.set_xticks(sorted(number.unique()))
     axes.set_ylim(bottom=0)

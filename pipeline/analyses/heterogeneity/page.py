@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pipeline.core.protocol import rungs_of
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
-from pipeline.present.numerals import MISSING, p_value
-from pipeline.present.page import Page
+from pipeline.present.numerals import MISSING, p_value, whole
+from pipeline.present.page import Page, effect_row
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words, lower_first, split
 from pipeline.runtime.errors import StudyError
@@ -119,7 +120,7 @@ def by_group(results: Results, words: Words, scope: Scope) -> Figure:
     import matplotlib.pyplot as plt
 
     from pipeline.present import figures
-    from pipeline.present.intervals import Line, height_of, listed
+    from pipeline.present.intervals import Line, folded, height_of, listed
 
     found = [one for one in moderated(results, scope) if one.factor == "treated"]
     points, ratios = (
@@ -127,8 +128,9 @@ def by_group(results: Results, words: Words, scope: Scope) -> Figure:
             (
                 moderator(words, one.name),
                 [
-                    Line(group(words, level), one.groups.get(scale, {}).get(level, Nothing()), colour=colour)
-                    for level in one.groups["difference"]
+                    Line(group(words, level), one.groups.get(scale, {}).get(level, Nothing()), said, colour)
+                    for level, row in one.groups["difference"].items()
+                    for said in [whole(row.n) if scale == "ratio" else ""]
                 ],
             )
             for one in found
@@ -138,10 +140,14 @@ def by_group(results: Results, words: Words, scope: Scope) -> Figure:
     size = (figures.WIDTH, height_of(points) + 0.75)
     figure, (left, right) = plt.subplots(1, 2, figsize=size, layout="constrained", width_ratios=[3, 2])
     listed(left, points)
-    listed(right, ratios, start=1.0, ratio=True)
+    listed(right, ratios, start=1.0, ratio=True, numbers=words.text("columns.loans"))
+    # The effect among all loans, from which the groups may differ.
+    left.axvline(
+        effect_row(results, "treated", list(rungs_of(scope.protocol))[-1]).estimate, color=figures.QUIET, ls=":"
+    )
     right.set_yticks([])
     left.set_xlabel(words.text("columns.points"))
-    right.set_xlabel(words.text("columns.odds_ratio"))
+    right.set_xlabel(folded(words.text("columns.odds_ratio"), 14))
     return figure
 
 

@@ -11,12 +11,12 @@ import pandas as pd
 from pipeline.analyses.predict.lookup import ALL, HARD, STAGE, of
 from pipeline.core.results import Results
 from pipeline.present.numerals import percent, whole
-from pipeline.present.words import Words, split
+from pipeline.present.words import WIDE, Words, split
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LONGEST = 22
+LONGEST = 24
 """Letters of a level's name that stand below an axis; a panel's title has hardly more in a line."""
 
 COLOURS = {"logistic": "#0072B2", "boosting": "#D55E00", "tree": "#009E73"}
@@ -62,18 +62,21 @@ def panels(results: Results, words: Words) -> Figure:
         reliable.errorbar(
             x, y[:, 0], yerr=spread, fmt="o-", color=COLOURS[name], markersize=3.5, linewidth=1.1, capsize=2
         )
-        top = max(top, x.max(), y[:, 0].max())
+        top = max(top, x.max())
     reliable.plot([0, top], [0, top], color="black", linewidth=0.8, linestyle=":")
     reliable.set_xlabel(words.text("predict.columns.predicted"))
     reliable.set_ylabel(words.text("predict.columns.observed"))
-    _importance(lost, rows, words)
-    for axes, name in ((roc, "roc"), (reliable, "reliability"), (lift, "gains"), (lost, "importance")):
+    shown = [(roc, "roc"), (reliable, "reliability"), (lift, "gains")]
+    if _importance(lost, rows, words):
+        shown.append((lost, "importance"))
+    for axes, name in shown:
         axes.set_title(words.text(f"predict.panels.{name}"), loc="left")
     figures.keys(figure, roc)
     return figure
 
 
-def _importance(axes: Any, rows: pd.DataFrame, words: Words) -> None:
+def _importance(axes: Any, rows: pd.DataFrame, words: Words) -> bool:
+    """Draw the importance of blocks, or say that there is none to draw."""
     from pipeline.present.intervals import folded
     from pipeline.stats.features import LADDER
 
@@ -82,7 +85,7 @@ def _importance(axes: Any, rows: pd.DataFrame, words: Words) -> None:
     if not names:
         # The last span holds too few defaults to deal anything out.
         axes.set_axis_off()
-        return
+        return False
     for shift, name in ((-0.15, "logistic"), (0.15, "boosting")):
         found = of_blocks[of_blocks["estimator"] == f"importance_{name}"].set_index("factor")
         there = [block for block in names if block in found.index]
@@ -93,6 +96,7 @@ def _importance(axes: Any, rows: pd.DataFrame, words: Words) -> None:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(words.text("predict.columns.auc_lost"))
+    return True
 
 
 def dependence(results: Results, words: Words) -> Figure:
@@ -100,6 +104,7 @@ def dependence(results: Results, words: Words) -> Figure:
     import matplotlib.pyplot as plt
 
     from pipeline.present import figures
+    from pipeline.present.intervals import folded
 
     rows = results.where(stage=STAGE, estimator="partial_dependence")
     columns = list(_by_importance(results.where(stage=STAGE)))
@@ -112,12 +117,14 @@ def dependence(results: Results, words: Words) -> Figure:
         try:
             x = here["outcome"].astype(float).to_numpy()
         except ValueError:
+            # Levels that are numbers stand in their order.
+            here = here.sort_values("outcome", key=lambda level: pd.to_numeric(level, errors="coerce"), kind="stable")
             names = [words.known("levels", level) or level for level in here["outcome"]]
             axes.plot(range(len(names)), here["estimate"], "o", color=figures.TREATED, markersize=4.5)
-            # Three short names fit side by side, a word a line; more stand upright.
-            few = len(names) <= 3
+            # Three names fit side by side, a word a line, and so do very short ones; others stand upright.
+            few = len(names) <= 3 or max(map(len, names)) * len(names) <= LONGEST
             names = [name.replace(" ", "\n") if few else textwrap.fill(name, LONGEST) for name in names]
-            axes.set_xticks(range(len(names)), names, rotation=0 if few else 90, fontsize=7)
+            axes.set_xticks(range(len(names)), names, rotation=0 if few else 90)
             axes.set_xlim(-0.5, len(names) - 0.5)
         else:
             order = np.argsort(x)
@@ -130,13 +137,12 @@ def dependence(results: Results, words: Words) -> Figure:
             if len(x) <= 2:
                 axes.set_xticks(x)
                 axes.margins(x=0.4)
-        label = textwrap.fill(words.known("columns", column) or column, LONGEST + 4)
-        axes.set_title(label, fontsize="medium", loc="left")
+        axes.set_title(folded(words.known("columns", column) or column, LONGEST + 2), fontsize="medium", loc="left")
     for axes in list(panels.flat)[len(columns) :]:
         axes.set_visible(False)
     for axes in panels[:, 0]:
         axes.set_ylabel(words.text("predict.columns.predicted"))
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * rows["estimate"].max())
     return figure
 
 
@@ -152,6 +158,7 @@ def tree(results: Results, words: Words) -> Figure:
     import matplotlib.pyplot as plt
 
     from pipeline.present import figures
+    from pipeline.present.intervals import folded
 
     rows = results.where(stage=STAGE, estimator="tree_node")
     node = {row.specification: row for row in rows.itertuples()}
@@ -180,14 +187,16 @@ def tree(results: Results, words: Words) -> Figure:
                 )
         colour = figures.CONTROL if row.estimate > worst / 2 else figures.TREATED
         axes.plot(x, y, "o", color=colour, markersize=4 + 8 * row.estimate / worst)
-        if path + "l" in node:
-            behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-            axes.annotate(
-                _rule(row, words), (x, y), (8, 0), textcoords="offset points", va="center", fontsize=7.5, bbox=behind
-            )
+        if path + "l" not in node:
+            text, at = f"{percent(row.estimate)} ({whole(row.n)})", {"xytext": (8, 0), "va": "center"}
+        elif path == "n":
+            text, at = _rule(row, words), {"xytext": (8, 0), "va": "center"}
         else:
-            text = f"{percent(row.estimate)} ({whole(row.n)})"
-            axes.annotate(text, (x, y), (8, 0), textcoords="offset points", va="center", fontsize=7.5)
+            # Before the point, on the side of its line that no other line takes.
+            above = path.endswith("l")
+            text = folded(_rule(row, words), round(90 / (deepest + 0.9)))
+            at = {"xytext": (-5, 3 if above else -3), "va": "bottom" if above else "top", "ha": "right"}
+        axes.annotate(text, (x, y), textcoords="offset points", fontsize=8, linespacing=1, **at)
     return figure
 
 
@@ -196,9 +205,10 @@ def _rule(row: Any, words: Words) -> str:
     column, level = split(row.factor)
     label = words.known("columns", column) or column
     if level == "missing":
-        return f"{label}: {words.text('predict.measured')}"
+        return words.pair(label, words.text("predict.measured"))
     if level is not None:
-        return f"{label}: {words.text('predict.no')} {words.known('levels', level) or level}"
+        gap = "" if WIDE.search(words.text("predict.no")) else " "
+        return words.pair(label, f"{words.text('predict.no')}{gap}{words.known('levels', level) or level}")
     threshold = float(row.note)
     shown = whole(threshold) if abs(threshold) >= 1000 else f"{threshold:.4g}".replace("-", "\N{MINUS SIGN}")
-    return f"{label} \N{LESS-THAN OR EQUAL TO} {shown}"
+    return f"{label} \N{LESS-THAN OR EQUAL TO}\N{NO-BREAK SPACE}{shown}"

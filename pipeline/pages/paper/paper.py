@@ -285,9 +285,9 @@ class Paper(Book):
         return "\n".join([head, re.sub(r"-+", lambda _: "-" * next(wide), rule), *body])
 
     def figure(self, name: str, file: str, size: str = "") -> str:
-        """Return a figure with its number and caption; `size` is pandoc's attribute."""
+        """Return a figure with its number and caption; `size`, pandoc's attribute, is its size in print."""
         caption = self.say("figures", name)
-        return self._numbered("figure", f"![{caption}]({self._way}{file}){size}", name, caption)
+        return self._numbered("figure", f"![{caption}]({self._way}{file}){'' if self._way else size}", name, caption)
 
     def _numbered(self, kind: str, body: str, name: str, caption: str = "") -> str:
         self._numbers[kind] += 1
