@@ -214,7 +214,7 @@ def share_interval(
     all are of one cluster, limits are missing. A share of nought or one says nothing of how alike loans are, so it
     counts the effective number of clusters instead of loans.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     weights = np.ones(len(default)) if weights is None else weights
     share = float(np.average(default, weights=weights))
@@ -227,7 +227,7 @@ def share_interval(
         number = weights.sum() ** 2 / (weights**2).sum()
     else:
         number = found.degrees + 1
-    z = t.ppf(0.5 + level / 2, found.degrees)
+    z = stdtrit(found.degrees, 0.5 + level / 2)
     middle = (share + z**2 / (2 * number)) / (1 + z**2 / number)
     half = z / (1 + z**2 / number) * np.sqrt(share * (1 - share) / number + z**2 / (4 * number**2))
     return share, max(float(middle - half), 0.0), min(float(middle + half), 1.0)

@@ -1,4 +1,3 @@
-import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm
@@ -23,13 +22,11 @@ def test_intervals_that_newcombe_published(defaults, loans, low, high):
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.99])
-def test_the_closed_formula(level):
-    z, p, n = norm.ppf(0.5 + level / 2), 7 / 40, 40
-    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    found = rate(7, 40, level)
-    assert found["ci_low"] == pytest.approx(middle - half, abs=1e-12)
-    assert found["ci_high"] == pytest.approx(middle + half, abs=1e-12)
+def test_the_ends_are_the_roots_of_the_score_test(level):
+    z, found = norm.ppf(0.5 + level / 2), rate(7, 40, level)
+    for end in (found["ci_low"], found["ci_high"]):
+        assert (7 / 40 - end) ** 2 == pytest.approx(z**2 * end * (1 - end) / 40, abs=1e-12)
+    assert found["ci_low"] < 7 / 40 < found["ci_high"]
 
 
 def test_groups_keep_their_own_order_and_their_loans():
