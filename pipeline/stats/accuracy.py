@@ -180,17 +180,21 @@ def alerts(
     numbers = np.arange(len(default)) if clusters is None else cluster_codes(clusters)
     order = np.argsort(-ranked(score), kind="stable")
     last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
-    numbers, weights, default = numbers[order], weights[order], default[order]
+    numbers, weights = numbers[order], weights[order]
+    defaulted = np.flatnonzero(default[order])
+    bad_up_to = np.searchsorted(defaulted, last, side="right")
 
     def found(times: np.ndarray | None) -> np.ndarray:
         held = weights if times is None else weights * times[numbers]
-        loans, bad = np.cumsum(held)[last], np.cumsum(held * default)[last]
-        if bad[-1] == 0:
+        loans, every_bad = np.cumsum(held)[last], np.append(0.0, np.cumsum(held[defaulted]))
+        if every_bad[-1] == 0:
             return np.full(3, np.nan)
-        # The score at which the followed share is nearest to the capacity.
-        at = int(np.argmin(np.abs(loans / loans[-1] - capacity)))
-        precision, recall = bad[at] / loans[at], bad[at] / bad[-1]
-        return np.array([precision, recall, precision * loans[-1] / bad[-1]])
+        # The score at which the followed share is nearest to the capacity: beside the one at which it is reached.
+        start = max(int(np.searchsorted(loans, capacity * loans[-1])) - 1, 0)
+        at = start + int(np.argmin(np.abs(loans[start : start + 3] / loans[-1] - capacity)))
+        bad = every_bad[bad_up_to[at]]
+        precision, recall = bad / loans[at], bad / every_bad[-1]
+        return np.array([precision, recall, precision * loans[-1] / every_bad[-1]])
 
     estimates = found(None)
     if np.isnan(estimates).any():
