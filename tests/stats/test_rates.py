@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from pipeline.stats.rates import default_rates, dose_groups
+from pipeline.stats.rates import default_rates, dose_groups, wilson
 
 
 def rate(defaults, loans, level=0.95):
@@ -23,10 +23,11 @@ def test_intervals_that_newcombe_published(defaults, loans, low, high):
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.99])
 def test_the_ends_are_the_roots_of_the_score_test(level):
-    z, found = norm.ppf(0.5 + level / 2), rate(7, 40, level)
-    for end in (found["ci_low"], found["ci_high"]):
-        assert (7 / 40 - end) ** 2 == pytest.approx(z**2 * end * (1 - end) / 40, abs=1e-12)
-    assert found["ci_low"] < 7 / 40 < found["ci_high"]
+    z, share = norm.ppf(0.5 + level / 2), pd.Series([0.0, 7 / 40, 0.9])
+    low, high = wilson(share, pd.Series([40, 40, 40]), level)
+    for end in (low, high):
+        assert ((share - end) ** 2).tolist() == pytest.approx((z**2 * end * (1 - end) / 40).tolist(), abs=1e-12)
+    assert (low <= share).all() and (share < high).all()
 
 
 def test_groups_keep_their_own_order_and_their_loans():
