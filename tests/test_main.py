@@ -12,6 +12,9 @@ from pipeline.__main__ import main
 
 ROOT = Path(__file__).parents[1]
 
+HEAVY = {"linearmodels", "matplotlib", "pyfixest", "scipy.stats", "sklearn", "statsmodels"}
+DRAWING = {"evidence", "report", "synthesis"}
+
 
 def test_every_stage_of_dvc_yaml_can_be_run_and_no_other():
     known = set(YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"])
@@ -65,6 +68,20 @@ def test_a_command_is_imported_only_when_it_runs():
         "try: main(['doctor', '--help'])\n"
         "except SystemExit: pass\n"
         "print(sorted({'pandas', 'numpy', 'pydantic', 'pipeline.commands.score'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+
+
+def test_what_fits_nothing_pays_for_no_library_that_fits():
+    names = [f"pipeline.stages.{name}" for name in command_line.stages() if name not in DRAWING]
+    code = (
+        "import importlib, sys\nimport pandas as pd\n"
+        f"for name in {names}: importlib.import_module(name)\n"
+        "from pipeline.stats import inference, rates, verdicts\n"
+        "inference.effect(1.0, 2.0, 0.95, 30.0), verdicts.corrected([0.01, 0.2], 'holm')\n"
+        "rates.default_rates(pd.Series([0, 1]), pd.Series(['a', 'a']), 0.95)\n"
+        f"print(sorted({HEAVY} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")

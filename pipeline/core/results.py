@@ -117,7 +117,9 @@ def read(*paths: Path) -> Results:
     import pandas as pd
 
     frames = []
-    kinds = dict.fromkeys((*KEY, "unit", "note"), str) | dict.fromkeys(NUMBERS, float) | dict.fromkeys(COUNTS, "Int64")
+    # Pages look at single texts, which Python's own objects give many times sooner than Arrow's.
+    text = pd.StringDtype("python", na_value=float("nan"))
+    kinds = dict.fromkeys((*KEY, "unit", "note"), text) | dict.fromkeys(NUMBERS, float) | dict.fromkeys(COUNTS, "Int64")
     for path in paths:
         if not Path(path).is_file():
             raise StudyError(f"{path} does not exist: run the stage that writes it (make reproduce STUDY=...).")
@@ -148,12 +150,17 @@ class Results:
         """Hold a frame with the columns of the results table."""
         self.frame = frame
         self._rows_of: dict[str, Mapping[str, Any]] = {}
+        self._found: dict[tuple[Any, ...], pd.DataFrame] = {}
 
     def where(self, **columns: str | list[str]) -> pd.DataFrame:
         """Return the rows whose columns equal the given values (or are among them, for a list)."""
-        # A page asks hundreds of times: the rows of each value are looked up, and only those found are taken.
+        # A page asks hundreds of times, in each language and form the same: the rows of each value are looked up, only
+        # those found are taken, and what was found is kept.
         import numpy as np
 
+        asked = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in columns.items())
+        if asked in self._found:
+            return self._found[asked].copy(deep=False)
         rows = np.arange(len(self.frame))
         for name, value in columns.items():
             if name not in self._rows_of:
@@ -161,7 +168,8 @@ class Results:
             wanted = dict.fromkeys(value if isinstance(value, list) else [value])
             held = [self._rows_of[name][one] for one in wanted if one in self._rows_of[name]]
             rows = np.intersect1d(rows, np.concatenate([rows[:0], *held]), assume_unique=True)
-        return self.frame.iloc[rows].reset_index(drop=True)
+        self._found[asked] = self.frame.iloc[rows].reset_index(drop=True)
+        return self._found[asked].copy(deep=False)
 
     def one(self, **columns: str) -> Any:
         """Return the single row that fits, with its columns as attributes.

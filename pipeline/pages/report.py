@@ -109,6 +109,10 @@ class Report(Page):
         ]
         return self.text("other_rules", named=named) if named else ""
 
+    @cached_property
+    def _drawn(self) -> dict[str, tuple[Any, ...]]:
+        return drawn(self._results, self._words, self._scope, self._params)
+
     def findings(self) -> str:
         """Return the headline results as plain text: first what becomes of the claim, then one line each."""
         return "\n".join([self.text("lead"), *(f"- {sentence}" for sentence in self.texts("findings"))])
@@ -262,7 +266,7 @@ class Report(Page):
 
     def figure(self, name: str, estimators: Sequence[str] = ()) -> str:
         """Return a figure: what is seen in it, what is drawn, and what is behind it; nothing where none was drawn."""
-        if name not in drawn(self._results, self._words, self._scope, self._params):
+        if name not in self._drawn:
             return ""
         known = SEEN.get(name)
         facts = (

@@ -111,7 +111,12 @@ def shown(figure: Figure) -> str:
 
 def _svg(figure: Figure) -> str:
     written = io.StringIO()
-    figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
+    # Left to savefig, laying out draws the whole figure once more.
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
+        figure.set_layout_engine(None)
+    figure.savefig(written, format="svg", dpi=figure.dpi, metadata={"Date": None, "Creator": None})
     families = ", ".join(f"'{name}'" for name in (*WIDE_FONTS, OWN_FONT))
     return named_by_text(written.getvalue()).replace(f"'{OWN_FONT}'", f"{families}, sans-serif")
 
@@ -120,7 +125,7 @@ def _svg(figure: Figure) -> str:
 def _letters(wide: bool) -> Iterator[None]:
     """Write letters as outlines, or all of them as text where some are Chinese."""
     style = {"font.family": [OWN_FONT]} | ({"svg.fonttype": "none"} if wide else {})
-    with plt.rc_context(style), _measured() if wide else contextlib.nullcontext():
+    with plt.rc_context(style), _measured(wide):
         yield
 
 
@@ -140,18 +145,33 @@ def named_by_text(svg: str) -> str:
 
 
 @contextlib.contextmanager
-def _measured() -> Iterator[None]:
-    """Measure text by the font that comes with matplotlib, a Chinese character as the square that it fills."""
-    kept = RendererSVG.get_text_width_height_descent
+def _measured(wide: bool) -> Iterator[None]:
+    """Measure each text once a figure, which layout asks for again and again.
+
+    Where a figure is `wide`, it is measured by the font that comes with matplotlib, a Chinese character as the square
+    that it fills.
+    """
+    measured, laid_out = RendererSVG.get_text_width_height_descent, Text._get_layout
+    known: dict[tuple[Any, ...], Any] = {}
 
     def measure(renderer: RendererSVG, text: str, font: FontProperties, ismath: Any) -> tuple[float, float, float]:
-        return kept(renderer, WIDE.sub(SQUARE, text), font, ismath)
+        return measured(renderer, WIDE.sub(SQUARE, text), font, ismath)
 
-    RendererSVG.get_text_width_height_descent = measure
+    def lay_out(text: Text, renderer: RendererSVG) -> Any:
+        look = (text.get_text(), text.get_rotation(), text.get_ha(), text.get_va(), text.get_rotation_mode())
+        how = (*look, text._multialignment, text._linespacing, text.get_wrap(), text.get_fontproperties().copy())
+        key = (*how, text.get_figure(root=True).dpi)
+        if key not in known:
+            known[key] = laid_out(text, renderer)
+        return known[key]
+
+    if wide:
+        RendererSVG.get_text_width_height_descent = measure
+    Text._get_layout = lay_out
     try:
         yield
     finally:
-        RendererSVG.get_text_width_height_descent = kept
+        RendererSVG.get_text_width_height_descent, Text._get_layout = measured, laid_out
 
 
 def wide_fonts() -> list[str]:
@@ -169,7 +189,7 @@ def missing_font(page: str) -> str:
 
 def _wide(inputs: tuple[object, ...]) -> bool:
     """Say whether a figure has Chinese characters: its words, or values of columns that came with the data."""
-    values = (value for one in inputs if isinstance(one, Results) for value in one.frame["factor"])
+    values = (value for one in inputs if isinstance(one, Results) for value in one.frame["factor"].unique())
     return any(one.wide() for one in inputs if isinstance(one, Words)) or any(map(WIDE.search, values))
 
 

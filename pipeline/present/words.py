@@ -52,6 +52,7 @@ def filled(template: str, **context: Any) -> str:
     return BOLD.sub(lambda bold: f"**{bold[1]}**{bold[2]}" if bold[3] else bold[0], BESIDE_WIDE.sub("", text))
 
 
+@functools.cache
 def environment(kind: Literal["html", "markdown", "words"]) -> jinja2.Environment:
     """Return how templates are filled: pages in HTML with what is filled in escaped, Markdown and words as it stands.
 

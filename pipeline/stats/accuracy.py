@@ -180,17 +180,21 @@ def alerts(
     numbers = np.arange(len(default)) if clusters is None else cluster_codes(clusters)
     order = np.argsort(-ranked(score), kind="stable")
     last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
-    numbers, weights, default = numbers[order], weights[order], default[order]
+    numbers, weights = numbers[order], weights[order]
+    defaulted = np.flatnonzero(default[order])
+    bad_up_to = np.searchsorted(defaulted, last, side="right")
 
     def found(times: np.ndarray | None) -> np.ndarray:
         held = weights if times is None else weights * times[numbers]
-        loans, bad = np.cumsum(held)[last], np.cumsum(held * default)[last]
-        if bad[-1] == 0:
+        loans, every_bad = np.cumsum(held)[last], np.append(0.0, np.cumsum(held[defaulted]))
+        if every_bad[-1] == 0:
             return np.full(3, np.nan)
-        # The score at which the followed share is nearest to the capacity.
-        at = int(np.argmin(np.abs(loans / loans[-1] - capacity)))
-        precision, recall = bad[at] / loans[at], bad[at] / bad[-1]
-        return np.array([precision, recall, precision * loans[-1] / bad[-1]])
+        # The score at which the followed share is nearest to the capacity: beside the one at which it is reached.
+        start = max(int(np.searchsorted(loans, capacity * loans[-1])) - 1, 0)
+        at = start + int(np.argmin(np.abs(loans[start : start + 3] / loans[-1] - capacity)))
+        bad = every_bad[bad_up_to[at]]
+        precision, recall = bad / loans[at], bad / every_bad[-1]
+        return np.array([precision, recall, precision * loans[-1] / every_bad[-1]])
 
     estimates = found(None)
     if np.isnan(estimates).any():
@@ -214,7 +218,7 @@ def share_interval(
     all are of one cluster, limits are missing. A share of nought or one says nothing of how alike loans are, so it
     counts the effective number of clusters instead of loans.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     weights = np.ones(len(default)) if weights is None else weights
     share = float(np.average(default, weights=weights))
@@ -227,7 +231,7 @@ def share_interval(
         number = weights.sum() ** 2 / (weights**2).sum()
     else:
         number = found.degrees + 1
-    z = t.ppf(0.5 + level / 2, found.degrees)
+    z = stdtrit(found.degrees, 0.5 + level / 2)
     middle = (share + z**2 / (2 * number)) / (1 + z**2 / number)
     half = z / (1 + z**2 / number) * np.sqrt(share * (1 - share) / number + z**2 / (4 * number**2))
     return share, max(float(middle - half), 0.0), min(float(middle + half), 1.0)

@@ -160,6 +160,6 @@ def lee_interval(
 def _imbens_manski(width: float, level: float) -> float:
     """Solve Phi(c + width) - Phi(-c) = level: between the one-sided and the two-sided normal quantile."""
     from scipy.optimize import brentq
-    from scipy.stats import norm
+    from scipy.special import ndtr
 
-    return brentq(lambda c: norm.cdf(c + width) - norm.cdf(-c) - level, 0, 10)
+    return brentq(lambda c: ndtr(c + width) - ndtr(-c) - level, 0, 10)

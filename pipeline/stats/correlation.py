@@ -17,13 +17,13 @@ def _with_interval(r: float, variance: float, level: float) -> Effect:
 
     A correlation of one or minus one has no z: it stands without error, interval and p-value.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtr, ndtri
 
     if is_perfect(r):
         return Effect(float(np.sign(r)), *[float("nan")] * 4)
     z, error = np.arctanh(r), np.sqrt(variance)
-    half = norm.ppf(0.5 + level / 2) * error
-    p_value = 2 * norm.sf(abs(z) / error)
+    half = ndtri(0.5 + level / 2) * error
+    p_value = 2 * ndtr(-abs(z) / error)
     return Effect(r, error * (1 - r**2), float(np.tanh(z - half)), float(np.tanh(z + half)), float(p_value))
 
 
@@ -147,9 +147,9 @@ def variance_inflation(factor: np.ndarray, basis: np.ndarray, weights: np.ndarra
 
 def holm(p_values: list[float]) -> list[float]:
     """Adjust a family of p-values for multiplicity (Holm 1979)."""
-    from statsmodels.stats.multitest import multipletests
-
-    return list(multipletests(p_values, method="holm")[1])
+    order, steps = np.argsort(p_values), np.arange(len(p_values), 0, -1)
+    stepped = np.maximum.accumulate(np.asarray(p_values)[order] * steps)
+    return list(np.minimum(stepped, 1.0)[np.argsort(order)])
 
 
 def adjusted(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

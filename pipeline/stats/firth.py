@@ -48,7 +48,7 @@ def firth_logit(outcome: pd.Series, design: pd.DataFrame, factor: str, level: fl
     is found.
     """
     from scipy.optimize import brentq
-    from scipy.stats import chi2
+    from scipy.special import chdtrc, gammaincinv
 
     y = outcome.to_numpy(dtype=float)
     if y.min() == y.max():
@@ -74,7 +74,7 @@ def firth_logit(outcome: pd.Series, design: pd.DataFrame, factor: str, level: fl
         held[place] = value
         return 2 * (top - _penalised(x, y, _maximise(x, y, held, place)))
 
-    threshold = chi2.ppf(level, 1)
+    threshold = 2 * gammaincinv(0.5, level)
 
     def end(direction: float) -> float:
         reach = spread
@@ -93,7 +93,7 @@ def firth_logit(outcome: pd.Series, design: pd.DataFrame, factor: str, level: fl
         _error(x, without, place) / unit,
         float(low / unit),
         float(high / unit),
-        float(chi2.sf(max(2 * (top - _penalised(x, y, without)), 0.0), 1)),
+        float(chdtrc(1, max(2 * (top - _penalised(x, y, without)), 0.0))),
     )
 
 

@@ -116,10 +116,10 @@ def sandwich(
 
 def effect(estimate: float, std_error: float, level: float, degrees: float = np.inf) -> Effect:
     """Return the estimate with its interval and p-value from Student's t with `degrees` of freedom."""
-    from scipy.stats import t
+    from scipy.special import stdtr, stdtrit
 
-    half = t.ppf(0.5 + level / 2, degrees) * std_error
-    p_value = 2 * t.sf(abs(estimate) / std_error, degrees)
+    half = stdtrit(degrees, 0.5 + level / 2) * std_error
+    p_value = 2 * stdtr(degrees, -abs(estimate) / std_error)
     return Effect(float(estimate), float(std_error), float(estimate - half), float(estimate + half), float(p_value))
 
 

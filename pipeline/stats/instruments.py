@@ -81,7 +81,7 @@ def two_stage(
     and corrected by `inference.correction`; the Anderson-Rubin interval inverts the robust test that the instrument
     does not explain y - b d (Anderson & Rubin 1949), which with one instrument is a quadratic in b.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtr, ndtri
 
     numbers = codes(groups)
     block = np.column_stack([outcome, treatment, instrument]).astype(float)
@@ -108,8 +108,8 @@ def two_stage(
         first_stage=first,
         first_stage_f=strength**2 / var_d,
         reduced_form=reduced,
-        anderson_rubin=_solve(strength, float(z @ y), var_d, var_y, cov, norm.ppf(0.5 + level / 2) ** 2),
-        anderson_rubin_p=float(2 * norm.sf(abs(float(z @ y)) / np.sqrt(var_y))),
+        anderson_rubin=_solve(strength, float(z @ y), var_d, var_y, cov, ndtri(0.5 + level / 2) ** 2),
+        anderson_rubin_p=float(2 * ndtr(-abs(float(z @ y)) / np.sqrt(var_y))),
     )
 
 

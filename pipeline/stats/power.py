@@ -11,9 +11,9 @@ def minimum_detectable(std_error: float, level: float, power: float) -> float:
     `std_error` is that of the estimate and the result has its scale; the test rejects at 1 - `level`. It is the sum of
     two normal quantiles times the error, 2.8 errors for 80% at 95% (Bloom 1995, Evaluation Review 19).
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    return float((norm.ppf(0.5 + level / 2) + norm.ppf(power)) * std_error)
+    return float((ndtri(0.5 + level / 2) + ndtri(power)) * std_error)
 
 
 def detectable_rates(rate: float, controls: int, treated: int, level: float, power: float) -> tuple[float, float]:
@@ -25,9 +25,9 @@ def detectable_rates(rate: float, controls: int, treated: int, level: float, pow
     enough, the number is missing.
     """
     from scipy.optimize import brentq
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    accept, reach = norm.ppf(0.5 + level / 2), norm.ppf(power)
+    accept, reach = ndtri(0.5 + level / 2), ndtri(power)
 
     def short_of(other: float) -> float:
         pooled = (controls * rate + treated * other) / (controls + treated)

@@ -142,12 +142,14 @@ def importance(
         columns = np.isin(terms, of_block)
         if not columns.any():
             continue
-        lost = []
+        lost, moved, kept = [], matrix.copy(), matrix[:, columns]
+        share = fitted.of_matrix
+        if fitted.kind == "boosting":
+            share = classifiers.where_moved(fitted.model, matrix, columns)
         for number in range(repeats):
             rng = np.random.default_rng(np.random.SeedSequence([*seed, place, number]))
-            moved = matrix.copy()
-            moved[:, columns] = matrix[rng.permutation(len(matrix))][:, columns]
-            lost.append(whole - area(test.default, fitted.of_matrix(moved), test.weights))
+            moved[:, columns] = kept[rng.permutation(len(matrix))]
+            lost.append(whole - area(test.default, share(moved), test.weights))
         found[block] = (float(np.mean(lost)), float(np.std(lost, ddof=1)))
     return found
 

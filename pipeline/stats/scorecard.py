@@ -119,11 +119,11 @@ def by_chance(binning: Mapping[str, Any], default: np.ndarray) -> float:
     Times (good loans x bad loans) / all loans it is then about chi-squared with one degree of freedom less than bins.
     Cutting bins by default makes chance look better, so this is a generous test.
     """
-    from scipy.stats import chi2
+    from scipy.special import chdtrc
 
     bad = default.sum()
     degrees = sum(share > 0 for share in binning["shares"]) - 1
-    return float(chi2.sf(binning["information_value"] * bad * (len(default) - bad) / len(default), max(degrees, 1)))
+    return float(chdtrc(max(degrees, 1), binning["information_value"] * bad * (len(default) - bad) / len(default)))
 
 
 def count_bins(binning: Mapping[str, Any]) -> int:

@@ -151,7 +151,7 @@ def log_rank(
     84), with `inference.correction`, where k is 1. Both are chi-squared with one degree of freedom. Raises StudyError
     where an arm is never at risk together with the other, and for months that are not whole numbers from 1.
     """
-    from scipy.stats import chi2
+    from scipy.special import chdtrc
 
     months = _whole(months)
     weights = np.ones(len(months)) if weights is None else np.asarray(weights, dtype=float)
@@ -186,5 +186,5 @@ def log_rank(
     robust = correction(count, len(months)) * float((scores**2).sum())
     plain, by_cluster = (observed - expected) ** 2 / variance, (observed - expected) ** 2 / max(robust, 1e-300)
     return LogRank(
-        observed, expected, float(plain), float(chi2.sf(plain, 1)), float(by_cluster), float(chi2.sf(by_cluster, 1))
+        observed, expected, float(plain), float(chdtrc(1, plain)), float(by_cluster), float(chdtrc(1, by_cluster))
     )

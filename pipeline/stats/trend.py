@@ -54,13 +54,13 @@ def cochran_armitage(outcome: np.ndarray, scores: np.ndarray) -> Trend:
     The square of the statistic is the number of rows times the squared correlation. Takes rows as independent, and
     holds under sampling by the outcome. Raises StudyError when outcome or scores do not vary.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtr
 
     _two_groups(scores)
     if np.ptp(outcome) == 0:
         raise StudyError("a trend needs rows with and without the outcome.")
     statistic = float(np.sqrt(len(outcome)) * np.corrcoef(outcome, scores)[0, 1])
-    return Trend(statistic, float(2 * norm.sf(abs(statistic))))
+    return Trend(statistic, float(2 * ndtr(-abs(statistic))))
 
 
 def jonckheere_terpstra(outcome: np.ndarray, groups: np.ndarray) -> Trend:
@@ -70,7 +70,7 @@ def jonckheere_terpstra(outcome: np.ndarray, groups: np.ndarray) -> Trend:
     mean and the variance without a trend, which allow for ties (Hollander & Wolfe, Nonparametric Statistical Methods,
     section 6.2). No correction for continuity. Takes rows as independent. Raises StudyError when nothing varies.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtr
 
     _two_groups(groups)
     parts = [np.sort(outcome[groups == group]) for group in np.unique(groups)]
@@ -93,4 +93,4 @@ def jonckheere_terpstra(outcome: np.ndarray, groups: np.ndarray) -> Trend:
     if not variance > 1e-9:
         raise StudyError("a trend needs an outcome that varies.")
     statistic = float((inside - (n**2 - (sizes**2).sum()) / 4) / np.sqrt(variance))
-    return Trend(statistic, float(2 * norm.sf(abs(statistic))))
+    return Trend(statistic, float(2 * ndtr(-abs(statistic))))

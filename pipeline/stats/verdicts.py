@@ -90,14 +90,14 @@ def smallest_detectable(found: Found, expected: Expected, level: float, most: fl
     method; the result has the row's unit. NaN where the row has no interval, or where even the largest effect that
     there can be (`most`, as a distance from the point of no effect) would have been too small to find.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     low, high = found.ci_low, found.ci_high
     ratio = is_ratio(found.unit)
     if math.isnan(low) or math.isnan(high) or math.isinf(high) or (ratio and low <= 0):
         return math.nan
     width = math.log(high / low) if ratio else high - low
-    reach = minimum_detectable(width / 2 / norm.ppf(0.5 + level / 2), level, POWER)
+    reach = minimum_detectable(width / 2 / ndtri(0.5 + level / 2), level, POWER)
     if reach > most:
         return math.nan
     step = -reach if expected == "lower" else reach
@@ -185,12 +185,17 @@ def corrected(p_values: Sequence[float], method: Literal["fdr_bh", "holm"]) -> l
 
     ``fdr_bh`` is Benjamini and Hochberg's (1995) share of false discoveries, ``holm`` Holm's (1979) family-wise error.
     """
-    from statsmodels.stats.multitest import multipletests
+    import numpy as np
+
+    from pipeline.stats.correlation import holm
 
     known = [place for place, p in enumerate(p_values) if not math.isnan(p)]
     result = [math.nan] * len(p_values)
     if known:
-        adjusted = multipletests([p_values[place] for place in known], method=method)[1]
+        p = np.array([p_values[place] for place in known])
+        order, ranks = np.argsort(p), np.arange(1, len(p) + 1)
+        rates = np.minimum.accumulate((p[order] * len(p) / ranks)[::-1])[::-1][np.argsort(order)]
+        adjusted = holm(list(p)) if method == "holm" else np.minimum(rates, 1.0)
         for place, p in zip(known, adjusted, strict=True):
             result[place] = float(p)
     return result
@@ -203,7 +208,7 @@ def pooled(found: Sequence[Found], level: float) -> tuple[Found, Synthesis] | No
     with one of no width, takes no part.
     """
     import numpy as np
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     ratio = is_ratio(found[0].unit)
     turn, back = (np.log, np.exp) if ratio else (np.asarray, float)
@@ -213,7 +218,7 @@ def pooled(found: Sequence[Found], level: float) -> tuple[Found, Synthesis] | No
         return None
     centres = turn([one.estimate for one in used]) - start
     widths = turn([one.ci_high for one in used]) - turn([one.ci_low for one in used])
-    whole = random_effects(centres, widths / 2 / norm.ppf(0.5 + level / 2), level)
+    whole = random_effects(centres, widths / 2 / ndtri(0.5 + level / 2), level)
     middle, low, high = (
         float(back(number + start)) for number in (whole.effect.estimate, whole.effect.ci_low, whole.effect.ci_high)
     )

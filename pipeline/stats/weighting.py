@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import independent
+from pipeline.stats.rates import wilson
 
 Estimand = Literal["ATT", "ATE"]
 
@@ -142,12 +143,10 @@ def weighted_rates(outcome: pd.Series, group: pd.Series, weight: pd.Series, leve
 
     One row a group in its own order: ``rate, ci_low, ci_high`` as fractions, ``n`` loans, ``defaults`` among them.
     """
-    from statsmodels.stats.proportion import proportion_confint
-
     frame = pd.DataFrame({"outcome": outcome, "weight": weight, "mass": outcome * weight, "square": weight**2})
     grouped = frame.groupby(group, observed=True)
     sums = grouped.agg(mass=("mass", "sum"), weight=("weight", "sum"), square=("square", "sum"))
     counts = grouped.agg(defaults=("outcome", "sum"), n=("outcome", "size"))
     rate, size = sums["mass"] / sums["weight"], sums["weight"] ** 2 / sums["square"]
-    low, high = proportion_confint(rate * size, size, alpha=1 - level, method="wilson")
+    low, high = wilson(rate, size, level)
     return counts.assign(rate=rate, ci_low=low, ci_high=high)

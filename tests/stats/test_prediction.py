@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.core.fields import CONSTRUCTS
 from pipeline.runtime.errors import StudyError
-from pipeline.stats import features, prediction, splits
+from pipeline.stats import classifiers, features, prediction, splits
 from pipeline.stats.prediction import Sample
 
 ROWS = 2_400
@@ -191,3 +191,16 @@ def test_of_more_loans_than_the_most_a_tree_learns_from_some_drawn_by_lot_and_a_
     few = prediction.by_lot(sample, 200, 3)
     assert len(few.loans) == len(few.default) == 200 and few.loans.index.is_monotonic_increasing
     assert not few.loans.index.equals(prediction.by_lot(sample, 200, 4).loans.index)
+
+
+@pytest.mark.parametrize("moving", [[0], [3], [0, 1, 2, 3]])
+def test_boosted_trees_that_a_block_does_not_touch_answer_once(moving):
+    rng = np.random.default_rng(0)
+    design = rng.normal(size=(2_000, 4))
+    default = (rng.random(2_000) < 1 / (1 + np.exp(2 - design[:, 0]))).astype(float)
+    model, columns = classifiers.boosted(design, default, None, 1), np.isin(np.arange(4), moving)
+    moved = design.copy()
+    moved[:, columns] = design[::-1, columns]
+    found = classifiers.where_moved(model, design, columns)(moved)
+    assert found == pytest.approx(model.predict_proba(moved)[:, 1], abs=1e-9)
+    assert np.abs(found - model.predict_proba(design)[:, 1]).max() > 1e-3

@@ -1,9 +1,8 @@
-import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from pipeline.stats.rates import default_rates, dose_groups
+from pipeline.stats.rates import default_rates, dose_groups, wilson
 
 
 def rate(defaults, loans, level=0.95):
@@ -23,13 +22,12 @@ def test_intervals_that_newcombe_published(defaults, loans, low, high):
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.99])
-def test_the_closed_formula(level):
-    z, p, n = norm.ppf(0.5 + level / 2), 7 / 40, 40
-    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    found = rate(7, 40, level)
-    assert found["ci_low"] == pytest.approx(middle - half, abs=1e-12)
-    assert found["ci_high"] == pytest.approx(middle + half, abs=1e-12)
+def test_the_ends_are_the_roots_of_the_score_test(level):
+    z, share = norm.ppf(0.5 + level / 2), pd.Series([0.0, 7 / 40, 0.9])
+    low, high = wilson(share, pd.Series([40, 40, 40]), level)
+    for end in (low, high):
+        assert ((share - end) ** 2).tolist() == pytest.approx((z**2 * end * (1 - end) / 40).tolist(), abs=1e-12)
+    assert (low <= share).all() and (share < high).all()
 
 
 def test_groups_keep_their_own_order_and_their_loans():

@@ -62,7 +62,7 @@ def _of_study(row: Row, params: Params, protocol: Study) -> bool:
 
 def _summary(found: list[Specified], noted: list[Row], job: Job, params: Params) -> Iterator[Row]:
     """Yield how many specifications point which way, where the headline stands, and the test of all at once."""
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     alpha = round(1 - job.level, 12)
     for part in ("all", "matching", "regression"):
@@ -104,7 +104,7 @@ def _summary(found: list[Specified], noted: list[Row], job: Job, params: Params)
             }
             | ends
         )
-        yield from _joint([one for one, _ in chosen], common, job, float(norm.ppf(1 - alpha / 2)))
+        yield from _joint([one for one, _ in chosen], common, job, float(ndtri(1 - alpha / 2)))
     yield from _checked(noted, params)
 
 

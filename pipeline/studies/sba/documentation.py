@@ -173,9 +173,9 @@ def population(draws: pd.DataFrame, loans: pd.DataFrame, level: float) -> Rows:
     Once for the whole file and once for `loans` alone, beside what their weights say: loans were drawn by outcome and
     nothing else, so that a weight holds in any years of approval.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    quantile = norm.ppf(0.5 + level / 2)
+    quantile = ndtri(0.5 + level / 2)
     for suffix, drawn in {"": draws, "_deciding": draws[draws["loan_id"].isin(loans["loan_id"])]}.items():
         found = {}
         for name, value in {"charged_off": 1, "paid": 0}.items():
