@@ -128,7 +128,7 @@ def _write(draft) -> Path:
 
     listed, choices = Path("params.yaml"), places.choices(draft.name)
     old = listed.read_bytes()
-    new = section.with_study(old.decode(), draft.name, draft.file)
+    new = section.with_study(old.decode(), draft)
     described = told.dictionary(draft).apply(store.no_formula).to_csv(index=False, lineterminator="\n")
     target = dictionary.FOLDER / f"{draft.name}.csv"
     try:

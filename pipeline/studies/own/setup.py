@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates, tabular
 from pipeline.sources.tables import Form
-from pipeline.studies.own import folder, outcome, panel, profile, roles
+from pipeline.studies.own import folder, months, outcome, panel, profile, roles
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.questions import Question
 from pipeline.studies.own.section import Draft
@@ -38,18 +38,18 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"))
         table, others = _first_rows(path, form, options)
     decimal = _decimals(table, form, options.get("decimal") or [], path)
-    months = panel.recognised(table) if tables is None else None
+    monthly = panel.recognised(table) if tables is None else None
     # Everything of a loan but its outcome is what stood in its first month.
-    first = table if months is None else panel.first_rows(table, months)
+    first = table if monthly is None else panel.first_rows(table, monthly)
     columns = others | profile.profile(first, decimal, {} if tables else tabular.labels_of(path, form))
     fixed = {role: options[role] for role in ("default", "treated") if options.get(role)}
     for role, column in fixed.items():
         if column not in columns:
             raise StudyError(f"{path} has no column '{column}' (--{role}): it has {', '.join(list(columns)[:40])}.")
-    if months is not None:
-        fixed["loan_id"] = months.loan
+    if monthly is not None:
+        fixed["loan_id"] = monthly.loan
         columns |= _of_all_months(table, columns)
-    offered = {name: column for name, column in columns.items() if months is None or name != months.month}
+    offered = {name: column for name, column in columns.items() if monthly is None or name != monthly.month}
     guessed = roles.guess(offered, fixed)
     if "default" not in guessed.found and (named := _called_as_outcome(columns, options.get("default_at_least"))):
         # What its values mean is told, or asked for.
@@ -60,8 +60,10 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         raise StudyError(f"{path} has several columns '{twice[0]}': rename or remove all but one.")
     default = guessed.found["default"]
     read = outcome.read(
-        table[default], columns[default], options, f"{path}, column {default}", months and table[months.loan]
+        table[default], columns[default], options, f"{path}, column {default}", monthly and table[monthly.loan]
     )
+    late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
+    landmark = _landmark(table, monthly, read, guessed.found, late, tables)
     day_first = _day_first(table, columns, guessed.found, options.get("day_first"), path)
     term_in = _term_in(table, columns, guessed.found, decimal, options.get("term_in"), path)
     return Draft(
@@ -76,9 +78,46 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         day_first=day_first,
         term_in=term_in,
         rates_in=_rates_in(columns, guessed.found, options.get("rate_in"), path),
-        panel=months.month if months else None,
+        panel=monthly.month if monthly else None,
+        late=late,
+        landmark=landmark,
+        undated=_undated(guessed.found, landmark, tables),
         tables=tables,
     )
+
+
+def _landmark(
+    table: pd.DataFrame,
+    monthly: panel.Panel | None,
+    read: outcome.Outcome,
+    found: Mapping[str, str],
+    late: str | None,
+    tables: folder.Folder | None,
+) -> tuple[int, list[str]] | None:
+    """Return the landmark's month and the factors that are measured up to it; None where there are none."""
+    if tables is not None:
+        factors = [role for role in roles.of_section("factors") if tables.dated.get(found.get(role, "")) == "landmark"]
+        return (tables.landmark, factors) if tables.landmark and factors else None
+    factors = [role for role in months.EVENTS if role in found]
+    if monthly is None or not factors:
+        return None
+    cells_ = table[read.column]
+    if read.at_least is None:
+        told = months.said(cells_, cells.levels(cells_).isin(read.in_default()).astype(int))
+    else:
+        told = months.counted(cells.numbers(cells_).meaning, read.at_least)
+    rows = told.assign(key=table[monthly.loan], calendar=months.month_of(monthly.order))
+    last = months.landmark(months.course(rows).ends())
+    return (last, factors) if last else None
+
+
+def _undated(
+    found: Mapping[str, str], landmark: tuple[int, list[str]] | None, tables: folder.Folder | None
+) -> list[str]:
+    """Return the factors that are recorded as they happen, and that nothing dates: they may follow from trouble."""
+    dated = tables.dated if tables else {}
+    late = landmark[1] if landmark else []
+    return [role for role in months.EVENTS if role in found and role not in late and found[role] not in dated]
 
 
 def _first_rows(path: Path, form: Form, options: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Column]]:
