@@ -23,6 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a file (text, Excel, parquet, feather, Stata), a folder of them, or a workbook with several sheets",
     )
     parser.add_argument("--loans", metavar="FILE", help="the file with the loans, where --data is a folder of tables")
+    parser.add_argument(
+        "--before", nargs="+", metavar="FILE", help="tables without dates of which all came before the loans"
+    )
     parser.add_argument("--default", metavar="COLUMN", help="the column that says which loans defaulted")
     parser.add_argument("--treated", metavar="COLUMN", help="the column that says which loans the programme reached")
     for name, meaning in (("default", "default"), ("repaid", "repaid"), ("left-out", "neither")):

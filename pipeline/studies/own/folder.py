@@ -15,7 +15,18 @@ from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates, tabular, workbooks
 from pipeline.sources.tables import KINDS, Form
 from pipeline.studies.own import months, panel, roles
-from pipeline.studies.own.joining import MONTHS, Link, followed, joined, keys, measures, once
+from pipeline.studies.own.joining import (
+    DOCUMENTS,
+    MONTHS,
+    SHARED,
+    Link,
+    followed,
+    given_of,
+    joined,
+    keys,
+    measures,
+    once,
+)
 from pipeline.studies.own.questions import Question
 
 KEY_NAME = re.compile(r"\b(id|no|nr|number|key|code|ref|reference)\b|id$|编号|号$")
@@ -53,7 +64,7 @@ class Folder(NamedTuple):
     landmark: int | None = None
     """Months up to which what came after the loans counts, where the tables tell how loans ended."""
     dated: Mapping[str, str] = MappingProxyType({})
-    """Columns that hold what has a date, and until when they count it: loan or landmark."""
+    """Columns that hold what happened, and until when they count it: loan, landmark, or (blank) whenever it came."""
 
 
 def holds_tables(path: Path) -> bool:
@@ -163,12 +174,20 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
         # What tells how loans ended comes first, then tables with one row each: they may hold the keys of others.
         name = min(tied, key=lambda one: (not monthly[one], frames[one][tied[one][1]].duplicated().any(), one))
         waiting.remove(name)
-        link = _link(name, frame, frames[name], tied.pop(name), _stem(name).removeprefix(shared), monthly[name])
+        earlier = name in (options.get("before") or ())
+        called = _stem(name).removeprefix(shared)
+        link = _link(name, frame, frames[name], tied.pop(name), called, monthly[name], earlier)
         if isinstance(link, str):
             refused.append(f"{name}: {link}")
         else:
             day_first = _day_first(options, frame, frames[name], link, folder)
-            if landmark and link.date and link.loan_date and _mostly_after(frame, frames[name], link, day_first):
+            if (
+                landmark
+                and link.take != "share"
+                and link.date
+                and link.loan_date
+                and _mostly_after(frame, frames[name], link, day_first)
+            ):
                 link = link._replace(until="landmark")
             links.append(link)
             if link.take == "columns" and (again := int(keys(frames[name][link.other]).duplicated().sum())):
@@ -182,9 +201,9 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
                 landmark = months.landmark(course.ends())
             else:
                 frame = joined(frame, frames[name], link, day_first=day_first, landmark=landmark)
-            if link.until:
+            if link.until or link.take == "share":
                 added = [str(one) for one in frame if one not in before]
-                dated |= {one: link.until for one in added if one == link.name or measures(one)}
+                dated |= {one: link.until or "" for one in added if one == link.name or measures(one)}
     return Folder(loans, forms.get(loans, next(iter(forms.values()))), frame, links, refused, landmark, dated)
 
 
@@ -292,6 +311,7 @@ def _link(
     pair: tuple[str, str],
     called: str,
     monthly: panel.Panel | None,
+    earlier: bool,
 ) -> Link | str:
     """Return what a table adds, or why it adds nothing.
 
@@ -305,6 +325,8 @@ def _link(
         The columns that tie them.
     monthly
         Loan and month, of a table that says month by month what became of loans.
+    earlier
+        Whether the reader says that all of it came before the loans.
 
     """
     key, theirs = pair
@@ -323,11 +345,16 @@ def _link(
         return Link(name, key, theirs, "columns", "", date, when if date else None, until)
     if roles.likeness(key, "loan_id") and monthly and MONTHS not in frame:
         return Link(name, key, theirs, "state", "", monthly.month, when)
+    if DOCUMENTS.search(title) and given_of(other) is not None:
+        return Link(name, key, theirs, "share", SHARED, date if when else None, when if date else None, until)
     if when and date:
         return Link(name, key, theirs, "count", title, date, when, until)
-    if EARLIER.search(title):
+    if earlier or EARLIER.search(title):
         return Link(name, key, theirs, "count", title)
-    return "several rows a loan without a date, so that nobody can tell what came before it was granted"
+    return (
+        "several rows a loan without a date, so that nobody can tell what came before it was granted: say --before "
+        f"{name} if all of it did"
+    )
 
 
 def _one_row_a_key(mine: pd.Series, other: pd.DataFrame, theirs: str) -> bool:

@@ -16,6 +16,7 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from pipeline.runtime.engine import Engine, frame, put
+from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates
 from pipeline.studies.own import months, roles
 
@@ -23,6 +24,12 @@ STATE = "state of the loan"
 """The column in which a table of months says what became of each loan."""
 MOST_LATE = "days past due"
 """The column in which it says how many days a loan was past due at most."""
+SHARED = "documents provided"
+"""The column that says which share of the documents that were asked for a client gave."""
+DOCUMENTS = re.compile(r"document|dokument|unterlage|piece|berkas|资料|材料|凭证|書類")
+GIVEN = re.compile(r"shared|provided|submitted|given|received|handed|entregad|recibid|vorgelegt|fourni|提供|已交|提交")
+ASKED = re.compile(r"request|required|asked|needed|solicitad|verlangt|demande|要求|应交")
+"""Names of tables of documents, and of their columns that say what was given and what was asked for."""
 MONTHS, END = "months of the loan", "end of the loan"
 """The columns in which it says how long a loan was seen, and how it ended (default, repaid, open)."""
 TROUBLE = re.compile(
@@ -43,7 +50,7 @@ class Link(NamedTuple):
     other: str
     """... and that of the table, whose cells are the same."""
     take: str
-    """columns, count (of rows before the loan, with means of what is measured), or state (default if ever)."""
+    """columns, count (of rows, with means of what is measured), share (of documents), or state (default if ever)."""
     name: str = ""
     """How what is counted is called."""
     date: str | None = None
@@ -57,9 +64,10 @@ class Link(NamedTuple):
         what = {
             "columns": "adds its columns",
             "count": f"is counted ({self.name})",
+            "share": f"says which share of documents was given ({self.name})",
             "state": "says what became of each loan",
         }[self.take]
-        when = {"columns": "answers", "count": "rows", "state": ""}[self.take]
+        when = {"columns": "answers", "state": ""}.get(self.take, "rows")
         until = f"from {self.loan_date} to the landmark" if self.until == "landmark" else f"before {self.loan_date}"
         before = f"; {when} {until}, by {self.date}" if when and self.date and self.loan_date else ""
         same = self.key if self.key == self.other else f"{self.key} and {self.other}"
@@ -102,6 +110,8 @@ def joined(
 
     """
     loans_, rows = _dated(loans, other, link, day_first)
+    if link.take == "share":
+        return loans.assign(**{link.name: _share(loans_, once(rows), link)})
     if link.take == "count":
         if link.until == "landmark" and landmark:
             return loans.assign(**_until_landmark(loans_, once(rows), link, landmark))
@@ -200,6 +210,42 @@ def _counted(loans: pd.DataFrame, other: pd.DataFrame, link: Link) -> Mapping[st
     return _summed(met, met, loans, link, measured)
 
 
+def given_of(other: pd.DataFrame) -> pd.DataFrame | None:
+    """Return of each row of a table of documents how many were ``given``, of how many ``asked``; None without either.
+
+    Where nothing says how many were asked for, a row is one document, given or not.
+    """
+    named = [(name, roles.normal(str(name))) for name in other]
+    given = next((name for name, words in named if GIVEN.search(words) and not _dates_alone(other[name])), None)
+    asked = next((name for name, words in named if ASKED.search(words) and name != given), None)
+    if given is None:
+        return None
+    read = cells.numbers(other[given]).meaning
+    if read.isna().mean() > 0.5:
+        read = cells.flags(other[given], (), ()).meaning
+    every = cells.numbers(other[asked]).meaning if asked is not None else read.notna().astype(float)
+    if read.notna().mean() < 0.5 or every.notna().mean() < 0.5 or (asked is None and read.max() > 1):
+        return None
+    return pd.DataFrame({"given": read.astype(float), "asked": every.astype(float)})
+
+
+def _dates_alone(column: pd.Series) -> bool:
+    return bool(cells.flags(column, (), ()).meaning.isna().all() and cells.numbers(column).meaning.isna().all())
+
+
+def _share(loans: pd.DataFrame, other: pd.DataFrame, link: Link) -> pd.Series:
+    """Return by loan the share of documents that were given, of those that were asked for."""
+    given = given_of(other)
+    if given is None:
+        raise StudyError(f"{link.file} no longer says which documents were given: remove it from own.tables.")
+    met, _ = _met(loans, other.assign(**{"\0given": given["given"], "\0asked": given["asked"]}), link)
+    if link.date and link.loan_date:
+        met = met.filter(met["happened"] < met["granted"])
+    of_loan = met.group_by("loan").aggregate(share=met["given"].sum() / met["asked"].sum().nullif(0))
+    shares = frame(of_loan).set_index("loan")["share"]
+    return shares.reindex(range(len(loans))).astype(float).set_axis(loans.index)
+
+
 def _until_landmark(loans: pd.DataFrame, other: pd.DataFrame, link: Link, landmark: int) -> dict[str, pd.Series]:
     """Return by loan the rows up to the landmark that answer no trouble; missing for lenders without any row."""
     met, measured = _met(loans, other, link)
@@ -230,6 +276,9 @@ def _met(loans: pd.DataFrame, other: pd.DataFrame, link: Link) -> tuple[ir.Table
     for place, name in enumerate(str(name) for name in other if name != link.other and measures(str(name))):
         measured[f"measure_{place}"] = name
         theirs[f"measure_{place}"] = cells.measures(other[name]).meaning.to_numpy()
+    for name in ("given", "asked"):
+        if f"\0{name}" in other:
+            theirs[name] = other[f"\0{name}"].to_numpy()
     if link.date and link.loan_date:
         mine["granted"] = loans[link.loan_date].to_numpy()
         theirs["happened"] = other[link.date].to_numpy()

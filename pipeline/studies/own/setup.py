@@ -115,9 +115,12 @@ def _undated(
     found: Mapping[str, str], landmark: tuple[int, list[str]] | None, tables: folder.Folder | None
 ) -> list[str]:
     """Return the factors that are recorded as they happen, and that nothing dates: they may follow from trouble."""
-    dated = tables.dated if tables else {}
-    late = landmark[1] if landmark else []
-    return [role for role in months.EVENTS if role in found and role not in late and found[role] not in dated]
+    dated, late = tables.dated if tables else {}, landmark[1] if landmark else []
+    return [
+        role
+        for role in roles.of_section("factors")
+        if role in found and role not in late and not dated.get(found[role], "" if role in months.EVENTS else "loan")
+    ]
 
 
 def _first_rows(path: Path, form: Form, options: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Column]]:

@@ -664,6 +664,34 @@ def test_what_comes_after_a_loan_counts_to_the_landmark_where_months_tell_how_lo
     assert "say in which month under landmark" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("columns", "rule"),
+    [
+        (
+            lambda place: {"items_requested": 4, "items_shared": place % 5},
+            lambda place: [place % 5 / 4, (place + 1) % 5 / 4],
+        ),
+        (lambda place: {"submitted": ["no", "yes"][place % 2]}, lambda place: [place % 2, (place + 1) % 2]),
+    ],
+)
+def test_documents_of_several_rows_are_a_share_of_those_asked_for(workplace, capsys, columns, rule):
+    documents = [{"loan_id": loan, "kind": kind, **columns(loan + kind)} for loan in range(1, 61) for kind in (0, 1)]
+    own = of_lender("lender", loans=loans(60), documents=pd.DataFrame(documents))
+    assert own["factors"]["information_sharing"] == "documents provided"
+    assert "Nothing dates documents provided (information_sharing)" in capsys.readouterr().out
+    found = prepared().assign(loan=lambda one: one["loan_id"].astype(int)).set_index("loan")["information_sharing"]
+    for loan in range(1, 61):
+        assert found[loan] == pytest.approx(np.mean(rule(loan)))
+
+
+def test_rows_without_dates_count_once_the_reader_says_that_they_came_before(workplace, capsys):
+    calls = pd.DataFrame({"loan_id": [*range(1, 61), *range(1, 31)], "agent": "A"})
+    own = of_lender("lender", loans=loans(60), calls=calls)
+    assert not own["tables"] and "say --before calls.csv if all of it did" in capsys.readouterr().out
+    assert main(["init-study", "other", "--data", "lender", "--before", "calls.csv"]) == 0
+    assert params.load().study("other").own["factors"]["communication_frequency"] == "calls"
+
+
 def test_a_factor_that_nothing_dates_is_asked_about(workplace, capsys):
     set_up(loans(contacts=range(60)))
     assert "Nothing dates contacts (communication_frequency)" in capsys.readouterr().out

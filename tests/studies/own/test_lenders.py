@@ -181,7 +181,7 @@ def test_simulated_lenders_tables_give_the_cohort_and_the_months_of_their_own_st
     mine, theirs, prepared = brought_in(0.01)
     assert len(mine) == len(theirs) > 800 and (mine["loan_id"] == theirs["loan_id"].astype(str)).all()
     same = ("default", "treated", "amount", "credit_score", "debt_to_income", "interest_rate", "term_months", "income",
-            "open_at_landmark", "default_after_landmark")  # fmt: skip
+            "open_at_landmark", "default_after_landmark", "information_sharing")  # fmt: skip
     for name in same:
         np.testing.assert_allclose(mine[name], theirs[name], rtol=1e-9)
     np.testing.assert_allclose(mine["relationship_length"], 12 * theirs["relationship_length"], rtol=1e-9)
