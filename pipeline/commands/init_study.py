@@ -49,7 +49,6 @@ def run(options: argparse.Namespace) -> str:
     """Write the study's choices, its line in params.yaml and the dictionary; return what was found and is missing."""
     from pipeline.studies.own import template, told
     from pipeline.studies.own.choices import unused
-    from pipeline.studies.own.profile import SAMPLE_ROWS
 
     if options.template:
         written = template.write(Path(options.template), options.language)
@@ -62,7 +61,7 @@ def run(options: argparse.Namespace) -> str:
         raise StudyError(f"--default and --treated both name '{options.default}': name two columns, or leave one out.")
     draft = _asked(options)
     target = _write(draft)
-    looked = f"the first {SAMPLE_ROWS:,} rows" if draft.rows == SAMPLE_ROWS else f"all {draft.rows:,} rows"
+    looked = f"all {draft.rows:,} rows" if draft.whole else f"the first {draft.rows:,} rows"
     form = draft.form
     written = " ".join(filter(None, (form.kind, form.encoding, form.sheet and f"sheet {form.sheet}")))
     lines = [f"{draft.file}: {written}, {len(draft.columns)} columns; looked at {looked}."]

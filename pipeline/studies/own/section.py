@@ -24,7 +24,9 @@ class Draft(NamedTuple):
     file: str
     form: Form
     rows: int
-    """Rows that were looked at."""
+    """Rows that were looked at ..."""
+    whole: bool
+    """... and whether there are no others."""
     decimal: Mapping[str, str]
     """Decimal marks other than a point, by column."""
     columns: Mapping[str, Column]

@@ -29,14 +29,14 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     `name` is the study's, `options` are those of `init-study`. Raises a Question for what cannot be read for certain,
     and a StudyError when the file cannot be read or holds no outcome.
     """
-    path, others = tabular.path_of(options["data"]), {}
+    path, others, whole = tabular.path_of(options["data"]), {}, True
     several = options["data"].strip() and not options.get("sheet") and folder.holds_tables(path)
     tables = folder.read(path, options) if several else None
     if tables is not None:
         form, table = tables.form, tables.frame
     else:
         form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"))
-        table, others = _first_rows(path, form, options)
+        table, others, whole = _first_rows(path, form, options)
     decimal = _decimals(table, form, options.get("decimal") or [], path)
     monthly = panel.recognised(table) if tables is None else None
     # Everything of a loan but its outcome is what stood in its first month.
@@ -71,6 +71,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         file=file_of(path),
         form=form,
         rows=len(table),
+        whole=whole,
         decimal=decimal,
         columns=columns,
         guessed=guessed,
@@ -123,21 +124,30 @@ def _undated(
     ]
 
 
-def _first_rows(path: Path, form: Form, options: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Column]]:
-    """Return the first rows of a file; of very many columns those whose name is one of a role, and what others hold.
+def _first_rows(path: Path, form: Form, options: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Column], bool]:
+    """Return the first rows of a file, what further columns hold, and whether that is all rows.
 
-    What no role could ask for is looked at in fewer rows.
+    Of very many columns the rows are those whose name is one of a role; all others are looked at in fewer rows.
     """
     given = {options[role] for role in ("default", "treated") if options.get(role)}
     few = tabular.read_table(path, form, rows=profile.FEW_ROWS).frame
     if few.empty:
         tabular.read_table(path, form)
     if len(few.columns) <= profile.MANY_COLUMNS or len(few) < profile.FEW_ROWS:
-        return tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame, {}
+        table = tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame
+        return table, {}, len(table) < profile.SAMPLE_ROWS
     labels = tabular.labels_of(path, form)
+    most = profile.SAMPLE_ROWS
+    if form.kind == "text":
+        most = max(min(most, profile.SAMPLE_CELLS // len(few.columns)), profile.FEW_ROWS)
     told = [name for name in few if name in given or any(map(_may_play_a_role, (name, labels.get(name, ""))))]
+    profile.progress(
+        f"{len(told):,} of {len(few.columns):,} columns have the name of a role; looking at the others ..."
+    )
     others = {name: profile.glance(few[name], labels.get(name, "")) for name in few if name not in told}
-    return tabular.read_table(path, form, columns=told, rows=profile.SAMPLE_ROWS).frame, others
+    profile.progress("reading those with the name of a role ...")
+    table = tabular.read_table(path, form, columns=told, rows=most).frame
+    return table, others, len(table) < most
 
 
 def _may_play_a_role(name: str) -> bool:
