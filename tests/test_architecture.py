@@ -289,7 +289,6 @@ LONG_FUNCTIONS = {
     "analyses/warning/signals.py:before_default": "rows of one kind after another",
     "present/page.py:Page._context": "a table of what templates may name",
     "studies/berka/tables.py:joined": "one table joined after another",
-    "studies/own/section.py:choices": "one choice after another",
     "studies/sba/study.py:prepare": "one step of preparation after another",
 }
 """Functions of more than 60 lines beside signature and docstring, and what keeps each together."""

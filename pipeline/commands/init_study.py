@@ -23,6 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a file (text, Excel, parquet, feather, Stata), a folder of them, or a workbook with several sheets",
     )
     parser.add_argument("--loans", metavar="FILE", help="the file with the loans, where --data is a folder of tables")
+    parser.add_argument(
+        "--before", nargs="+", metavar="FILE", help="tables without dates of which all came before the loans"
+    )
     parser.add_argument("--default", metavar="COLUMN", help="the column that says which loans defaulted")
     parser.add_argument("--treated", metavar="COLUMN", help="the column that says which loans the programme reached")
     for name, meaning in (("default", "default"), ("repaid", "repaid"), ("left-out", "neither")):
@@ -46,7 +49,6 @@ def run(options: argparse.Namespace) -> str:
     """Write the study's choices, its line in params.yaml and the dictionary; return what was found and is missing."""
     from pipeline.studies.own import template, told
     from pipeline.studies.own.choices import unused
-    from pipeline.studies.own.profile import SAMPLE_ROWS
 
     if options.template:
         written = template.write(Path(options.template), options.language)
@@ -59,7 +61,7 @@ def run(options: argparse.Namespace) -> str:
         raise StudyError(f"--default and --treated both name '{options.default}': name two columns, or leave one out.")
     draft = _asked(options)
     target = _write(draft)
-    looked = f"the first {SAMPLE_ROWS:,} rows" if draft.rows == SAMPLE_ROWS else f"all {draft.rows:,} rows"
+    looked = f"all {draft.rows:,} rows" if draft.whole else f"the first {draft.rows:,} rows"
     form = draft.form
     written = " ".join(filter(None, (form.kind, form.encoding, form.sheet and f"sheet {form.sheet}")))
     lines = [f"{draft.file}: {written}, {len(draft.columns)} columns; looked at {looked}."]
@@ -128,7 +130,7 @@ def _write(draft) -> Path:
 
     listed, choices = Path("params.yaml"), places.choices(draft.name)
     old = listed.read_bytes()
-    new = section.with_study(old.decode(), draft.name, draft.file)
+    new = section.with_study(old.decode(), draft)
     described = told.dictionary(draft).apply(store.no_formula).to_csv(index=False, lineterminator="\n")
     target = dictionary.FOLDER / f"{draft.name}.csv"
     try:

@@ -58,6 +58,7 @@ class Studies(Section):
     fetched: dict[Name, Listed]
     simulated: dict[Name, Listed]
     owned: dict[Name, ListedFile]
+    followed: dict[Name, Listed]
     every: dict[str, Any]
     designed: dict[Name, Listed]
     watched: dict[Name, Listed]
@@ -71,7 +72,7 @@ class Studies(Section):
             raise ValueError(f"'{twice[0]}' stands under two kinds")
         if wrong := sorted(set(named) ^ set(self.every)):
             raise ValueError(f"every must name the studies of fetched, simulated and owned; look at '{wrong[0]}'")
-        for kind in ("designed", "watched"):
+        for kind in ("designed", "followed", "watched"):
             for name in getattr(self, kind):
                 if name not in named:
                     raise ValueError(f"{kind} names '{name}', which is not among the studies{nearest(name, named)}")

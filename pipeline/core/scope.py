@@ -33,6 +33,7 @@ REASONS = (
     "absent",
     "constant",
     "few_measured",
+    "before_landmark",
     "no_logarithm",
     "gaps",
     "few_clusters",
@@ -45,6 +46,10 @@ levels of a factor, where the protocol gives none."""
 
 FILLED, NOT_STATED = "_filled", "_not_stated"
 """How the columns end that stand for a number with gaps: the median where it is not known, and whether it is not."""
+
+
+OPEN = "open_at_landmark"
+"""Which loans were open when what is measured after origination had been."""
 
 
 class LeftOut(NamedTuple):
@@ -138,6 +143,8 @@ def scope(protocol: Study, cohort: pd.DataFrame) -> Scope:
             measured = cohort.loc[cohort[name].notna()]
             if rarer(measured) < FEWEST <= fewer:
                 found.append(LeftOut("few_measured", name, rarer(measured)))
+    if protocol.own is not None and protocol.landmark and (ended := int((cohort[OPEN] == 0).sum())):
+        found += [LeftOut("before_landmark", name, ended) for name in protocol.landmark.factors if name in of_factors]
     found += _of_terms(protocol, cohort, empty)
     if protocol.own is not None and protocol.cluster in set(cohort) - empty:
         clusters = cohort[protocol.cluster].nunique()

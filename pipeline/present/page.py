@@ -281,6 +281,8 @@ class Page:
             "scope": self._scope,
             "own": protocol.own,
             "protocol_factors": protocol.factors,
+            "undated": [name for name in protocol.undated if name in protocol.factors],
+            "landmark": protocol.landmark,
             "protocol_design": protocol.design,
             "raw_factor": raw_factor(protocol, self._scope.arms),
             "last_given": correlation_kinds(protocol)[-1][1],

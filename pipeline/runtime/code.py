@@ -43,6 +43,7 @@ BESIDE = {
     "pipeline/pages/synthesis.py": ("pipeline/present/templates/*.*",),
     "pipeline/sources/records.py": ("pipeline/sources/*.yaml", "pipeline/studies/*/sources/*.yaml"),
     "pipeline/studies/own/roles.py": ("pipeline/studies/own/roles.yaml",),
+    "pipeline/studies/own/section.py": ("pipeline/studies/own/choices.yaml",),
     "pipeline/studies/own/template.py": ("pipeline/studies/own/template.yaml",),
 }
 """Files that a module reads beside itself. Words are no code: pages depend on them, and nothing else does."""

@@ -113,12 +113,16 @@ def encoding_of(path: Path) -> str:
                 raise StudyError(
                     f"{path} holds zero bytes: it is no text, or UTF-16 without its mark: save it as CSV UTF-8."
                 )
-            if valid:
+            # Nearly all of most files is ASCII, which every encoding reads alike.
+            plain = block.isascii()
+            if valid and not (plain and not decoder.getstate()[0]):
                 try:
                     decoder.decode(block)
                 except UnicodeDecodeError:
                     valid = False
-            if len(sample) < SAMPLE_BYTES:
+            if plain:
+                rest = b""
+            elif len(sample) < SAMPLE_BYTES:
                 *lines, rest = re.split(rb"[\r\n]", rest + block)
                 sample += b"\n".join(line for line in lines if not line.isascii()) + b"\n"
     if valid:

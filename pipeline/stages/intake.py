@@ -14,7 +14,7 @@ def run(study: str, params: Params) -> str:
     taken = studies.intake(protocol.module).intake(protocol, str(places.choices(study)))
     store.write_parquet(places.interim(study) / "loans.parquet", taken.loans)
     store.write_parquet(places.interim(study) / "columns.parquet", taken.columns)
-    if taken.ends is not None:
-        store.write_parquet(places.interim(study) / "ends.parquet", taken.ends)
+    for name, rows in taken.followed.items():
+        store.write_parquet(places.interim(study) / f"{name}.parquet", rows)
     idle = f"; nothing uses {', '.join(taken.unused)}" if taken.unused else ""
     return f"{len(taken.loans):,} rows, {len(taken.columns)} columns with a role, from {protocol.own['file']}{idle}"

@@ -150,7 +150,7 @@ VALUES = {
     "a_treatment_of_no_factor": ("treatment:\n# Blank",
                                  "treatment: {factor: loyalty, at_least: 1}\n# Blank",
                                  ("treatment.factor", "'loyalty'")),
-    "an_undated_factor_of_none": ("undated: []\n# Pairs", "undated: [loyalty]\n# Pairs",
+    "an_undated_factor_of_none": ("undated:\n- communication_frequency\n# Pairs", "undated: [loyalty]\n# Pairs",
                                   ("undated", "'loyalty'")),
     "a_term_that_is_code": ("  score:\n# Controls", "  score: [exp(income)]\n# Controls",
                             ("matching.score", "'exp(income)'")),

@@ -26,11 +26,12 @@ def follow_up(cohort: pd.DataFrame, ends: pd.DataFrame | None, horizon: int | No
     origination belongs to month 1.
     """
     if ends is not None:
-        table = ends.set_index("loan_id").loc[cohort["loan_id"]]
-        way = table["end"].map({"default": 1, "repaid": 2, "open": 0}).to_numpy(dtype=int)
-        months = table["months"].to_numpy(dtype=int)
-        stays = np.ones(len(cohort), dtype=bool)
-        return FollowUp(months, way, ("default", "repaid"), int(months.max()), stays, "")
+        table = ends.set_index("loan_id").reindex(cohort["loan_id"])
+        stays = table["months"].notna().to_numpy()
+        way = table["end"].map({"default": 1, "repaid": 2, "open": 0}).fillna(0).to_numpy(dtype=int)
+        months = table["months"].fillna(1).to_numpy(dtype=int)
+        note = "" if stays.all() else f"left out: {int((~stays).sum())} loans without a month on record"
+        return FollowUp(months, way, ("default", "repaid"), int(months.max()), stays, note)
     if "months_to_default" not in cohort or cohort["months_to_default"].isna().all():
         return None
     to_default = np.ceil(cohort["months_to_default"].to_numpy(dtype=float))

@@ -25,7 +25,7 @@ def rows(cohort: pd.DataFrame, more: Mapping[str, pd.DataFrame], allowed: Scope,
     followed = follow_up(cohort, more.get("loan_ends"), protocol.horizon_months)
     if followed is not None and allowed.models:
         found += _tried("curves", partial(curves, cohort, followed, allowed, level))
-    if "loan_months" in more and allowed.models:
+    if "loan_months" in more and allowed.models and allowed.arms:
         months = Months(more["loan_months"], cohort, followed, more.get("market_months"), protocol, level)
         for part in (hazards, contacts, lags, structural, market, stressed_market, kinds_of_arrears):
             found += _tried(part.__name__, partial(part, months))

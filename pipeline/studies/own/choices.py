@@ -59,6 +59,7 @@ class Own(Section):
     untreated_when: list[str] = Field(default=[])
     default_at_least: float | None = None
     panel: str | None = None
+    late: str | None = None
     interest_rate_in: Literal["percent", "fraction"] = "percent"
     term_in: Literal["month", "year", "week", "day"] | None = None
     factors: dict[Factor, str | None] = Field(default={})
@@ -126,6 +127,10 @@ def choices(study: Study, where: str) -> None:
     if study.treatment and own.columns.get("treated"):
         raise StudyError(
             f"{where}: own.columns.treated and treatment both say who is treated: leave one of them blank."
+        )
+    if study.landmark is None and any(one.get("until") == "landmark" for one in own.tables):
+        raise StudyError(
+            f"{where}: a table under own.tables counts until the landmark: say in which month under landmark."
         )
     if own.borrower.get("lottery_stratum") and "lottery_stratum" not in study.controls.strata:
         raise StudyError(

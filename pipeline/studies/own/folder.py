@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -13,8 +14,19 @@ import pandas as pd
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates, tabular, workbooks
 from pipeline.sources.tables import KINDS, Form
-from pipeline.studies.own import panel, roles
-from pipeline.studies.own.joining import MONTHS, Link, joined, keys, measures, once
+from pipeline.studies.own import months, panel, roles
+from pipeline.studies.own.joining import (
+    DOCUMENTS,
+    MONTHS,
+    SHARED,
+    Link,
+    followed,
+    given_of,
+    joined,
+    keys,
+    measures,
+    once,
+)
 from pipeline.studies.own.questions import Question
 
 KEY_NAME = re.compile(r"\b(id|no|nr|number|key|code|ref|reference)\b|id$|编号|号$")
@@ -23,7 +35,7 @@ KEYS = ("loan_id", "client_id", "institution_id")
 """Roles by which columns of different names tie tables together."""
 EARLIER = re.compile(r"prev|prior|earlier|before|past|histor|历史|以往|既往")
 """Names of tables whose rows all came before the loans."""
-LIFE = re.compile(r"birth|born|dob|since|opened|joined|出生|开户")
+LIFE = re.compile(r"birth|born|dob|since|opened|joined|found|establish|adopt|成立|出生|开户")
 """Names of dates that are no events."""
 OVERLAP = 0.01
 """Share of the loans that must be found in a table for it to be joined ..."""
@@ -49,6 +61,10 @@ class Folder(NamedTuple):
     links: list[Link]
     refused: list[str]
     """Sentences on tables that add nothing."""
+    landmark: int | None = None
+    """Months up to which what came after the loans counts, where the tables tell how loans ended."""
+    dated: Mapping[str, str] = MappingProxyType({})
+    """Columns that hold what happened, and until when they count it: loan, landmark, or (blank) whenever it came."""
 
 
 def holds_tables(path: Path) -> bool:
@@ -143,10 +159,11 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
     loans = options.get("loans") or _loans_of(frames, options.get("default"), folder)
     if loans not in frames:
         raise StudyError(f"{folder} holds no {loans} (--loans): it has {', '.join(frames)}.")
-    frame, links = frames[loans], []
+    frame, links, landmark, dated = frames[loans], [], None, {}
     waiting = [name for name in frames if name != loans]
     shared = _shared([_stem(name) for name in frames])
     tied: dict[str, tuple[str, str]] = {}
+    monthly = {name: _months(frames[name]) for name in waiting}
     while waiting:
         for name in waiting:
             if name not in tied and (pair := _pair(frame, frames[name], _stem(name).removeprefix(shared))):
@@ -154,20 +171,54 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
         if not tied:
             refused += [f"{name}: {_untied(frame, frames[name])}" for name in waiting]
             break
-        # Tables with one row each first: they may hold the keys of others.
-        name = min(tied, key=lambda one: (frames[one][tied[one][1]].duplicated().any(), one))
+        # What tells how loans ended comes first, then tables with one row each: they may hold the keys of others.
+        name = min(tied, key=lambda one: (not monthly[one], frames[one][tied[one][1]].duplicated().any(), one))
         waiting.remove(name)
-        link = _link(name, frame, frames[name], tied.pop(name), _stem(name).removeprefix(shared))
+        earlier = name in (options.get("before") or ())
+        called = _stem(name).removeprefix(shared)
+        link = _link(name, frame, frames[name], tied.pop(name), called, monthly[name], earlier)
         if isinstance(link, str):
             refused.append(f"{name}: {link}")
         else:
+            day_first = _day_first(options, frame, frames[name], link, folder)
+            if (
+                landmark
+                and link.take != "share"
+                and link.date
+                and link.loan_date
+                and _mostly_after(frame, frames[name], link, day_first)
+            ):
+                link = link._replace(until="landmark")
             links.append(link)
             if link.take == "columns" and (again := int(keys(frames[name][link.other]).duplicated().sum())):
                 refused.append(
                     f"{name}: the fullest row counts where a {link.other} has several (rows more: {again:,})"
                 )
-            frame = joined(frame, frames[name], link, day_first=_day_first(options, frame, frames[name], link, folder))
-    return Folder(loans, forms.get(loans, next(iter(forms.values()))), frame, links, refused)
+            before = list(frame)
+            if link.take == "state":
+                least = options.get("default_at_least")
+                frame, course = followed(frame, frames[name], link, day_first=day_first, least=least)
+                landmark = months.landmark(course.ends())
+            else:
+                frame = joined(frame, frames[name], link, day_first=day_first, landmark=landmark)
+            if link.until or link.take == "share":
+                added = [str(one) for one in frame if one not in before]
+                dated |= {one: link.until or "" for one in added if one == link.name or measures(one)}
+    return Folder(loans, forms.get(loans, next(iter(forms.values()))), frame, links, refused, landmark, dated)
+
+
+def _months(other: pd.DataFrame) -> panel.Panel | None:
+    """Return loan and month of a table that says month by month what became of loans."""
+    told = any(roles.likeness(str(one), "default") or roles.counts_days(str(one)) for one in other)
+    return panel.recognised(once(other)) if told else None
+
+
+def _mostly_after(frame: pd.DataFrame, other: pd.DataFrame, link: Link, day_first: bool | None) -> bool:
+    """Say whether most rows of a table came after the loans that they tie to."""
+    granted = dates.read(frame[link.loan_date], day_first).meaning.to_numpy()
+    first = pd.Series(granted, keys(frame[link.key])).groupby(level=0).min()
+    days = dates.read(other[link.date], day_first).meaning - keys(other[link.other]).map(first)
+    return bool((days.dropna() >= pd.Timedelta(0)).mean() > 0.5)
 
 
 def _day_first(
@@ -253,8 +304,31 @@ def _untied(frame: pd.DataFrame, other: pd.DataFrame) -> str:
     return "no column of it is a key of the loans"
 
 
-def _link(name: str, frame: pd.DataFrame, other: pd.DataFrame, pair: tuple[str, str], called: str) -> Link | str:
-    """Return what a table adds, or why it adds nothing."""
+def _link(
+    name: str,
+    frame: pd.DataFrame,
+    other: pd.DataFrame,
+    pair: tuple[str, str],
+    called: str,
+    monthly: panel.Panel | None,
+    earlier: bool,
+) -> Link | str:
+    """Return what a table adds, or why it adds nothing.
+
+    Parameters
+    ----------
+    name, called
+        The table's name, and what of it tells it from others.
+    frame, other
+        The loans with what was joined so far, and the table.
+    pair
+        The columns that tie them.
+    monthly
+        Loan and month, of a table that says month by month what became of loans.
+    earlier
+        Whether the reader says that all of it came before the loans.
+
+    """
     key, theirs = pair
     title = roles.normal(called.strip("#*._- ")).replace("prevloans", "previous loans")
     if roles.after_outcome(title):
@@ -263,18 +337,24 @@ def _link(name: str, frame: pd.DataFrame, other: pd.DataFrame, pair: tuple[str, 
         (str(one) for one in frame if roles.likeness(str(one), "origination_date") and _dates(frame[one])), None
     )
     date = next((str(one) for one in other if not LIFE.search(roles.normal(str(one))) and _dates(other[one])), None)
+    if _one_row_a_key(frame[key], other, theirs) and not any(measures(str(one)) for one in other):
+        date = date if any(roles.likeness(title, role) > 1 for role in EVENTS) else None
+    until = "loan" if when and date else None
     counted = when and date and any(roles.likeness(title, role) > 1 for role in EVENTS)
     if _one_row_a_key(frame[key], other, theirs) and not counted:
-        return Link(name, key, theirs, "columns", "", date, when if date else None)
-    if roles.likeness(key, "loan_id") and (months := panel.recognised(once(other))):
-        told = any(roles.likeness(str(one), "default") or roles.counts_days(str(one)) for one in other)
-        if told and MONTHS not in frame:
-            return Link(name, key, theirs, "state", "", months.month, when)
+        return Link(name, key, theirs, "columns", "", date, when if date else None, until)
+    if roles.likeness(key, "loan_id") and monthly and MONTHS not in frame:
+        return Link(name, key, theirs, "state", "", monthly.month, when)
+    if DOCUMENTS.search(title) and given_of(other) is not None:
+        return Link(name, key, theirs, "share", SHARED, date if when else None, when if date else None, until)
     if when and date:
-        return Link(name, key, theirs, "count", title, date, when)
-    if EARLIER.search(title):
+        return Link(name, key, theirs, "count", title, date, when, until)
+    if earlier or EARLIER.search(title):
         return Link(name, key, theirs, "count", title)
-    return "several rows a loan without a date, so that nobody can tell what came before it was granted"
+    return (
+        "several rows a loan without a date, so that nobody can tell what came before it was granted: say --before "
+        f"{name} if all of it did"
+    )
 
 
 def _one_row_a_key(mine: pd.Series, other: pd.DataFrame, theirs: str) -> bool:

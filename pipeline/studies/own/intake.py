@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +14,17 @@ from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates, tabular
 from pipeline.sources.tables import LONGEST_WHOLE, Form, Table
-from pipeline.studies.own import folder, roles
+from pipeline.studies.own import folder, joining, months, roles
 from pipeline.studies.own.choices import KEYS, Own, checked, unused
-from pipeline.studies.own.joining import MONTHS, Link, joined
+from pipeline.studies.own.joining import Link
 from pipeline.studies.own.panel import collapse
 
 MOSTLY_NUMBERS = 0.95
 """Share of a column's cells that must be numbers for it to count as one; the stray others are quarantined."""
+
+
+SIGNALS = {"communication_frequency": "proactive_contacts", "early_warning": "alert"}
+"""What analyses of loan-months call how often factors were seen in a month."""
 
 
 class Intake(NamedTuple):
@@ -31,8 +37,9 @@ class Intake(NamedTuple):
     """One row a mapped role: ``role, column, file``."""
     unused: list[str]
     """Columns that have a role and that nothing of the study uses."""
-    ends: pd.DataFrame | None = None
-    """When loans left, of a file with a row a loan and month (`panel.Collapsed`)."""
+    followed: Mapping[str, pd.DataFrame] = MappingProxyType({})
+    """Of loans that are followed month by month: ``ends`` and ``months`` (`months.Course`, whose ``key`` is the loan),
+    and ``signals``, how often (``rows``) a ``signal`` came in the month ``number`` of a loan (``key``)."""
 
 
 def intake(study: Study, where: str) -> Intake:
@@ -44,12 +51,9 @@ def intake(study: Study, where: str) -> Intake:
     own: Own = checked(Own, study.own, "own", where)
     path = tabular.path_of(own.file)
     mapped = own.mapped()
-    wanted = dict.fromkeys([*mapped.values(), *([own.panel] if own.panel else [])])
+    wanted = dict.fromkeys([*mapped.values(), *filter(None, (own.panel, own.late))])
     form, table = _read(path, own, None if own.loans else list(wanted))
-    raw = table.frame.reset_index(drop=True)
-    for link in [Link(**one) for one in own.tables]:
-        _, other = folder.table(path, link.file)
-        raw = joined(raw, other, link, day_first=own.day_first, horizon=study.horizon_months)
+    raw, course, signals = _joined(table.frame.reset_index(drop=True), path, own, study)
     if missing := [name for name in wanted if name not in raw]:
         raise StudyError(f"{path} and the tables beside it have no column '{missing[0]}': correct it in {where}.")
     # The first lines hold the names. In Excel and text with broken lines the count may be short by those.
@@ -77,20 +81,77 @@ def intake(study: Study, where: str) -> Intake:
                 f"{path}, row {row[sample.index[0]]}, column {name}: '{sample.iloc[0]}' and all other cells are no "
                 f"{what}s: correct {role} in {where}."
             )
-    loans, ends = pd.DataFrame({**typed, "row": row, "fault": faults.str.removesuffix("; ")}), None
+    loans = pd.DataFrame({**typed, "row": row, "fault": faults.str.removesuffix("; ")})
+    followed: Mapping[str, pd.DataFrame] = {}
     if own.panel:
-        loans, ends = collapse(loans, dates.read(raw[own.panel], own.day_first).meaning, study.horizon_months)
+        loans, followed = _collapsed(loans, raw, own, study)
         if "origination_date" not in mapped:
             mapped |= {"origination_date": own.panel}
-    elif MONTHS in raw and "loan_id" in loans:
-        ends = pd.DataFrame({"loan_id": loans["loan_id"], "months": raw[MONTHS]})
-        ends["end"] = np.where(loans["default"] == 1, "default", "open")
-        ends = ends.dropna(subset="months").drop_duplicates("loan_id").astype({"months": "int64"})
+    elif course is not None and "loan_id" in loans:
+        key, at = course
+        loan = pd.Series(loans["loan_id"].to_numpy(), key)
+        followed = months.named(at, loan[~loan.index.duplicated()], [_of_loans(one, loans) for one in signals])
     for line, why in table.broken:
         # Rows that could not be cut into cells are counted with those that break a data rule.
         loans.loc[len(loans), ["row", "fault"]] = [line, why]
     columns = pd.DataFrame({"role": list(mapped), "column": list(mapped.values()), "file": str(path)}, dtype="string")
-    return Intake(loans, columns, unused(study, where), ends)
+    return Intake(loans, columns, unused(study, where), followed)
+
+
+def _joined(
+    raw: pd.DataFrame, path: Path, own: Own, study: Study
+) -> tuple[pd.DataFrame, tuple[pd.Series, months.Course] | None, list[pd.DataFrame]]:
+    """Return the loans with what other tables add; their keys and months; and how often what came in which month."""
+    course, signals = None, []
+    landmark = study.landmark.months if study.landmark else None
+    for link in [Link(**one) for one in own.tables]:
+        _, other = folder.table(path, link.file)
+        if link.take == "state":
+            key = joining.keys(raw[link.key])
+            raw, at = joining.followed(
+                raw, other, link, day_first=own.day_first, horizon=study.horizon_months, least=own.default_at_least
+            )
+            course = key, at
+            continue
+        signal = next((to for role, to in SIGNALS.items() if roles.likeness(link.name, role) > 1), None)
+        if signal and link.until:
+            came = joining.events(raw, other, link, own.day_first).assign(signal=signal)
+            if signal == "proactive_contacts":
+                came["signal"] = np.where(came["answers"], "reactive_contacts", signal)
+                if (without := joining.unlogged(raw, came["loan"])) is not None:
+                    nothing = pd.DataFrame({"loan": np.flatnonzero(without), "number": 0, "rows": np.nan})
+                    came = pd.concat([came, nothing.assign(signal=signal)])
+            signals.append(came)
+        raw = joining.joined(raw, other, link, day_first=own.day_first, landmark=landmark)
+    return raw, course, signals
+
+
+def _of_loans(signals: pd.DataFrame, loans: pd.DataFrame) -> pd.DataFrame:
+    """Name the loans of signals, which stand there by their place."""
+    return signals.assign(key=loans["loan_id"].to_numpy()[signals["loan"]])
+
+
+def _collapsed(
+    rows: pd.DataFrame, raw: pd.DataFrame, own: Own, study: Study
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Return one row a loan of a file with one a month, and the months."""
+    outcome, late = raw[own.columns["default"]], None
+    in_default = rows["default"].eq(1)
+    if own.default_at_least is None:
+        told = months.said(outcome, in_default)
+    else:
+        told = months.counted(cells.numbers(outcome).meaning, own.default_at_least)
+    if own.late:
+        late = cells.numbers(raw[own.late]).meaning
+        told["late"] = ((told["late"] == 1) | (late > 0)).astype("int8")
+    last, events = (study.landmark.months, study.landmark.factors) if study.landmark else (None, ())
+    month = dates.read(raw[own.panel], own.day_first).meaning
+    made = collapse(rows.assign(**{name: told[name] for name in told}), month, study.horizon_months, last, events)
+    at = made.course.rows
+    signals = [
+        at[["key", "number"]].assign(rows=at[role], signal=signal) for role, signal in SIGNALS.items() if role in at
+    ]
+    return made.loans, months.named(made.course, None, signals)
 
 
 def _read(path: Path, own: Own, columns: list[str] | None) -> tuple[Form, Table]:

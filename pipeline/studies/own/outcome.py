@@ -36,6 +36,10 @@ class Outcome(NamedTuple):
         """Return how many rows are read in a way."""
         return sum(state.rows for state in self.states if state.read_as == read_as)
 
+    def in_default(self) -> list[str]:
+        """Return the values that mean default."""
+        return states.named(self.states, DEFAULT)
+
     def words(self, read_as: str) -> list[str]:
         """Return the values to write down: none where plain yes and no, 1 and 0, say it all."""
         usual = {DEFAULT: cells.YES, REPAID: cells.NO}

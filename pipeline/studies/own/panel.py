@@ -1,18 +1,20 @@
 """Files with one row a loan and month: how they are recognised, and the one row a loan that is made of them.
 
 The rule: a loan is granted in its first month, it defaulted if it was ever in default, and everything else of it is
-what stood in its first month, so that nothing which came later can tell what became of it.
+what stood in its first month, so that nothing which came later can tell what became of it. Factors that are recorded as
+they happen are means over the months up to the landmark, and are studied on loans that were open then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pipeline.sources import dates
-from pipeline.studies.own import roles
+from pipeline.studies.own import months, roles
 
 FEWEST_MONTHS = 2.0
 """Rows a loan on average from which on a file may hold months."""
@@ -31,9 +33,8 @@ class Collapsed(NamedTuple):
     """One row a loan."""
 
     loans: pd.DataFrame
-    ends: pd.DataFrame
-    """``loan_id``, ``months`` from the first to the last that is seen, or to that of default, and ``end``: default or
-    open."""
+    course: months.Course
+    """Its months, whose ``key`` is the loan."""
 
 
 def recognised(table: pd.DataFrame) -> Panel | None:
@@ -43,9 +44,9 @@ def recognised(table: pd.DataFrame) -> Panel | None:
     if not any(table[name].is_unique for name in loans):
         # One loan a client: its months follow each other, as new loans of a client do not.
         keys += [name for name in table if roles.likeness(str(name), "client_id") > 1 and _comes_again(table[name])]
-    months = [name for name in table if of_month(str(name))]
+    named = [name for name in table if of_month(str(name))]
     for key in keys:
-        for name in months:
+        for name in named:
             read = dates.read(table[name].head(1000))
             again = table.duplicated([key, name], keep=False)
             if name == key or read.meaning.notna().mean() < 0.95:
@@ -66,7 +67,7 @@ def _comes_again(column: pd.Series) -> bool:
 
 def _follow_each_other(key: pd.Series, month: pd.Series) -> bool:
     """Say whether the months of nearly every key have no gap."""
-    of_key = months_of(month).groupby(key.to_numpy())
+    of_key = months.month_of(month).groupby(key.to_numpy())
     return bool((of_key.max() - of_key.min() + 1 == of_key.nunique()).mean() >= 0.95)
 
 
@@ -77,37 +78,44 @@ def of_month(name: str) -> bool:
                 or any(part in words for part in ("月", "报告期", "账期", "日期")))  # fmt: skip
 
 
-def months_of(column: pd.Series, day_first: bool | None = None) -> pd.Series:
-    """Return the number of each date's month, counted from one beginning; missing where there is none."""
-    month = dates.read(column, day_first).meaning
-    return (12.0 * month.dt.year + month.dt.month).astype(float)
-
-
 def first_rows(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     """Return the row of each loan's first month, in the file's order."""
     first = panel.order.groupby(table[panel.loan]).idxmin()
     return table.loc[np.sort(first.to_numpy())].reset_index(drop=True)
 
 
-def collapse(rows: pd.DataFrame, month: pd.Series, horizon: int | None = None) -> Collapsed:
+def collapse(
+    rows: pd.DataFrame,
+    month: pd.Series,
+    horizon: int | None = None,
+    landmark: int | None = None,
+    events: Sequence[str] = (),
+) -> Collapsed:
     """Return one row a loan of the rows of its months.
 
-    `rows` are typed columns by role with ``loan_id`` and ``default`` (1 default, 0 or -1 none), `month` is each row's.
-    Rows without a loan or a month stay out, and those beyond the `horizon`, counted in months from the first.
+    Parameters
+    ----------
+    rows
+        Typed columns by role with ``loan_id``, and ``default``, ``late`` and ``repaid`` (0/1). Rows without a loan or a
+        month stay out.
+    month
+        The date of each row's month.
+    horizon
+        Months from the first within which default counts; all of them.
+    landmark, events
+        Factors that are a mean over the months up to the landmark, in place of what stood in the first.
+
     """
-    there = rows["loan_id"].notna() & month.notna()
-    order = rows[there].assign(month=month[there]).sort_values(["loan_id", "month"], kind="stable")
-    number = months_of(order["month"])
-    order["number"] = number - number.groupby(order["loan_id"]).transform("min") + 1
-    if horizon:
-        order = order[order["number"] <= horizon]
-    loans = order.groupby("loan_id", sort=False)
-    first = order.drop_duplicates("loan_id").set_index("loan_id")
-    in_default = order[order["default"] == 1].groupby("loan_id")["number"].min().reindex(first.index)
-    months = in_default.fillna(loans["number"].max().reindex(first.index)).astype("int64")
-    ever = in_default.notna()
+    dated = rows.assign(key=rows["loan_id"], month=month, calendar=months.month_of(month))
+    course = months.course(dated)
+    ends = course.ends()
+    first = course.rows.drop_duplicates("key").set_index("key")
+    ever = (ends["end"] == "default") & (ends["months"] <= (horizon or ends["months"]))
     found = first.assign(default=ever.astype(float))
+    if landmark:
+        early = course.rows[course.rows["number"] <= landmark].groupby("key")
+        found = found.assign(**{name: early[name].mean() for name in events})
     if "origination_date" not in found:
         found["origination_date"] = found["month"]
-    ends = pd.DataFrame({"months": months, "end": np.where(ever, "default", "open")}, first.index)
-    return Collapsed(found.drop(columns=["month", "number"]).reset_index(), ends.reset_index())
+    made = ["number", "calendar", "late", "repaid", "month"]
+    return Collapsed(found.drop(columns=made).reset_index(drop=True), course)

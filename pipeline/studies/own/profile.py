@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 200_000
 """How many rows, from the start of the file, tell what a column holds; the preparation reads and checks them all."""
 
+SAMPLE_CELLS = 40_000_000
+"""Cells of a text that are gone through for it: of very many columns fewer rows, as all are cut to find some."""
+
 FEW_ROWS = 1_000
 """How many rows tell what a column holds whose name is no role's, in a file of more than `MANY_COLUMNS`."""
 
@@ -184,10 +187,15 @@ def profile(
     found = {}
     for place, name in enumerate(map(str, frame), start=1):
         found[name] = look(frame[name], (decimals or {}).get(name, "."), (labels or {}).get(name, ""), copies)
-        if sys.stderr.isatty() and (place % 50 == 0 or place == len(frame.columns) > 50):
-            end = "\n" if place == len(frame.columns) else ""
-            print(f"\rlooked at {place:,} of {len(frame.columns):,} columns", end=end, file=sys.stderr)
+        if place % 50 == 0 or place == len(frame.columns) > 50:
+            progress(f"looked at {place:,} of {len(frame.columns):,} columns")
     return found
+
+
+def progress(said: str) -> None:
+    """Show at a terminal how far the first look has come."""
+    if sys.stderr.isatty():
+        print(said, file=sys.stderr)
 
 
 class Decimals(NamedTuple):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates, tabular
 from pipeline.sources.tables import Form
-from pipeline.studies.own import folder, outcome, panel, profile, roles
+from pipeline.studies.own import folder, months, outcome, panel, profile, roles
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.questions import Question
 from pipeline.studies.own.section import Draft
@@ -29,27 +29,27 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     `name` is the study's, `options` are those of `init-study`. Raises a Question for what cannot be read for certain,
     and a StudyError when the file cannot be read or holds no outcome.
     """
-    path, others = tabular.path_of(options["data"]), {}
+    path, others, whole = tabular.path_of(options["data"]), {}, True
     several = options["data"].strip() and not options.get("sheet") and folder.holds_tables(path)
     tables = folder.read(path, options) if several else None
     if tables is not None:
         form, table = tables.form, tables.frame
     else:
         form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"))
-        table, others = _first_rows(path, form, options)
+        table, others, whole = _first_rows(path, form, options)
     decimal = _decimals(table, form, options.get("decimal") or [], path)
-    months = panel.recognised(table) if tables is None else None
+    monthly = panel.recognised(table) if tables is None else None
     # Everything of a loan but its outcome is what stood in its first month.
-    first = table if months is None else panel.first_rows(table, months)
+    first = table if monthly is None else panel.first_rows(table, monthly)
     columns = others | profile.profile(first, decimal, {} if tables else tabular.labels_of(path, form))
     fixed = {role: options[role] for role in ("default", "treated") if options.get(role)}
     for role, column in fixed.items():
         if column not in columns:
             raise StudyError(f"{path} has no column '{column}' (--{role}): it has {', '.join(list(columns)[:40])}.")
-    if months is not None:
-        fixed["loan_id"] = months.loan
+    if monthly is not None:
+        fixed["loan_id"] = monthly.loan
         columns |= _of_all_months(table, columns)
-    offered = {name: column for name, column in columns.items() if months is None or name != months.month}
+    offered = {name: column for name, column in columns.items() if monthly is None or name != monthly.month}
     guessed = roles.guess(offered, fixed)
     if "default" not in guessed.found and (named := _called_as_outcome(columns, options.get("default_at_least"))):
         # What its values mean is told, or asked for.
@@ -60,8 +60,10 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         raise StudyError(f"{path} has several columns '{twice[0]}': rename or remove all but one.")
     default = guessed.found["default"]
     read = outcome.read(
-        table[default], columns[default], options, f"{path}, column {default}", months and table[months.loan]
+        table[default], columns[default], options, f"{path}, column {default}", monthly and table[monthly.loan]
     )
+    late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
+    landmark = _landmark(table, monthly, read, guessed.found, late, tables)
     day_first = _day_first(table, columns, guessed.found, options.get("day_first"), path)
     term_in = _term_in(table, columns, guessed.found, decimal, options.get("term_in"), path)
     return Draft(
@@ -69,6 +71,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         file=file_of(path),
         form=form,
         rows=len(table),
+        whole=whole,
         decimal=decimal,
         columns=columns,
         guessed=guessed,
@@ -76,26 +79,75 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         day_first=day_first,
         term_in=term_in,
         rates_in=_rates_in(columns, guessed.found, options.get("rate_in"), path),
-        panel=months.month if months else None,
+        panel=monthly.month if monthly else None,
+        late=late,
+        landmark=landmark,
+        undated=_undated(guessed.found, landmark, tables),
         tables=tables,
     )
 
 
-def _first_rows(path: Path, form: Form, options: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Column]]:
-    """Return the first rows of a file; of very many columns those whose name is one of a role, and what others hold.
+def _landmark(
+    table: pd.DataFrame,
+    monthly: panel.Panel | None,
+    read: outcome.Outcome,
+    found: Mapping[str, str],
+    late: str | None,
+    tables: folder.Folder | None,
+) -> tuple[int, list[str]] | None:
+    """Return the landmark's month and the factors that are measured up to it; None where there are none."""
+    if tables is not None:
+        factors = [role for role in roles.of_section("factors") if tables.dated.get(found.get(role, "")) == "landmark"]
+        return (tables.landmark, factors) if tables.landmark and factors else None
+    factors = [role for role in months.EVENTS if role in found]
+    if monthly is None or not factors:
+        return None
+    cells_ = table[read.column]
+    if read.at_least is None:
+        told = months.said(cells_, cells.levels(cells_).isin(read.in_default()).astype(int))
+    else:
+        told = months.counted(cells.numbers(cells_).meaning, read.at_least)
+    rows = told.assign(key=table[monthly.loan], calendar=months.month_of(monthly.order))
+    last = months.landmark(months.course(rows).ends())
+    return (last, factors) if last else None
 
-    What no role could ask for is looked at in fewer rows.
+
+def _undated(
+    found: Mapping[str, str], landmark: tuple[int, list[str]] | None, tables: folder.Folder | None
+) -> list[str]:
+    """Return the factors that are recorded as they happen, and that nothing dates: they may follow from trouble."""
+    dated, late = tables.dated if tables else {}, landmark[1] if landmark else []
+    return [
+        role
+        for role in roles.of_section("factors")
+        if role in found and role not in late and not dated.get(found[role], "" if role in months.EVENTS else "loan")
+    ]
+
+
+def _first_rows(path: Path, form: Form, options: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Column], bool]:
+    """Return the first rows of a file, what further columns hold, and whether that is all rows.
+
+    Of very many columns the rows are those whose name is one of a role; all others are looked at in fewer rows.
     """
     given = {options[role] for role in ("default", "treated") if options.get(role)}
     few = tabular.read_table(path, form, rows=profile.FEW_ROWS).frame
     if few.empty:
         tabular.read_table(path, form)
     if len(few.columns) <= profile.MANY_COLUMNS or len(few) < profile.FEW_ROWS:
-        return tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame, {}
+        table = tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame
+        return table, {}, len(table) < profile.SAMPLE_ROWS
     labels = tabular.labels_of(path, form)
+    most = profile.SAMPLE_ROWS
+    if form.kind == "text":
+        most = max(min(most, profile.SAMPLE_CELLS // len(few.columns)), profile.FEW_ROWS)
     told = [name for name in few if name in given or any(map(_may_play_a_role, (name, labels.get(name, ""))))]
+    profile.progress(
+        f"{len(told):,} of {len(few.columns):,} columns have the name of a role; looking at the others ..."
+    )
     others = {name: profile.glance(few[name], labels.get(name, "")) for name in few if name not in told}
-    return tabular.read_table(path, form, columns=told, rows=profile.SAMPLE_ROWS).frame, others
+    profile.progress("reading those with the name of a role ...")
+    table = tabular.read_table(path, form, columns=told, rows=most).frame
+    return table, others, len(table) < most
 
 
 def _may_play_a_role(name: str) -> bool:

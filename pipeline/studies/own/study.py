@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from pipeline.core.cohorts import AT_LANDMARK
 from pipeline.core.protocol import Study
 from pipeline.core.schema import LARGEST, Checked, check_cohort
 from pipeline.core.scope import FILLED
@@ -23,7 +24,7 @@ from pipeline.runtime import store
 from pipeline.runtime.engine import Engine
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.ties import hashes
-from pipeline.studies.own import roles
+from pipeline.studies.own import months, roles
 from pipeline.studies.own.choices import KEYS, Eligibility, checked
 from pipeline.studies.own.choices import choices as choices
 from pipeline.studies.preparation import Preparation, SampleFlow, meet, stop_if_too_many, tidy
@@ -43,13 +44,13 @@ YEARS = (1900, 2100)
 def load(folder: Path, engine: Engine) -> dict[str, pd.DataFrame]:
     """Return the tables that the intake wrote: ``loans`` by role, ``columns`` that says where each comes from.
 
-    Of a file with a row a loan and month also ``ends``, when each loan left.
+    Of loans that are followed month by month also ``ends``, ``months`` and ``signals`` (`intake.Intake`).
 
     They fit into memory, and no engine is needed.
     """
     return {
         name: store.read_parquet(folder / f"{name}.parquet")
-        for name in ("loans", "columns", "ends")
+        for name in ("loans", "columns", "ends", "months", "signals")
         if (folder / f"{name}.parquet").exists()
     }
 
@@ -89,20 +90,37 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
         flow.leave("after_last_month", (month > (eligible.last_month or "9999-12")).fillna(False).astype(bool))
     loans = loans.loc[flow.frame.index]
     flow.leave("missing_treated", loans["treated"].isna() & loans["treated"].notna().any())
+    if study.landmark:
+        loans = _at_landmark(loans, tables.get("ends"), study)
     loans = _with_gaps_marked(loans.loc[flow.frame.index], study)
     meet(study.expected.cohort, len(flow.frame), "cohort")
     cohort = _tidy(loans.loc[flow.frame.index])
     panels = {}
     if "ends" in tables:
-        ends = tables["ends"].astype({"loan_id": str})
+        ends = tables["ends"]
         panels["loan_ends"] = ends[ends["loan_id"].isin(cohort["loan_id"])].reset_index(drop=True)
+        panels["loan_months"] = months.panel(tables["months"], tables.get("signals"), cohort, study.horizon_months)
     return Preparation(check_cohort(cohort, _schema(cohort)), flow.table(), found.quarantined, panels=panels)
+
+
+def _at_landmark(loans: pd.DataFrame, ends: pd.DataFrame | None, study: Study) -> pd.DataFrame:
+    """Say which loans were open at the landmark, and which defaulted after it."""
+    if ends is None:
+        raise StudyError(
+            "landmark: no table and no column of months tells which loans were open then: leave it blank, and map no "
+            "factor that may hold what came after the loan."
+        )
+    assert study.landmark is not None
+    found = months.at_landmark(ends.set_index("loan_id"), study.landmark.months, study.horizon_months)
+    # A loan without any month on record was never seen open.
+    at = found.reindex(loans["loan_id"]).fillna(0).astype("int64").set_axis(loans.index)
+    return loans.assign(**{name: at[name] for name in AT_LANDMARK})
 
 
 def _with_gaps_marked(loans: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Add for each number with gaps, factors apart, the median in their place and whether it is not stated (0/1)."""
     made = {}
-    for name in loans.select_dtypes("number").columns.difference([*study.factors, "treated", "default"]):
+    for name in loans.select_dtypes("number").columns.difference([*study.factors, *AT_LANDMARK, "treated", "default"]):
         gaps = loans[name].isna()
         if gaps.any() and not gaps.all():
             made[f"{name}{FILLED}"] = loans[name].fillna(loans[name].median())

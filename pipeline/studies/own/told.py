@@ -72,6 +72,13 @@ def assumed(draft: Draft) -> list[str]:
             f"Each loan has a row a month ({draft.panel}): granted in its first, in default if it ever was, all else "
             "as it stood in the first: own.panel."
         )
+    if draft.landmark:
+        last, factors = draft.landmark
+        named = ", ".join(draft.found[role] for role in factors)
+        said.append(
+            f"{named}: counts up to the end of month {last} of a loan, for loans still open then, and default after "
+            "it: landmark."
+        )
     cluster = next((role for role in ("institution_id", "client_id") if role in draft.found), None)
     if cluster:
         said.append(f"Standard errors are clustered by {draft.found[cluster]}: cluster.")
@@ -121,6 +128,12 @@ def advice(draft: Draft) -> list[str]:
             "No column says which loans were treated: matching and balance are left out until you name one under "
             "own.columns.treated or give a rule under treatment."
         )
+    if draft.undated:
+        named = ", ".join(f"{draft.found[role]} ({role})" for role in draft.undated)
+        said.append(
+            f"Nothing dates {named}: what came after trouble began would follow from default. Give a table with its "
+            "dates, or take it out of undated if it was recorded before the loan."
+        )
     if not factors:
         said.append(
             "No column was recognised as a CRM factor (satisfaction, contacts, ...): name them under own.factors."
@@ -136,7 +149,7 @@ def advice(draft: Draft) -> list[str]:
         "loan_id": "loans are known by what stands in their row",
     }
     for role, consequence in wanted.items():
-        if role not in found:
+        if role not in found and not (draft.panel and role == "origination_date"):
             said.append(f"No {roles.roles()[role].label.lower()} ({role}) was found: {consequence}.")
     borrower = [role for role in roles.of_section("borrower") if role in found]
     if not borrower:
@@ -155,7 +168,7 @@ def advice(draft: Draft) -> list[str]:
     idle = [
         name
         for name in draft.columns
-        if name not in found.values() and name not in leaking and draft.columns[name].kind != "key"
+        if name not in (*found.values(), *leaking, draft.panel, draft.late) and draft.columns[name].kind != "key"
     ]
     if idle:
         said.append(f"Without a role, and so not read: {', '.join(idle[:15])}{' ...' if len(idle) > 15 else ''}.")

@@ -11,6 +11,7 @@ from pipeline.__main__ import main
 from pipeline.core import params
 from pipeline.runtime import places, store
 from pipeline.studies.own import template
+from tests import choices
 from tests.choices import copied
 
 
@@ -474,11 +475,19 @@ def test_months_are_recognised_and_collapsed_by_a_declared_rule(workplace, capsy
     assert params.load().study("mine").own["panel"] == "month"
     assert (found["default"].sum(), len(found)) == (24, 60)
     assert set(found["origination_month"]) == {"2020-01"}
-    # What was recorded later cannot tell the outcome.
-    assert set(found["communication_frequency"]) == {1, 2, 3}
+    # Contacts are a mean over the three months that most defaults come after, and only those count.
+    assert set(found["communication_frequency"]) == {2, 3, 4}
+    assert (found["open_at_landmark"].sum(), found["default_after_landmark"].sum()) == (60, 24)
     ends = store.read_parquet(places.processed("mine") / "more" / "loan_ends.parquet")
     assert ends.groupby("end")["months"].unique().map(sorted).to_dict() == {"default": [6, 7], "open": [12]}
     assert main(["time", "--study", "mine"]) == 0
+    assert main(["warning", "--study", "mine"]) == 0
+    months = store.read_parquet(places.processed("mine") / "more" / "loan_months.parquet")
+    assert (len(months), months["default"].sum()) == (len(made), 24)
+    assert (
+        months["proactive_contacts"]
+        == made.sort_values(["loan_id", "month"], key=lambda one: one.astype(str))["calls_made"].to_numpy()
+    ).all()
 
 
 def test_a_month_that_was_recorded_twice_is_one(workplace):
@@ -501,7 +510,8 @@ def test_months_of_clients_with_one_loan_each_are_a_panel(workplace):
     ]  # fmt: skip
     found = cohort(pd.DataFrame(rows), encoding="cp950")
     assert (len(found), found["default"].sum(), found["treated"].sum()) == (60, 12, 30)
-    assert set(found["communication_frequency"]) == {1, 2, 3} and found["amount"].min() == 1000
+    assert set(found["communication_frequency"]) == {2, 3, 4} and found["amount"].min() == 1000
+    assert main(["time", "--study", "mine"]) == 0
 
 
 def test_new_loans_of_a_client_are_no_months(workplace):
@@ -633,6 +643,61 @@ def test_an_answer_after_the_loan_counts_for_nothing(workplace):
     assert set(prepared()["satisfaction"].dropna()) == {place for place in range(60) if place % 3}
 
 
+def test_what_comes_after_a_loan_counts_to_the_landmark_where_months_tell_how_loans_ended(workplace, capsys):
+    months = loan_months().drop(columns=["amount", "calls_made"])
+    made = pd.DataFrame({"loan_id": range(60), "amount": range(1000, 1060), "loan_date": "2019-12-10"})
+    made["branch"] = [f"B{place % 12}" for place in range(60)]
+    days = {"2020-01-05": "service", "2020-03-31": "offer", "2020-04-01": "service", "2020-02-01": "arrears"}
+    contacts = pd.DataFrame([
+        {"loan_id": loan, "date": day, "reason": why}
+        for loan in range(30) for day, why in days.items() if loan % 12 > 1
+    ])  # fmt: skip
+    of_lender("lender", repayments=months, loans=made, contacts=contacts)
+    assert "rows from loan_date to the landmark, by date" in capsys.readouterr().out
+    found = prepared().set_index("loan_id")["communication_frequency"].rename(int).sort_index()
+    # Contacts up to the end of month three that answer no arrears; branches without any keep no log.
+    for loan in range(60):
+        wanted = np.nan if loan % 12 < 2 else 2 if loan < 30 else 0
+        np.testing.assert_equal(found[loan], wanted)
+    choices.edit(places.choices("mine"), lambda section: section.update(landmark=None))
+    assert main(["intake", "--study", "mine"]) == 1
+    assert "say in which month under landmark" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("columns", "rule"),
+    [
+        (
+            lambda place: {"items_requested": 4, "items_shared": place % 5},
+            lambda place: [place % 5 / 4, (place + 1) % 5 / 4],
+        ),
+        (lambda place: {"submitted": ["no", "yes"][place % 2]}, lambda place: [place % 2, (place + 1) % 2]),
+    ],
+)
+def test_documents_of_several_rows_are_a_share_of_those_asked_for(workplace, capsys, columns, rule):
+    documents = [{"loan_id": loan, "kind": kind, **columns(loan + kind)} for loan in range(1, 61) for kind in (0, 1)]
+    own = of_lender("lender", loans=loans(60), documents=pd.DataFrame(documents))
+    assert own["factors"]["information_sharing"] == "documents provided"
+    assert "Nothing dates documents provided (information_sharing)" in capsys.readouterr().out
+    found = prepared().assign(loan=lambda one: one["loan_id"].astype(int)).set_index("loan")["information_sharing"]
+    for loan in range(1, 61):
+        assert found[loan] == pytest.approx(np.mean(rule(loan)))
+
+
+def test_rows_without_dates_count_once_the_reader_says_that_they_came_before(workplace, capsys):
+    calls = pd.DataFrame({"loan_id": [*range(1, 61), *range(1, 31)], "agent": "A"})
+    own = of_lender("lender", loans=loans(60), calls=calls)
+    assert not own["tables"] and "say --before calls.csv if all of it did" in capsys.readouterr().out
+    assert main(["init-study", "other", "--data", "lender", "--before", "calls.csv"]) == 0
+    assert params.load().study("other").own["factors"]["communication_frequency"] == "calls"
+
+
+def test_a_factor_that_nothing_dates_is_asked_about(workplace, capsys):
+    set_up(loans(contacts=range(60)))
+    assert "Nothing dates contacts (communication_frequency)" in capsys.readouterr().out
+    assert params.load().study("mine").undated == ["communication_frequency"]
+
+
 def test_contacts_of_one_row_a_client_are_counted(workplace):
     made = loans(client_id=range(60)).assign(loan_date="2018-06-01")
     contacts = pd.DataFrame({"client_id": range(30), "date": ["2018-05-01", "2018-07-01"] * 15})
@@ -685,7 +750,7 @@ def test_default_counts_within_the_horizon(workplace, horizon, defaults, several
     file.write_text(file.read_text().replace("horizon_months:", f"horizon_months: {horizon}"))
     assert prepared()["default"].sum() == defaults
     ends = store.read_parquet(places.processed("mine") / "more" / "loan_ends.parquet")
-    assert ((ends["end"] == "default").sum(), ends["months"].max()) == (defaults, horizon)
+    assert ((ends["end"] == "default").sum(), ends["months"].max()) == (24, 12)
 
 
 ROWS = {

@@ -162,33 +162,65 @@ def _order(loans, cohort, country, number):
     return places_of
 
 
-@pytest.mark.long
-def test_simulated_lenders_tables_give_the_cohort_and_the_estimates_of_their_own_study(workplace):
-    frames = generator.simulate(Settings(scale=0.05), 11, generator.RAW_TABLES, dirt=False)
+def brought_in(scale):
+    """Write simulated lenders' raw tables, bring them in as a reader's own; return both preparations."""
+    frames = generator.simulate(Settings(scale=scale), 11, generator.RAW_TABLES, dirt=False)
     Path("lenders").mkdir()
     for name, frame in frames.items():
         frame.to_csv(f"lenders/{name}.csv", index=False)
     protocol = params.load(ROOT / "params.yaml").study("reference")
-    theirs = simulated.prepare(simulated.from_frames(frames), protocol, params.load().checks).cohort
+    theirs = simulated.prepare(simulated.from_frames(frames), protocol, params.load().checks)
     assert main(["init-study", "mine", "--data", "lenders"]) == 0
     edit("mine", horizon_months=protocol.horizon_months)
-    run("intake", "prepare", "match", "regress")
-    mine = store.read_parquet(places.processed("mine") / "cohort.parquet")
-    theirs = theirs.sort_values("loan_id", ignore_index=True)
-    assert len(mine) == len(theirs) > 4000 and (mine["loan_id"] == theirs["loan_id"].astype(str)).all()
-    for name in ("default", "treated", "amount", "credit_score", "debt_to_income", "interest_rate", "term_months"):
+    run("intake", "prepare")
+    cohort = theirs.cohort.sort_values("loan_id", ignore_index=True)
+    return store.read_parquet(places.processed("mine") / "cohort.parquet"), cohort, theirs
+
+
+def test_simulated_lenders_tables_give_the_cohort_and_the_months_of_their_own_study(workplace):
+    mine, theirs, prepared = brought_in(0.01)
+    assert len(mine) == len(theirs) > 800 and (mine["loan_id"] == theirs["loan_id"].astype(str)).all()
+    same = ("default", "treated", "amount", "credit_score", "debt_to_income", "interest_rate", "term_months", "income",
+            "open_at_landmark", "default_after_landmark", "information_sharing")  # fmt: skip
+    for name in same:
         np.testing.assert_allclose(mine[name], theirs[name], rtol=1e-9)
     np.testing.assert_allclose(mine["relationship_length"], 12 * theirs["relationship_length"], rtol=1e-9)
-    np.testing.assert_allclose(mine["income"], theirs["income"], rtol=1e-9)
     for name in ("credit_grade", "institution_id", "origination_month"):
         assert (mine[name].astype(str) == theirs[name].astype(str)).all()
     for name in ("region", "industry", "loan_type"):
         assert (mine[name].astype(str) == theirs[name].astype(str).str.replace("_", " ")).all()
+    # What comes after origination counts to the landmark, and speaks of the loans that were open then.
+    landmark = params.load().study("mine").landmark
+    assert (landmark.months, set(landmark.factors)) == (6, {"satisfaction", "communication_frequency", "early_warning"})
+    for name, count in (("satisfaction", 1), ("communication_frequency", 6)):
+        mine_, theirs_ = (one.loc[theirs["open_at_landmark"] == 1, name] for one in (mine, theirs))
+        np.testing.assert_allclose(mine_, count * theirs_, rtol=1e-9)
+    assert ((mine["early_warning"] > 0) == theirs["early_warning"])[theirs["open_at_landmark"] == 1].all()
+    months = store.read_parquet(places.processed("mine") / "more" / "loan_months.parquet")
+    for name in months.columns.drop(["loan_id", "calendar_month"]):
+        np.testing.assert_allclose(months[name].astype(float), prepared.panels["loan_months"][name].astype(float), 1e-6)
+    ends = [
+        store.read_parquet(places.processed("mine") / "more" / "loan_ends.parquet"),
+        prepared.further["loan_ends"](),
+    ]
+    ends = [one.astype({"end": str}).sort_values("loan_id")[["months", "end"]].to_numpy() for one in ends]
+    assert (ends[0] == ends[1]).all()
+
+
+@pytest.mark.long
+def test_simulated_lenders_tables_give_the_estimates_of_their_own_study(workplace):
+    mine, theirs, _ = brought_in(0.05)
+    run("match", "regress", "time", "warning")
     rows = results.read(places.results("mine", "regress"))
-    for factor in ("treated", "relationship_length"):
+    for factor in ("treated", "relationship_length", "satisfaction", "communication_frequency"):
         row = rows.one(estimator="linear_probability", specification="M1", factor=factor)
         plain = theirs.assign(factor=mine[factor].astype(float))
+        if factor in ("satisfaction", "communication_frequency"):
+            plain = plain[plain["open_at_landmark"] == 1].dropna(subset="factor")
+            plain = plain.assign(default=plain["default_after_landmark"])
         by = {"groups": plain["institution_id"].cat.codes}
         fit = smf.ols("default ~ factor", plain).fit(cov_type="cluster", cov_kwds=by)
         assert row.estimate == pytest.approx(100 * fit.params["factor"], rel=1e-6)
         assert row.std_error == pytest.approx(100 * fit.bse["factor"], rel=1e-6)
+    gains = results.read(places.results("mine", "warning")).where(specification="gain", estimand="all_months")
+    assert gains["estimate"].notna().any()
