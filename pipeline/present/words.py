@@ -46,7 +46,7 @@ def filled(template: str, **context: Any) -> str:
 
     CommonMark does not close bold after punctuation where a letter follows at once: bold then ends before it.
     """
-    text = " ".join(_compiled(template).render(**context).split())
+    text = " ".join((_compiled(template).render(**context) if "{" in template else template).split())
     if not WIDE.search(template):
         return text
     return BOLD.sub(lambda bold: f"**{bold[1]}**{bold[2]}" if bold[3] else bold[0], BESIDE_WIDE.sub("", text))

@@ -86,7 +86,7 @@ def test_a_chinese_character_takes_the_room_of_a_square():
     """So labels neither run into the axes nor leave a gap, whatever font draws them in the end."""
     import matplotlib.pyplot as plt
 
-    with plt.rc_context(figures.STYLE), figures._measured():
+    with plt.rc_context(figures.STYLE), figures._measured(wide=True):
         figure, axes = plt.subplots()
         renderer = figures.RendererSVG(100, 100, io.StringIO())
         labels = ("沟通", "沟通频率与效果等")
