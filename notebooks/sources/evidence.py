@@ -565,7 +565,7 @@ print(f"单个真实机构的结论：{told}。")
 POINTS, WIDTH = "Percentage points of default", 30
 
 # %% lang="zh"
-POINTS, WIDTH = "违约率的百分点", 15
+POINTS, WIDTH = "违约率的百分点", 18
 
 # %%
 columns = {"": yaml.load(Path(f"pipeline/present/words/{language}/common.yaml"))["labels"]["columns"]}
