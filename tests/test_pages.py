@@ -273,7 +273,7 @@ def looked_at(folder, dark):
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1400,1000", "--dump-dom"]
     command += ["--virtual-time-budget=60000", f"--user-data-dir={folder / 'profile'}", "--disable-extensions"]
     command += [f"--blink-settings=preferredColorScheme={0 if dark else 1}", page.as_uri()]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
+    said = subprocess.run(command, capture_output=True, text=True, timeout=900).stdout
     lines = re.findall(r"<li>(.*?)</li>", said, flags=re.S)
     told = [json.loads(line.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")) for line in lines]
     assert len(told) == len(frames)
