@@ -280,7 +280,7 @@ def told_by_frames(folder, frames, option):
     page.write_text(AROUND + "\n".join(frames), encoding="utf-8")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1400,1000", "--dump-dom"]
     command += ["--virtual-time-budget=60000", f"--user-data-dir={folder / 'profile'}", "--disable-extensions"]
-    said = subprocess.run([*command, option, page.as_uri()], capture_output=True, text=True, timeout=300).stdout
+    said = subprocess.run([*command, option, page.as_uri()], capture_output=True, text=True, timeout=900).stdout
     lines = re.findall(r"<li>(.*?)</li>", said, flags=re.S)
     told = [json.loads(html.unescape(line)) for line in lines]
     assert len(told) == len(frames)
