@@ -56,7 +56,7 @@ scm: $(VENV)/installed  ## tell DVC whether git is here (the targets that need i
 
 # DVC does not say of files of parameters that they hold both sides of a merge, and it writes dvc.lock in place: a kill or
 # a full disk may leave half of it.
-whole:  ## see that files of parameters and dvc.lock are whole (the targets that need it do)
+whole:  ## stop at both sides of a merge; mend a dvc.lock that was cut off (the targets that need it do)
 	@found=$$(grep -ns '^<<<<<<< ' dvc.lock dvc.yaml params.yaml pipeline/studies/*/params.yaml | head -n 1); \
 	[ -z "$$found" ] || { echo "$$found: a merge left both sides here: keep one (git checkout --ours dvc.lock)." >&2; exit 1; }
 	@[ ! -e dvc.lock ] || [ $$(tail -c 1 dvc.lock | wc -l) -eq 1 ] || \

@@ -54,7 +54,7 @@ def test_a_mistyped_covariate_is_told_from_one_without_values(write):
     )
     cohort = made(protocol).assign(income=float("nan"))
     write("lendingclub", cohort)
-    with pytest.raises(StudyError, match=r"matching.score in \S+/lendingclub/params.yaml .* did you mean 'amount'\?"):
+    with pytest.raises(StudyError, match=r"matching.score in \S+/lendingclub/params.yaml .*did you mean 'amount'\?"):
         cohorts.read("lendingclub", mistyped)
     found = scope.scope(protocol, cohorts.read("lendingclub", protocol))
     assert ("absent", "income") in [(item.reason, item.name) for item in found.left_out]

@@ -1,3 +1,6 @@
+import io
+import sys
+
 import pandas as pd
 
 from pipeline.runtime import journal, store
@@ -44,3 +47,14 @@ def test_nothing_is_noted_when_no_journal_is_kept_or_the_write_fails(tmp_path):
 def test_an_entry_reads_as_a_line():
     assert str(journal.Entry("read", "data/a.parquet", 12345)) == "read data/a.parquet: 12,345 rows"
     assert str(journal.Entry("written", "a.svg", None)) == "written a.svg"
+
+
+def test_what_takes_long_is_counted_on_a_terminal_and_nowhere_else(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for place, shown in ((io.StringIO(), False), (Terminal(), True)):
+        monkeypatch.setattr(sys, "stderr", place)
+        assert list(journal.counted("abc", 3, "worlds")) == ["a", "b", "c"]
+        assert ("worlds: 100%" in place.getvalue() and "3/3 [" in place.getvalue()) is shown
