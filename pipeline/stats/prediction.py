@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -143,7 +143,7 @@ def importance(
         if not columns.any():
             continue
         lost, moved, kept = [], matrix.copy(), matrix[:, columns]
-        share = fitted.of_matrix
+        share: Callable[[np.ndarray], np.ndarray] = fitted.of_matrix
         if fitted.kind == "boosting":
             share = classifiers.where_moved(fitted.model, matrix, columns)
         for number in range(repeats):
