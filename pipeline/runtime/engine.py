@@ -69,7 +69,7 @@ def _spark(address: str | None, memory: str) -> Any:
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise StudyError("engine: spark needs more packages: `make .venv/spark` installs them.") from error
-    settings = {
+    settings: dict[str, bool | float | int | str | None] = {
         # What Spark would take from the machine, or from a file on it.
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
