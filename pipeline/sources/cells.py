@@ -78,7 +78,8 @@ SCALES = (
 _UNITS = {
     "month": (
         1.0,
-        "month, months, mth, mths, mo, mos, mon, monat, monate, mes, meses, mois, x, parcelas, 个月, 個月, 月, 期",
+        "month, months, mth, mths, mo, mos, mon, monat, monate, mes, meses, mois, x, parcelas, miesiąc, miesiące, "
+        "miesięcy, bulan, 个月, 個月, ヶ月, ヵ月, か月, カ月, ケ月, 개월, 月, 期",
     ),
     "year": (12.0, "year, years, yr, yrs, jahr, jahre, jahren, año, años, ano, anos, ans, 年"),
     "week": (7 * 12 / 365.25, "week, weeks, wk, wks, woche, wochen, 周"),
@@ -96,7 +97,7 @@ MULTIPLES = {"万": 1e4, "萬": 1e4, "亿": 1e8, "千": 1e3, "百万": 1e6, "k":
 
 CURRENCIES = (
     r"[$€£¥₹₽₩฿₺]|US\$|HK\$|A\$|R\$|US\$|zł|Kč|kr|lei|Ft|лв|₦|KSh|NGN|KES"
-    r"|USD|EUR|GBP|CNY|RMB|JPY|INR|HKD|ZAR|CHF|Rs\.?|人民币|美元|港元|欧元|元|圆"
+    r"|USD|EUR|GBP|CNY|RMB|JPY|INR|HKD|ZAR|CHF|Rs\.?|人民币|美元|港元|欧元|元|圆|円|원|MXN|PLN|Rp\.?"
 )
 OTHERS = "岁|次|分|笔|个|人|家|times?|pts?|points?|days? ago"
 """What else may follow a number without changing it."""

@@ -20,7 +20,8 @@ _SIMPLIFIED = (
     "违内点历务亿频沟触系绪胀标层征周寿络赁疗勋权讼纳适热紧拟迁筹几缩届阶须页韩鱼乡镇划剂剧汇吨墙垫够夺妇孙宁寻导岛屿"
     "废弹彻恒恶恼虑惩战戏拥携摄败敌断暂"
 )
-_TO_SIMPLIFIED = str.maketrans(_TRADITIONAL, _SIMPLIFIED)
+# Letters with a stroke have no accent that could be taken off.
+_TO_SIMPLIFIED = str.maketrans(_TRADITIONAL + "łøđħı", _SIMPLIFIED + "lodhi")
 
 
 def plain(text: str) -> str:

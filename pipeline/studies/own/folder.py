@@ -61,6 +61,8 @@ class Folder(NamedTuple):
     links: list[Link]
     refused: list[str]
     """Sentences on tables that add nothing."""
+    day_first: bool | None = None
+    """Whether the day comes first in dates, where one column tells it of another."""
     landmark: int | None = None
     """Months up to which what came after the loans counts, where the tables tell how loans ended."""
     dated: Mapping[str, str] = MappingProxyType({})
@@ -143,8 +145,8 @@ def _stacked(forms: Mapping[str, Form], frames: dict[str, pd.DataFrame], refused
     return found
 
 
-def read(folder: Path, options: Mapping[str, Any]) -> Folder:
-    """Read every table of a folder and join what can be joined; raise a StudyError when none holds loans."""
+def _read_all(folder: Path, options: Mapping[str, Any]) -> tuple[dict[str, Form], dict[str, pd.DataFrame], list[str]]:
+    """Return the form and the rows of every table that has any, and sentences on those that add nothing."""
     named = tables_in(folder)
     if not named:
         raise StudyError(f"{folder} holds no table: give a folder of files such as loans.csv and contacts.csv.")
@@ -156,6 +158,12 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
     if not frames:
         raise StudyError(f"{folder} holds {len(empty)} tables and no row: fill in the loans at least.")
     frames = _stacked(forms, frames, refused)
+    return forms, frames, refused
+
+
+def read(folder: Path, options: Mapping[str, Any]) -> Folder:
+    """Read every table of a folder and join what can be joined; raise a StudyError when none holds loans."""
+    forms, frames, refused = _read_all(folder, options)
     loans = options.get("loans") or _loans_of(frames, options.get("default"), folder)
     if loans not in frames:
         raise StudyError(f"{folder} holds no {loans} (--loans): it has {', '.join(frames)}.")
@@ -181,6 +189,8 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
             refused.append(f"{name}: {link}")
         else:
             day_first = _day_first(options, frame, frames[name], link, folder)
+            if day_first is not None:
+                options = {**options, "day_first": "yes" if day_first else "no"}
             if (
                 landmark
                 and link.take != "share"
@@ -204,7 +214,9 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
             if link.until or link.take == "share":
                 added = [str(one) for one in frame if one not in before]
                 dated |= {one: link.until or "" for one in added if one == link.name or measures(one)}
-    return Folder(loans, forms.get(loans, next(iter(forms.values()))), frame, links, refused, landmark, dated)
+    form = forms.get(loans, next(iter(forms.values())))
+    order = None if options.get("day_first") is None else options["day_first"].lower() in cells.YES
+    return Folder(loans, form, frame, links, refused, order, landmark, dated)
 
 
 def _months(other: pd.DataFrame) -> panel.Panel | None:
@@ -227,8 +239,13 @@ def _day_first(
     """Return whether the day comes first in dates, as told; a Question where they could be read either way."""
     if (told := options.get("day_first")) is not None:
         return str(told).lower() in cells.YES
-    for rows, name, file in ((frame, link.loan_date, "the loans"), (other, link.date, link.file)):
-        marks = dates.read(rows[name]).marks if name else {}
+    columns = ((frame, link.loan_date, "the loans"), (other, link.date, link.file))
+    read_ = [dates.read(rows[name]).marks if name else {} for rows, name, _ in columns]
+    orders = {order for marks in read_ for order in ("day_first", "month_first") if order in marks}
+    if len(orders) == 1 and any(marks.get("undecided") for marks in read_):
+        # What one column leaves open, the other of the same lender tells.
+        return orders == {"day_first"}
+    for (rows, name, file), marks in zip(columns, read_, strict=True):
         if marks.get("undecided") and not {"day_first", "month_first"} & set(marks):
             first = next(cell for cell in cells.plain(rows[name]).dropna() if dates.EITHER_ORDER.match(cell))
             raise Question(

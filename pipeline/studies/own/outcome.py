@@ -97,7 +97,7 @@ def read(
     if profiled.distinct < 2:
         raise StudyError(f"{where}: all cells are the same, so no loan defaulted or every one did.")
     if (least := options.get("default_at_least")) is not None:
-        return _by_days(column, profiled, least, empty, where)
+        return _by_days(column, profiled, least, empty, where, loan)
     if profiled.distinct > MOST_STATES or (profiled.kind == "number" and profiled.distinct > FEW_LEVELS):
         raise _many(column, profiled, where)
     counts = {str(value): int(rows) for value, rows in present.value_counts(sort=False).items()}
@@ -113,13 +113,16 @@ def read(
     return found
 
 
-def _by_days(column: pd.Series, profiled: Column, least: float, empty: int, where: str) -> Outcome:
+def _by_days(
+    column: pd.Series, profiled: Column, least: float, empty: int, where: str, loan: pd.Series | None
+) -> Outcome:
     if profiled.kind not in ("number", "flag"):
         raise StudyError(f"{where} holds no numbers, so --default-at-least says nothing of it: leave it out.")
     days = cells.numbers(column).meaning
     late, early = int((days >= least).sum()), int((days < least).sum())
     found = [State(f"{least:g} and more", DEFAULT, "as told", late), State("less", REPAID, "as told", early)]
-    return Outcome(profiled.name, found, least, empty)
+    ever = (days >= least).groupby(loan).any() if loan is not None else None
+    return Outcome(profiled.name, found, least, empty, None if ever is None else (int(ever.sum()), len(ever)))
 
 
 def _many(column: pd.Series, profiled: Column, where: str) -> StudyError:

@@ -71,11 +71,22 @@ def _follow_each_other(key: pd.Series, month: pd.Series) -> bool:
     return bool((of_key.max() - of_key.min() + 1 == of_key.nunique()).mean() >= 0.95)
 
 
+MONTH_WORDS = frozenset([
+    "month", "period", "date", "quarter", "mes", "monat", "mois", "miesiac", "bulan", "mese", "fecha", "data", "datum",
+    "tanggal", "periodo", "stichtag",
+])  # fmt: skip
+"""Words in the names of columns that tell a row's month."""
+
+
 def of_month(name: str) -> bool:
     """Say whether a column's name may be that of a month or a date."""
     words = roles.normal(name)
-    return bool(roles.likeness(name, "origination_date") or set(words.split()) & {"month", "period", "date", "quarter"}
-                or any(part in words for part in ("月", "报告期", "账期", "日期")))  # fmt: skip
+    return bool(
+        roles.likeness(name, "origination_date")
+        or set(words.split()) & MONTH_WORDS
+        or words in ("as on", "as of")
+        or any(part in words for part in ("月", "报告期", "账期", "日期"))
+    )
 
 
 def first_rows(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells, dates, tabular
+from pipeline.sources import cells, dates, states, tabular
 from pipeline.sources.tables import Form
 from pipeline.studies.own import folder, months, outcome, panel, profile, roles
 from pipeline.studies.own.profile import Column
@@ -64,7 +64,9 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     )
     late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
     landmark = _landmark(table, monthly, read, guessed.found, late, tables)
-    day_first = _day_first(table, columns, guessed.found, options.get("day_first"), path)
+    day_first = tables.day_first if tables else None
+    if day_first is None:
+        day_first = _day_first(table, columns, guessed.found, options.get("day_first"), path)
     term_in = _term_in(table, columns, guessed.found, decimal, options.get("term_in"), path)
     return Draft(
         name=name,
@@ -164,7 +166,14 @@ def _called_as_outcome(columns: Mapping[str, Column], at_least: float | None) ->
         few = 1 < column.distinct <= profile.MOST_STATES and column.kind != "date"
         if few and roles.likeness(name, "default") > 1 and not roles.likeness(name, "region"):
             return name
-    return None
+    # Whatever its name: one column that names states of loans, default and repayment among them, and nothing else.
+    told = [name for name, column in columns.items() if _names_states(column)]
+    return told[0] if len(told) == 1 else None
+
+
+def _names_states(column: Column) -> bool:
+    kinds = {states.meaning_of(state.value) for state in column.states}
+    return "" not in kinds and "default" in kinds and bool(kinds & {"repaid", "performing"})
 
 
 def _of_all_months(table: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str, Column]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.studies.own import roles
+from pipeline.studies.own.joining import END, MONTHS
 from pipeline.studies.own.section import Draft
 
 if TYPE_CHECKING:
@@ -168,7 +169,9 @@ def advice(draft: Draft) -> list[str]:
     idle = [
         name
         for name in draft.columns
-        if name not in (*found.values(), *leaking, draft.panel, draft.late) and draft.columns[name].kind != "key"
+        if name not in (MONTHS, END)
+        and name not in (*found.values(), *leaking, draft.panel, draft.late)
+        and draft.columns[name].kind != "key"
     ]
     if idle:
         said.append(f"Without a role, and so not read: {', '.join(idle[:15])}{' ...' if len(idle) > 15 else ''}.")

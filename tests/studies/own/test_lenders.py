@@ -1,4 +1,4 @@
-"""Five lenders' files in the manner of five countries, from files to estimates, beside plain pandas and statsmodels."""
+"""Eight lenders' files in the manner of eight countries, beside plain pandas and statsmodels."""
 
 import json
 from pathlib import Path
@@ -117,8 +117,78 @@ def america(loans):
     )
 
 
+def poland(loans):
+    """Windows' Central European encoding, a blank between thousands, letters with a stroke, an outcome named Stan."""
+    kwota = loans["amount"].map("{:,.2f}".format).str.translate(str.maketrans({",": "\xa0", ".": ","}))
+    frame = pd.DataFrame({
+        "Nr umowy": loans["id"], "Data wypłaty": loans["date"].dt.strftime("%d.%m.%Y"), "Kwota": kwota,
+        "Okres (miesiące)": loans["term"], "Oprocentowanie": loans["rate"].map("{:.2f}%".format).str.replace(".", ","),
+        "Klasa": loans["grade"], "Oddział": "Łódź " + loans["branch"].astype(str), "Dochód": loans["income"],
+        "Liczba kontaktów": loans["contacts"], "Stan": loans["default"].map({1: "niespłacony", 0: "spłacony"}),
+    })  # fmt: skip
+    Path("umowy.csv").write_bytes(frame.to_csv(index=False, sep=";").encode("cp1250"))
+    others = {"interest_rate": loans["rate"], "income": loans["income"], "term_months": loans["term"]}
+    return "umowy.csv", [], "communication_frequency", loans["contacts"].to_numpy(), others
+
+
+def japan(loans):
+    """Shift-JIS, yen and months as units, an outcome that only its values tell."""
+    frame = pd.DataFrame({
+        "契約番号": loans["id"], "実行日": loans["date"].dt.strftime("%Y/%m/%d"),
+        "融資額": loans["amount"].map("{:,.2f}円".format), "支店": loans["branch"].map("第{}支店".format),
+        "期間": loans["term"].map("{}ヶ月".format),
+        "金利": loans["rate"].astype(str) + "%", "格付": loans["grade"], "年収": loans["income"],
+        "顧客満足度": loans["satisfaction"], "債権区分": loans["default"].map({1: "貸倒", 0: "完済"}),
+    })  # fmt: skip
+    frame.to_csv("loans.csv", index=False, encoding="shift_jis")
+    others = {"interest_rate": loans["rate"], "income": loans["income"], "term_months": loans["term"]}
+    return "loans.csv", [], "satisfaction", loans["satisfaction"].to_numpy(), others
+
+
+def test_a_mexican_lenders_tables_count_contacts_to_the_landmark(workplace):
+    """Windows' encoding, days past due by month, contacts after the loan of which those of collection do not count."""
+    loans, draw = made(21), np.random.default_rng(1)
+    last = np.where(loans["default"] == 1, draw.integers(3, 14, NUMBER), 18)
+    months = pd.DataFrame({"place": np.repeat(np.arange(NUMBER), last)})
+    months["number"] = months.groupby("place").cumcount() + 1
+    granted = loans["date"].dt.to_period("M").iloc[months["place"]].reset_index(drop=True)
+    in_default = (months["number"] == last[months["place"]]) & (loans["default"].to_numpy()[months["place"]] == 1)
+    each = loans.loc[loans.index.repeat(loans["contacts"])]
+    days = each["date"] + pd.to_timedelta(draw.integers(5, 400, len(each)), unit="D")
+    tables = {
+        "creditos": {"numero_credito": loans["id"], "id_cliente": loans["id"] + 7,
+                     "fecha_desembolso": loans["date"].dt.strftime("%d/%m/%Y"),
+                     "monto": loans["amount"].map("${:,.2f}".format),
+                     "sucursal": "Querétaro " + loans["branch"].astype(str),
+                     "programa_crm": np.where(loans["treated"], "Sí", "No")},
+        "clientes": {"id_cliente": loans["id"] + 7, "ingresos_mensuales": loans["income"]},
+        "pagos": {"numero_credito": loans["id"].to_numpy()[months["place"]],
+                  "mes": (granted + months["number"]).dt.to_timestamp().dt.strftime("%d/%m/%Y"),
+                  "dias_de_atraso": np.where(in_default, 95, np.where(months.index % 9 == 0, 20, 0))},
+        "contactos": {"id_cliente": each["id"] + 7, "fecha": days.dt.strftime("%d/%m/%Y"),
+                      "motivo": draw.choice(["servicio", "cobranza", "oferta"], len(each))},
+    }  # fmt: skip
+    Path("files").mkdir()
+    for name, columns in tables.items():
+        pd.DataFrame(columns).to_csv(f"files/{name}.csv", index=False, encoding="cp1252")
+    assert main(["init-study", "mine", "--data", "files", "--default-at-least", "90"]) == 0
+    assert params.load().study("mine").landmark.factors == ["communication_frequency"]
+    run("intake", "prepare")
+    cohort = store.read_parquet(places.processed("mine") / "cohort.parquet")
+    place = pd.Index(loans["id"].astype(str)).get_indexer(cohort["loan_id"])
+    assert (cohort["default"] == loans["default"].to_numpy()[place]).all()
+    np.testing.assert_allclose(cohort["income"], loans["income"].to_numpy()[place])
+    since = 12 * (days.dt.year - each["date"].dt.year) + days.dt.month - each["date"].dt.month
+    counts = (tables["contactos"]["motivo"] != "cobranza") & (since <= 6)
+    kept = counts.groupby(each.index).sum().reindex(loans.index, fill_value=0)
+    np.testing.assert_array_equal(cohort["communication_frequency"], kept.to_numpy()[place])
+    bad = loans["default"].to_numpy() == 1
+    np.testing.assert_array_equal(cohort["open_at_landmark"], (~bad | (last > 6))[place])
+    np.testing.assert_array_equal(cohort["default_after_landmark"], (bad & (last > 6))[place])
+
+
 LENDERS = {"nigeria": (nigeria, 11), "estonia": (estonia, 12), "china": (china, 13), "germany": (germany, 14),
-           "america": (america, 15)}  # fmt: skip
+           "america": (america, 15), "poland": (poland, 16), "japan": (japan, 17)}  # fmt: skip
 
 
 @pytest.mark.long
@@ -156,7 +226,7 @@ def _order(loans, cohort, country, number):
     elif country == "estonia":
         named = pd.Series([f"{one:08X}-EE" for one in loans["id"]])
     else:
-        named = {"china": "DK", "america": "K", "germany": ""}[country] + loans["id"].astype(str)
+        named = {"china": "DK", "america": "K"}.get(country, "") + loans["id"].astype(str)
     places_of = pd.Index(named).get_indexer(cohort["loan_id"])
     assert (places_of >= 0).all()
     return places_of
