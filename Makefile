@@ -55,13 +55,16 @@ scm: $(VENV)/installed  ## tell DVC whether git is here (the targets that need i
 	  grep -qs '^ *no_scm' .dvc/config .dvc/config.local || dvc config --local core.no_scm true
 
 # DVC does not say of files of parameters that they hold both sides of a merge, and it writes dvc.lock in place: a kill or
-# a full disk may leave half of it.
+# a full disk may leave its first part, in the midst of a line or with some stages less than were committed.
 whole:  ## stop at both sides of a merge; mend a dvc.lock that was cut off (the targets that need it do)
 	@found=$$(grep -ns '^<<<<<<< ' dvc.lock dvc.yaml params.yaml pipeline/studies/*/params.yaml | head -n 1); \
 	[ -z "$$found" ] || { echo "$$found: a merge left both sides here: keep one (git checkout --ours dvc.lock)." >&2; exit 1; }
-	@[ ! -e dvc.lock ] || [ $$(tail -c 1 dvc.lock | wc -l) -eq 1 ] || \
+	@[ -e dvc.lock ] || exit 0; \
+	earlier=$$(git show :./dvc.lock 2>/dev/null || tar -xOf .dvc/unpacked.tar dvc.lock 2>/dev/null); \
+	stages=$$(printf '%s\n' "$$earlier" | grep -c '^  [^ ]'); \
+	[ $$(tail -c 1 dvc.lock | wc -l) -eq 1 ] && [ $$(grep -c '^  [^ ]' dvc.lock) -ge $$stages ] || \
 	  { echo "dvc.lock was cut off while DVC wrote it: the earlier one is taken, and what ran since from the cache." >&2; \
-	    git checkout --quiet -- dvc.lock 2>/dev/null || tar -xf .dvc/unpacked.tar dvc.lock 2>/dev/null || rm dvc.lock; }
+	    [ -n "$$earlier" ] && printf '%s\n' "$$earlier" > dvc.lock || rm dvc.lock; }
 
 NO_STUDY := echo "There is no study '$(STUDY)': params.yaml lists them under studies." >&2
 # One pattern in place of two targets: DVC reads its files once less. Two at a time would meet at DVC's locks.

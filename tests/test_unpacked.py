@@ -128,16 +128,18 @@ def test_both_sides_of_a_merge_are_named_before_dvc_is_asked(copy):
     assert refused.stderr.startswith("pipeline/studies/reference/params.yaml:2:<<<<<<< HEAD: a merge left both sides")
 
 
-@pytest.mark.parametrize("left", ["", "as unp"])
+@pytest.mark.parametrize("left", ["", "stages:\n  code:\n  mat", "stages:\n  code:\n"])
 def test_a_lock_file_that_was_cut_off_is_taken_from_git_or_from_what_was_unpacked(copy, left):
     """A kill or a full disk leaves it so, while DVC writes it."""
-    lock = copy / "dvc.lock"
+    lock, whole = copy / "dvc.lock", "stages:\n  code:\n  match@reference:\n"
+    lock.write_text(f"# unpacked\n{whole}")
     make(copy, "scm")
     lock.write_text(left)
-    assert "dvc.lock was cut off" in make(copy, "whole").stderr and lock.read_text() == "as unpacked\n"
+    assert "dvc.lock was cut off" in make(copy, "whole").stderr and lock.read_text() == f"# unpacked\n{whole}"
     git("init", "--quiet", at=copy)
-    lock.write_text("as committed\n")
+    lock.write_text(whole)
     git("add", "dvc.lock", at=copy)
     lock.write_text(left)
-    assert "dvc.lock was cut off" in make(copy, "whole").stderr and lock.read_text() == "as committed\n"
-    assert make(copy, "whole").stderr == ""
+    assert "dvc.lock was cut off" in make(copy, "whole").stderr and lock.read_text() == whole
+    lock.write_text(f"{whole}  match@mine:\n")
+    assert make(copy, "whole").stderr == "" and lock.read_text() == f"{whole}  match@mine:\n"
