@@ -83,6 +83,11 @@ def draw(figure: Callable[..., Figure], path: Path, *inputs: object) -> None:
     """
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE), _letters(_wide(inputs)):
         drawn = figure(*inputs)
+        # Left to savefig, laying out draws the whole figure once more.
+        layout = drawn.get_layout_engine()
+        if layout is not None:
+            layout.execute(drawn)
+            drawn.set_layout_engine(None)
         written = _svg(drawn)
         plt.close(drawn)
     store.write_text(path, written)
@@ -111,11 +116,6 @@ def shown(figure: Figure) -> str:
 
 def _svg(figure: Figure) -> str:
     written = io.StringIO()
-    # Left to savefig, laying out draws the whole figure once more.
-    layout = figure.get_layout_engine()
-    if layout is not None:
-        layout.execute(figure)
-        figure.set_layout_engine(None)
     figure.savefig(written, format="svg", dpi=figure.dpi, metadata={"Date": None, "Creator": None})
     families = ", ".join(f"'{name}'" for name in (*WIDE_FONTS, OWN_FONT))
     return named_by_text(written.getvalue()).replace(f"'{OWN_FONT}'", f"{families}, sans-serif")

@@ -1,4 +1,5 @@
 import base64
+import json
 import re
 from pathlib import Path
 
@@ -17,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 OF_ALL = {name: ROOT / "notebooks" / "sources" / f"{name}.py" for name in NOTEBOOKS}
 OF_STUDIES = {file.parent.name: file for file in sorted((ROOT / "pipeline" / "studies").glob("*/notebook.py"))}
 SOURCES = OF_ALL | OF_STUDIES
+EXECUTED = sorted((ROOT / "notebooks").glob("*.ipynb"))
 RUN = {"en": "**To run it:** ", "zh": "**运行方法：** "}
 ASKED = {"en": ("**The question.** ", "**The data.** "), "zh": ("**问题。** ", "**数据。** ")}
 READING = {"pipeline.core.params", "pipeline.core.scope", "pipeline.present.words"}
@@ -128,3 +130,10 @@ def test_a_figure_of_a_notebook_keeps_chinese_as_text_and_is_the_same_twice():
 
     assert ">违约率</text>" in drawn("违约率") and "<text" not in drawn("Default")
     assert drawn("违约率") == drawn("违约率") and drawn("Default") == drawn("Default")
+
+
+@pytest.mark.parametrize("path", EXECUTED, ids=lambda path: path.stem)
+def test_no_cell_of_an_executed_notebook_warns(path):
+    """A warning says where the notebook ran, and on another machine says something else."""
+    outputs = [one for cell in json.loads(path.read_text())["cells"] for one in cell.get("outputs", [])]
+    assert outputs and not [one["text"] for one in outputs if one.get("name") == "stderr"]
