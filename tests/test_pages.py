@@ -60,7 +60,7 @@ def read(path):
 
 
 def is_notebook(path):
-    return path.name == "notebook.html" or path.parent.name == "notebooks"
+    return path.name.startswith("notebook.") or path.parent.name == "notebooks"
 
 
 def name(path):

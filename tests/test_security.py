@@ -65,7 +65,7 @@ def test_nothing_that_is_read_runs_as_code(path):
         assert given.get("verify", "True") == "True", "certificates are checked"
         assert given.get("allow_pickle", "False") == "False"
         if name == "YAML":
-            assert given == {"typ": "'safe'", "pure": "True"}, "YAML that builds objects"
+            assert given in ({"typ": "'safe'"}, {"typ": "'safe'", "pure": "True"}), "YAML that builds objects"
         if name.endswith("jinja2.Environment"):
             assert given.get("undefined") == "jinja2.StrictUndefined" and "autoescape" in given
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.__main__ import main
 
-MOVED = "  treated.raw: 1.50 points (-0.50 to 3.50) became 2.50 points (0.50 to 4.50): can now be told from zero"
+MOVED = "  treated.raw: 1.50 points (-0.50 to 3.50) became 2.50 points (0.50 to 4.50): is now significant"
 PARAMS = "match:\n  caliper: {caliper}\ninference:\n  level: 0.95\n"
 
 
@@ -74,8 +74,8 @@ def test_the_page_shows_both_versions_in_both_languages(repository):
     assert main(["compare", "main", "workspace"]) == 0
     pages = {name: (repository / "comparison" / name).read_text() for name in ("index.html", "index.zh.html")}
     for name, (turned, figures, link) in {
-        "index.html": ("can now be told from zero", "figures", "index.zh.html"),
-        "index.zh.html": ("现已能与零区分", "figures_zh", "index.html"),
+        "index.html": ("is now significant", "figures", "index.zh.html"),
+        "index.zh.html": ("现已显著", "figures_zh", "index.html"),
     }.items():
         assert "match.caliper" in pages[name] and "treated.raw" in pages[name] and turned in pages[name]
         assert base64.b64encode(f"<svg>{figures}</svg>".encode()).decode() in pages[name]

@@ -39,8 +39,8 @@ def test_a_choice_that_changes_nothing_is_said_to_change_nothing():
 @pytest.mark.parametrize(
     ("before", "after", "turn"),
     [
-        (effect(-1, 1), effect(0.2, 1), ": can now be told from zero"),
-        (effect(0.2, 1), effect(-1, 1), ": can no longer be told from zero"),
+        (effect(-1, 1), effect(0.2, 1), ": is now significant"),
+        (effect(0.2, 1), effect(-1, 1), ": is no longer significant"),
         (effect(0.2, 1), effect(-1, -0.2), ": the other sign"),
         (effect(0.2, 1), effect(0.4, 1), ""),
     ],

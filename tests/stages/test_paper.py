@@ -2,6 +2,7 @@ import re
 
 import pandas as pd
 import pytest
+from matplotlib.markers import CARETLEFT, CARETRIGHT
 
 from pipeline.analyses.evidence.rows import OF_CRM
 from pipeline.core import params, yaml
@@ -127,7 +128,7 @@ def test_an_interval_that_leaves_the_axis_ends_in_an_arrow(papers, tmp_path):
     axes = drawings.findings(Words("en", "evidence"), papers["en"]).axes[0]
     reach = axes.get_xlim()[1]
     beyond = sum((row.ci_low < -reach) + (row.ci_high > reach) for row in papers["en"].findings)
-    assert beyond == sum(line.get_marker() in "<>" for line in axes.lines) > 0
+    assert beyond == sum(line.get_marker() in (CARETLEFT, CARETRIGHT) for line in axes.lines) > 0
 
 
 def test_the_abstract_is_the_answer_and_the_findings_stand_in_a_table(papers, written):
