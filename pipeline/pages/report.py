@@ -53,6 +53,7 @@ class Report(Page):
                 chapters=self.chapters,
                 inside=self.inside,
                 failed=self.failed,
+                penalised=self.penalised,
                 scope=self._scope,
                 left_out=self.left_out,
                 protocol=self._protocol,
@@ -217,6 +218,14 @@ class Report(Page):
             )
             for row in rows.itertuples(index=False)
         ]
+
+    def penalised(self) -> str:
+        """Return what stands in for least squares where all loans with a factor, or all without it, end alike."""
+        rows = self._results.where(stage="regress", estimator="firth", specification=list(rungs_of(self._protocol))[-1])
+        rows = rows[rows["estimate"].notna()]
+        told = [lower_first(self._effects.told(row.factor, row)) for row in rows.itertuples(index=False)]
+        joined = self._words.text("joining.semicolon").join(told)
+        return filled(self._words.text("penalised"), told=joined) if told else ""
 
     def left_out(self) -> list[str]:
         """Return a sentence on each thing that the data cannot support; columns that are absent alike share one."""
