@@ -433,5 +433,5 @@ def test_axe_finds_nothing_serious(path, tmp_path):
     widths = WIDTHS[1:]
     frames = [f'<iframe src="page.html" style="width: {width}px; height: 900px"></iframe>' for width in widths]
     told = told_by_frames(tmp_path, frames, "--allow-file-access-from-files")
-    assert {one["width"] for one in told} == {390, 1280}
+    assert {one["width"] for one in told} == set(widths)
     assert not [said for one in told for said in one["told"] if said["impact"] in ("serious", "critical")]
