@@ -330,7 +330,7 @@ def doubly_robust(row):
     protocol, name = protocols[row.study], row.factor
     treatment = name in ("treated", (protocol["treatment"] or {}).get("factor"))
     randomised = name == "treated" and protocol["design"] == "randomised"
-    if row["class"] == "effect" and row.outcome == "default" and treatment and not randomised:
+    if row["class"] == "effect" and row.outcome == "default" and treatment and not randomised and row.scale == 1:
         place = ("adjust", "doubly_robust", "controls", "treated", None, "risk_difference_of_treated")
         for _, held in look_up(row.study, place).iterrows():
             return held["ci_low"], held["ci_high"]

@@ -142,7 +142,7 @@ class Report(Page):
             self._params.inference.level,
             corrected=row.p_value,
             most=margin.most,
-            beside=doubly_robust(self._results) if how == "controls" and self._treats(factor) else None,
+            beside=doubly_robust(self._results) if how == "controls" and self._treats(factor) and sd is None else None,
         ).verdict
         self._judged = (factor, verdict)
         construct = next((name for name in CONSTRUCTS if factor.startswith(name)), factor)

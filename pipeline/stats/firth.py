@@ -116,7 +116,8 @@ def standardised_difference(outcome: pd.Series, design: pd.DataFrame, factor: st
     def difference(held: float) -> float:
         start = np.zeros(x.shape[1])
         start[place] = held
-        without, having = (_probability(arm, _maximise(x, y, start, place)).mean() for arm in arms)
+        fitted = _maximise(x, y, start, place)
+        without, having = (_probability(arm, fitted).mean() for arm in arms)
         return float(having - without)
 
     middle, low, high = map(difference, (found.log_odds_ratio, found.ci_low, found.ci_high))

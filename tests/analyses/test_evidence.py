@@ -1,6 +1,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -196,6 +197,9 @@ def test_where_an_arm_has_no_default_penalised_likelihood_decides():
     penalised = number(-4, 3, estimator="firth", p_value=0.2)
     assert deciding(claim(), bearing(), has(number(-4), penalised)).estimator == "firth"
     assert line(weighed(number(-4), penalised).verdicts)["verdict"] == "inconclusive"
+    # Where it found no number, the linear row, whose error means nothing, does not step in.
+    lost = penalised | dict(estimate=np.nan, ci_low=np.nan, ci_high=np.nan, p_value=np.nan, note="no maximum.")
+    assert line(weighed(number(-4), lost).verdicts)["verdict"] == "not_testable"
     # It speaks for its own rung: one with more controls comes first.
     fewer = penalised | {"specification": "M3"}
     assert deciding(claim(), bearing(), has(number(-4), fewer)).estimator == "linear_probability"

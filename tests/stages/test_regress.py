@@ -40,3 +40,8 @@ def test_elsewhere_and_for_factors_of_several_values_it_does_not():
     assert ("firth", "risk_difference") not in told(loans((1, 35), (76, 570)))
     cohort = loans((0, 36), (76, 570))
     assert ("firth", "risk_difference") not in told(cohort, held=cohort["held"] + np.arange(len(cohort)) % 3)
+
+
+def test_with_weights_it_says_that_there_is_no_valid_interval():
+    row = told(loans((0, 36), (76, 570)), weight=2.0)["firth", "risk_difference"]
+    assert "estimate" not in row and "takes no weights" in row["note"]

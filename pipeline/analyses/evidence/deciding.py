@@ -15,6 +15,9 @@ Address = dict[str, str]
 LADDER = ("M5", "M4", "M3", "M2")
 """Regressions of all loans from the one with all controls down: a study without a market has no M4 or M5."""
 
+PENALISED = "firth"
+"""Estimator of the row that stands in for least squares where all loans of an arm end alike."""
+
 PERIODS = ("out_of_time", "same_period", "same_period_spans")
 """How loans for the test of a score were set apart, the strictest first."""
 
@@ -73,7 +76,7 @@ def addresses(claim: Claim, one: Bearing) -> Iterator[Address]:
 
 def _of_all_loans(regression: Address) -> Iterator[Address]:
     """Yield penalised likelihood before the linear regression: its row is there where all loans of an arm end alike."""
-    yield regression | {"estimator": "firth"}
+    yield regression | {"estimator": PENALISED}
     yield regression
 
 
@@ -86,6 +89,9 @@ def deciding(claim: Claim, one: Bearing, has: Results) -> Any:
     tried = list(addresses(claim, one))
     for address in tried:
         rows = has.where(**{name: value for name, value in address.items() if value})
+        if address.get("estimator") == PENALISED and len(rows):
+            # It is there because the linear row behind it has no valid error, whether or not it found a number.
+            return next(rows.itertuples(index=False))
         rows = rows[rows["estimate"].notna()]
         if len(rows) > 1:
             raise StudyError(f"claim {claim.id} of study {one.study}: {len(rows)} rows fit {_text(address)}.")

@@ -132,7 +132,7 @@ def part_of(claim: Claim, one: Bearing, has: Results, protocol: Study, params: P
         per = "standard_deviation"
     found = Found(*numbers, p_value=row.p_value, unit=unit, start=start_of(row.estimand, row.specification))
     design = design_of(claim, one, row, protocol)
-    adjusted = claim.kind == "effect" and design == "matched_observational" and row.outcome == "default"
+    adjusted = claim.kind == "effect" and design == "matched_observational" and row.outcome == "default" and not per
     beside = doubly_robust(has) if adjusted and is_treatment(one.column, protocol) else None
     return Part(claim, one, row, found, margin.size, margin.most, per, design, beside)
 

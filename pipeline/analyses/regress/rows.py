@@ -208,9 +208,11 @@ def _effects(rung: Rung, factor: str, level: float, cluster: str) -> Iterator[di
         of_pairs = {"n_clusters": ways["pair"].nunique()} if way == "pair" else {}
         return common | effect | of_pairs | {"note": "; ".join(filter(None, [dropped, said[way]]))}
 
-    if both is None and (empty := _empty(rung.loans, factor)):
+    if by_design is None and (empty := _empty(rung.loans, factor)):
         row = common | {"estimator": "firth", "estimand": "risk_difference"}
         try:
+            if weights is not None:
+                raise StudyError(f"{empty}, and penalised likelihood takes no weights.")
             penalised = standardised_difference(default, design.matrix, factor, level)
         except StudyError as error:
             yield row | {"note": str(error)}
