@@ -183,8 +183,8 @@ def alerts(
     numbers, weights = numbers[order], weights[order]
     defaulted = np.flatnonzero(default[order])
     bad_up_to = np.searchsorted(defaulted, last, side="right")
-
-    every, bad_of_each = (np.bincount(numbers, of, int(numbers.max()) + 1) for of in (weights, weights * default[order]))
+    held_by = (weights, weights * default[order])
+    every, bad_of_each = (np.bincount(numbers, held, int(numbers.max()) + 1) for held in held_by)
     places = [int(np.searchsorted(last, part * len(order))) + 1 for part in (3 * capacity, 1.0)]
 
     def found(times: np.ndarray) -> np.ndarray:
