@@ -398,8 +398,11 @@ def declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
     return {
-        "requirements.lock": [*project["project"]["dependencies"], *groups["test"]],
-        "requirements-spark.lock": groups["spark"],
+        "requirements.lock": project["project"]["dependencies"],
+        **{
+            f"requirements-{name}.lock": [text for text in group if isinstance(text, str)]
+            for name, group in groups.items()
+        },
     }
 
 
@@ -426,9 +429,16 @@ def test_the_lock_meets_the_declared_versions(lock):
         assert requirement.specifier.contains(locked(lock)[canonical(requirement.name)])
 
 
-def test_spark_sits_on_the_same_packages():
-    shared = set(locked("requirements.lock")) & set(locked("requirements-spark.lock"))
-    assert all(locked("requirements.lock")[name] == locked("requirements-spark.lock")[name] for name in shared)
+def test_a_package_has_one_version_in_all_locks():
+    pinned = {one for lock in declared() for one in locked(lock).items()}
+    assert len(pinned) == len(dict(pinned))
+
+
+def test_what_not_every_reader_needs_is_in_no_other_lock():
+    for name in ("distributed", "jupyterlab", "pyspark", "pytest"):
+        assert name not in locked("requirements.lock")
+    groups = re.search(r"^GROUPS := (.*)$", (ROOT / "Makefile").read_text(), flags=re.M)[1].split()
+    assert {"requirements.lock", *(f"requirements-{name}.lock" for name in groups)} == set(declared())
 
 
 def test_conda_installs_the_lock_on_the_same_python():
