@@ -260,15 +260,17 @@ addEventListener("message", event => {
 """
 
 WIDTHS = (320, 390, 820, 1280)
+LOOKS = [((width,), False) for width in WIDTHS] + [(WIDTHS[1:2], True)]
+"""Widths that one browser shows, and whether in dark."""
 
 
-def looked_at(folder, dark):
+def looked_at(folder, widths, dark):
     """Show all pages in frames, in one browser, and return what each frame tells."""
     paths = [path for path in PAGES if (folder / "reports" / name(path)).exists()]
     frames = [
         f'<iframe src="reports/{name(path)}" style="width: {width}px; height: 900px; border: 0"></iframe>'
         for path in paths
-        for width in (WIDTHS[1:2] if dark else WIDTHS)
+        for width in widths
     ]
     told = told_by_frames(folder, frames, f"--blink-settings=preferredColorScheme={0 if dark else 1}")
     return [one | {"page": unquote(one["page"]).split("/reports/")[1]} for one in told]
@@ -287,8 +289,8 @@ def told_by_frames(folder, frames, option):
     return told
 
 
-def seen_in(folder, only=None):
-    """Return what a browser tells of every page, or of some, in light and in dark, with the figures beside it."""
+def seen_in(folder, looks, only=None):
+    """Return what a browser tells of every page, or of some, in each look, with the figures beside it."""
     ignored = shutil.ignore_patterns("*.pdf", "*.md", "*.txt", "*.csv")
     shutil.copytree(REPORTS, folder / "reports", ignore=ignored)
     for path in (folder / "reports").rglob("*.html"):
@@ -300,7 +302,11 @@ def seen_in(folder, only=None):
         path.write_text(
             text.replace("<head>", f"<head>{WATCH}", 1).replace("</body>", f"{TELL}</body>"), encoding="utf-8"
         )
-    return [one for dark in (False, True) for one in looked_at(folder, dark)]
+    seen = [one for look in looks for one in looked_at(folder, *look)]
+    assert {(one["width"], one["dark"]) for one in seen} == {
+        (width, dark) for widths, dark in looks for width in widths
+    }
+    return seen
 
 
 @needs_pages
@@ -308,10 +314,11 @@ def seen_in(folder, only=None):
 def test_a_browser_shows_the_first_pages_as_a_reader_wants_them(tmp_path):
     first = ("index.html", "index.zh.html", "sba/report.html", "evidence/paper.html", "evidence/claims.html")
     first += ("notebooks/start_here.html",)
-    seen = seen_in(tmp_path / "a place with spaces", (*first, "evidence/claims.zh.html"))
+    looks = [(WIDTHS, False), LOOKS[-1]]
+    seen = seen_in(tmp_path / "a place with spaces", looks, (*first, "evidence/claims.zh.html"))
     pages_are_whole_without_errors_and_with_contrast(seen)
-    the_filter_shows_what_was_asked_for(seen)
-    the_page_of_claims_is_searched(seen)
+    the_filter_shows_what_was_asked_for(seen, len(WIDTHS) + 1)
+    the_page_of_claims_is_searched(seen, len(WIDTHS) + 1)
     numbers_sort_by_their_size(seen)
     the_other_language_opens_at_the_same_place(seen)
 
@@ -319,17 +326,16 @@ def test_a_browser_shows_the_first_pages_as_a_reader_wants_them(tmp_path):
 @pytest.mark.long
 @needs_pages
 @needs_browser
-def test_a_browser_shows_every_page_as_a_reader_wants_it(tmp_path):
-    """One look for all: starting the browser is what takes time."""
-    seen = seen_in(tmp_path / "a place with spaces")
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: f"{look[0][0]}{' in dark' if look[1] else ''}")
+def test_a_browser_shows_every_page_as_a_reader_wants_it(look, tmp_path):
+    seen = seen_in(tmp_path / "a place with spaces", [look])
     pages_are_whole_without_errors_and_with_contrast(seen)
-    the_filter_shows_what_was_asked_for(seen)
-    the_page_of_claims_is_searched(seen)
+    the_filter_shows_what_was_asked_for(seen, 1)
+    the_page_of_claims_is_searched(seen, 1)
     the_other_language_opens_at_the_same_place(seen)
 
 
 def pages_are_whole_without_errors_and_with_contrast(seen):
-    assert {one["width"] for one in seen} == set(WIDTHS) and {one["dark"] for one in seen} == {False, True}
     complaints = []
     for one in seen:
         where = f"{one['page']} at {one['width']} pixels{' in dark' if one['dark'] else ''}"
@@ -339,9 +345,9 @@ def pages_are_whole_without_errors_and_with_contrast(seen):
     assert not complaints
 
 
-def the_filter_shows_what_was_asked_for(seen):
+def the_filter_shows_what_was_asked_for(seen, looks):
     told = [one["filter"] for one in seen if one["page"].startswith("index")]
-    assert len(told) == 2 * (len(WIDTHS) + 1)
+    assert len(told) == 2 * looks
     for one in told:
         assert one["hidden"] is False and set(one["first"]) == {"effect", "association"}
         assert one["all"] > len(one["first"]) == one["again"] > 0
@@ -350,10 +356,10 @@ def the_filter_shows_what_was_asked_for(seen):
         assert one["address"] == "?kind=prediction&document=E" and one["plain"] == ""
 
 
-def the_page_of_claims_is_searched(seen):
+def the_page_of_claims_is_searched(seen, looks):
     pages = [one for one in seen if one["page"].startswith("evidence/claims")]
     told = [one["filter"] for one in pages]
-    assert len(told) == 2 * (len(WIDTHS) + 1)
+    assert len(told) == 2 * looks
     for one in told:
         assert one["hidden"] is False and one["nothing"] == 0 and one["all"] > len(one["sure"]) > 0
         assert set(one["sure"]) == {"very_low"} and all(one["text"])

@@ -21,7 +21,7 @@ def stabilised_weights(
     and `given_history` are the means (loan-months,) that models with what is fixed at the start, and with what has
     happened since as well, expect (Robins, Hernan & Brumback 2000, Epidemiology 11). Weights of a recent window, rather
     than of everything since the start, belong to models of the recent history (Neugebauer, van der Laan, Joffe &
-    Tager 2007, Journal of Statistical Planning and Inference 137). In the weighted months, counts no longer depend on
+    Tager 2007, Electronic Journal of Statistics 1). In the weighted months, counts no longer depend on
     what has happened since the start, if the second model holds what drives both counts and outcome, and no count is
     impossible in any history. Rows are sorted by `loan` and `month`.
     """

@@ -147,6 +147,12 @@ def test_citations_are_resolved_and_references_stand_at_the_end(written):
     assert end.count("<https://doi.org/") == paper.BIBLIOGRAPHY.read_text(encoding="utf-8").count(" doi = {") >= 20
 
 
+@pytest.mark.parametrize("file", ("paper.pdf", "paper.zh.pdf"))
+def test_the_print_has_eight_to_twelve_pages(file):
+    printed = (places.reports("evidence") / file).read_bytes()
+    assert 8 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 12
+
+
 def test_software_has_the_versions_of_the_lock(tmp_path):
     listed = dict(software())
     assert {"dvc", "pandas", "statsmodels", "jinja2", "pypandoc-binary"} <= set(listed)

@@ -18,15 +18,12 @@ READ = ("supported", "supported_small", "contradicted", "contradicted_small", "n
 
 
 def advised(book: Book) -> Table:
-    """Return what the documents advise on each practice, and what a lender may conclude."""
-    rows = [
-        [
-            book.word("advice", "factors", item["factor"], "name"),
-            book.word("advice", "factors", item["factor"], "documents"),
-            item["conclusion"],
-        ]
-        for item in advice.context(book)["paragraphs"]
-    ]
+    """Return what the documents advise on each practice, and what a lender may conclude, once for rows that agree."""
+    rows, above = [], ""
+    for item in advice.context(book)["paragraphs"]:
+        told = [book.word("advice", "factors", item["factor"], name) for name in ("name", "documents")]
+        rows.append([*told, book.words("as_above") if item["conclusion"] == above else item["conclusion"]])
+        above = item["conclusion"]
     return ["practice", "advise", "conclude"], rows
 
 
@@ -82,22 +79,19 @@ def of_tier(book: Book, tier: str) -> dict[str, Any]:
 
 
 def wanted(book: Book) -> Table:
-    """Return for each practice how many loans would settle its effect, over the lenders' default rates."""
+    """Return for each practice what would settle its effect, and the largest sample that there is of it."""
     rows = []
     for item in sure.context(book)["practices"]:
-        needed = [row for row in book.needed if row.practice == item["name"]]
-        spans = [span([getattr(row, name) for row in needed]) for name in ("loans", "loans_by_branch")]
         here = [row.n for row in book.findings if advice.said.practice_of(book, row) == item["name"]]
         design = book.word("sure", "designs", item["name"])
         rows.append(
             [
                 book.word("advice", "factors", item["name"], "name"),
                 design,
-                *spans,
                 whole(max(here)) if here else MISSING,
             ]
         )
-    return ["practice", "settles", "needed", "by_branch", "largest"], rows
+    return ["practice", "settles", "largest"], rows
 
 
 def span(numbers: list[float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from pipeline.core.results import Results
 from pipeline.pages.evidence.book import Book
 from pipeline.pages.paper.sample import Table
 from pipeline.pages.paper.steps import hypotheses, of_class
-from pipeline.present.numerals import MISSING, fixed, percent
+from pipeline.present.numerals import MISSING, fixed, percent, whole
 from pipeline.present.words import upper_first
 from pipeline.sources.claims import Claim
 
@@ -188,6 +189,19 @@ def caused(book: Book) -> Table:
         )
         last = first
     return ["statement", "lender", "measured", "effect", "verdict", "certainty"], rows
+
+
+def checked(book: Book) -> Table:
+    """Return the checks of each lender's comparisons that failed, and how many specifications point which way."""
+    rows = []
+    for study in book.real:
+        codes = [code for row in book.findings if row.study == study for code in (row.why or "").split()]
+        failed = [book.check(code.split(":")[1]) for code in dict.fromkeys(codes) if code.startswith("bias:")]
+        counts = book.found[study].where(stage="curve", estimator="specification_count", specification="all")
+        of = dict(zip(counts["estimand"], counts["estimate"], strict=True))
+        ways = (of.get(name, math.nan) for name in ("specifications", "significant_lower", "significant_higher"))
+        rows.append([book.word("studies", study), book.join(failed) or MISSING, *map(whole, ways)])
+    return ["lender", "failed", "specifications", "lower", "higher"], rows
 
 
 def moderated(book: Book) -> Table:

@@ -47,6 +47,7 @@ TABLES: dict[str, Callable[[Book], Table]] = {
     "correlated": found.correlated,
     "controlled": found.controlled,
     "caused": found.caused,
+    "checked": found.checked,
     "moderated": found.moderated,
     "advised": follows.advised,
     "tiers": follows.tiers,
@@ -61,6 +62,9 @@ SMALL = 'typst:text:size="8.5pt"'
 
 LINE, SHORT, LONGEST = 130, 18, 60
 """Letters of a table's line in print, of a column that is not to be broken, and of the longest that counts."""
+
+FLOATING = "```{{=typst}}\n#place(auto, float: true)[#set align(left)\n```\n\n{}\n\n```{{=typst}}\n]\n```"
+"""What holds a figure in print: where it finds no room it goes to the head of the next page, and the text goes on."""
 
 NUMERIC = ("representative", "complete", "varied", "controlled")
 """Tables of numbers, whose cells stand to the right."""
@@ -123,7 +127,6 @@ class Paper(Book):
         ours = [self.row(name).verdict for name in of_crm]
         answered = answer(self.findings)
         whole_programme = [row for row in self.needed if row.practice == "programme"]
-        failed = {study: self._failed(study) for study in self.real}
         return {
             "claims": len(claims),
             "required": len(required),
@@ -145,13 +148,7 @@ class Paper(Book):
             "branches": follows.span([row.loans_by_branch for row in whole_programme]),
             "clients": follows.span([row.loans for row in whole_programme]),
             "undecided": lambda kind: found.undecided(self, kind),
-            "curves": self._curves(),
             "tried": self._tried,
-            "failed": self.word("semicolon").join(
-                f"{self.word('studies', study)}{self.word('colon')}{self.join(names)}"
-                for study, names in failed.items()
-                if names
-            ),
             "statement": self.statement,
             "sign": lambda name: self.word("signs", name),
             "gaps": self._gaps(),
@@ -222,21 +219,6 @@ class Paper(Book):
         """Return the loans that would settle a practice's effect at the default rate of each real lender."""
         return [row for row in lines(self.tables.needed) if row.study in self.real]
 
-    def _failed(self, study: str) -> list[str]:
-        """Return the checks of a lender's comparisons that failed, as phrases."""
-        codes = [code for row in self.findings if row.study == study for code in (row.why or "").split()]
-        return [self.check(code.split(":")[1]) for code in dict.fromkeys(codes) if code.startswith("bias:")]
-
-    def _curves(self) -> str:
-        """Say how many specifications of each study point which way, where there is a specification curve."""
-        told = []
-        for study in self.real:
-            rows = self.found[study].where(stage="curve", estimator="specification_count", specification="all")
-            counts = {row.estimand: int(row.estimate) for row in rows.itertuples() if row.estimate == row.estimate}
-            if counts:
-                told.append(self.fill(self.words("curve"), name=self.word("studies", study), found=counts))
-        return self.word("semicolon").join(told)
-
     def _tried(self) -> str:
         """Say in which share of made-up sets of lenders the rules support a statement that is true there."""
         rows = results.read(places.results("procedure", "procedure")).where(specification="twice_what_matters")
@@ -297,8 +279,10 @@ class Paper(Book):
             # In print, a title never stands alone at the foot of a page.
             title = f'::: {{typst:sticky="true"}}\n{title}\n:::'
         inner = "\n\n".join([body, title] if kind == "figure" else [title, body])
-        breakable = "" if kind == "table" else ' typst:breakable="false"'
-        return f":::: {{#{kind}-{number} .{kind}{breakable}}}\n{inner}\n::::"
+        block = f":::: {{#{kind}-{number} .{kind}}}\n{inner}\n::::"
+        if kind == "table" or self._way:
+            return block
+        return FLOATING.format(block)
 
 
 def widths(header: list[str], rows: list[list[str]]) -> list[int]:
