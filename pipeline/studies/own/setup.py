@@ -19,6 +19,10 @@ from pipeline.studies.own.section import Draft
 if TYPE_CHECKING:
     import pandas as pd
 
+TERMS_ARE_THIRDS = (0.5, 0.95)
+"""Share of whole quarters among months: terms of loans are 6, 12 or 36, while of the months that clients stay a third
+is such by chance. Below the first it is no term, from the second on it is one."""
+
 LONGEST_TERM = 600
 """Months of a term beyond which a number without a unit is hardly one of months."""
 
@@ -42,14 +46,12 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     # Everything of a loan but its outcome is what stood in its first month.
     first = table if monthly is None else panel.first_rows(table, monthly)
     columns = others | profile.profile(first, decimal, {} if tables else tabular.labels_of(path, form))
-    fixed = {role: options[role] for role in ("default", "treated") if options.get(role)}
-    for role, column in fixed.items():
-        if column not in columns:
-            raise StudyError(f"{path} has no column '{column}' (--{role}): it has {', '.join(list(columns)[:40])}.")
+    fixed = _told(options, columns, path)
     if monthly is not None:
         fixed["loan_id"] = monthly.loan
         columns |= _of_all_months(table, columns)
     offered = {name: column for name, column in columns.items() if monthly is None or name != monthly.month}
+    fixed |= (tenure := _tenure(table, offered, fixed, path))
     guessed = roles.guess(offered, fixed)
     if "default" not in guessed.found and (named := _called_as_outcome(columns, options.get("default_at_least"))):
         # What its values mean is told, or asked for.
@@ -58,6 +60,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         _no_outcome(path, table, columns)
     if twice := [name for name in map(_without_number, guessed.found.values()) if f"{name} (2)" in columns]:
         raise StudyError(f"{path} has several columns '{twice[0]}': rename or remove all but one.")
+    guessed.reasons.update(dict.fromkeys(tenure, "the lengths in its cells"))
     default = guessed.found["default"]
     read = outcome.read(
         table[default], columns[default], options, f"{path}, column {default}", monthly and table[monthly.loan]
@@ -87,6 +90,49 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         undated=_undated(guessed.found, landmark, tables),
         tables=tables,
     )
+
+
+def _told(options: Mapping[str, Any], columns: Mapping[str, Column], path: Path) -> dict[str, str]:
+    """Return the columns of roles as the reader has told them."""
+    told = {role: options[role] for role in ("default", "treated") if options.get(role)}
+    for one in options.get("role") or ():
+        role, _, column = one.partition("=")
+        if role not in roles.roles():
+            raise StudyError(f"--role {one}: '{role}' is no role: write ROLE=COLUMN with {', '.join(roles.roles())}.")
+        told[role] = column
+    for role, column in told.items():
+        if column not in columns:
+            option = role if options.get(role) == column else "role"
+            raise StudyError(f"{path} has no column '{column}' (--{option}): it has {', '.join(list(columns)[:40])}.")
+    return told
+
+
+def _tenure(table: pd.DataFrame, columns: Mapping[str, Column], fixed: Mapping[str, str], path: Path) -> dict[str, str]:
+    """Return the role of a column that is merely called tenure: in India the term of a loan, elsewhere the client's.
+
+    What another column plays, this one does not; otherwise its cells decide, or it is a Question.
+    """
+    name = next((one for one in columns if roles.normal(one) in ("tenure", "tenure months", "tenure in months")), None)
+    if name is None or name in fixed.values():
+        return {}
+    both = ("term_months", "relationship_length")
+    played = [
+        role
+        for role in both
+        if role in fixed or any(one != name and roles.fits(roles.roles()[role], columns[one]) for one in columns)
+    ]
+    if played:
+        return {role: name for role in both if role not in played}
+    months = cells.months(table[name]).meaning.dropna()
+    whole = float(((months % 3 == 0) & (months > 0)).mean()) if len(months) else 0.0
+    if TERMS_ARE_THIRDS[0] <= whole < TERMS_ARE_THIRDS[1]:
+        raise Question(
+            f"{path}, column {name} may hold the terms of loans or how long clients have been with the lender: say "
+            f"with --role 'term_months={name}' or --role 'relationship_length={name}'.",
+            "role",
+            f"What it holds: 'term_months={name}' or 'relationship_length={name}'",
+        )
+    return {both[whole < TERMS_ARE_THIRDS[0]]: name}
 
 
 def _landmark(
