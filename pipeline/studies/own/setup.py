@@ -60,6 +60,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         _no_outcome(path, table, columns)
     if twice := [name for name in map(_without_number, guessed.found.values()) if f"{name} (2)" in columns]:
         raise StudyError(f"{path} has several columns '{twice[0]}': rename or remove all but one.")
+    _refuse_adoption(guessed, fixed, table)
     guessed.reasons.update(dict.fromkeys(tenure, "the lengths in its cells"))
     default = guessed.found["default"]
     read = outcome.read(
@@ -133,6 +134,20 @@ def _tenure(table: pd.DataFrame, columns: Mapping[str, Column], fixed: Mapping[s
             f"What it holds: 'term_months={name}' or 'relationship_length={name}'",
         )
     return {both[whole < TERMS_ARE_THIRDS[0]]: name}
+
+
+def _refuse_adoption(guessed: roles.Guess, fixed: Mapping[str, str], table: pd.DataFrame) -> None:
+    """Take away the role of a date of adoption that does not hold for whole institutions."""
+    name, lender = guessed.found.get("adoption_date"), guessed.found.get("institution_id")
+    if name is None or "adoption_date" in fixed:
+        return
+    why = ""
+    if lender is None or "origination_date" not in guessed.found:
+        why = "no institution that adopted, or no date of the loan"
+    elif table.groupby(lender)[name].nunique().gt(1).any():
+        why = f"it differs among the loans of one {lender}"
+    if why:
+        guessed.refused.append((guessed.found.pop("adoption_date"), "adoption_date", why))
 
 
 def _landmark(
@@ -290,9 +305,15 @@ def _day_first(
 ) -> bool | None:
     if told is not None:
         return told.lower() in cells.YES
-    date = columns[found["origination_date"]] if "origination_date" in found else None
-    if date is None or not date.marks.get("undecided") or {"day_first", "month_first"} & set(date.marks):
+    there = [columns[found[role]] for role in ("origination_date", "adoption_date") if role in found]
+    open_ = [one for one in there if one.marks.get("undecided") and not {"day_first", "month_first"} & set(one.marks)]
+    if not open_:
         return None
+    # What one column leaves open, the other of the same lender tells.
+    orders = {order for one in there for order in ("day_first", "month_first") if order in one.marks}
+    if len(orders) == 1:
+        return orders == {"day_first"}
+    date = open_[0]
     texts = cells.plain(table[date.name]).dropna()
     first = next(text for text in texts if dates.EITHER_ORDER.match(text))
     raise Question(
