@@ -53,7 +53,7 @@ class ListedFile(Section):
 
 
 class Studies(Section):
-    """The list of studies at the end of params.yaml, by kind; stages of dvc.yaml run for the studies of a kind."""
+    """The list of studies at the end of params.yaml, by kind; stages run for the studies of a kind."""
 
     fetched: dict[Name, Listed]
     simulated: dict[Name, Listed]
