@@ -48,7 +48,8 @@ $(GROUPS:%=$(VENV)/%): $(VENV)/%: $(VENV)/installed requirements-%.lock
 
 # DVC looks for git. The .dvc/config of an archive says that there is none (.gitattributes); another copy is told here.
 # Without git, what was unpacked is kept for verify and compare, in place of the last commit.
-UNPACKED := dvc.lock params.yaml pipeline/studies/*/params.yaml reports/*/metrics.json reports/*/results reports/*/figures*
+LOCKS := dvc.lock analyses/dvc.lock
+UNPACKED := $(LOCKS) params.yaml pipeline/studies/*/params.yaml reports/*/metrics.json reports/*/results reports/*/figures*
 TRACKED := git ls-files --error-unmatch dvc.lock >/dev/null 2>&1
 scm: $(VENV)/installed  ## tell DVC whether git is here (the targets that need it do)
 	@$(TRACKED) || [ -e .dvc/unpacked.tar ] || tar -cf .dvc/unpacked.tar $(wildcard $(UNPACKED))
@@ -58,14 +59,14 @@ scm: $(VENV)/installed  ## tell DVC whether git is here (the targets that need i
 # DVC does not say of files of parameters that they hold both sides of a merge, and it writes dvc.lock in place: a kill or
 # a full disk may leave its first part, in the midst of a line or with some stages less than were committed.
 whole:  ## stop at both sides of a merge; mend a dvc.lock that was cut off (the targets that need it do)
-	@found=$$(grep -ns '^<<<<<<< ' dvc.lock dvc.yaml params.yaml pipeline/studies/*/params.yaml | head -n 1); \
+	@found=$$(grep -ns '^<<<<<<< ' $(LOCKS) $(LOCKS:.lock=.yaml) params.yaml pipeline/studies/*/params.yaml | head -n 1); \
 	[ -z "$$found" ] || { echo "$$found: a merge left both sides here: keep one (git checkout --ours dvc.lock)." >&2; exit 1; }
-	@[ -e dvc.lock ] || exit 0; \
-	earlier=$$(git show :./dvc.lock 2>/dev/null || tar -xOf .dvc/unpacked.tar dvc.lock 2>/dev/null); \
+	@for lock in $(LOCKS); do [ -e $$lock ] || continue; \
+	earlier=$$(git show :./$$lock 2>/dev/null || tar -xOf .dvc/unpacked.tar $$lock 2>/dev/null); \
 	stages=$$(printf '%s\n' "$$earlier" | grep -c '^  [^ ]'); \
-	[ $$(tail -c 1 dvc.lock | wc -l) -eq 1 ] && [ $$(grep -c '^  [^ ]' dvc.lock) -ge $$stages ] || \
-	  { echo "dvc.lock was cut off while DVC wrote it: the earlier one is taken, and what ran since from the cache." >&2; \
-	    [ -n "$$earlier" ] && printf '%s\n' "$$earlier" > dvc.lock || rm dvc.lock; }
+	[ $$(tail -c 1 $$lock | wc -l) -eq 1 ] && [ $$(grep -c '^  [^ ]' $$lock) -ge $$stages ] || \
+	  { echo "$$lock was cut off while DVC wrote it: the earlier one is taken, and what ran since from the cache." >&2; \
+	    [ -n "$$earlier" ] && printf '%s\n' "$$earlier" > $$lock || rm $$lock; }; done
 
 NO_STUDY := echo "There is no study '$(STUDY)': params.yaml lists them under studies." >&2
 # One pattern in place of two targets: DVC reads its files once less. Two at a time would meet at DVC's locks.
@@ -113,11 +114,11 @@ experiment: whole scm  ## try SET='match.caliper=0.05' on STUDY as the experimen
 	@python -m pipeline experiment "$(SET)" --study $(STUDY) $(if $(NAME),--name $(NAME))
 
 verify: whole scm  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
-	@stages=$$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@)); \
+	@stages=$$(dvc stage list --all --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v :recovery@)); \
 	[ -n "$$stages" ] || { $(NO_STUDY); exit 1; }; \
 	dvc repro code && dvc repro --force --single-item $$stages
-	@if $(TRACKED); then git diff --exit-code -- dvc.lock reports notebooks; \
-	else tar -xOf .dvc/unpacked.tar dvc.lock | diff -u - dvc.lock; fi && echo "Same bytes."
+	@if $(TRACKED); then git diff --exit-code -- $(LOCKS) reports notebooks; \
+	else for lock in $(LOCKS); do tar -xOf .dvc/unpacked.tar $$lock | diff -u - $$lock || exit 1; done; fi && echo "Same bytes."
 
 bench: $(VENV)/test  ## measure all there is and write reports/benchmarks.md (an hour or two; SCALES=1 PARTS=stages is quick)
 	@python -m benchmarks --scales $(SCALES) $(if $(PARTS),--only $(PARTS))

@@ -26,12 +26,10 @@ FLOORS = {
 }
 """Imports go to lower floors only; what shares a floor stands apart."""
 
-PIPELINE = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
-STAGES = {name: stage.get("do", stage) for name, stage in PIPELINE["stages"].items()}
+PIPELINE = yaml.stages(ROOT)
+STAGES = {name: stage.get("do", stage) for name, stage in PIPELINE.items()}
 EACH = {
-    name: stage["foreach"].removeprefix("${studies.")[:-1]
-    for name, stage in PIPELINE["stages"].items()
-    if "foreach" in stage
+    name: stage["foreach"].removeprefix("${studies.")[:-1] for name, stage in PIPELINE.items() if "foreach" in stage
 }
 """Stages that run for one study at a time, with the kind of studies for which they do."""
 STUDIES = params.load(ROOT / "params.yaml").studies
@@ -79,7 +77,7 @@ def module_named(study):
 
 
 def place(dep, study):
-    """Return a dependency as dvc.yaml means it for a study."""
+    """Return a dependency as DVC means it for a study."""
     return dep.replace("${key}", study)
 
 
@@ -205,7 +203,7 @@ OF_STUDY = "pipeline/studies/${key}/params.yaml"
 
 
 def parameters(stage):
-    """Parameters that dvc.yaml declares for a stage, a study's own after its file and a colon."""
+    """Parameters that a stage declares, a study's own after its file and a colon."""
     found = []
     for one in STAGES[stage].get("params", []):
         if isinstance(one, dict):
@@ -222,7 +220,7 @@ def sections_read(path):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
             owner = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
             name = {"after_origination": "landmark"}.get(node.attr, node.attr)
-            # The module is a dependency in dvc.yaml, which names its folder.
+            # The module is a dependency, which names its folder.
             if owner in ("protocol", "study") and name in set(Study.model_fields) - {"module"}:
                 found.add(f"{OF_STUDY}:{name}")
             elif owner == "params" and node.attr in set(params.Params.model_fields) - {"studies"} - PLACES:

@@ -70,7 +70,7 @@ def clone(folder, mirror):
     """Copy the repository without anything published, and let its records name the made-up files."""
     names = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     for name in names:
-        published = name == "dvc.lock" or name.startswith("reports/") or name.endswith(".ipynb")
+        published = Path(name).name == "dvc.lock" or name.startswith("reports/") or name.endswith(".ipynb")
         if not published and (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)

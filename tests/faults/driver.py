@@ -14,8 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from ruamel.yaml import YAML
-
+from pipeline.core import yaml
 from pipeline.runtime import places, store
 from tests.own_loans import english_csv
 from tests.sample import write_mirror
@@ -55,8 +54,8 @@ BEGINNING = [Stage(name, "reference") for name in ("simulate", "prepare", "match
 
 
 def every_stage():
-    """Return all stages of dvc.yaml in their order, each with one study."""
-    stages = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
+    """Return all stages of DVC in their order, each with one study."""
+    stages = yaml.stages(ROOT)
     return [
         Stage(name, STUDIES.get(name, "reference") if "foreach" in stage else None) for name, stage in stages.items()
     ]
