@@ -64,6 +64,7 @@ def make_small(choices):
     choices["specification_curve"] |= few
     choices["adjust"] |= {"repetitions": 1, "permutations": 20}
     choices["missing"]["imputations"] = 2
+    choices["procedure"]["sets"] = 2
 
 
 def clone(folder, mirror):

@@ -27,6 +27,7 @@ from pipeline.core.shared import (
     Parallel,
     Policy,
     Predict,
+    Procedure,
     Report,
     SpecificationCurve,
     Synthesis,
@@ -101,6 +102,7 @@ class Params(Section):
     warning: EarlyWarning
     policy: Policy
     synthesis: Synthesis
+    procedure: Procedure
     evidence: Evidence
     studies: dict[str, Study]
 

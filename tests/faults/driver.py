@@ -14,7 +14,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.core import yaml
+import numpy as np
+import pandas as pd
+
+from pipeline.core import params, yaml
 from pipeline.runtime import places, store
 from tests.own_loans import english_csv
 from tests.sample import write_mirror
@@ -69,7 +72,19 @@ def small_copy(folder, mirror):
     english_csv(folder / "loans.csv", 800)
     command = [sys.executable, "-m", "pipeline", "init-study", "mine", "--data", "loans.csv"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    loans_of_others(folder)
     return folder
+
+
+def loans_of_others(folder):
+    """Put some loans where the synthesis reads those of real lenders, whose stages are not run here."""
+    chosen, rng = params.load(), np.random.default_rng(1)
+    for name, protocol in {name: chosen.study(name) for name in chosen.compared}.items():
+        if not protocol.simulated:
+            loans = pd.DataFrame({factor: rng.normal(size=50) for factor in protocol.factors})
+            target = folder / places.processed(name) / "cohort.parquet"
+            target.parent.mkdir(parents=True)
+            loans.assign(credit_grade=pd.Categorical(rng.choice(["A", "B"], 50))).to_parquet(target)
 
 
 def surroundings(mirror, **changed):
