@@ -1,9 +1,10 @@
 """``make bench``: measure this repository and write reports/benchmarks.md from all that was measured on this machine.
 
-Parts: ``stages`` (each stage of each study, the simulated one also at larger scales), ``matching`` and ``regression``
-(beside other packages, those that are installed), ``large`` (ten million loans) and ``months`` (preparation of a
-hundred million loan-months). Each measurement is added to reports/benchmarks_history.csv, and the page written, when it
-is made, so an interruption loses what was under way and no more, and ``--only`` renews one part of the page.
+Parts: ``since`` (each stage of the simulated study beside version 1), ``stages`` (each stage of each study, the
+simulated one also at larger scales), ``matching`` and ``regression`` (beside other packages, those that are installed),
+``large`` (ten million loans) and ``months`` (preparation of a hundred million loan-months). Each measurement is added
+to reports/benchmarks_history.csv, and the page written, when it is made, so an interruption loses what was under way
+and no more, and ``--only`` renews one part of the page.
 """
 
 import argparse
@@ -11,13 +12,13 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from benchmarks import history, large, matching, months, page, regression, stages
+from benchmarks import history, large, matching, months, page, regression, since, stages
 from benchmarks.history import Measurement, measurement
 from pipeline.runtime.errors import StudyError
 
 Job = Callable[[], Iterator[Measurement]]
 
-PARTS = ("stages", "matching", "regression", "large", "months")
+PARTS = ("since", "stages", "matching", "regression", "large", "months")
 PAIRED = (40_000, 200_000, 1_000_000)
 """Loans to match beside MatchIt; `benchmarks.matching` does more."""
 
@@ -63,6 +64,8 @@ def of_regression(options: argparse.Namespace) -> Iterator[Measurement]:
 
 def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
     """Yield all that is to be measured; when one job fails the others still run."""
+    if "since" in options.only and stages.SIMULATED in (options.study or [stages.SIMULATED]):
+        yield "since version 1", partial(since.measure, options.repeat, options.stages)
     if "stages" in options.only:
         yield from of_stages(options)
     if "matching" in options.only:

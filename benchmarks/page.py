@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import history, large, machine, months, regression, stages
+from benchmarks import history, large, machine, months, regression, since, stages
 from benchmarks.history import Measurement
 from pipeline.runtime import store
 
@@ -177,6 +177,23 @@ def by_study(rows: Sequence[Measurement], old: dict) -> list[str]:
     return lines
 
 
+def since_first(rows: Sequence[Measurement], old: dict) -> list[str]:
+    """Return the processor time of each stage beside version 1's, run in turn with it, and the target of some."""
+    mine = {(row.name, row.by): row.processor for row in rows if row.part == "since"}
+    body = []
+    for name in dict.fromkeys(name for name, _ in mine):
+        before, now = mine.get((name, since.FIRST)), mine.get((name, "ours"))
+        if before and now:
+            aim, ratio = since.TARGETS.get(name), now / before
+            said = "" if aim is None else f"{aim:g}, {'met' if ratio <= aim else 'not met'}"
+            body.append([name, f"{before:.2f}", f"{now:.2f}", f"{ratio:.2f}", said])
+    if not body:
+        return []
+    said = f"Processor seconds of the simulated study's stages, run in turn with those of version 1 ({since.VERSION})."
+    head = ["stage", "version 1 (s)", "now (s)", "now / version 1", "target"]
+    return ["", "## Since version 1", "", said, *table(head, body)]
+
+
 def beside_peers(rows: Sequence[Measurement], old: dict) -> list[str]:
     """Return matching and regressions beside other packages, with ratios and growth."""
     lines = []
@@ -276,7 +293,7 @@ def text(rows: Sequence[Measurement]) -> str:
         "The change is that of the median since the measurement before on this machine; all are kept in "
         "[benchmarks_history.csv](benchmarks_history.csv).",
     ]
-    for part in (by_scale, by_study, beside_peers, of_large):
+    for part in (since_first, by_scale, by_study, beside_peers, of_large):
         lines += part(last, old)
     return "\n".join(lines + slowed(rows))
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.inference import Effect
+from pipeline.stats.products import decomposed
 
 
 def _with_interval(r: float, variance: float, level: float) -> Effect:
@@ -94,7 +95,7 @@ def orthonormal(controls: np.ndarray, weights: np.ndarray | None = None) -> np.n
     The first k columns of the basis span the first k of the matrix, so one decomposition serves every rung of a ladder.
     With sampling `weights` (loans,) both sides of a regression on it are to be multiplied by their roots.
     """
-    return np.linalg.qr(controls if weights is None else np.sqrt(weights)[:, None] * controls)[0]
+    return decomposed(controls if weights is None else np.sqrt(weights)[:, None] * controls)[0]
 
 
 def _left(both: np.ndarray, basis: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

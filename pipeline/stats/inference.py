@@ -153,7 +153,7 @@ WAYS = ("cluster", "two_way", "pair")
 """How errors of matched loans may be clustered."""
 
 
-def crossed(pair: np.ndarray, cluster: np.ndarray) -> dict[str, np.ndarray]:
+def crossed(pair: np.ndarray, cluster: np.ndarray | pd.Series) -> dict[str, np.ndarray]:
     """Return the labels (rows,) by which errors of matched loans are asked for: ``pair``, ``cluster`` and ``both``.
 
     Pairs of one loan each (weights, strata, controls that serve again) leave ``cluster`` alone, and clusters of one

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.inference import adding, cluster_codes, codes, correction
+from pipeline.stats.products import decomposed
 
 BATCH = 250
 """Deals that are computed at a time: bounds the memory."""
@@ -167,7 +168,7 @@ class Studentised:
         groups = cluster_codes(clusters)
         rows, count = len(groups), int(groups.max()) + 1
         self._root = (np.ones(rows) if weights is None else np.sqrt(weights))[:, None]
-        self._basis, _ = np.linalg.qr(controls * self._root)
+        self._basis, _ = decomposed(controls * self._root)
         rest = outcome.reshape(rows, -1) * self._root
         rest -= self._basis @ (self._basis.T @ rest)
         self._add = adding(groups)

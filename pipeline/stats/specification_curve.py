@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import independent
 from pipeline.stats.inference import adding, cluster_codes, correction, on_matched
+from pipeline.stats.products import decomposed
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -50,7 +51,7 @@ class SignChanges:
         inside = self._within(controls)
         length = np.linalg.norm(controls * self._root[:, None], axis=0)
         inside = inside[:, np.linalg.norm(inside, axis=0) > 1e-8 * length]
-        self._basis = np.linalg.qr(inside[:, independent(inside)])[0]
+        self._basis, _ = decomposed(inside[:, independent(inside)])
         self._left = self._rest(treated[:, None].astype(float))[:, 0]
         self._variation = np.bincount(self._cluster, self._left**2)
         count, parameters = len(own), len(self._of_stratum) + self._basis.shape[1] + 1
@@ -114,7 +115,7 @@ class ManyOutcomes:
         every = [cluster_codes(labels) for labels in clusters.reshape(len(treated), -1).T]
         root = np.sqrt(np.ones(len(treated)) if weights is None else weights)[:, None]
         design = np.column_stack([controls, treated]) * root
-        basis, triangle = np.linalg.qr(design)
+        basis, triangle = decomposed(design)
         if abs(triangle[-1, -1]) <= 1e-8 * np.linalg.norm(design[:, -1]):
             raise StudyError("the controls determine treatment.")
         self._length = triangle[-1, -1]

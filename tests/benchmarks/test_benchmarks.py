@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmarks import history, machine, months, page, stages
+from benchmarks import history, machine, months, page, since, stages
 from pipeline.core import params, yaml
 from pipeline.runtime.errors import StudyError
 
@@ -127,6 +127,30 @@ def test_ratios_to_peers_are_those_of_the_same_size():
     text = page.text(rows)
     assert re.search(r"1,000,000 loans, pyfixest \| 10\.00 .*\| 2\.5 \|", text)
     assert re.search(r"50,000 loans, statsmodels \| 7\.00 .*\| 7\.0 \|", text)
+
+
+def test_the_page_says_what_stages_take_of_the_first_versions_time():
+    taken = {"curve": (100.0, 61.0), "predict": (50.0, 30.0), "match": (8.0, 4.0), "time": (9.0, None)}
+    both = [
+        row(name=name, seconds=seconds, part="since", by=by)
+        for name, pair in taken.items()
+        for by, seconds in zip((since.FIRST, "ours"), pair, strict=True)
+        if seconds is not None
+    ]
+    text = page.text(both)
+    for line in ("curve | 100.00 | 61.00 | 0.61 | 0.6, not met", "predict | 50.00 | 30.00 | 0.60 | 0.6, met"):
+        assert f"| {line} |" in text
+    assert "| match | 8.00 | 4.00 | 0.50 |  |" in text and "| time |" not in text
+
+
+def test_the_first_version_is_unpacked_beside_this_one(monkeypatch):
+    monkeypatch.setattr(since, "VERSION", "HEAD")
+    with since.first() as folder:
+        assert since._there(folder, "curve") and since._there(folder, since.RECOVERY)
+        assert not since._there(folder, "no stage")
+    monkeypatch.setattr(since, "VERSION", "0" * 40)
+    with pytest.raises(StudyError, match="version 1 is not here"), since.first():
+        pass
 
 
 def test_a_page_of_nothing_is_a_page():

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.stats import products
-from pipeline.stats.products import newton_sums, weighted_products
+from pipeline.stats.products import decomposed, newton_sums, weighted_products
 
 
 @given(
@@ -52,3 +52,20 @@ def test_a_predictor_beyond_certainty_ends_the_pass():
 def test_a_design_in_few_digits_keeps_them():
     x = np.ones((3, 2), dtype=np.float32)
     assert weighted_products(x, np.full(3, 0.5)).dtype == np.float32
+
+
+@pytest.mark.parametrize("nearly", [1.0, 1e-3, 1e-6, 1e-9, 0.0])
+def test_the_basis_is_that_of_numpy_also_where_columns_nearly_agree(nearly, monkeypatch):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3_000, 5)) * [1, 1e4, 1e-4, 1, 1]
+    x[:, 4] = x[:, 3] + nearly * x[:, 4]
+    theirs, triangle = np.linalg.qr(x)
+    asked = []
+    monkeypatch.setattr(np.linalg, "qr", lambda of: asked.append(of) or (theirs, triangle))
+    basis, found = decomposed(x)
+    assert bool(asked) == (nearly < 1e-6)
+    assert basis.T @ basis == pytest.approx(np.eye(5), abs=1e-14)
+    assert basis @ found == pytest.approx(x, rel=1e-12)
+    signs = np.sign(np.diag(triangle)) * np.sign(np.diag(found))
+    # How closely the columns are told apart, no way of computing can change.
+    assert basis * signs == pytest.approx(theirs, abs=1e-15 / max(nearly, 1e-9))

@@ -90,15 +90,19 @@ def _by_ratio(
                 row = row_of(batch, outcome, **way.choices(batch.part), ratio=ratio, after=after)
                 yield Specified(row | {"note": f"only {treated_left} treated loans find a partner."})
             continue
-        unlike = balance(covariates, treated, scale, weight)["standardised_mean_difference"].abs().max()
-        for after, outcome in itertools.product(grid.after_matching, loans.outcomes):
-            row = row_of(batch, outcome, **way.choices(batch.part), ratio=ratio, after=after)
-            try:
-                one = _on_pairs(job, loans, row, outcome, after, weight, group)
-            except StudyError as error:
-                yield Specified(row | {"note": str(error)})
-            else:
-                yield one._replace(row=one.row | {"unlike": float(unlike)})
+        unlike = float(balance(covariates, treated, scale, weight)["standardised_mean_difference"].abs().max())
+        for after in grid.after_matching:
+            found = {}
+            for outcomes in loans.known_alike():
+                of = [row_of(batch, name, **way.choices(batch.part), ratio=ratio, after=after) for name in outcomes]
+                try:
+                    ones = _on_pairs(job, loans, of, outcomes, after, weight, group)
+                except StudyError as error:
+                    ones = [Specified(row | {"note": str(error)}) for row in of]
+                else:
+                    ones = [one._replace(row=one.row | {"unlike": unlike}) for one in ones]
+                found |= dict(zip(outcomes, ones, strict=True))
+            yield from (found[name] for name in loans.outcomes)
 
 
 def _failed(batch: Batch, loans: Loans, of: list[Matching], note: str) -> Iterator[Specified]:
@@ -116,31 +120,35 @@ def _first(matches: Matches, number: int) -> Matches:
 
 
 def _on_pairs(
-    job: Job, loans: Loans, row: Row, outcome: str, after: str, weight: np.ndarray, group: np.ndarray
-) -> Specified:
-    """Return the effect on matched loans, errors clustered by matched set and cluster (`inference.on_matched`)."""
-    rows = np.flatnonzero((weight > 0) & np.isfinite(loans.outcome(outcome)))
+    job: Job, loans: Loans, of: list[Row], outcomes: list[str], after: str, weight: np.ndarray, group: np.ndarray
+) -> list[Specified]:
+    """Return the effects on matched loans, errors clustered by matched set and cluster (`inference.on_matched`).
+
+    The same loans have all of the `outcomes`, whose rows are `of`, so that what does not depend on them is done once.
+    """
+    values = np.column_stack([loans.outcome(name) for name in outcomes])
+    rows = np.flatnonzero((weight > 0) & np.isfinite(values[:, 0]))
+    values = values[rows]
     controls = np.ones((len(rows), 1))
     if after != "none":
         terms = _controls(job.protocol, after)
         within = loans.frame.loc[rows, list(dict.fromkeys(map(column_in, terms)))]
         controls = design_matrix(within, terms).matrix.to_numpy()
     both = weight[rows] if loans.weights is None else weight[rows] * loans.weights[rows]
-    cluster = loans.frame[job.protocol.cluster].to_numpy()[rows]
-    ways = crossed(group[rows], cluster)
-    values, weights = loans.outcome(outcome)[rows, None], None if (both == 1).all() else both
-    clusters = np.column_stack([*ways.values()])
-    effects, errors = ManyOutcomes(loans.treated[rows], controls, clusters, weights)(values)
-    tested = loans.signs_changed(values, rows, controls, weights)
-    return specified(
-        row,
-        (effects[0], errors[0]),
-        job.level,
-        tested[0] if tested else None,
-        n=len(rows),
-        n_treated=int(loans.treated[rows].sum()),
-        n_clusters=len(np.unique(group[rows] if [*ways] == ["pair"] else cluster)),
-    )
+    ways = crossed(group[rows], loans.frame[job.protocol.cluster].iloc[rows])
+    weights = None if (both == 1).all() else both
+    found = ManyOutcomes(loans.treated[rows], controls, np.column_stack([*ways.values()]), weights)(values)
+    tested = loans.signs_changed(values, rows, controls, weights) or [None] * len(of)
+    counts = {
+        "n": len(rows),
+        "n_treated": int(loans.treated[rows].sum()),
+        "n_clusters": int(ways["cluster" if "cluster" in ways else "pair"].max()) + 1,
+    }
+    effects = zip(*found, strict=True)
+    return [
+        specified(row, effect, job.level, of_signs, **counts)
+        for row, effect, of_signs in zip(of, effects, tested, strict=True)
+    ]
 
 
 def _controls(protocol: Study, after: str) -> list[str]:
