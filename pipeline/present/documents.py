@@ -30,8 +30,7 @@ PRINT_FONTS = (
 PANDOC = "markdown-implicit_figures-smart-tex_math_dollars"
 
 BELOW = re.compile(r"<(?=\d)")
-"""A sign that opens no tag, and is told apart for pandoc: it would look for one in all the text that follows, which takes
-two thirds of its time."""
+"""A sign that opens no tag. Pandoc, untold, looks for one in all the text that follows: two thirds of its time."""
 
 
 def to_html(
