@@ -280,7 +280,6 @@ LONG_FUNCTIONS = {
     "analyses/match/rows.py:_matched": "rows of one kind after another",
     "analyses/mechanism/loyalty.py:loyalty": "rows of one kind after another",
     "analyses/mechanism/satisfaction.py:satisfaction": "rows of one kind after another",
-    "analyses/missing/page.py:blocks": "a chapter from top to bottom",
     "analyses/predict/page.py:blocks": "a chapter from top to bottom",
     "analyses/regress/rows.py:_effects": "rows of one kind after another",
     "analyses/time/curves.py:curves": "rows of one kind after another",

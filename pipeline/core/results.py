@@ -185,21 +185,24 @@ class Results:
         """All rows, made at once: pandas takes milliseconds for the first of a table, however short."""
         return list(self.frame.itertuples(index=False))
 
+    def each(self, **columns: str) -> list[Any]:
+        """Return the rows that fit, with their columns as attributes."""
+        return [self._rows[place] for place in self._places(tuple(columns.items()))]
+
     def one(self, **columns: str) -> Any:
         """Return the single row that fits, with its columns as attributes.
 
         No row, or several, is a StudyError: a page that asks for a number that is not there must not be written.
         """
-        places = self._places(tuple(columns.items()))
-        if len(places) != 1:
-            raise StudyError(f"the results hold {len(places)} rows, not one, for {columns}.")
-        return self._rows[places[0]]
+        found = self.each(**columns)
+        if len(found) != 1:
+            raise StudyError(f"the results hold {len(found)} rows, not one, for {columns}.")
+        return found[0]
 
     def first(self, **columns: str) -> Any:
         """Return the first row that fits and has an estimate, with its columns as attributes, or None."""
-        rows = (self._rows[place] for place in self._places(tuple(columns.items())))
         # NaN alone differs from itself.
-        return next((row for row in rows if row.estimate == row.estimate), None)
+        return next((row for row in self.each(**columns) if row.estimate == row.estimate), None)
 
 
 def figures(value: float) -> str:

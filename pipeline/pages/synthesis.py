@@ -137,7 +137,7 @@ class SynthesisPage:
     def _effects_table(self) -> str:
         points = {
             (row.study, row.factor): row
-            for row in self._results.where(estimator="one_study", estimand="risk_difference").itertuples()
+            for row in self._results.each(estimator="one_study", estimand="risk_difference")
         }
         rows = ordered(self._results.where(estimator="one_study", estimand="odds_ratio"), self._params)
         body = []

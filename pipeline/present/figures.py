@@ -159,7 +159,7 @@ def _measured(wide: bool) -> Iterator[None]:
 
     def lay_out(text: Text, renderer: RendererSVG) -> Any:
         look = (text.get_text(), text.get_rotation(), text.get_ha(), text.get_va(), text.get_rotation_mode())
-        how = (*look, text._multialignment, text._linespacing, text.get_wrap(), text.get_fontproperties().copy())
+        how = (*look, text._multialignment, text._linespacing, text.get_wrap(), hash(text.get_fontproperties()))
         key = (*how, text.get_figure(root=True).dpi)
         if key not in known:
             known[key] = laid_out(text, renderer)

@@ -167,7 +167,7 @@ def _share(value: float) -> str:
 def targets(results: Results, words: Words) -> str:
     """List what the design expects of worlds and methods, and whether it comes out."""
     body = []
-    for row in results.where(stage="recovery", estimand="target").itertuples():
+    for row in results.each(stage="recovery", estimand="target"):
         kind = {"default_rate": "worlds", "truth": "truths"}.get(row.estimator)
         if kind:
             label = words.label(kind, row.outcome)

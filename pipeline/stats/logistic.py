@@ -129,6 +129,22 @@ def maximum(
     return Maximum(slopes / length, p, np.linalg.inv(information) / np.outer(length, length))
 
 
+def nearly(
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    ridge: np.ndarray | float = 0.0,
+    start: np.ndarray | None = None,
+) -> np.ndarray | None:
+    """Return slopes for `maximum` to begin from: the maximum of one row in `FEWER`, or `start` where there is none."""
+    some = slice(None, None, FEWER)
+    if not 0 < y[some].mean() < 1:
+        return start
+    found = maximum(x[some], y[some], None if weights is None else weights[some], ridge=ridge, start=start)
+    return start if found is None else found.slopes
+
+
 def penalised(
     standard: np.ndarray,
     y: np.ndarray,
@@ -152,10 +168,7 @@ def penalised(
     if len(y) >= (MANY if many is None else many):
         share, tolerance = np.average(y, weights=weights), 0.0
         start[0] = np.log(share / (1 - share))
-        some = slice(None, None, FEWER)
-        if 0 < y[some].mean() < 1:
-            found = maximum(x[some], y[some], None if weights is None else weights[some], ridge=ridge, start=start)
-            start = start if found is None else found.slopes
+        start = nearly(x, y, weights, ridge=ridge, start=start)
     found = maximum(x, y, weights, ridge=ridge, start=start, tolerance=tolerance)
     if found is None:
         raise StudyError("a logistic regression with a ridge penalty does not converge.")

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import boosting
 from pipeline.stats.design import ALIKE, NEARLY, independent, no_collinear
-from pipeline.stats.logistic import maximum
+from pipeline.stats.logistic import MANY, maximum, nearly
 from pipeline.stats.matching import ranks
 
 Model = Literal["logistic", "boosting"]
@@ -43,11 +43,11 @@ def propensity_logit(covariates: pd.DataFrame, treated: np.ndarray) -> np.ndarra
     Raises StudyError when one arm is empty, a covariate is constant or collinear with others, or the covariates
     separate the arms.
     """
-    return np.round(_logistic(covariates, treated)(covariates), SCORE_DECIMALS)
+    return np.round(_logistic(covariates, treated)[0], SCORE_DECIMALS)
 
 
-def _logistic(covariates: pd.DataFrame, treated: np.ndarray) -> Callable[[pd.DataFrame], np.ndarray]:
-    """Return what gives the logit of any loans' covariates, fitted as `propensity_logit` says."""
+def _logistic(covariates: pd.DataFrame, treated: np.ndarray) -> tuple[np.ndarray, Callable[[pd.DataFrame], np.ndarray]]:
+    """Return the logit, fitted as `propensity_logit` says, and what gives that of any other loans' covariates."""
     if treated.all() or not treated.any():
         raise StudyError(
             f"all {len(treated)} loans are in one arm: nothing can be matched; check who counts as treated."
@@ -61,13 +61,14 @@ def _logistic(covariates: pd.DataFrame, treated: np.ndarray) -> Callable[[pd.Dat
     def design(rows: pd.DataFrame) -> np.ndarray:
         return np.column_stack([np.ones(len(rows)), ((rows - centre) / scale).to_numpy(dtype=float)])
 
-    found = maximum(design(covariates), treated.astype(float))
+    x, arm = design(covariates), treated.astype(float)
+    found = maximum(x, arm, start=nearly(x, arm) if len(arm) >= MANY else None)
     # The smallest curvature is one over the largest eigenvalue of the information's inverse.
     if found is None or 1 / (len(treated) * np.linalg.eigvalsh(found.bread)[-1]) < FLAT:
         no_collinear(covariates, "the propensity score", ALIKE)
         raise StudyError(SEPARATED)
     slopes = found.slopes
-    return lambda rows: design(rows) @ slopes
+    return x @ slopes, lambda rows: design(rows) @ slopes
 
 
 def propensity(
@@ -132,7 +133,7 @@ def _cross_fitted(covariates: pd.DataFrame, treated: np.ndarray, model: Model, f
         if model == "boosting":
             fitted[inside] = _boosted(values[~inside], treated[~inside], values[inside], seed)
         else:
-            fitted[inside] = _logistic(covariates[~inside], treated[~inside])(covariates[inside])
+            fitted[inside] = _logistic(covariates[~inside], treated[~inside])[1](covariates[inside])
     return fitted
 
 

@@ -26,6 +26,19 @@ def test_weights_and_offset_are_those_of_a_generalised_linear_model(loans):
     assert np.sqrt(np.diag(found.bread)) == pytest.approx(fit.bse, rel=1e-8)
 
 
+def test_many_rows_begin_from_the_maximum_of_one_in_ten(loans):
+    x, y, weights, _ = (np.tile(one.T, 3).T for one in loans)
+    some = slice(None, None, 10)
+    fit = sm.GLM(y[some], x[some], sm.families.Binomial(), freq_weights=weights[some]).fit(tol=1e-13)
+    near = logistic.nearly(x, y, weights)
+    assert near == pytest.approx(fit.params, rel=1e-8)
+    from_nought = logistic.maximum(x, y, weights)
+    assert logistic.maximum(x, y, weights, start=near).slopes == pytest.approx(from_nought.slopes, rel=1e-9)
+    # Where one in ten has no event, nothing better than the beginning is known.
+    y[some] = 0
+    assert logistic.nearly(x, y, weights) is None
+
+
 def test_the_ridge_is_that_of_scikit_learn(loans):
     x, y, weights, _ = loans
     standard = (x - x.mean(axis=0)) / np.where(x.std(axis=0) > 0, x.std(axis=0), 1)

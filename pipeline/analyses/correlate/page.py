@@ -184,14 +184,10 @@ def trends(results: Results, words: Words, factors: list[str]) -> str:
         if doses.empty:
             continue
         tests = [
-            next(
-                row
-                for row in _of(results, "trend", name).itertuples()
-                if (row.factor, row.outcome) == (factor, "default")
-            )
+            results.one(stage=STAGE, estimator="trend", specification=name, factor=factor, outcome="default")
             for name in ("cochran_armitage", "jonckheere_terpstra")
         ]
-        step = next((row for row in _of(results, "trend", "clustered").itertuples() if row.factor == factor), None)
+        step = results.first(stage=STAGE, estimator="trend", specification="clustered", factor=factor)
         inflation = results.where(stage=STAGE, estimator="assumption", specification="collinear", factor=factor)
         ends = [f"{fixed(doses['estimate'].iloc[place], 1)}% ({whole(doses['n'].iloc[place])})" for place in (0, -1)]
         body.append(
@@ -218,7 +214,7 @@ def trends(results: Results, words: Words, factors: list[str]) -> str:
 
 
 def _relations(results: Results, words: Words, names: list[str]) -> str:
-    rows = {row.specification: row for row in results.where(stage=STAGE, estimator="relation").itertuples()}
+    rows = {row.specification: row for row in results.each(stage=STAGE, estimator="relation")}
     body = []
     for name in names:
         row = rows.get(name)
@@ -273,10 +269,10 @@ def _response(results: Results, factor: str) -> dict[str, Any]:
     """Return what the words on who answered ask for."""
 
     def one(specification: str, estimand: str, estimator: str = "response") -> Any:
-        rows = results.where(
+        rows = results.each(
             stage=STAGE, estimator=estimator, specification=specification, estimand=estimand, factor=factor
         )
-        return next(rows.itertuples(), None)
+        return next(iter(rows), None)
 
     raw = results.one(stage=STAGE, estimator="point_biserial", specification="raw", factor=factor)
     return {
@@ -291,4 +287,4 @@ def _response(results: Results, factor: str) -> dict[str, Any]:
 
 
 def _areas(results: Results) -> list[Any]:
-    return list(results.where(stage=STAGE, estimator="discrimination").itertuples())
+    return results.each(stage=STAGE, estimator="discrimination")

@@ -53,7 +53,7 @@ def blocks(page: Page) -> Iterator[str]:
     joint = {row.estimand: row for row in _of(results, "joint_inference", "all") if not np.isnan(row.estimate)}
     spread = {row.estimand: row for row in _of(results, "spread", "all")}
     own = rows[rows["own"] == "headline"]
-    checks = {row.specification: row for row in results.where(stage=STAGE, estimator="assumption").itertuples()}
+    checks = {row.specification: row for row in results.each(stage=STAGE, estimator="assumption")}
     yield page.text(
         "curve.lead",
         counts=counts["all"],
@@ -90,7 +90,7 @@ def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[An
 
 
 def _of(results: Results, estimator: str, part: str) -> Iterator[Any]:
-    return results.where(stage=STAGE, estimator=estimator, specification=part).itertuples()
+    return results.each(stage=STAGE, estimator=estimator, specification=part)
 
 
 def _counts(results: Results, part: str) -> dict[str, int]:

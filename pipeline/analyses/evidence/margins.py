@@ -94,7 +94,7 @@ def deviation(factor: str, has: Results) -> float | None:
     if factor.endswith("]"):
         # One level of a category is yes or no.
         return None
-    for row in has.where(stage="describe", estimator="summary", factor=factor, estimand="binary").itertuples():
+    for row in has.each(stage="describe", estimator="summary", factor=factor, estimand="binary"):
         if row.estimate:
             return None
         return float(

@@ -45,7 +45,7 @@ def blocks(page: Page) -> Iterator[str]:
     results, words = page.results, page.words
     found = moderated(results, page.scope)
     of_treatment = [one for one in found if one.factor == "treated"]
-    learnt = {row.estimand: row for row in results.where(stage=STAGE, estimator="individual_effects").itertuples()}
+    learnt = {row.estimand: row for row in results.each(stage=STAGE, estimator="individual_effects")}
     known = {name: row for name, row in learnt.items() if not np.isnan(row.estimate)}
     if not found and not known:
         return
@@ -103,7 +103,7 @@ def moderated(results: Results, scope: Scope) -> list[Moderated]:
         name, level = split(row.specification)
         one = found.setdefault((row.factor, name), Moderated(row.factor, name, {}, {}))
         one.groups.setdefault(scale_of[row.estimand], {})[str(level)] = row
-    for row in results.where(stage=STAGE, estimator="moderation").itertuples():
+    for row in results.each(stage=STAGE, estimator="moderation"):
         scale = row.estimand.removeprefix("wald_")
         if scale in SCALES and (row.factor, row.specification) in found and not np.isnan(row.estimate):
             found[row.factor, row.specification].tests[scale] = row

@@ -60,7 +60,7 @@ def blocks(page: Page) -> Iterator[str]:
     if drawings(results, words, page.scope):
         yield page.show_figure("mechanism", STAGE, share=shares["composition"])
     records = {
-        name: next(results.where(stage=STAGE, estimator="loyalty_records", specification=name).itertuples(), None)
+        name: next(iter(results.each(stage=STAGE, estimator="loyalty_records", specification=name)), None)
         for name in ("default", "no_default", "clients_with_several_loans")
     }
     if records["default"] is not None:
@@ -77,17 +77,14 @@ def blocks(page: Page) -> Iterator[str]:
         yield page.text("mechanism.first_stages")
         yield page.show_table("first_stages", body, STAGE)
     answers = {
-        name: next(results.where(stage=STAGE, estimator="answers", outcome=name).itertuples(), None)
+        name: next(iter(results.each(stage=STAGE, estimator="answers", outcome=name)), None)
         for name in ("days_to_answer", "arrears_after", "default_after")
     }
-    reached = next(
-        results.where(stage=STAGE, estimator="reached", factor="reached_share").itertuples(),
-        None,
-    )
+    reached = next(iter(results.each(stage=STAGE, estimator="reached", factor="reached_share")), None)
     if answers["days_to_answer"] is not None:
         yield page.text("mechanism.answers", reached=reached, **answers)
-    trap = next(results.where(stage="effects", estimator="over_control").itertuples(), None)
-    plain = next(results.where(stage="effects", estimator="linear_probability").itertuples(), None)
+    trap = next(iter(results.each(stage="effects", estimator="over_control")), None)
+    plain = next(iter(results.each(stage="effects", estimator="linear_probability")), None)
     if trap is not None and plain is not None:
         yield page.text("mechanism.trap", trap=trap, plain=plain)
 

@@ -43,7 +43,7 @@ def blocks(page: Page) -> Iterator[str]:
         **{f"left_{name}": number for name, number in left.items()},
     )
     against = [row for row in _against(results, "default") if row.ci_low > 0 or row.ci_high < 0]
-    little = next(results.where(stage=STAGE, estimator="little").itertuples(), None)
+    little = next(iter(results.each(stage=STAGE, estimator="little")), None)
     yield page.text(
         "missing.tests",
         against=[(_label(words, row.factor), row) for row in against],
@@ -72,10 +72,7 @@ def blocks(page: Page) -> Iterator[str]:
         yield page.text("missing.alike")
     turned = 0
     for factor in tipped:
-        points = {
-            row.specification: row
-            for row in results.where(stage=STAGE, estimator="tipping_point", factor=factor).itertuples()
-        }
+        points = {row.specification: row for row in results.each(stage=STAGE, estimator="tipping_point", factor=factor)}
         turned += any(row.estimate == row.estimate for row in points.values())
         largest = results.where(stage=STAGE, estimator="shift", factor=factor)["estimate"].max()
         yield page.text("missing.tipping", factor=_label(words, factor), points=points, largest=largest)
@@ -166,7 +163,7 @@ def _tipped(results: Results) -> list[str]:
 def _gaps(results: Results, words: Words) -> str:
     body = []
     found = {outcome: {row.factor: row for row in _against(results, outcome)} for outcome in ("default", "treated")}
-    for row in results.where(stage=STAGE, estimator="share_missing", specification="column").itertuples():
+    for row in results.each(stage=STAGE, estimator="share_missing", specification="column"):
         cells = [with_interval(of[row.factor], 2) if row.factor in of else MISSING for of in found.values()]
         body.append([_label(words, row.factor), whole(row.n), percent(row.estimate), *cells])
     header = ("column", "asked", "missing", "missing_default", "missing_treated")

@@ -173,7 +173,7 @@ def _limits(results: Results, text: Any) -> str:
     lines = []
     names = {"judged_defaults": "judged", "score_stable": "stable", "score_calibrated": "calibrated"}
     for name, key in names.items():
-        for row in results.where(estimator="assumption", specification=name).itertuples():
+        for row in results.each(estimator="assumption", specification=name):
             lines.append(text(f"limits_{key}", row=row))
     lines += [text("limits_granted"), text("limits_cause")]
     return "\n".join(f"- {line}" for line in lines)

@@ -203,8 +203,7 @@ def _of_errors(results: Results, words: Words, factor: str) -> dict[str, Any]:
 
 
 def _end(results: Results, factor: str, end: str) -> Any:
-    rows = results.where(stage=STAGE, estimator="shape", factor=factor, estimand=end)
-    return next(rows.itertuples(), None)
+    return next(iter(results.each(stage=STAGE, estimator="shape", factor=factor, estimand=end)), None)
 
 
 def _name(row: Any) -> str:

@@ -227,8 +227,7 @@ def _row(results: Results, estimator: str, specification: str, factor: str, outc
 
 
 def _assumption(results: Results, name: str) -> Any:
-    rows = results.where(stage=STAGE, estimator="assumption", specification=name)
-    return next(rows.itertuples(), None)
+    return next(iter(results.each(stage=STAGE, estimator="assumption", specification=name)), None)
 
 
 def _month(rows: pd.DataFrame) -> pd.Series:
@@ -269,8 +268,7 @@ def _contacts(results: Results) -> dict[str, Any] | None:
     rows = rows[rows["estimate"].notna()]
     found = {(row.specification, row.factor): row for row in rows.itertuples()}
     after = {
-        row.outcome: row
-        for row in results.where(stage=STAGE, estimator="contacts_after_arrears", factor="arrears").itertuples()
+        row.outcome: row for row in results.each(stage=STAGE, estimator="contacts_after_arrears", factor="arrears")
     }
     wanted = {
         "reactive_before": found.get(("all_months", "reactive_contacts_before_1")),
