@@ -22,32 +22,34 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# By uv where it is there, else by pip.
+install = if command -v uv >/dev/null 2>&1; then \
+	  uv pip install --quiet --python $(VENV) --require-hashes -r $(1); \
+	else \
+	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1); \
+	fi
+
 $(VENV)/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	  { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@echo "Building $(VENV) from requirements.lock (once: seconds with uv, a few minutes with pip) ..."
 	@rm -rf $(VENV)
-	@if command -v uv >/dev/null 2>&1; then \
-	  uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV) && \
-	  uv pip install --quiet --python $(VENV) --require-hashes -r requirements.lock; \
-	else \
-	  $(PYTHON) -m venv $(VENV) && \
-	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
-	fi
+	@if command -v uv >/dev/null 2>&1; then uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV); \
+	else $(PYTHON) -m venv $(VENV); fi
+	@$(call install,$<)
 	@touch $@
 
-# Spark is large, needs Java and serves only `engine: spark`: it is put on top when asked for.
-$(VENV)/spark: $(VENV)/installed requirements-spark.lock
-	@if command -v uv >/dev/null 2>&1; then \
-	  uv pip install --quiet --python $(VENV) --require-hashes -r requirements-spark.lock; \
-	else \
-	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-spark.lock; \
-	fi
+# What not every reader needs (dask, lab, spark, test: the groups of pyproject.toml) is put on top when asked for.
+GROUPS := dask lab spark test
+$(GROUPS:%=$(VENV)/%): $(VENV)/%: $(VENV)/installed requirements-%.lock
+	@echo "Adding requirements-$*.lock to $(VENV) ..."
+	@$(call install,requirements-$*.lock)
 	@touch $@
 
 # DVC looks for git. The .dvc/config of an archive says that there is none (.gitattributes); another copy is told here.
 # Without git, what was unpacked is kept for verify and compare, in place of the last commit.
-UNPACKED := dvc.lock params.yaml pipeline/studies/*/params.yaml reports/*/metrics.json reports/*/results reports/*/figures*
+LOCKS := dvc.lock analyses/dvc.lock
+UNPACKED := $(LOCKS) params.yaml pipeline/studies/*/params.yaml reports/*/metrics.json reports/*/results reports/*/figures*
 TRACKED := git ls-files --error-unmatch dvc.lock >/dev/null 2>&1
 scm: $(VENV)/installed  ## tell DVC whether git is here (the targets that need it do)
 	@$(TRACKED) || [ -e .dvc/unpacked.tar ] || tar -cf .dvc/unpacked.tar $(wildcard $(UNPACKED))
@@ -57,14 +59,14 @@ scm: $(VENV)/installed  ## tell DVC whether git is here (the targets that need i
 # DVC does not say of files of parameters that they hold both sides of a merge, and it writes dvc.lock in place: a kill or
 # a full disk may leave its first part, in the midst of a line or with some stages less than were committed.
 whole:  ## stop at both sides of a merge; mend a dvc.lock that was cut off (the targets that need it do)
-	@found=$$(grep -ns '^<<<<<<< ' dvc.lock dvc.yaml params.yaml pipeline/studies/*/params.yaml | head -n 1); \
+	@found=$$(grep -ns '^<<<<<<< ' $(LOCKS) $(LOCKS:.lock=.yaml) params.yaml pipeline/studies/*/params.yaml | head -n 1); \
 	[ -z "$$found" ] || { echo "$$found: a merge left both sides here: keep one (git checkout --ours dvc.lock)." >&2; exit 1; }
-	@[ -e dvc.lock ] || exit 0; \
-	earlier=$$(git show :./dvc.lock 2>/dev/null || tar -xOf .dvc/unpacked.tar dvc.lock 2>/dev/null); \
+	@for lock in $(LOCKS); do [ -e $$lock ] || continue; \
+	earlier=$$(git show :./$$lock 2>/dev/null || tar -xOf .dvc/unpacked.tar $$lock 2>/dev/null); \
 	stages=$$(printf '%s\n' "$$earlier" | grep -c '^  [^ ]'); \
-	[ $$(tail -c 1 dvc.lock | wc -l) -eq 1 ] && [ $$(grep -c '^  [^ ]' dvc.lock) -ge $$stages ] || \
-	  { echo "dvc.lock was cut off while DVC wrote it: the earlier one is taken, and what ran since from the cache." >&2; \
-	    [ -n "$$earlier" ] && printf '%s\n' "$$earlier" > dvc.lock || rm dvc.lock; }
+	[ $$(tail -c 1 $$lock | wc -l) -eq 1 ] && [ $$(grep -c '^  [^ ]' $$lock) -ge $$stages ] || \
+	  { echo "$$lock was cut off while DVC wrote it: the earlier one is taken, and what ran since from the cache." >&2; \
+	    [ -n "$$earlier" ] && printf '%s\n' "$$earlier" > $$lock || rm $$lock; }; done
 
 NO_STUDY := echo "There is no study '$(STUDY)': params.yaml lists them under studies." >&2
 # One pattern in place of two targets: DVC reads its files once less. Two at a time would meet at DVC's locks.
@@ -84,13 +86,13 @@ doctor: scm  ## check Python, packages, parameters, data, disk and DVC, and say 
 	@python -m pipeline doctor
 
 # Files go to the workers in their order: sorted by their number of tests, those of few and long ones would come last.
-test: $(VENV)/installed  ## run the tests (some minutes)
+test: $(VENV)/test  ## run the tests (some minutes)
 	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not end_to_end and not long"
 
-test-end-to-end: $(VENV)/installed  ## run the whole pipeline on a small made-up sample in a temporary folder
+test-end-to-end: $(VENV)/test  ## run the whole pipeline on a small made-up sample in a temporary folder
 	@python -m pytest -n auto --dist loadfile -m "end_to_end and not long" tests/test_*end_to_end.py tests/test_own_loans_page.py
 
-test-spark: $(VENV)/spark  ## compare the tables that Spark and DuckDB prepare (needs Java)
+test-spark: $(VENV)/test $(VENV)/spark  ## compare the tables that Spark and DuckDB prepare (needs Java)
 	@python -m pytest -n auto -rs -m "not long" -k spark tests/core/test_engine.py tests/studies/test_engines.py
 
 # Versions that compare lays side by side: commits, branches, tags, experiments, or the files as they are now.
@@ -99,49 +101,50 @@ B ?= workspace
 compare: scm  ## lay A=main and B=an-experiment side by side (HEAD and the working folder), in words and as a page
 	@python -m pipeline compare "$(A)" "$(B)"
 
-test-long: $(VENV)/installed  ## generate ten thousand inputs, let faults strike every stage, try other surroundings and Pythons (an hour)
+test-long: $(VENV)/test  ## generate ten thousand inputs, let faults strike every stage, try other surroundings and Pythons (an hour)
 	@python -m pytest -n auto -m long
 
 # How many mistakes mutants makes, and the seed of the draw.
 MUTANTS ?= 200
 SEED ?= 1
-mutants: $(VENV)/installed  ## make small mistakes in pipeline/stats, one at a time, and say how many the tests catch (half an hour)
+mutants: $(VENV)/test  ## make small mistakes in pipeline/stats, one at a time, and say how many the tests catch (half an hour)
 	@python tests/mutation.py --mutants $(MUTANTS) --seed $(SEED)
 
 experiment: whole scm  ## try SET='match.caliper=0.05' on STUDY as the experiment NAME
 	@python -m pipeline experiment "$(SET)" --study $(STUDY) $(if $(NAME),--name $(NAME))
 
 verify: whole scm  ## run every stage of STUDY again (recovery only with RECOVERY=yes) and fail if a byte of the results changes
-	@stages=$$(dvc stage list --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v ^recovery@)); \
+	@stages=$$(dvc stage list --all --name-only | grep '@$(STUDY)$$' $(if $(RECOVERY),,| grep -v :recovery@)); \
 	[ -n "$$stages" ] || { $(NO_STUDY); exit 1; }; \
 	dvc repro code && dvc repro --force --single-item $$stages
-	@if $(TRACKED); then git diff --exit-code -- dvc.lock reports notebooks; \
-	else tar -xOf .dvc/unpacked.tar dvc.lock | diff -u - dvc.lock; fi && echo "Same bytes."
+	@if $(TRACKED); then git diff --exit-code -- $(LOCKS) reports notebooks; \
+	else for lock in $(LOCKS); do tar -xOf .dvc/unpacked.tar $$lock | diff -u - $$lock || exit 1; done; fi && echo "Same bytes."
 
-bench: $(VENV)/installed  ## measure all there is and write reports/benchmarks.md (an hour or two; SCALES=1 PARTS=stages is quick)
+bench: $(VENV)/test  ## measure all there is and write reports/benchmarks.md (an hour or two; SCALES=1 PARTS=stages is quick)
 	@python -m benchmarks --scales $(SCALES) $(if $(PARTS),--only $(PARTS))
 	@$(if $(PARTS),:,python -m benchmarks.analyses)
 
 method: $(VENV)/installed  ## try every matching design on made-up loans, and write reports/method
 	@python -m benchmarks.method
 
-audit: $(VENV)/installed  ## list the packages with their licences in docs/dependencies.md
+audit: $(VENV)/test $(VENV)/lab  ## list the packages with their licences in docs/dependencies.md
 	@python -m tests.dependencies
 
-lint: $(VENV)/installed  ## check style
+lint: $(VENV)/test  ## check style
 	@ruff check . && ruff format --check .
 
-types: $(VENV)/installed  ## check the types of what computes: runtime, core, sources and stats
+types: $(VENV)/test  ## check the types of what computes: runtime, core, sources and stats
 	@mypy
 
-lab: $(VENV)/installed  ## open the notebooks in JupyterLab
+lab: $(VENV)/lab  ## open the notebooks in JupyterLab
 	@jupyter lab notebooks
 
-lock:  ## compile requirements.lock and requirements-spark.lock from pyproject.toml (needs uv)
-	@uv pip compile pyproject.toml --group test --quiet --universal --python-version 3.11 --fork-strategy fewest \
-	  --generate-hashes --no-annotate --no-header --output-file requirements.lock
-	@uv pip compile --group spark --quiet --universal --python-version 3.11 \
-	  --generate-hashes --no-annotate --no-header --output-file requirements-spark.lock
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	  --generate-hashes --no-annotate --no-header
+lock:  ## compile requirements.lock and those of the groups from pyproject.toml (needs uv)
+	@$(COMPILE) pyproject.toml --output-file requirements.lock
+	@for group in $(GROUPS); do \
+	  $(COMPILE) --group $$group --constraints requirements.lock --output-file requirements-$$group.lock || exit 1; done
 
 clean:  ## remove the environment and everything that was fetched or derived
 	@rm -rf $(VENV) data/code data/raw data/interim data/processed data/truth .dvc/cache .dvc/tmp comparison

@@ -20,14 +20,15 @@ from pathlib import Path
 from benchmarks import machine
 from benchmarks.history import Measurement, measurement
 from benchmarks.machine import Spent
-from pipeline.core import params
+from pipeline.core import params, yaml
 from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
 
 NOT_TIMED = ("collect", "intake", "label", "recovery", "synthesis", "evidence")
 """Stages that wait for a network, or for every study, and the recovery, which simulates its own worlds."""
 
-COPIED = ("params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock", "pipeline", "notebooks", "docs", "reports")
+FILES = ("params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock")
+COPIED = (*FILES, "analyses", "pipeline", "notebooks", "docs", "reports")
 CLAIMS = ("claims.csv", "claim_rows.csv", "claim_limits.csv", "dictionaries")
 SIMULATED = "reference"
 
@@ -47,12 +48,11 @@ LONG = ("curve", "predict", "effects", "adjust", "time", "robustness")
 
 
 def stages_of(study: str) -> list[str]:
-    """Return the stages that run for a study, in the order of dvc.yaml."""
-    pipeline = params.read(Path("dvc.yaml"))
+    """Return the stages that run for a study, in their order."""
     members = params.read(Path("params.yaml"))["studies"]
     each = {
         name: stage["foreach"].removeprefix("${studies.")[:-1]
-        for name, stage in pipeline["stages"].items()
+        for name, stage in yaml.stages().items()
         if "foreach" in stage
     }
     return [name for name, over in each.items() if name not in NOT_TIMED and study in members[over]]
@@ -89,8 +89,8 @@ def copy(study: str, scale: float = 1.0) -> Iterator[Path]:
 
 
 def needed(study: str) -> dict[str, set[str]]:
-    """Return for each stage of a study the other ones whose files it reads, as dvc.yaml names them."""
-    pipeline = params.read(Path("dvc.yaml"))["stages"]
+    """Return for each stage of a study the other ones whose files it reads, as DVC names them."""
+    pipeline = yaml.stages()
     names = stages_of(study)
 
     def paths(stage: str, *kinds: str) -> list[Path]:

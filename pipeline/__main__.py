@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line, with one below it for each stage and command."""
     made = _Parser(
         prog="python -m pipeline",
-        description="Run a stage of a study, or a command. `make reproduce` runs all stages in the order of dvc.yaml.",
+        description="Run a stage of a study, or a command. `make reproduce` runs all stages in their order.",
         epilog=_listed(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,4 +1,4 @@
-"""params.yaml and the studies' own files, copied into a folder and changed there."""
+"""The files of stages, params.yaml and the studies' own files, copied into a folder and changed there."""
 
 import re
 import shutil
@@ -13,7 +13,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def copied(folder, *names, root=ROOT):
-    """Copy params.yaml and its studies' files; where studies are named, with these alone, which is quicker to read."""
+    """Copy the files of stages, params.yaml and its studies' files; of studies that are named with these alone.
+
+    Fewer are quicker to read.
+    """
+    for file in places.PIPELINES:
+        (folder / file.parent).mkdir(exist_ok=True)
+        shutil.copy(root / file, folder / file)
     text = (root / "params.yaml").read_text(encoding="utf-8")
     for file in root.glob(places.choices("*").as_posix()):
         name = file.parent.name

@@ -22,12 +22,12 @@ COPYLEFT = re.compile(r"GPL|GNU|MPL|Mozilla|EUPL|CDDL|EPL|Eclipse|CC-BY-SA|Sleep
 
 
 def locked():
-    """Return name and version of every package in requirements.lock that this machine needs, by name."""
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    """Return version and group of every locked package, by name; what every reader needs has no group."""
     found = {}
-    for line in lines:
-        if pinned := re.match(r"([A-Za-z0-9._-]+)==([^\s;\\]+)", line):
-            found[pinned[1].lower().replace("_", "-")] = pinned[2]
+    for lock in sorted(ROOT.glob("requirements*.lock"), key=lambda path: (path.stem != "requirements", path.stem)):
+        group = lock.stem.removeprefix("requirements").removeprefix("-")
+        for name, version in re.findall(r"^([a-z0-9._-]+)==([^\s;\\]+)", lock.read_text(encoding="utf-8"), flags=re.M):
+            found.setdefault(name, (version, group))
     return dict(sorted(found.items()))
 
 
@@ -53,18 +53,20 @@ def licence(package):
 
 
 def installed():
-    """Return version and licence of every locked package, by name; those of other systems under what they are known."""
+    """Return the licence of every locked package, by name; of those that no machine here has, what is known."""
     found = {}
-    for name, version in locked().items():
+    for name in locked():
         try:
-            found[name] = (version, licence(name))
+            found[name] = licence(name)
         except metadata.PackageNotFoundError:
-            found[name] = (version, ELSEWHERE.get(name, "not installed here"))
+            found[name] = ELSEWHERE.get(name, "not installed here")
     return found
 
 
-ELSEWHERE = {"appnope": "BSD-2-Clause", "pywin32": "PSF-2.0", "pywinpty": "MIT"}
-"""Packages that only macOS or Windows needs."""
+ELSEWHERE = {
+    "appnope": "BSD-2-Clause", "py4j": "BSD-3-Clause", "pyspark": "Apache-2.0", "pywin32": "PSF-2.0", "pywinpty": "MIT",
+}  # fmt: skip
+"""Packages that only macOS, Windows or Spark needs."""
 
 OF_FILES = "its files stay under its own licence; nothing here changes or copies them"
 EXCEPTIONS = {
@@ -85,13 +87,15 @@ EXCEPTIONS = {
 TEXT = """\
 # What this software stands on
 
-Every package of [`requirements.lock`](../requirements.lock) with its version and the licence that it declares. `make
-audit` writes this page anew, and a test fails when a package comes in under copyleft that is not among the exceptions
-below.
+Every package of [`requirements.lock`](../requirements.lock), which every reader needs, and of the locks of groups,
+which are added when asked for (`make lab`, `make test`, `make .venv/dask`, `make .venv/spark`), with its version and
+the licence that it declares. `make audit` writes this page anew, and a test fails when a package comes in under
+copyleft that is not among the exceptions below.
 
-Known vulnerabilities are asked for with `pip-audit -r requirements.lock --no-deps --disable-pip`. It needs the network:
-it has no database of its own, and where it cannot reach one it reports every package as not audited. Every package is
-pinned to a version and to the checksums of its files, so that what is installed is what was looked at.
+Known vulnerabilities are asked for with `pip-audit -r requirements.lock --no-deps --disable-pip`, and so for each lock.
+It needs the network: it has no database of its own, and where it cannot reach one it reports every package as not
+audited. Every package is pinned to a version and to the checksums of its files, so that what is installed is what was
+looked at.
 
 ## Exceptions
 
@@ -103,17 +107,19 @@ pandoc (GPL-2.0-or-later), which pypandoc-binary brings along, runs as a separat
 
 ## All packages
 
-| package | version | licence |
-|---|---|---|
+| package | version | licence | group |
+|---|---|---|---|
 {packages}
 """
 
 
 def page():
     """Return the page in Markdown."""
-    every = installed()
-    exceptions = "\n".join(f"| {name} | {every[name][1]} | {why} |" for name, why in EXCEPTIONS.items())
-    packages = "\n".join(f"| {name} | {version} | {licence} |" for name, (version, licence) in every.items())
+    licences = installed()
+    exceptions = "\n".join(f"| {name} | {licences[name]} | {why} |" for name, why in EXCEPTIONS.items())
+    packages = "\n".join(
+        f"| {name} | {version} | {licences[name]} | {group} |" for name, (version, group) in locked().items()
+    )
     return TEXT.format(exceptions=exceptions, packages=packages)
 
 

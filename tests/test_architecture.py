@@ -26,12 +26,10 @@ FLOORS = {
 }
 """Imports go to lower floors only; what shares a floor stands apart."""
 
-PIPELINE = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
-STAGES = {name: stage.get("do", stage) for name, stage in PIPELINE["stages"].items()}
+PIPELINE = yaml.stages(ROOT)
+STAGES = {name: stage.get("do", stage) for name, stage in PIPELINE.items()}
 EACH = {
-    name: stage["foreach"].removeprefix("${studies.")[:-1]
-    for name, stage in PIPELINE["stages"].items()
-    if "foreach" in stage
+    name: stage["foreach"].removeprefix("${studies.")[:-1] for name, stage in PIPELINE.items() if "foreach" in stage
 }
 """Stages that run for one study at a time, with the kind of studies for which they do."""
 STUDIES = params.load(ROOT / "params.yaml").studies
@@ -79,7 +77,7 @@ def module_named(study):
 
 
 def place(dep, study):
-    """Return a dependency as dvc.yaml means it for a study."""
+    """Return a dependency as DVC means it for a study."""
     return dep.replace("${key}", study)
 
 
@@ -205,7 +203,7 @@ OF_STUDY = "pipeline/studies/${key}/params.yaml"
 
 
 def parameters(stage):
-    """Parameters that dvc.yaml declares for a stage, a study's own after its file and a colon."""
+    """Parameters that a stage declares, a study's own after its file and a colon."""
     found = []
     for one in STAGES[stage].get("params", []):
         if isinstance(one, dict):
@@ -222,7 +220,7 @@ def sections_read(path):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
             owner = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
             name = {"after_origination": "landmark"}.get(node.attr, node.attr)
-            # The module is a dependency in dvc.yaml, which names its folder.
+            # The module is a dependency, which names its folder.
             if owner in ("protocol", "study") and name in set(Study.model_fields) - {"module"}:
                 found.add(f"{OF_STUDY}:{name}")
             elif owner == "params" and node.attr in set(params.Params.model_fields) - {"studies"} - PLACES:
@@ -398,8 +396,11 @@ def declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
     return {
-        "requirements.lock": [*project["project"]["dependencies"], *groups["test"]],
-        "requirements-spark.lock": groups["spark"],
+        "requirements.lock": project["project"]["dependencies"],
+        **{
+            f"requirements-{name}.lock": [text for text in group if isinstance(text, str)]
+            for name, group in groups.items()
+        },
     }
 
 
@@ -426,9 +427,16 @@ def test_the_lock_meets_the_declared_versions(lock):
         assert requirement.specifier.contains(locked(lock)[canonical(requirement.name)])
 
 
-def test_spark_sits_on_the_same_packages():
-    shared = set(locked("requirements.lock")) & set(locked("requirements-spark.lock"))
-    assert all(locked("requirements.lock")[name] == locked("requirements-spark.lock")[name] for name in shared)
+def test_a_package_has_one_version_in_all_locks():
+    pinned = {one for lock in declared() for one in locked(lock).items()}
+    assert len(pinned) == len(dict(pinned))
+
+
+def test_what_not_every_reader_needs_is_in_no_other_lock():
+    for name in ("distributed", "jupyterlab", "pyspark", "pytest"):
+        assert name not in locked("requirements.lock")
+    groups = re.search(r"^GROUPS := (.*)$", (ROOT / "Makefile").read_text(), flags=re.M)[1].split()
+    assert {"requirements.lock", *(f"requirements-{name}.lock" for name in groups)} == set(declared())
 
 
 def test_conda_installs_the_lock_on_the_same_python():

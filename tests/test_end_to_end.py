@@ -64,13 +64,14 @@ def make_small(choices):
     choices["specification_curve"] |= few
     choices["adjust"] |= {"repetitions": 1, "permutations": 20}
     choices["missing"]["imputations"] = 2
+    choices["procedure"]["sets"] = 2
 
 
 def clone(folder, mirror):
     """Copy the repository without anything published, and let its records name the made-up files."""
     names = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     for name in names:
-        published = name == "dvc.lock" or name.startswith("reports/") or name.endswith(".ipynb")
+        published = Path(name).name == "dvc.lock" or name.startswith("reports/") or name.endswith(".ipynb")
         if not published and (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
+from pipeline.core import yaml
 from pipeline.runtime.code import PAGES, Code
 
 ROOT = Path(__file__).parents[1]
@@ -92,7 +92,7 @@ def run(study: str, params: Params) -> str:
     return f"{len(found):,} rows"
 ''',
 }
-"""An analysis and its estimator, each in its own file, and nothing changed elsewhere but one stage of dvc.yaml."""
+"""An analysis and its estimator, each in its own file, and nothing changed elsewhere but one stage of DVC."""
 
 STAGE = """  made_up:
     foreach: ${studies}
@@ -150,10 +150,12 @@ def house(copy):
     for file, text in FILES.items():
         (place / file).parent.mkdir(exist_ok=True)
         (place / file).write_text(text, encoding="utf-8")
-    pipeline = (ROOT / "dvc.yaml").read_text()
+    pipeline = (ROOT / "analyses/dvc.yaml").read_text()
     kinds = re.search(r"^  describe:\n    foreach: (\S+)$", pipeline, flags=re.M)[1]
     stage = STAGE.replace("${studies}", kinds)
-    (place / "dvc.yaml").write_text(pipeline.replace("  report:\n", f"{stage}  report:\n"))
+    (place / "analyses").mkdir()
+    (place / "analyses/dvc.yaml").write_text(f"{pipeline}\n{stage}")
+    shutil.copy(ROOT / "dvc.yaml", place)
     python(place, "-m", "pipeline", "made_up", "--study", "berka")
     return place
 
@@ -200,5 +202,4 @@ def test_the_recipes_name_what_exists():
     assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
     named = re.findall(r"`((?:pipeline|tests|docs|data)/[\w./-]+)`", text)
     assert len(named) > 10 and not [path for path in named if not (ROOT / path).exists()]
-    stages = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
-    assert "code" in stages and "stage `code`" in text
+    assert "code" in yaml.stages(ROOT) and "stage `code`" in text

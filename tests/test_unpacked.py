@@ -35,11 +35,13 @@ def test_an_archive_tells_dvc_that_there_is_no_git(tmp_path):
     assert scm_of(tmp_path / "archive") is True
 
 
+LOCKS = ("dvc.lock", "analyses/dvc.lock")
+
 DVC = """#!/bin/sh
 echo "$@" >> asked.txt
 case "$*" in
-  stage*) printf 'code\\nmatch@reference\\nrecovery@reference\\n' ;;
-  *repro*) [ ! -e moved ] || echo moved >> dvc.lock ;;
+  stage*) printf 'code\\nmatch@reference\\nanalyses/dvc.yaml:recovery@reference\\n' ;;
+  *repro*) [ ! -e moved ] || echo moved >> "$(cat moved)" ;;
 esac
 """
 """Stands for DVC: writes down what it is asked, and moves a result where the test says so."""
@@ -53,7 +55,9 @@ def copy(tmp_path, monkeypatch):
     (folder / ".dvc").mkdir()
     for name in ("Makefile", ".dvc/config", "requirements.lock"):
         shutil.copy(ROOT / name, folder / name)
-    (folder / "dvc.lock").write_text("as unpacked\n")
+    (folder / "analyses").mkdir()
+    for name in LOCKS:
+        (folder / name).write_text("as unpacked\n")
     (folder / "pipeline/studies/reference").mkdir(parents=True)
     shutil.copy(ROOT / "pipeline/__init__.py", folder / "pipeline")
     shutil.copytree(ROOT / "pipeline/runtime", folder / "pipeline/runtime")
@@ -89,11 +93,12 @@ def test_a_clone_keeps_its_git(copy):
     assert asked(copy) == [] and not (copy / ".dvc" / "unpacked.tar").exists()
 
 
-def test_verify_compares_with_what_was_unpacked(copy):
+@pytest.mark.parametrize("lock", LOCKS)
+def test_verify_compares_with_what_was_unpacked(copy, lock):
     same = make(copy, "verify")
     assert same.returncode == 0 and same.stdout.endswith("Same bytes.\n"), same.stderr
     assert asked(copy)[-1] == "repro --force --single-item match@reference"
-    (copy / "moved").touch()
+    (copy / "moved").write_text(lock)
     make(copy, "reproduce")
     (copy / "moved").unlink()
     # What an earlier run has moved counts, too.
@@ -128,18 +133,19 @@ def test_both_sides_of_a_merge_are_named_before_dvc_is_asked(copy):
     assert refused.stderr.startswith("pipeline/studies/reference/params.yaml:2:<<<<<<< HEAD: a merge left both sides")
 
 
+@pytest.mark.parametrize("name", LOCKS)
 @pytest.mark.parametrize("left", ["", "stages:\n  code:\n  mat", "stages:\n  code:\n"])
-def test_a_lock_file_that_was_cut_off_is_taken_from_git_or_from_what_was_unpacked(copy, left):
+def test_a_lock_file_that_was_cut_off_is_taken_from_git_or_from_what_was_unpacked(copy, left, name):
     """A kill or a full disk leaves it so, while DVC writes it."""
-    lock, whole = copy / "dvc.lock", "stages:\n  code:\n  match@reference:\n"
+    lock, whole = copy / name, "stages:\n  code:\n  match@reference:\n"
     lock.write_text(f"# unpacked\n{whole}")
     make(copy, "scm")
     lock.write_text(left)
-    assert "dvc.lock was cut off" in make(copy, "whole").stderr and lock.read_text() == f"# unpacked\n{whole}"
+    assert f"{name} was cut off" in make(copy, "whole").stderr and lock.read_text() == f"# unpacked\n{whole}"
     git("init", "--quiet", at=copy)
     lock.write_text(whole)
-    git("add", "dvc.lock", at=copy)
+    git("add", *LOCKS, at=copy)
     lock.write_text(left)
-    assert "dvc.lock was cut off" in make(copy, "whole").stderr and lock.read_text() == whole
+    assert f"{name} was cut off" in make(copy, "whole").stderr and lock.read_text() == whole
     lock.write_text(f"{whole}  match@mine:\n")
     assert make(copy, "whole").stderr == "" and lock.read_text() == f"{whole}  match@mine:\n"

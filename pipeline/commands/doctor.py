@@ -24,7 +24,10 @@ SHOWN = 4
 """Names that are listed before the rest is counted."""
 MEND = {
     "not a git repository": " tell DVC: dvc config --local core.no_scm true",
-    "dvc.lock": " git checkout dvc.lock, then make reproduce STUDY=... takes what ran since from the cache",
+    **{
+        f"'./{lock}'": f" git checkout {lock}, then make reproduce STUDY=... takes what ran since from the cache"
+        for lock in places.PIPELINE_LOCKS
+    },
 }
 """What to do, by words of DVC's error; dvc.lock is written in place, and a kill or a full disk may leave half of it."""
 
@@ -119,7 +122,8 @@ def _packages() -> Iterator[Finding]:
 
 
 def _git() -> Iterator[Finding]:
-    files = ("requirements.lock", "dvc.lock", "dvc.yaml", "params.yaml", places.choices("*").as_posix())
+    stages = map(str, (*places.PIPELINE_LOCKS, *places.PIPELINES))
+    files = ("requirements.lock", *stages, "params.yaml", places.choices("*").as_posix())
     asked = _run("git", "status", "--porcelain", "--", *files)
     if asked is None or asked.returncode:
         yield Finding(
@@ -205,11 +209,11 @@ def _disk() -> Iterator[Finding]:
 
 
 def _stages() -> Iterator[Finding]:
-    lock = Path("dvc.lock")
-    if lock.exists() and (line := yaml.conflict(lock.read_text(encoding="utf-8", errors="replace"))):
-        says = f"dvc.lock, line {line}: a merge left both sides: git checkout --ours dvc.lock, then make reproduce."
-        yield Finding("fix", "stages", says)
-        return
+    for lock in places.PIPELINE_LOCKS:
+        if lock.exists() and (line := yaml.conflict(lock.read_text(encoding="utf-8", errors="replace"))):
+            says = f"{lock}, line {line}: a merge left both sides: git checkout --ours {lock}, then make reproduce."
+            yield Finding("fix", "stages", says)
+            return
     asked = _run(sys.executable, "-m", "dvc", "status", "--json")
     try:
         changed = json.loads(asked.stdout) if asked and asked.returncode == 0 else None

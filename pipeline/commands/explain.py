@@ -58,9 +58,9 @@ def run(options: argparse.Namespace) -> str:
     params = load()
     if explain_shown.NAMED.fullmatch(options.name):
         stage, lines = explain_shown.told(options.name, options.study, params)
-        stages = yaml.read(Path("dvc.yaml"))["stages"]
+        stages = yaml.stages()
         return "\n".join([*lines, *origin(options.study, stage, stages, params)])
-    if "/" in options.name or options.name in yaml.read(Path("dvc.yaml"))["stages"]:
+    if "/" in options.name or options.name in yaml.stages():
         return "\n".join(rows_told(options.name, options.study, params))
     table, parts = evidence("verdicts"), evidence("parts")
     mine = table[table["claim"] == options.name]
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> str:
     if options.study is not None:
         params.study(options.study)
         mine = mine[mine["study"] == options.study]
-    stages = yaml.read(Path("dvc.yaml"))["stages"]
+    stages = yaml.stages()
     deciding = parts[parts["claim"] == options.name].to_dict(orient="records")
     return "\n\n".join("\n".join(told(row, deciding, stages, params)) for row in mine.to_dict(orient="records"))
 
@@ -142,7 +142,7 @@ def rows_told(path: str, study: str | None, params: Params) -> Iterator[str]:
             yield f"  claims      {', '.join(claims)}"
     if len(rows) > SHOWN:
         yield f"... and {len(rows) - SHOWN} rows more: name further parts of the row."
-    known = yaml.read(Path("dvc.yaml"))["stages"]
+    known = yaml.stages()
     shown = contents(study)
     for stage in dict.fromkeys(row["stage"] for row in rows):
         yield f"{stage}"
@@ -185,7 +185,8 @@ def origin(study: str, stage: str, stages: dict[str, Any], params: Params) -> It
     analysis = Path("pipeline/analyses") / stage
     yield f"  stage       {stage}: {stages[stage]['do']['desc']}"
     yield f"  program     pipeline/stages/{stage}.py{f', {analysis.as_posix()}' if analysis.is_dir() else ''}"
-    yield f"  again       dvc repro --single-item --force {stage}@{study}"
+    file = f"{places.PIPELINES[1]}:" if "wdir" in stages[stage]["do"] else ""
+    yield f"  again       dvc repro --single-item --force {file}{stage}@{study}"
     yield f"  parameters  {Trail(study).sentence(stage)}"
     yield f"  reads       {', '.join(Trail(study).reads(stage, study))}"
     for name in named.sources:

@@ -28,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--default", metavar="COLUMN", help="the column that says which loans defaulted")
     parser.add_argument("--treated", metavar="COLUMN", help="the column that says which loans the programme reached")
+    parser.add_argument("--role", nargs="+", metavar="ROLE=COLUMN", help="columns of other roles: term_months=Tenure")
     for name, meaning in (("default", "default"), ("repaid", "repaid"), ("left-out", "neither")):
         parser.add_argument(
             f"--{name}-when", nargs="+", metavar="VALUE", help=f"values of the outcome that mean {meaning}"

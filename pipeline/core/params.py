@@ -27,6 +27,7 @@ from pipeline.core.shared import (
     Parallel,
     Policy,
     Predict,
+    Procedure,
     Report,
     SpecificationCurve,
     Synthesis,
@@ -53,7 +54,7 @@ class ListedFile(Section):
 
 
 class Studies(Section):
-    """The list of studies at the end of params.yaml, by kind; stages of dvc.yaml run for the studies of a kind."""
+    """The list of studies at the end of params.yaml, by kind; stages run for the studies of a kind."""
 
     fetched: dict[Name, Listed]
     simulated: dict[Name, Listed]
@@ -62,6 +63,7 @@ class Studies(Section):
     every: dict[str, Any]
     designed: dict[Name, Listed]
     watched: dict[Name, Listed]
+    dated: dict[Name, Listed]
 
     @model_validator(mode="after")
     def _each_study_once(self) -> Studies:
@@ -72,7 +74,7 @@ class Studies(Section):
             raise ValueError(f"'{twice[0]}' stands under two kinds")
         if wrong := sorted(set(named) ^ set(self.every)):
             raise ValueError(f"every must name the studies of fetched, simulated and owned; look at '{wrong[0]}'")
-        for kind in ("designed", "followed", "watched"):
+        for kind in ("dated", "designed", "followed", "watched"):
             for name in getattr(self, kind):
                 if name not in named:
                     raise ValueError(f"{kind} names '{name}', which is not among the studies{nearest(name, named)}")
@@ -100,6 +102,7 @@ class Params(Section):
     warning: EarlyWarning
     policy: Policy
     synthesis: Synthesis
+    procedure: Procedure
     evidence: Evidence
     studies: dict[str, Study]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,36 +151,55 @@ class Results:
         """Hold a frame with the columns of the results table."""
         self.frame = frame
         self._rows_of: dict[str, Mapping[str, Any]] = {}
-        self._found: dict[tuple[Any, ...], pd.DataFrame] = {}
+        self._found: dict[tuple[Any, ...], Any] = {}
+        self._tables: dict[tuple[Any, ...], pd.DataFrame] = {}
 
     def where(self, **columns: str | list[str]) -> pd.DataFrame:
         """Return the rows whose columns equal the given values (or are among them, for a list)."""
-        # A page asks hundreds of times, in each language and form the same: the rows of each value are looked up, only
-        # those found are taken, and what was found is kept.
+        asked = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in columns.items())
+        if asked not in self._tables:
+            self._tables[asked] = self.frame.iloc[self._places(asked)].reset_index(drop=True)
+        return self._tables[asked].copy(deep=False)
+
+    def _places(self, asked: tuple[tuple[str, Any], ...]) -> Any:
+        """Return where the rows stand, in their order.
+
+        A page asks hundreds of times, in each language and form the same: the rows of each value are looked up, and
+        what was found is kept.
+        """
         import numpy as np
 
-        asked = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in columns.items())
-        if asked in self._found:
-            return self._found[asked].copy(deep=False)
-        rows = np.arange(len(self.frame))
-        for name, value in columns.items():
-            if name not in self._rows_of:
-                self._rows_of[name] = self.frame.groupby(name, sort=False).indices
-            wanted = dict.fromkeys(value if isinstance(value, list) else [value])
-            held = [self._rows_of[name][one] for one in wanted if one in self._rows_of[name]]
-            rows = np.intersect1d(rows, np.concatenate([rows[:0], *held]), assume_unique=True)
-        self._found[asked] = self.frame.iloc[rows].reset_index(drop=True)
-        return self._found[asked].copy(deep=False)
+        if asked not in self._found:
+            rows = np.arange(len(self.frame))
+            for name, value in asked:
+                if name not in self._rows_of:
+                    self._rows_of[name] = self.frame.groupby(name, sort=False).indices
+                wanted = dict.fromkeys(value if isinstance(value, tuple) else [value])
+                held = [self._rows_of[name][one] for one in wanted if one in self._rows_of[name]]
+                rows = np.intersect1d(rows, np.concatenate([rows[:0], *held]), assume_unique=True)
+            self._found[asked] = rows
+        return self._found[asked]
+
+    @cached_property
+    def _rows(self) -> list[Any]:
+        """All rows, made at once: pandas takes milliseconds for the first of a table, however short."""
+        return list(self.frame.itertuples(index=False))
 
     def one(self, **columns: str) -> Any:
         """Return the single row that fits, with its columns as attributes.
 
         No row, or several, is a StudyError: a page that asks for a number that is not there must not be written.
         """
-        found = self.where(**columns)
-        if len(found) != 1:
-            raise StudyError(f"the results hold {len(found)} rows, not one, for {columns}.")
-        return next(found.itertuples(index=False))
+        places = self._places(tuple(columns.items()))
+        if len(places) != 1:
+            raise StudyError(f"the results hold {len(places)} rows, not one, for {columns}.")
+        return self._rows[places[0]]
+
+    def first(self, **columns: str) -> Any:
+        """Return the first row that fits and has an estimate, with its columns as attributes, or None."""
+        rows = (self._rows[place] for place in self._places(tuple(columns.items())))
+        # NaN alone differs from itself.
+        return next((row for row in rows if row.estimate == row.estimate), None)
 
 
 def figures(value: float) -> str:

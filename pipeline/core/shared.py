@@ -196,6 +196,12 @@ class Synthesis(Section):
     reversed: Names[Factor]
 
 
+class Procedure(Section):
+    """On how much made-up evidence the way to the verdicts is tried."""
+
+    sets: int = Field(ge=2, le=10_000)
+
+
 class Margins(Section):
     """Smallest differences that matter, by what is measured."""
 

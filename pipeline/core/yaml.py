@@ -7,6 +7,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
+from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
 
 MOST_VALUES = 100_000
@@ -86,6 +87,11 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise StudyError(f"{path} must hold named sections, each a name with what belongs to it.")
     return content
+
+
+def stages(root: Path = Path()) -> dict[str, Any]:
+    """Return what DVC's files below `root` say of each stage, by its name."""
+    return {name: stage for file in places.PIPELINES for name, stage in read(root / file)["stages"].items()}
 
 
 def conflict(text: str) -> int | None:

@@ -38,9 +38,10 @@ def drawn(rows: results.Results, words: Words, allowed: Scope, params: Params) -
         drawings["ladder"] = (effect_figures.ladder, factors, rungs_shown(allowed))
     if protocol.recovery:
         drawings["recovery"] = (effect_figures.recovery,)
-    for part in effects_parts(words):
+    for part in effects_parts(words, rows):
         if part.get("figure") == "event_study":
-            drawings["event_study"] = (effect_figures.event_study,)
+            if len(rows.where(stage="effects", estimator="event_study", estimand="log_rate_ratio")):
+                drawings["event_study"] = (effect_figures.event_study,)
         elif "figure" in part:
             drawings[part["figure"]] = (effect_figures.forest, part["estimators"])
     for chapter in [*chapters(rows, INSIDE), *chapters(rows)]:

@@ -260,7 +260,7 @@ class Report(Page):
 
         A table holds what no figure beside it shows with its numbers.
         """
-        for place, part in enumerate(effects_parts(self._words), start=1):
+        for place, part in enumerate(effects_parts(self._words, self._results), start=1):
             section = {"name": f"effects-{place}", "heading": part["heading"], "figure": "", "table": ""}
             section["text"] = filled(part["text"], **self._context)
             drawn = False

@@ -113,13 +113,14 @@ class Effects:
         return filled(template, label=self._words.label("columns", factor), lower_first=lower_first)
 
 
-def effects_parts(words: Words) -> list[dict[str, Any]]:
-    """Return what a study's words say on the rows of the stage effects, section by section.
+def effects_parts(words: Words, results: Results) -> list[dict[str, Any]]:
+    """Return what a study's words say on the rows of the stage effects, section by section, where it has any.
 
     Each has a ``heading`` and a ``text``. ``figure`` names a figure: event_study, or any name for a forest of the
     ``estimators``' rows. With a ``caption`` the estimators' rows also stand in a table.
     """
-    return words.text("effects_parts") if words.has("effects_parts") else []
+    parts = words.text("effects_parts") if words.has("effects_parts") else []
+    return [part for part in parts if len(results.where(stage="effects", estimator=part["estimators"]))]
 
 
 def correlation_kinds(protocol: Study) -> list[tuple[str, str]]:

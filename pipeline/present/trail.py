@@ -13,21 +13,21 @@ ROOT = Path(__file__).parents[2]
 
 
 class Trail:
-    """What dvc.yaml says of each stage: its description, files and parameters."""
+    """What the stages of DVC say of themselves: description, files and parameters."""
 
-    def __init__(self, study: str, pipeline: Path = Path("dvc.yaml"), choices: Path = Path("params.yaml")) -> None:
-        """Read the pipeline and the parameters as they stand."""
-        self._stages, self._study = yaml.read(pipeline)["stages"], study
+    def __init__(self, study: str, root: Path = Path()) -> None:
+        """Read the stages and the parameters as they stand below `root`."""
+        self._stages, self._study = yaml.stages(root), study
         self._own = places.choices(study).as_posix()
-        self._choices = {"": yaml.read(choices), self._own: yaml.read(choices.parent / self._own)}
+        self._choices = {"": yaml.read(root / "params.yaml"), self._own: yaml.read(root / self._own)}
 
     def parameters(self, stage: str) -> dict[str, Any]:
-        """Return the parameters that dvc.yaml declares for a stage, by name; short sections are opened.
+        """Return the parameters that a stage declares, by name; short sections are opened.
 
         A study's own choices have the name of their file and a colon before theirs.
         """
         if stage not in self._stages:
-            raise StudyError(f"dvc.yaml has no stage '{stage}'.")
+            raise StudyError(f"DVC has no stage '{stage}'.")
         named: dict[str, Any] = {}
         for declared in self._stages[stage]["do"].get("params", []):
             # A name of params.yaml, or names by the only other file: the study's own.

@@ -83,10 +83,14 @@ def _in_folder(folder: Path, function: Callable[[Any], Any], item: Any) -> Any:
 
 def _on_cluster(function: Callable[[Any], Any], items: Sequence[Any], settings: Where) -> Iterator[Any]:
     """Yield results of a Dask cluster; what a worker that is lost had computed or begun is computed again."""
-    import cloudpickle
-    from distributed import Client
-
     address = settings.address
+    try:
+        import cloudpickle
+        from distributed import Client
+    except ImportError as error:
+        raise StudyError(
+            f"parallel.backend: dask needs packages that are not installed ({error.name}): make .venv/dask adds them."
+        ) from error
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:

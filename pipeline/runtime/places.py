@@ -1,8 +1,12 @@
-"""Where every file of a study lives, relative to the repository's root. dvc.yaml names the same paths."""
+"""Where every file of a study lives, relative to the repository's root. The stages of DVC name the same paths."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+PIPELINES = (Path("dvc.yaml"), Path("analyses/dvc.yaml"))
+PIPELINE_LOCKS = tuple(file.with_suffix(".lock") for file in PIPELINES)
+"""Where the stages stand, and what DVC writes beside: the whole of a lock file for every stage that runs."""
 
 CODE = Path("data/code")
 """Hashes of the code that each stage runs, one file a stage (and study, where its code differs)."""

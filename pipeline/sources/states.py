@@ -19,24 +19,29 @@ BASEL_DAYS = 90
 _WORDS = {
     "default": """
         default, defaulted, in default, charged off, charge off, chgoff, written off, write off, wrote off,
-        bad, bad debt, npl, non performing, non accrual, loss, lost, bankrupt, bankruptcy, foreclosed,
+        bad, bad debt, npl, npa, non performing, non performing asset, non accrual,
+        loss, lost, bankrupt, bankruptcy, foreclosed,
         foreclosure, repossessed, uncollectible, doubtful, sold to collection, in collection, ausfall,
-        ausgefallen, abgeschrieben, gekündigt, incumplido, impago, castigado, inadimplente, en défaut, défaut,
+        ausgefallen, abgeschrieben, gekündigt, incumplido, impago, castigado, cartera vencida,
+        inadimplente, en défaut, défaut,
         impayé, sofferenza, niespłacony, macet, diragukan, kurang lancar, sub standard, unpaid, not paid, not repaid,
         дефолт, списан, 貸倒, 부도, 违约, 已违约, 坏账, 坏帐, 呆帐, 不良, 核销, 已核销, 呆账, 呆滞, 损失, 次级,
         坏, 可疑, 违约客户, 坏客户""",
     "arrears": """
-        late, overdue, past due, delinquent, in arrears, arrears, in grace period, moroso, en mora,
+        late, overdue, past due, delinquent, in arrears, arrears, in grace period, moroso, en mora, mora, vencido,
+        vencida, atrasado, con atraso,
         verspätet, in verzug, en retard, dalam perhatian khusus, special mention, просрочка, 延滞, 연체, 逾期,
         已逾期, 逾期中, 关注, 催收, 催收中""",
     "repaid": """
         paid, fully paid, paid in full, pif, repaid, paid off, payed off, paid back, settled, closed, cleared,
-        completed, finished, matured, prepaid, early repaid, fully repaid, getilgt, zurückgezahlt, pagado,
-        liquidado, quitado, remboursé, spłacony, lunas, погашен, 完済, 상환, 结清, 已结清, 还清,
+        completed, finished, matured, prepaid, early repaid, fully repaid, getilgt, zurückgezahlt,
+        vollständig getilgt, planmäßig getilgt, vorzeitig getilgt, vollständig zurückgezahlt, abgelöst, pagado,
+        liquidado, saldado, finiquitado, quitado, remboursé, spłacony, lunas, погашен, 完済, 상환, 结清, 已结清, 还清,
         已还清, 正常结清, 提前结清, 已还款""",
     "performing": """
         good, performing, no default, not default, not defaulted, non default, non defaulted, no arrears,
-        on time, standard, regular, regolare, up to date, al día, adimplente, à jour, lancar, pass, kein ausfall,
+        on time, standard, regular, regolare, up to date, al día, al corriente,
+        adimplente, à jour, lancar, pass, kein ausfall,
         正常, 未违约, 不违约, 未逾期, 良好, 好,
         好客户, 正常客户""",
     "running": """
@@ -67,6 +72,8 @@ BAD_NAME = re.compile(r"unpaid|non perform|not paid|not repaid")
 
 _DAYS = re.compile(r"(?P<low>\d+)\s*(?:(?:-|–|to|至|~)\s*(?P<high>\d+))?\s*(?P<open>\+|or more|以上|plus)?")
 _LATE = re.compile(r"late|past ?due|overdue|arrears|delinq|dpd|days|逾期|天")
+_SPECIAL_MENTION = re.compile(r"sma[012]")
+"""India's classes of accounts up to ninety days past due."""
 _MONTHS_LATE = re.compile(r"m(?P<months>[0-7])(?P<open>plus)?")
 
 
@@ -86,6 +93,8 @@ def meaning_of(value: str) -> str:
     word = plain(value)
     if found := WORDS.get(word):
         return found
+    if _SPECIAL_MENTION.fullmatch(word):
+        return "late"
     if str(value).lower() in YES | NO:
         return "yes" if str(value).lower() in YES else "no"
     if months := _MONTHS_LATE.fullmatch(word):

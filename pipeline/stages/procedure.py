@@ -1,6 +1,6 @@
 """Try the whole procedure, from regression to verdict, on made-up sets of lenders whose truth is known."""
 
-from pipeline.analyses.procedure.rows import SCENARIOS, SETS, Task, asked, lender_of, rows
+from pipeline.analyses.procedure.rows import SCENARIOS, Task, asked, lender_of, rows
 from pipeline.core import results
 from pipeline.core.params import Params
 from pipeline.pages.written import read
@@ -27,7 +27,7 @@ def run(study: None, params: Params) -> str:
         asks = [one for one in bearings if one.study == name]
         if asks:
             lenders[name] = lender_of(asks, read(name))
-    found = rows(Task(mine, bearings, lenders, params), SETS)
+    found = rows(Task(mine, bearings, lenders, params), params.procedure.sets)
     results.write(places.results(FOLDER, FOLDER), results.table(FOLDER, FOLDER, found))
     shares = {(row["specification"], row["outcome"]): row["estimate"] for row in found if row["factor"] == "any"}
     false, true = (shares[scenario, "supported"] for scenario in SCENARIOS)

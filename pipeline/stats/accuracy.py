@@ -183,23 +183,32 @@ def alerts(
     numbers, weights = numbers[order], weights[order]
     defaulted = np.flatnonzero(default[order])
     bad_up_to = np.searchsorted(defaulted, last, side="right")
+    held_by = (weights, weights * default[order])
+    every, bad_of_each = (np.bincount(numbers, held, int(numbers.max()) + 1) for held in held_by)
+    places = [int(np.searchsorted(last, part * len(order))) + 1 for part in (3 * capacity, 1.0)]
 
-    def found(times: np.ndarray | None) -> np.ndarray:
-        held = weights if times is None else weights * times[numbers]
-        loans, every_bad = np.cumsum(held)[last], np.append(0.0, np.cumsum(held[defaulted]))
-        if every_bad[-1] == 0:
+    def found(times: np.ndarray) -> np.ndarray:
+        all_loans, all_bad = times @ every, times @ bad_of_each
+        if all_bad == 0:
             return np.full(3, np.nan)
-        # The score at which the followed share is nearest to the capacity: beside the one at which it is reached.
-        start = max(int(np.searchsorted(loans, capacity * loans[-1])) - 1, 0)
-        at = start + int(np.argmin(np.abs(loans[start : start + 3] / loans[-1] - capacity)))
-        bad = every_bad[bad_up_to[at]]
-        precision, recall = bad / loans[at], bad / every_bad[-1]
-        return np.array([precision, recall, precision * loans[-1] / every_bad[-1]])
+        # Nearly always the capacity runs out in the first part of the loans, and what follows need not be added up.
+        for place in places:
+            upto = int(last[:place][-1]) + 1
+            held = weights[:upto] * times[numbers[:upto]]
+            loans = np.cumsum(held)[last[:place]]
+            # The score at which the followed share is nearest to the capacity: beside the one at which it is reached.
+            start = max(int(np.searchsorted(loans, capacity * all_loans)) - 1, 0)
+            if start + 3 <= len(loans):
+                break
+        at = start + int(np.argmin(np.abs(loans[start : start + 3] / all_loans - capacity)))
+        bad = held[defaulted[: bad_up_to[at]]].sum()
+        precision, recall = bad / loans[at], bad / all_bad
+        return np.array([precision, recall, precision * all_loans / all_bad])
 
-    estimates = found(None)
+    estimates = found(np.ones(len(every)))
     if np.isnan(estimates).any():
         raise StudyError("no loan defaulted, or none can be followed up.")
-    rng, number = np.random.default_rng(seed), int(numbers.max()) + 1
+    rng, number = np.random.default_rng(seed), len(every)
     drawn = [found(rng.multinomial(number, np.full(number, 1 / number))) for _ in range(DRAWS)]
     known = np.array([one for one in drawn if np.isfinite(one).all()])
     low, high = np.quantile(known, [0.5 - level / 2, 0.5 + level / 2], axis=0)

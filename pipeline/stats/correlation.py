@@ -80,12 +80,11 @@ def spearman(factor: np.ndarray, outcome: np.ndarray, level: float, weights: np.
 
     With sampling `weights` (loans,) it is the population's; its error takes the population's ranks as given.
     """
-    from scipy.stats import rankdata
-
     _vary(factor, outcome)
     if weights is not None:
         return _weighted(weighted_ranks(factor, weights), weighted_ranks(outcome, weights), weights, level, 0)
-    r = float(np.corrcoef(rankdata(factor), rankdata(outcome))[0, 1])
+    once = np.ones(len(factor))
+    r = float(np.corrcoef(*(weighted_ranks(one, once) + 0.5 for one in (factor, outcome)))[0, 1])
     return _with_interval(r, (1 + r**2 / 2) / (len(factor) - 3), level)
 
 

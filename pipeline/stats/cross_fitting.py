@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
+from pipeline.stats import boosting
 from pipeline.stats.logistic import maximum, sigmoid
 
 Learner = Literal["logistic", "boosting"]
@@ -127,7 +129,7 @@ def boosted(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None, see
         return lambda rows: np.full(len(rows), float(y[0]))
     model = HistGradientBoostingClassifier(random_state=seed, **TREES)
     model.fit(x, y, sample_weight=weights)
-    return lambda rows: model.predict_proba(rows)[:, 1]
+    return partial(boosting.probability, model)
 
 
 def one_thread() -> AbstractContextManager[object]:

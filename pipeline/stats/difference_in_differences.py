@@ -254,12 +254,12 @@ def event_study(table: pd.DataFrame, level: float, earliest: int, latest: int) -
 
 
 def _wald(coefficients: np.ndarray, covariance: np.ndarray, degrees: int) -> tuple[float, float]:
-    from scipy.stats import f
+    from scipy.special import fdtrc
 
     if not len(coefficients):
         return np.nan, np.nan
     statistic = coefficients @ np.linalg.solve(covariance, coefficients) / len(coefficients)
-    return float(statistic), float(f.sf(statistic, len(coefficients), degrees))
+    return float(statistic), float(fdtrc(len(coefficients), degrees, statistic))
 
 
 class Permuted(NamedTuple):

@@ -49,9 +49,15 @@ CLUSTERED = {
 }
 """What a row says of the clusters of its error."""
 
+PERMUTATIONS = 999
+"""Adoption calendars that the randomisation test deals out."""
+
 LOG_RATE = "log rate ratio"
 
 TWO_WAYS = "institution_and_quarter_effects"
+
+Part = tuple[str, str, Callable[[], Iterable[Row]]]
+"""An estimator, the outcome, and what writes its rows."""
 
 
 def estimate_all(
@@ -59,7 +65,7 @@ def estimate_all(
     loan_months: pd.DataFrame,
     level: float,
     *,
-    permutations: int = 999,
+    permutations: int = PERMUTATIONS,
     seed: int = 0,
     ratio: int = 1,
     caliper: float | None = 0.2,
@@ -83,7 +89,7 @@ def estimate_all(
     Effects on a 0/1 outcome are in percentage points. An estimator that these data cannot support (too few events)
     gives a row without an estimate whose note says why.
     """
-    parts: list[tuple[str, str, Callable[[], Iterable[Row]]]] = [
+    parts: list[Part] = [
         ("raw_difference", "default", partial(_raw_difference, cohort, level, engines)),
         ("linear_probability", "default", partial(_with_controls, cohort, level, engines)),
         ("logit", "default", partial(_logit, cohort, level, engines)),
@@ -99,7 +105,26 @@ def estimate_all(
         parts.append(
             (name, "default", partial(_matched, cohort, level, engines, name, exact, ratio, caliper, order, seed))
         )
-    for outcome in ("default", PLACEBO):
+    parts += _of_adoption(cohort, ("default", PLACEBO), level, permutations, seed, engines)
+    return _rows(part for part in parts if part[:2] not in without)
+
+
+def adoption(cohort: pd.DataFrame, level: float, *, seed: int, engines: Engines = OURS) -> list[Row]:
+    """Return the rows of `estimate_all` that need no more than the dates on which institutions adopted a practice.
+
+    Args:
+        cohort: one row a loan, as `difference_in_differences.cells` takes it, with ``institution_type``.
+        level: confidence level of intervals.
+        seed: of the randomisation test.
+        engines: who fits the regressions that a library has as well.
+    """
+    return _rows(_of_adoption(cohort, ("default",), level, PERMUTATIONS, seed, engines))
+
+
+def _of_adoption(
+    cohort: pd.DataFrame, outcomes: Sequence[str], level: float, permutations: int, seed: int, engines: Engines
+) -> Iterator[Part]:
+    for outcome in outcomes:
         table = did.cells(cohort, outcome)
         for estimator, specification, of_cells, unit in (
             ("poisson_difference_in_differences", TWO_WAYS, engines.poisson, LOG_RATE),
@@ -107,15 +132,16 @@ def estimate_all(
             ("difference_in_levels", TWO_WAYS, did.levels, POINTS),
         ):
             key = (estimator, specification, "adopted", outcome)
-            parts.append((estimator, outcome, partial(_adoption, table, level, key, of_cells, unit)))
+            yield estimator, outcome, partial(_adoption, table, level, key, of_cells, unit)
         if outcome == "default":
-            parts.append(("event_study", outcome, partial(_event_study, table, level)))
+            yield "event_study", outcome, partial(_event_study, table, level)
     if permutations:
-        parts.append(("permuted_adoption", "default", partial(_permuted, cohort, permutations, seed)))
+        yield "permuted_adoption", "default", partial(_permuted, cohort, permutations, seed)
+
+
+def _rows(parts: Iterable[Part]) -> list[Row]:
     rows: list[Row] = []
     for name, outcome, estimate in parts:
-        if (name, outcome) in without:
-            continue
         try:
             rows += estimate()
         except StudyError as error:

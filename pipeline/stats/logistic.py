@@ -57,6 +57,7 @@ def maximum(
     offset: np.ndarray | float = 0.0,
     ridge: np.ndarray | float = 0.0,
     start: np.ndarray | None = None,
+    tolerance: float = 0.0,
 ) -> Maximum | None:
     """Maximise sum of w (y log p + (1 - y) log(1 - p)) - sum of ridge x b**2 / 2, log odds of p being offset + x b.
 
@@ -74,6 +75,9 @@ def maximum(
         What is added to the log odds, and the penalty of each slope.
     start : array (columns,), optional
         Slopes to begin from.
+    tolerance : number
+        The search ends where no part of the mean likelihood's gradient is larger, nor half of what a step promises, as
+        scikit-learn's ``newton-cholesky`` does; by nought it goes on as long as a step moves a slope.
 
     Returns
     -------
@@ -91,13 +95,18 @@ def maximum(
     def likelihood(slopes: np.ndarray, index: np.ndarray) -> float:
         return float(w @ (y * index - np.logaddexp(0, index)) - pull @ slopes**2 / 2)
 
+    promised = np.inf
     for _ in range(100):
         p = sigmoid(index)
+        gradient = z.T @ (w * (y - p)) - pull * slopes
+        if max(np.abs(gradient * length).max(), promised / 2) <= tolerance * w.sum():
+            break
         information = weighted_products(z, w * p * (1 - p)) + np.diag(pull)
         try:
-            step = np.linalg.solve(information, z.T @ (w * (y - p)) - pull * slopes)
+            step = np.linalg.solve(information, gradient)
         except np.linalg.LinAlgError:
             return None
+        promised = gradient @ step
         moved = offset + z @ (slopes + step)
         if np.abs(step).max() > 1:
             # Far from the maximum a whole step may jump from one end to the other for ever.
@@ -130,27 +139,24 @@ def penalised(
 ) -> tuple[float, np.ndarray]:
     """Return intercept and slopes of a logistic regression under a ridge penalty of one prior row.
 
-    `standard` (rows x columns) are standardised columns without an intercept, which is not penalised. From `many` rows
-    on (`MANY`) it is `maximum`, in a tenth of the time; below, scikit-learn's Newton with its `tolerance` of the
-    gradient, whose last digits are those of published scores. Raises StudyError where all outcomes are alike.
+    `standard` (rows x columns) are standardised columns without an intercept, which is not penalised. Below `many` rows
+    (`MANY`) the search ends by `tolerance`, where scikit-learn's ended from which the last digits of published scores
+    are; it takes a fifth of that one's time at 8,000 rows and half of it at 80,000, and imports nothing. Raises
+    StudyError where all outcomes are alike.
     """
     if y.min() == y.max():
         raise StudyError("no score can be fitted where nobody defaults, or everybody does.")
-    if len(y) < (MANY if many is None else many):
-        from sklearn.linear_model import LogisticRegression
-
-        model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=tolerance, max_iter=100)
-        model.fit(standard, y, sample_weight=weights)
-        return float(model.intercept_[0]), model.coef_[0]
     x = np.column_stack([np.ones(len(y)), standard])
     ridge, start = np.ones(x.shape[1]), np.zeros(x.shape[1])
-    share = np.average(y, weights=weights)
-    ridge[0], start[0] = 0.0, np.log(share / (1 - share))
-    some = slice(None, None, FEWER)
-    if 0 < y[some].mean() < 1:
-        found = maximum(x[some], y[some], None if weights is None else weights[some], ridge=ridge, start=start)
-        start = start if found is None else found.slopes
-    found = maximum(x, y, weights, ridge=ridge, start=start)
+    ridge[0] = 0.0
+    if len(y) >= (MANY if many is None else many):
+        share, tolerance = np.average(y, weights=weights), 0.0
+        start[0] = np.log(share / (1 - share))
+        some = slice(None, None, FEWER)
+        if 0 < y[some].mean() < 1:
+            found = maximum(x[some], y[some], None if weights is None else weights[some], ridge=ridge, start=start)
+            start = start if found is None else found.slopes
+    found = maximum(x, y, weights, ridge=ridge, start=start, tolerance=tolerance)
     if found is None:
         raise StudyError("a logistic regression with a ridge penalty does not converge.")
     return float(found.slopes[0]), found.slopes[1:]

@@ -54,7 +54,7 @@ def little(values: np.ndarray) -> CompletelyAtRandom:
     1977). Chi-squared where values are missing completely at random. Rows without any value do not count. Raises
     StudyError when there is one pattern only, or a column does not vary.
     """
-    from scipy.stats import chi2
+    from scipy.special import chdtrc
 
     seen = ~np.isnan(values)
     values, seen = values[seen.any(axis=1)], seen[seen.any(axis=1)]
@@ -100,7 +100,7 @@ def little(values: np.ndarray) -> CompletelyAtRandom:
         difference = average - mean[there]
         statistic += count * float(difference @ np.linalg.solve(cov[np.ix_(there, there)], difference))
     degrees = int(sum(len(there) for there, *_ in groups) - size)
-    return CompletelyAtRandom(statistic, degrees, float(chi2.sf(statistic, degrees)), len(groups))
+    return CompletelyAtRandom(statistic, degrees, float(chdtrc(degrees, statistic)), len(groups))
 
 
 def impute(

@@ -170,7 +170,7 @@ class Controlled:
 
     def _groups(self, names: list[str], slopes: np.ndarray, variance: np.ndarray) -> Groups:
         """Return the effects from the coefficients, of which the groups' are the last."""
-        from scipy.stats import chi2
+        from scipy.special import chdtrc
 
         slopes, variance = slopes[-len(names) :], variance[-len(names) :, -len(names) :]
         each = {
@@ -182,4 +182,4 @@ class Controlled:
         statistic = float(moved @ np.linalg.solve(spread, moved))
         degrees = len(names) - 1
         last = effect(moved[-1], float(np.sqrt(spread[-1, -1])), self._level)
-        return Groups(each, last, statistic, degrees, float(chi2.sf(statistic, degrees)))
+        return Groups(each, last, statistic, degrees, float(chdtrc(degrees, statistic)))

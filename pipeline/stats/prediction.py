@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pipeline.stats import classifiers, scorecard
+from pipeline.stats import boosting, classifiers, scorecard
 from pipeline.stats.classifiers import DECIMALS
 from pipeline.stats.discrimination import area
 from pipeline.stats.features import Encoder, learn
@@ -137,21 +138,27 @@ def importance(
     assert fitted.encoder is not None
     matrix, terms = fitted.encoder.matrix(test.loans), np.array(fitted.encoder.terms)
     whole = area(test.default, fitted.of_matrix(matrix), test.weights)
+    asked = boosting.Asked(fitted.model, matrix) if fitted.kind == "boosting" else None
     found = {}
     for place, (block, of_block) in enumerate(blocks.items()):
         columns = np.isin(terms, of_block)
         if not columns.any():
             continue
-        lost, moved, kept = [], matrix.copy(), matrix[:, columns]
-        share: Callable[[np.ndarray], np.ndarray] = fitted.of_matrix
-        if fitted.kind == "boosting":
-            share = classifiers.where_moved(fitted.model, matrix, columns)
+        share = partial(_dealt, fitted, matrix, columns) if asked is None else asked.dealt(columns)
+        lost = []
         for number in range(repeats):
             rng = np.random.default_rng(np.random.SeedSequence([*seed, place, number]))
-            moved[:, columns] = kept[rng.permutation(len(matrix))]
-            lost.append(whole - area(test.default, share(moved), test.weights))
+            dealt = np.round(share(rng.permutation(len(matrix))), DECIMALS)
+            lost.append(whole - area(test.default, dealt, test.weights))
         found[block] = (float(np.mean(lost)), float(np.std(lost, ddof=1)))
     return found
+
+
+def _dealt(fitted: Fitted, matrix: np.ndarray, columns: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return the probabilities of default (loans,) where each loan has `columns` (a mask) of the one in its place."""
+    moved = matrix.copy()
+    moved[:, columns] = matrix[order][:, columns]
+    return fitted.of_matrix(moved)
 
 
 class Node(NamedTuple):

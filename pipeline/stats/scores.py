@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
+from pipeline.stats import boosting
 from pipeline.stats.design import ALIKE, NEARLY, independent, no_collinear
 from pipeline.stats.logistic import maximum
 from pipeline.stats.matching import ranks
@@ -145,7 +146,7 @@ def _boosted(known: np.ndarray, treated: np.ndarray, asked: np.ndarray, seed: in
     # Sums of several threads differ in their last bits, and a split may turn on one.
     with threadpool_limits(1):
         model.fit(known, treated)
-        share = model.predict_proba(asked)[:, 1]
+        share = boosting.probability(model, asked)
     with np.errstate(divide="ignore"):
         return np.clip(np.log(share) - np.log1p(-share), -FARTHEST, FARTHEST)
 

@@ -93,7 +93,7 @@ def constant_proportion(
     such as months, with an effect each; those with one outcome say nothing and leave. Raises StudyError for a factor of
     two values, and where a likelihood has no maximum.
     """
-    from scipy.stats import chi2
+    from scipy.special import chdtrc
 
     if factor not in design:
         raise StudyError(f"{factor} does not vary, or the controls determine it: nothing can be said of its effect.")
@@ -133,9 +133,9 @@ def constant_proportion(
     return Shape(
         form,
         wald,
-        float(chi2.sf(wald, degrees)),
+        float(chdtrc(degrees, wald)),
         ratio,
-        float(chi2.sf(ratio, degrees)),
+        float(chdtrc(degrees, ratio)),
         degrees,
         ends,
         len(y),

@@ -128,5 +128,9 @@ def by_group(groups: pd.Series, folds: int) -> Split:
 def _apart(train: np.ndarray, test: np.ndarray, borrower: pd.Series | None) -> Fold:
     if borrower is None:
         return Fold(train, test)
-    known = set(borrower[train].dropna())
-    return Fold(train, test & ~borrower.isin(known).to_numpy())
+    # Numbers of borrowers, for text is compared one by one; those without a name are -1, and never known.
+    number, names = pd.factorize(borrower)
+    known = np.zeros(len(names) + 1, dtype=bool)
+    known[number[train]] = True
+    known[-1] = False
+    return Fold(train, test & ~known[number])

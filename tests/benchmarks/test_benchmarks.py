@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -236,7 +235,7 @@ def test_small_stages_are_measured_one_by_one():
 
 
 def test_a_copy_holds_whatever_a_stage_reads():
-    read = yaml.read(Path("dvc.yaml"))["stages"].values()
+    read = yaml.stages().values()
     deps = {dep for stage in read for dep in stage.get("do", stage)["deps"] if "${" not in dep}
     with stages.copy("reference") as folder:
         missing = [dep for dep in deps if not (folder / dep).exists() and not dep.startswith(DERIVED)]

@@ -15,15 +15,15 @@ from tests.choices import copied, edit
 from tests.sample import write_mirror
 
 ROOT = Path(__file__).parents[2]
-FILES = ("dvc.yaml", "requirements.lock", "dvc.lock")
+FILES = ("requirements.lock", "dvc.lock", "analyses/dvc.lock")
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder with the files that the doctor looks at; DVC is not asked, which takes long and has a test."""
-    for name in FILES:
-        shutil.copy2(ROOT / name, tmp_path)
     copied(tmp_path)
+    for name in FILES:
+        shutil.copy2(ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CRM_DATA_MIRROR", raising=False)
     answer("{}", monkeypatch)
@@ -110,7 +110,7 @@ def test_a_changed_lock_file_is_noted(folder, capsys):
         subprocess.run(["git", *identity, *command], check=True, capture_output=True)
 
     git("init")
-    git("add", *FILES, "params.yaml", "pipeline")
+    git("add", *FILES, "dvc.yaml", "analyses", "params.yaml", "pipeline")
     git("commit", "--message", "state")
     assert examine(capsys)[1]["git"][0] == "ok"
     with (folder / "requirements.lock").open("a") as file:
@@ -168,6 +168,7 @@ def test_dvc_says_why_it_does_not_answer(folder, capsys, monkeypatch):
     [
         ("ERROR: /here is not a git repository", "tell DVC: dvc config --local core.no_scm true"),
         ("'./dvc.lock' validation failed.", "git checkout dvc.lock, then make reproduce STUDY=... takes"),
+        ("'./analyses/dvc.lock' is invalid.", "git checkout analyses/dvc.lock, then make reproduce STUDY=... takes"),
     ],
 )
 def test_of_what_dvc_does_not_take_the_way_out_is_told(folder, capsys, monkeypatch, wrong, way):
@@ -178,11 +179,12 @@ def test_of_what_dvc_does_not_take_the_way_out_is_told(folder, capsys, monkeypat
     )
 
 
-def test_both_sides_of_a_merge_in_the_lock_are_named(folder, capsys):
-    lock = folder / "dvc.lock"
+@pytest.mark.parametrize("name", ["dvc.lock", "analyses/dvc.lock"])
+def test_both_sides_of_a_merge_in_a_lock_are_named(folder, capsys, name):
+    lock = folder / name
     lock.write_text(lock.read_text().replace("stages:\n", "<<<<<<< HEAD\nstages:\n", 1))
     what, says = examine(capsys)[1]["stages"]
-    assert what == "fix" and "dvc.lock, line 2: a merge left both sides: git checkout --ours dvc.lock" in says
+    assert what == "fix" and f"{name}, line 2: a merge left both sides: git checkout --ours {name}" in says
 
 
 def test_what_dvc_keeps_and_something_spoilt_is_named(folder, capsys):

@@ -70,7 +70,7 @@ def test_a_name_that_was_put_in_is_refused_by_the_first_stage(asked, capsys, fil
     with Path(file).open("a", encoding="utf-8") as choices:
         choices.write(f"{line}\n")
     assert main(["code"]) == 1 and said in capsys.readouterr().err
-    assert any(Path(file).is_relative_to(dep) for dep in yaml.read(ROOT / "dvc.yaml")["stages"]["code"]["deps"])
+    assert any(Path(file).is_relative_to(dep) for dep in yaml.stages(ROOT)["code"]["deps"])
 
 
 def test_a_shell_is_told_of_commands_and_studies(capsys):

@@ -20,7 +20,7 @@ def test_a_verdict_leads_back_to_row_stage_parameters_and_files(capsys):
     verdict = re.match(r"E09, lendingclub: (\w+) \(", said)[1]
     assert verdict in get_args(Verdict) and "  certainty   " in said and "margin " in said
     assert "reports/lendingclub/results/regress.csv: regress / linear_probability" in said
-    assert "dvc repro --single-item --force regress@lendingclub" in said
+    assert "dvc repro --single-item --force analyses/dvc.yaml:regress@lendingclub" in said
     # The vintages that the study reads, and no others.
     assert {*re.findall(r"LendingClubData_(\d+)", said)} == {"2007", "2008", "2009", "2010", "2011"}
     for name in ("real_gdp", "federal_funds_rate"):

@@ -9,6 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.commands import explain_stale
+from pipeline.runtime import places
 from pipeline.runtime.code import Code
 from pipeline.runtime.errors import StudyError
 
@@ -34,8 +35,10 @@ def place(tmp_path, monkeypatch):
         return {"deps": [{"path": f"data/code/{stage}.json", "md5": digest}]}
 
     lock = {"match@x": recorded("match", **{"pipeline/stats/matching.py": "0"}), "regress@x": recorded("regress")}
-    with Path("dvc.lock").open("w") as file:
-        YAML(typ="safe", pure=True).dump({"stages": lock}, file)
+    Path("analyses").mkdir()
+    for file, stage in zip(places.PIPELINE_LOCKS, lock, strict=True):
+        with file.open("w") as text:
+            YAML(typ="safe", pure=True).dump({"stages": {stage: lock[stage]}}, text)
     return tmp_path
 
 
@@ -52,7 +55,8 @@ def test_the_module_is_named_and_a_stage_with_todays_code_is_not(place, monkeypa
 
 def test_parameters_and_files_are_named(place, monkeypatch):
     changed = {"params.yaml": {"match.caliper": "modified"}, "data/processed/x/cohort.parquet": "modified"}
-    says(monkeypatch, {"regress@x": [{"changed deps": changed}, {"changed outs": {"reports/x/a.csv": "deleted"}}]})
+    reasons = [{"changed deps": changed}, {"changed outs": {"reports/x/a.csv": "deleted"}}]
+    says(monkeypatch, {"analyses/dvc.yaml:regress@x": reasons})
     assert explain_stale.stale("regress@x") == (
         "regress@x: parameter match.caliper; input data/processed/x/cohort.parquet (modified); "
         "output reports/x/a.csv (deleted)"

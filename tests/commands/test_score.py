@@ -78,7 +78,6 @@ def predicted(frame, choices=None):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
-    shutil.copy(ROOT / "dvc.yaml", folder)
     # Here every factor has its date; the study's own choices say which have none.
     copied(folder, STUDY, "sba")
     edit(folder / places.choices(STUDY), lambda study: study.update(undated=[]))
@@ -142,7 +141,6 @@ def test_the_narrower_hard_information_is_the_less_it_tells(work, monkeypatch):
 def test_a_factor_without_a_date_never_enters(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     copied(tmp_path, STUDY)
-    shutil.copy(ROOT / "dvc.yaml", tmp_path)
     choices = params.load()
     undated = choices.study(STUDY).undated
     assert set(undated) < set(choices.study(STUDY).factors)
@@ -302,7 +300,6 @@ def test_a_file_is_scored_as_the_model_says(work, tmp_path, kind, suffix):
 def test_alerts_follow_a_threshold_where_there_is_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     copied(tmp_path, STUDY)
-    shutil.copy(ROOT / "dvc.yaml", tmp_path)
     choices = params.load()
     choices = choices.model_copy(update={"predict": choices.predict.model_copy(update={"threshold": 0.3})})
     predicted(cohort(), choices)

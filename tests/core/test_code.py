@@ -155,4 +155,5 @@ def test_a_readers_study_runs_the_code_of_the_folder_that_it_names(tmp_path, cod
     every = dict(there.every())
     for stage in ("intake", "prepare", "notebook"):
         assert every[f"{stage}/mine"] == there.hashes(stage, "own") | there.read(stage, "mine")
-    assert "pipeline/studies/own/words.en.yaml" in every["report/mine"] and "effects/mine" not in every
+    assert every["effects/mine"] == there.hashes("effects", "own")
+    assert "pipeline/studies/own/words.en.yaml" in every["report/mine"]

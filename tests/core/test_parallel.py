@@ -164,6 +164,14 @@ def test_workers_with_other_code_compute_nothing(address, monkeypatch):
         list(each(abs, [1], dask(address)))
 
 
+def test_where_dask_is_not_installed_it_is_said_what_adds_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(
+        StudyError, match=r"^parallel\.backend: dask needs packages .*\(distributed\): make \.venv/dask"
+    ):
+        list(each(abs, [1], dask("tcp://127.0.0.1:8786")))
+
+
 @pytest.mark.long
 def test_workers_without_the_code_are_named(tmp_path):
     unknown = pytest.raises(StudyError, match=r"^parallel\.address: the cluster at tcp.* cannot load this study's code")

@@ -14,8 +14,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from ruamel.yaml import YAML
+import numpy as np
+import pandas as pd
 
+from pipeline.core import params, yaml
 from pipeline.runtime import places, store
 from tests.own_loans import english_csv
 from tests.sample import write_mirror
@@ -55,8 +57,8 @@ BEGINNING = [Stage(name, "reference") for name in ("simulate", "prepare", "match
 
 
 def every_stage():
-    """Return all stages of dvc.yaml in their order, each with one study."""
-    stages = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
+    """Return all stages of DVC in their order, each with one study."""
+    stages = yaml.stages(ROOT)
     return [
         Stage(name, STUDIES.get(name, "reference") if "foreach" in stage else None) for name, stage in stages.items()
     ]
@@ -70,7 +72,19 @@ def small_copy(folder, mirror):
     english_csv(folder / "loans.csv", 800)
     command = [sys.executable, "-m", "pipeline", "init-study", "mine", "--data", "loans.csv"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    loans_of_others(folder)
     return folder
+
+
+def loans_of_others(folder):
+    """Put some loans where the synthesis reads those of real lenders, whose stages are not run here."""
+    chosen, rng = params.load(), np.random.default_rng(1)
+    for name, protocol in {name: chosen.study(name) for name in chosen.compared}.items():
+        if not protocol.simulated:
+            loans = pd.DataFrame({factor: rng.normal(size=50) for factor in protocol.factors})
+            target = folder / places.processed(name) / "cohort.parquet"
+            target.parent.mkdir(parents=True)
+            loans.assign(credit_grade=pd.Categorical(rng.choice(["A", "B"], 50))).to_parquet(target)
 
 
 def surroundings(mirror, **changed):

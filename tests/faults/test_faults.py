@@ -132,6 +132,7 @@ def test_an_early_stage_recovers(disturbed_beginning, beginning):
     strike([killed_at_random, stopped_in_writing, disk_full], BEGINNING[2], disturbed_beginning, beginning)
 
 
+@pytest.mark.long
 def test_the_second_of_two_runs_is_told_of_the_first_and_another_study_does_not_wait(disturbed_beginning, beginning):
     """The lock is one of a stage and a study: two studies may go through a stage together."""
     folder, stage = disturbed_beginning, BEGINNING[1]

@@ -5,7 +5,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.stats import classifiers
 from tests.choices import copied
-from tests.hostile.place import ROOT, STUDY, loans
+from tests.hostile.place import STUDY, loans
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +13,6 @@ def furnished(tmp_path_factory):
     """A folder in which a reader's study was set up, prepared and given a saved score."""
     folder = tmp_path_factory.mktemp("furnished")
     copied(folder, "berka")
-    shutil.copy(ROOT / "dvc.yaml", folder)
     loans(900).to_csv(folder / "loans.csv", index=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -31,7 +31,7 @@ def page(study, language):
     protocol = PARAMS.study(study)
     rows = results.read(*sorted((ROOT / "reports" / study / "results").glob("*.csv")))
     words = Words(language, study, protocol.module, labels_of(rows))
-    trail = Trail(study, ROOT / "dvc.yaml", ROOT / "params.yaml")
+    trail = Trail(study, ROOT)
     sources = [load_source(name) for name in protocol.sources]
     pictures = {"en": "figures", "zh": "figures_zh"}[language]
     return Report(rows, PARAMS, study, words, trail, sources, "markdown", pictures).render()

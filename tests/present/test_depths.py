@@ -66,7 +66,7 @@ def test_no_figure_and_no_table_stands_twice(study):
     assert len(set(pictures)) == len(pictures) and len(set(tables)) == len(tables)
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("study", [STUDIES[0], *(pytest.param(name, marks=pytest.mark.long) for name in STUDIES[1:])])
 def test_links_find_the_same_places_in_both_languages(study):
     one, other = (re.findall(r"\{#([\w-]+)", rendered(study, language, "pandoc")) for language in LANGUAGES)
     assert one == other and len(set(one)) == len(one)

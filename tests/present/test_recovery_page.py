@@ -38,7 +38,7 @@ def rows(*tried):
 def page(language, scenario, *tried):
     found = rows(*tried)
     words = Words(language, "reference", "reference", labels_of(found))
-    trail = Trail("reference", ROOT / "dvc.yaml", ROOT / "params.yaml")
+    trail = Trail("reference", ROOT)
     return Report(found, choices(scenario, *tried), "reference", words, trail, [], "markdown")
 
 

@@ -50,7 +50,7 @@ def test_classes_are_those_of_the_protocol():
 
 
 def test_every_line_names_a_study_and_a_stage_that_exist():
-    stages = yaml.read(ledger.CLAIMS.parents[1] / "dvc.yaml")["stages"]
+    stages = yaml.stages(ledger.CLAIMS.parents[1])
     for one in BEARINGS:
         assert one.study in PARAMS.compared
         assert not one.stage or one.stage in stages

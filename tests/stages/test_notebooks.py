@@ -3,7 +3,6 @@ import json
 import re
 from pathlib import Path
 
-import nbformat.v4 as written
 import pandas as pd
 import pytest
 
@@ -86,11 +85,12 @@ def test_the_first_notebook_calls_verdicts_as_the_pages_do():
         assert words["verdicts"]["supported"] and words["kinds"]["effect"]
 
 
-def cell(*outputs, source="1"):
-    return written.new_code_cell(source, outputs=list(outputs))
-
-
 def test_a_picture_has_the_sentence_below_it_as_its_text():
+    import nbformat.v4 as written  # as above
+
+    def cell(*outputs, source="1"):
+        return written.new_code_cell(source, outputs=list(outputs))
+
     picture = written.new_output("display_data", {PICTURE: "<svg></svg>"})
     said = written.new_output("stream", text="Of 2 loans\n1 & no more\n")
     with pytest.raises(StudyError, match="no sentence below a figure"):

@@ -144,7 +144,7 @@ def test_more_of_a_factor_is_the_headline_with_others_of_its_values(rows, cohort
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_chapter_says_what_the_rows_say(rows, choices, language):
     words = Words(language, STUDY)
-    page = Page(rows, choices, STUDY, words, Trail(STUDY, PARAMS.parent / "dvc.yaml", PARAMS), [], "markdown")
+    page = Page(rows, choices, STUDY, words, Trail(STUDY, PARAMS.parent), [], "markdown")
     text = "\n\n".join(chapter.blocks(page))
     full = one(rows, estimator="errors", specification="clustered")
     ends = [one(rows, estimator="leave_one_cluster_out", estimand=name).estimate for name in ("smallest", "largest")]

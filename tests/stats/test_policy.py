@@ -2,10 +2,23 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import RidgeCV
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.early_warning import share
-from pipeline.stats.policy import Learned, avoided, by_lot, halves, learn, r_learner, tiers, top, untreated_scores
+from pipeline.stats.policy import (
+    PENALTIES,
+    Learned,
+    avoided,
+    by_lot,
+    halves,
+    learn,
+    r_learner,
+    ridge,
+    tiers,
+    top,
+    untreated_scores,
+)
 
 LEVEL = 0.95
 
@@ -161,3 +174,14 @@ def test_units_and_columns_that_never_vary_change_no_benefit(world):
     found = r_learner(other[rows], world.treated[rows], world.event[rows], other[wanted])
     assert found == pytest.approx(plain, abs=1e-5)
     assert plain.std() > 0.03
+
+
+@pytest.mark.parametrize("noise", [0.1, 1.0, 30.0])
+def test_the_ridge_and_its_penalty_are_those_of_scikit_learn(noise):
+    rng = np.random.default_rng(4)
+    x, weights = rng.normal(size=(500, 6)), rng.random(500) + 0.01
+    x[:, 5] = x[:, 4]
+    y = x @ rng.normal(size=6) + noise * rng.normal(size=500)
+    theirs = RidgeCV(alphas=PENALTIES).fit(x, y, sample_weight=weights)
+    intercept, slopes = ridge(x, y, weights)
+    assert [intercept, *slopes] == pytest.approx([theirs.intercept_, *theirs.coef_], abs=1e-10)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from pipeline.core.protocol import rungs_of
 from pipeline.core.results import Results
@@ -236,8 +235,5 @@ def _first(results: Results, *, regress: bool = False, **columns: str) -> Any:
     """Return the first row on the arms that has an estimate, or None."""
     if regress:
         fixed_columns = {"stage": "regress", "estimator": "linear_probability", "estimand": "risk_difference"}
-        rows = results.where(factor="treated", **fixed_columns, **columns)
-    else:
-        rows = results.where(stage=STAGE, **columns)
-    rows: pd.DataFrame = rows[rows["estimate"].notna()]
-    return next(rows.itertuples(), None)
+        return results.first(factor="treated", **fixed_columns, **columns)
+    return results.first(stage=STAGE, **columns)

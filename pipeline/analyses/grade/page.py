@@ -247,6 +247,4 @@ def _of_score(results: Results) -> dict[str, Any]:
 
 
 def _optional(results: Results, **columns: str) -> Any:
-    rows = results.where(stage=STAGE, **columns)
-    rows = rows[rows["estimate"].notna()]
-    return next(rows.itertuples(), None)
+    return results.first(stage=STAGE, **columns)

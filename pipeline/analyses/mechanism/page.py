@@ -145,10 +145,9 @@ def first_stages(results: Results, words: Words) -> str:
     for estimator, outcome in FIRST_STAGES:
         cells, counts = [], []
         for specification in ("controls", "lottery"):
-            rows = results.where(
+            row = results.first(
                 stage=STAGE, estimator=estimator, specification=specification, factor="treated", outcome=outcome
             )
-            row = next(rows[rows["estimate"].notna()].itertuples(), None)
             cells.append(MISSING if row is None else f"{fixed(row.estimate, 3)} ({fixed(row.std_error, 3)})")
             counts.append(MISSING if row is None else whole(row.n))
         if cells != [MISSING, MISSING]:
@@ -161,5 +160,4 @@ def first_stages(results: Results, words: Words) -> str:
 
 
 def _row(results: Results, estimator: str, specification: str, estimand: str) -> Any:
-    rows = results.where(stage=STAGE, estimator=estimator, specification=specification, estimand=estimand)
-    return next(rows[rows["estimate"].notna()].itertuples(), None)
+    return results.first(stage=STAGE, estimator=estimator, specification=specification, estimand=estimand)

@@ -30,7 +30,7 @@ class Programme:
         self.rule, self.afterwards = protocol.treatment, protocol.after_origination()
         self.cohort = cohort
         if "loan_ends" in more:
-            ends = more["loan_ends"].set_index("loan_id").loc[cohort["loan_id"]].reset_index(drop=True)
+            ends = more["loan_ends"].set_index("loan_id").reindex(cohort["loan_id"]).reset_index(drop=True)
             self.cohort = cohort.reset_index(drop=True).join(ends)
 
     def row(self, estimator: str, specification: str, factor: str, outcome: str, estimand: str, **more: Any) -> Row:

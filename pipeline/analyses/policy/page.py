@@ -153,10 +153,9 @@ def _values(results: Results, factor: str) -> pd.DataFrame:
 
 
 def _one(results: Results, estimator: str, specification: str, estimand: str, factor: str) -> Any:
-    rows = results.where(
+    return results.first(
         stage=STAGE, estimator=estimator, specification=specification, estimand=estimand, factor=factor
     )
-    return next(rows[rows["estimate"].notna()].itertuples(), None)
 
 
 def _tier(results: Results, name: str) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,8 @@ MODELS = ("logistic", "scorecard", "tree", "forest", "boosting")
 HARD, ALL = "hard", "with_crm"
 
 
-def main(results: Results) -> pd.DataFrame:
+@lru_cache(maxsize=1)
+def main(results: Results) -> Results:
     """Return the rows of the moment at which every model was tried, as its split judges them."""
     rows = results.where(stage=STAGE)
     models = rows[rows["estimator"].isin(MODELS)]
@@ -23,12 +25,12 @@ def main(results: Results) -> pd.DataFrame:
     outcome = models["outcome"][later if later.any() else ~later].iloc[0]
     way = rows[(rows["estimator"] == "split") & (rows["outcome"] == outcome)]["specification"].iloc[0]
     kept = (rows["outcome"] == outcome) & (rows["specification"] == way)
-    return rows[kept | (rows["estimator"] == "tree_node")].reset_index(drop=True)
+    return Results(rows[kept | (rows["estimator"] == "tree_node")].reset_index(drop=True))
 
 
-def compared(rows: pd.DataFrame) -> str:
+def compared(rows: Results) -> str:
     """Return the rung that is shown, `ALL` only where hard information stands beside it."""
-    both = all(len(cell(rows, "logistic", rung, "auc")) for rung in (HARD, ALL))
+    both = all(there(rows, "logistic", rung, "auc") for rung in (HARD, ALL))
     return ALL if both else HARD
 
 
@@ -37,24 +39,22 @@ def of(rows: pd.DataFrame, estimator: str) -> pd.DataFrame:
     return rows[rows["estimator"] == estimator]
 
 
-def cell(rows: pd.DataFrame, model: str, rung: str, estimand: str) -> pd.DataFrame:
-    """Return the row, or none, of a model's estimand at a rung of the information that it has."""
-    return rows[(rows["estimator"] == model) & (rows["factor"] == rung) & (rows["estimand"] == estimand)]
+def there(rows: Results, model: str, rung: str, estimand: str) -> bool:
+    """Say whether there is a row of a model's estimand at a rung of the information that it has."""
+    return len(rows.where(estimator=model, factor=rung, estimand=estimand)) > 0
 
 
-def one(rows: pd.DataFrame, model: str, rung: str, estimand: str) -> Any:
-    """Return the row that `cell` finds; it must be there."""
-    return next(cell(rows, model, rung, estimand).itertuples(index=False))
+def one(rows: Results, model: str, rung: str, estimand: str) -> Any:
+    """Return the row of a model's estimand at a rung; it must be there."""
+    return rows.one(estimator=model, factor=rung, estimand=estimand)
 
 
-def optional(rows: pd.DataFrame, model: str, rung: str, estimand: str) -> Any:
-    """Return the row that `cell` finds, or None where it is not there or holds no number."""
-    found = cell(rows, model, rung, estimand)
-    found = found[found["estimate"].notna()]
-    return next(found.itertuples(index=False), None)
+def optional(rows: Results, model: str, rung: str, estimand: str) -> Any:
+    """Return that row, or None where it is not there or holds no number."""
+    return rows.first(estimator=model, factor=rung, estimand=estimand)
 
 
-def models(rows: pd.DataFrame, last: str) -> list[Any]:
+def models(rows: Results, last: str) -> list[Any]:
     """Return the models' areas, the largest first."""
-    found = [one(rows, name, last, "auc") for name in MODELS if len(cell(rows, name, last, "auc"))]
+    found = [one(rows, name, last, "auc") for name in MODELS if there(rows, name, last, "auc")]
     return sorted(found, key=lambda row: -row.estimate)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline.analyses.predict.drawings import dependence, panels, tree
-from pipeline.analyses.predict.lookup import ALL, HARD, MODELS, STAGE, cell, compared, main, models, of, one, optional
+from pipeline.analyses.predict.lookup import ALL, HARD, MODELS, STAGE, compared, main, models, one, optional, there
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
 from pipeline.present.numerals import MISSING, fixed, with_interval
@@ -29,21 +28,21 @@ def blocks(page: Page) -> Iterator[str]:
         yield page.text("predict.nothing", note=results.where(stage=STAGE)["note"].iloc[0])
         return
     rows = main(results)
-    counts = {row.estimand: row.estimate for row in of(rows, "split").itertuples()}
-    cut = of(rows, "split")["note"].iloc[0]
-    way = of(rows, "split")["specification"].iloc[0]
+    split_rows = rows.where(estimator="split")
+    counts = {row.estimand: row.estimate for row in split_rows.itertuples()}
+    cut, way = split_rows["note"].iloc[0], split_rows["specification"].iloc[0]
     named = {"counts": counts, "cut": cut, "way": way, "how": words.label("score_splits", way)}
-    named["window"] = counts["months_to_outcome"] if "_within_" in rows["outcome"].iloc[0] else None
-    named["later"] = rows["outcome"].iloc[0] == "default_after_landmark"
+    named["window"] = counts["months_to_outcome"] if "_within_" in rows.frame["outcome"].iloc[0] else None
+    named["later"] = rows.frame["outcome"].iloc[0] == "default_after_landmark"
     named["market"] = _part(results, rows, "market") is not None
     named["complete"] = optional(rows, "logistic", ALL, "auc_gain_of_complete_clustered")
     named["landmark"] = page.scope.protocol.landmark
-    last = ALL if len(cell(rows, "logistic", ALL, "auc")) else HARD
+    last = ALL if there(rows, "logistic", ALL, "auc") else HARD
     named["full"] = one(rows, "logistic", last, "auc")
-    gain = cell(rows, "logistic", ALL, "auc_gain_clustered")
-    if len(gain) and not np.isnan(gain["estimate"].iloc[0]):
+    gain = optional(rows, "logistic", ALL, "auc_gain_clustered")
+    if gain is not None:
         named |= {
-            "gain": one(rows, "logistic", ALL, "auc_gain_clustered"),
+            "gain": gain,
             "by_loan": one(rows, "logistic", ALL, "auc_gain"),
             "hard": one(rows, "logistic", HARD, "auc"),
             "brier": one(rows, "logistic", ALL, "brier_gain"),
@@ -69,9 +68,7 @@ def blocks(page: Page) -> Iterator[str]:
         yield page.text("predict.decisions", slope=slope, large=large, lift=lift, precision=precision, **named)
     parts = {name: _part(results, rows, name) for name in ("market", "elsewhere", "renewed")}
     if any(part is not None for part in parts.values()):
-        hard_elsewhere = optional(
-            results.where(stage=STAGE, specification="other_institutions"), "logistic", HARD, "auc"
-        )
+        hard_elsewhere = _elsewhere(results, HARD, "auc")
         yield page.text("predict.further", parts=parts, hard_elsewhere=hard_elsewhere, **named)
     yield from _meanings(page, rows)
     depends = results.where(stage=STAGE, estimator="partial_dependence")
@@ -79,7 +76,7 @@ def blocks(page: Page) -> Iterator[str]:
         named["best"] = lower_first(words.label("score_models", depends["note"].iloc[0]))
         yield page.text("predict.dependence", columns=_ranges(depends, words), **named)
         yield page.show_figure("predict_dependence", STAGE, widest=_ranges(depends, words)[0], **named)
-    leaves = of(rows, "tree_node")
+    leaves = rows.where(estimator="tree_node")
     if len(leaves) > 1:
         root = split(leaves.loc[leaves["specification"] == "n", "factor"].iloc[0])[0]
         yield page.show_figure("predict_tree", STAGE, root=lower_first(words.known("columns", root) or root), **named)
@@ -111,7 +108,7 @@ def _ranges(depends: pd.DataFrame, words: Words) -> list[tuple[str, float, float
     return sorted(found, key=lambda one: one[1] - one[2])
 
 
-def _meanings(page: Page, rows: pd.DataFrame) -> Iterator[str]:
+def _meanings(page: Page, rows: Results) -> Iterator[str]:
     """Yield what the design expects beside what comes out at each meaning of hard information."""
     found = {
         name: tuple(optional(rows, "hard_information", name, f"auc_{rung}") for rung in (HARD, ALL))
@@ -138,7 +135,7 @@ def _meanings(page: Page, rows: pd.DataFrame) -> Iterator[str]:
     yield page.show_table("predict_meanings", table, STAGE)
 
 
-def scores(rows: pd.DataFrame, words: Words, last: str) -> str:
+def scores(rows: Results, words: Words, last: str) -> str:
     """Every model: areas with intervals, the gain, errors, calibration and what following up would save."""
     body = []
     both = compared(rows) == ALL
@@ -171,10 +168,15 @@ def scores(rows: pd.DataFrame, words: Words, last: str) -> str:
     return markdown([words.text(f"predict.columns.{name}") for name in names], body)
 
 
-def _part(results: Results, rows: pd.DataFrame, name: str) -> Any:
+def _part(results: Results, rows: Results, name: str) -> Any:
     if name == "market":
         return optional(rows, "logistic", "market", "auc_step")
     if name == "renewed":
         return optional(rows, "logistic", ALL, "auc_gain_on_static")
-    elsewhere = results.where(stage=STAGE, specification="other_institutions")
-    return optional(elsewhere, "logistic", ALL, "auc_gain_clustered")
+    return _elsewhere(results, ALL, "auc_gain_clustered")
+
+
+def _elsewhere(results: Results, rung: str, estimand: str) -> Any:
+    return results.first(
+        stage=STAGE, specification="other_institutions", estimator="logistic", factor=rung, estimand=estimand
+    )

@@ -26,9 +26,6 @@ from pipeline.stats.regression import linear_probability
 
 Rows = list[dict[str, Any]]
 
-SETS = 200
-"""Made-up sets of lenders a scenario: enough to tell .1 from .05 and .8 from .9 (Monte Carlo errors .02 and .03)."""
-
 SCENARIOS = {"nothing_works": 0.0, "twice_what_matters": 2.0}
 """True effect of every practice, in smallest differences that matter."""
 

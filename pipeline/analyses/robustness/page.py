@@ -188,8 +188,7 @@ def _clustered(results: Results, factor: str) -> Any:
 
 def _inside(results: Results, factor: str) -> Any:
     """Return the row of the effect inside lenders (or clusters) and periods, or None."""
-    rows = results.where(stage=STAGE, estimator="group_effects", specification="linear_probability", factor=factor)
-    return next(rows[rows["estimate"].notna()].itertuples(), None)
+    return results.first(stage=STAGE, estimator="group_effects", specification="linear_probability", factor=factor)
 
 
 def _of_errors(results: Results, words: Words, factor: str) -> dict[str, Any]:

@@ -223,8 +223,7 @@ def hazards(results: Results, words: Words) -> str:
 
 
 def _row(results: Results, estimator: str, specification: str, factor: str, outcome: str) -> Any:
-    rows = results.where(stage=STAGE, estimator=estimator, specification=specification, factor=factor, outcome=outcome)
-    return next(rows[rows["estimate"].notna()].itertuples(), None)
+    return results.first(stage=STAGE, estimator=estimator, specification=specification, factor=factor, outcome=outcome)
 
 
 def _assumption(results: Results, name: str) -> Any:

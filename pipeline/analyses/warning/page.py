@@ -187,8 +187,7 @@ def _by_age(results: Results, score: str) -> pd.DataFrame:
 
 
 def _estimated(results: Results, score: str, when: str) -> Any:
-    rows = results.where(stage=STAGE, estimator="area_under_curve", specification=score, estimand=when)
-    return next(rows[rows["estimate"].notna()].itertuples(), None)
+    return results.first(stage=STAGE, estimator="area_under_curve", specification=score, estimand=when)
 
 
 def _costs(results: Results, score: str) -> pd.DataFrame:
@@ -277,8 +276,7 @@ def _of_alerts(page: Page) -> Iterator[str]:
     results, choice = page.results, page.params.warning
 
     def find(score: str, share: str, estimand: str) -> Any:
-        rows = results.where(stage=STAGE, estimator="alerts", specification=score, factor=share, estimand=estimand)
-        return next(rows[rows["estimate"].notna()].itertuples(), None)
+        return results.first(stage=STAGE, estimator="alerts", specification=score, factor=share, estimand=estimand)
 
     share = f"capacity[{choice.capacity:g}]"
     chance = ("caught_random", "caught_over_random")

@@ -72,6 +72,7 @@ class Own(Section):
             raise ValueError("columns.default must name the column that says which loans defaulted")
         names = [*self.columns, *self.factors, *self.borrower, *self.market]
         taken = {"origination_month", "origination_quarter", "origination_year", "institution_type", "all", "pair"}
+        taken |= {"adoption_month", "adopted"}
         if twice := sorted({name for name in names if names.count(name) > 1} | taken & set(names)):
             raise ValueError(f"'{twice[0]}' already means something else: call the column otherwise")
         for kind, *lists in (("outcome", "default", "repaid", "left_out"), ("treatment", "treated", "untreated")):
@@ -152,7 +153,7 @@ def unused(study: Study, where: str) -> list[str]:
     """Return the columns that have a role and that nothing of the study uses, with their roles."""
     own: Own = checked(Own, study.own, "own", where)
     used = {name for _, name in cohorts.named(study)} | {study.treatment and study.treatment.factor}
-    used |= {"default", "treated", "loan_id", "origination_date", study.cluster, *LOTTERY}
+    used |= {"default", "treated", "loan_id", "origination_date", "adoption_date", study.cluster, *LOTTERY}
     return [f"{column} ({role})" for role, column in own.mapped().items() if role not in used]
 
 
@@ -160,5 +161,6 @@ def columns(study: Study, own: Own) -> list[str]:
     """Return the columns that the study's cohort will have, with values or without."""
     given = [*roles.of_section("columns"), *(name for name, column in own.borrower.items() if column)]
     of_date = [f"origination_{period}" for period in ("month", "quarter", "year")]
+    of_date += ["adoption_month", "adopted"] if own.columns.get("adoption_date") else []
     names = [*given, *of_date, *roles.of_section("market"), *study.factors, *own.factors, *cohorts.ALWAYS]
     return list(dict.fromkeys(names))

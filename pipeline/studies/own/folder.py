@@ -191,15 +191,8 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
             day_first = _day_first(options, frame, frames[name], link, folder)
             if day_first is not None:
                 options = {**options, "day_first": "yes" if day_first else "no"}
-            if (
-                landmark
-                and link.take != "share"
-                and link.date
-                and link.loan_date
-                and _mostly_after(frame, frames[name], link, day_first)
-            ):
+            if landmark and link.take != "share" and _mostly_after(frame, frames[name], link, day_first):
                 link = link._replace(until="landmark")
-            links.append(link)
             if link.take == "columns" and (again := int(keys(frames[name][link.other]).duplicated().sum())):
                 refused.append(
                     f"{name}: the fullest row counts where a {link.other} has several (rows more: {again:,})"
@@ -211,6 +204,11 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
                 landmark = months.landmark(course.ends())
             else:
                 frame = joined(frame, frames[name], link, day_first=day_first, landmark=landmark)
+            if link.take == "count" and not frame[link.name].any():
+                refused.append(f"{name}: none of its rows came {link.when()}")
+                frame = frame[before]
+                continue
+            links.append(link)
             if link.until or link.take == "share":
                 added = [str(one) for one in frame if one not in before]
                 dated |= {one: link.until or "" for one in added if one == link.name or measures(one)}
@@ -226,7 +224,9 @@ def _months(other: pd.DataFrame) -> panel.Panel | None:
 
 
 def _mostly_after(frame: pd.DataFrame, other: pd.DataFrame, link: Link, day_first: bool | None) -> bool:
-    """Say whether most rows of a table came after the loans that they tie to."""
+    """Say whether most rows of a table came after the loans that they tie to; not without dates."""
+    if not link.date or not link.loan_date:
+        return False
     granted = dates.read(frame[link.loan_date], day_first).meaning.to_numpy()
     first = pd.Series(granted, keys(frame[link.key])).groupby(level=0).min()
     days = dates.read(other[link.date], day_first).meaning - keys(other[link.other]).map(first)

@@ -185,7 +185,7 @@ def meaning(role: str, column: pd.Series, own: Own, place: str, where: str) -> t
 
     """
     mark = own.mark(str(column.name))
-    if role == "origination_date":
+    if role in ("origination_date", "adoption_date"):
         return dates.read(column, own.day_first), "date"
     if role in KEYS:
         _whole(column, place)

@@ -67,11 +67,14 @@ class Link(NamedTuple):
             "share": f"says which share of documents was given ({self.name})",
             "state": "says what became of each loan",
         }[self.take]
-        when = {"columns": "answers", "state": ""}.get(self.take, "rows")
-        until = f"from {self.loan_date} to the landmark" if self.until == "landmark" else f"before {self.loan_date}"
-        before = f"; {when} {until}, by {self.date}" if when and self.date and self.loan_date else ""
+        rows = {"columns": "answers", "state": ""}.get(self.take, "rows")
+        before = f"; {rows} {self.when()}, by {self.date}" if rows and self.date and self.loan_date else ""
         same = self.key if self.key == self.other else f"{self.key} and {self.other}"
         return f"{self.file} {what}, tied by {same}{before}."
+
+    def when(self) -> str:
+        """Return when rows count, in words."""
+        return f"from {self.loan_date} to the landmark" if self.until == "landmark" else f"before {self.loan_date}"
 
 
 def keys(column: pd.Series) -> pd.Series:

@@ -10,6 +10,7 @@ from pipeline.runtime.errors import StudyError
 
 ANSWERS: dict[str, Callable[[str], Any]] = {
     "default": str,
+    "role": shlex.split,
     "default_when": shlex.split,
     "default_at_least": float,
     "decimal": shlex.split,

@@ -65,7 +65,7 @@ def normal(name: str) -> str:
 
 def after_outcome(name: str) -> bool:
     """Say whether a column's name tells that it is filled only after the loan was paid out."""
-    given = f" {normal(name)} "
+    given = f" {' / '.join(map(normal, _in_each_script(name)))} "
     for mark in map(normal, _table()["after_outcome"]):
         if (mark in given) if re.search(r"[\u3400-\u9fff]", mark) else (f" {mark} " in given):
             return True
@@ -74,7 +74,7 @@ def after_outcome(name: str) -> bool:
 
 def counts_days(name: str) -> bool:
     """Say whether a column's name tells that it counts days past due."""
-    given = f" {normal(name)} "
+    given = f" {' / '.join(map(normal, _in_each_script(name)))} "
     return any((f" {one} " in given) or (one in given and not one.isascii()) for one in _table()["days_past_due"])
 
 
@@ -90,6 +90,14 @@ def unit_in(name: str) -> str:
     found = {UNIT_NAMES[part] for part in re.findall(rf"({'|'.join(UNIT_NAMES)})(?:s|e|en|n)?\b", normal(name))}
     found |= {cells.UNITS[part] for part in re.findall(r"[(（]([^()（）]+)[)）]", name) if part in cells.UNITS}
     return found.pop() if len(found) == 1 else ""
+
+
+def _in_each_script(name: str) -> list[str]:
+    """Return a name and, of one in two scripts such as शाखा (Branch), what stands in each."""
+    parts = re.split(r"[()（）\[\]|\n]|\s/\s", str(name))
+    letters_of = [{unicodedata.name(one, "").partition(" ")[0] for one in part if one.isalpha()} for part in parts]
+    found = [part for part, scripts in zip(parts, letters_of, strict=True) if len(scripts) == 1]
+    return [str(name), *found] if len(set().union(*letters_of)) > 1 else [str(name)]
 
 
 @cache
@@ -114,8 +122,11 @@ class _Known(NamedTuple):
 def _known(role: str) -> _Known:
     names = roles()[role].names
     chinese = [re.escape(one) for one in names if re.search(r"[\u3400-\u9fff]", one) and len(one) > 2]
-    several = [rf"\b{re.escape(one)}\b" for one in names if len(one) > 6 and not re.search(r"[\u3400-\u9fff]", one)]
-    parts = re.compile("|".join([*chinese, *several]) or r"(?!)")
+    several = [one for one in names if len(one) > 6 and not re.search(r"[\u3400-\u9fff]", one)]
+    if roles()[role].kind == "key":
+        # The satisfaction of a client names nobody: one word alone says too little.
+        several = [one for one in several if " " in one or len(one) > 9]
+    parts = re.compile("|".join([*chinese, *(rf"\b{re.escape(one)}\b" for one in several)]) or r"(?!)")
     return _Known(frozenset(one.replace(" ", "") for one in names), frozenset(map(_words, names)), parts)
 
 
@@ -124,8 +135,13 @@ def likeness(name: str, role: str) -> int:
     """Return how well a column's name fits a role's.
 
     4 the same words, 3 the same letters, 2 the same words written out or in another order, 1 a part, 0 not.
+    Of a name in two scripts that which fits best counts.
     """
-    given, known = normal(name), _known(role)
+    return max(_fits(normal(one), role) for one in _in_each_script(name))
+
+
+def _fits(given: str, role: str) -> int:
+    known = _known(role)
     if given in roles()[role].names:
         return 4
     if given.replace(" ", "") in known.letters:
@@ -183,6 +199,11 @@ def against(role: Role, column: Column) -> str:
     if role.kind == "category" and (column.distinct > 5000 or column.kind == "date"):
         return "dates" if column.kind == "date" else f"{column.distinct:,} different values"
     return ""
+
+
+def fits(role: Role, column: Column) -> bool:
+    """Say whether a column has the name of a role, and cells that may be what it asks for."""
+    return likeness(column.name, role.name) > 1 and not against(role, column)
 
 
 class Guess(NamedTuple):

@@ -128,15 +128,18 @@ def choices(draft: Draft) -> str:
 def with_study(text: str, draft: Draft) -> str:
     """Return params.yaml with a study added to its lists; the rest stays as it is, byte for byte."""
     text = _added(text, "owned", f"    {draft.name}:\n      file: {scalar(draft.file)}\n")
-    return _added(text, "followed", f"    {draft.name}: {{}}\n") if draft.followed else text
+    kinds = {"followed": draft.followed, "designed": "adoption_date" in draft.found}
+    for kind in (name for name, belongs in kinds.items() if belongs):
+        text = _added(text, kind, f"    {draft.name}: {{}}\n")
+    return text
 
 
 def _added(text: str, kind: str, entry: str) -> str:
     lines = text.splitlines(keepends=True)
-    place = next((at for at, line in enumerate(lines) if re.match(rf"  {kind}: &{kind}\b", line)), None)
+    place = next((at for at, line in enumerate(lines) if re.match(rf"  {kind}:(?:\s|$)", line)), None)
     if place is None:
-        raise StudyError(f"params.yaml has no line `{kind}: &{kind}` in its list of studies: nothing was written.")
-    lines[place] = re.sub(rf"&{kind}\s*\{{\s*\}}", f"&{kind}", lines[place])
+        raise StudyError(f"params.yaml has no line `{kind}:` in its list of studies: nothing was written.")
+    lines[place] = re.sub(r"\s*\{\s*\}", "", lines[place])
     end = place + 1
     while end < len(lines) and lines[end].startswith("    "):
         end += 1

@@ -19,6 +19,10 @@ from pipeline.studies.own.section import Draft
 if TYPE_CHECKING:
     import pandas as pd
 
+TERMS_ARE_THIRDS = (0.5, 0.95)
+"""Share of whole quarters among months: terms of loans are 6, 12 or 36, while of the months that clients stay a third
+is such by chance. Below the first it is no term, from the second on it is one."""
+
 LONGEST_TERM = 600
 """Months of a term beyond which a number without a unit is hardly one of months."""
 
@@ -42,14 +46,12 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     # Everything of a loan but its outcome is what stood in its first month.
     first = table if monthly is None else panel.first_rows(table, monthly)
     columns = others | profile.profile(first, decimal, {} if tables else tabular.labels_of(path, form))
-    fixed = {role: options[role] for role in ("default", "treated") if options.get(role)}
-    for role, column in fixed.items():
-        if column not in columns:
-            raise StudyError(f"{path} has no column '{column}' (--{role}): it has {', '.join(list(columns)[:40])}.")
+    fixed = _told(options, columns, path)
     if monthly is not None:
         fixed["loan_id"] = monthly.loan
         columns |= _of_all_months(table, columns)
     offered = {name: column for name, column in columns.items() if monthly is None or name != monthly.month}
+    fixed |= (tenure := _tenure(table, offered, fixed, path))
     guessed = roles.guess(offered, fixed)
     if "default" not in guessed.found and (named := _called_as_outcome(columns, options.get("default_at_least"))):
         # What its values mean is told, or asked for.
@@ -58,6 +60,8 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         _no_outcome(path, table, columns)
     if twice := [name for name in map(_without_number, guessed.found.values()) if f"{name} (2)" in columns]:
         raise StudyError(f"{path} has several columns '{twice[0]}': rename or remove all but one.")
+    _refuse_adoption(guessed, fixed, table)
+    guessed.reasons.update(dict.fromkeys(tenure, "the lengths in its cells"))
     default = guessed.found["default"]
     read = outcome.read(
         table[default], columns[default], options, f"{path}, column {default}", monthly and table[monthly.loan]
@@ -87,6 +91,63 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         undated=_undated(guessed.found, landmark, tables),
         tables=tables,
     )
+
+
+def _told(options: Mapping[str, Any], columns: Mapping[str, Column], path: Path) -> dict[str, str]:
+    """Return the columns of roles as the reader has told them."""
+    told = {role: options[role] for role in ("default", "treated") if options.get(role)}
+    for one in options.get("role") or ():
+        role, _, column = one.partition("=")
+        if role not in roles.roles():
+            raise StudyError(f"--role {one}: '{role}' is no role: write ROLE=COLUMN with {', '.join(roles.roles())}.")
+        told[role] = column
+    for role, column in told.items():
+        if column not in columns:
+            option = role if options.get(role) == column else "role"
+            raise StudyError(f"{path} has no column '{column}' (--{option}): it has {', '.join(list(columns)[:40])}.")
+    return told
+
+
+def _tenure(table: pd.DataFrame, columns: Mapping[str, Column], fixed: Mapping[str, str], path: Path) -> dict[str, str]:
+    """Return the role of a column that is merely called tenure: in India the term of a loan, elsewhere the client's.
+
+    What another column plays, this one does not; otherwise its cells decide, or it is a Question.
+    """
+    name = next((one for one in columns if roles.normal(one) in ("tenure", "tenure months", "tenure in months")), None)
+    if name is None or name in fixed.values():
+        return {}
+    both = ("term_months", "relationship_length")
+    played = [
+        role
+        for role in both
+        if role in fixed or any(one != name and roles.fits(roles.roles()[role], columns[one]) for one in columns)
+    ]
+    if played:
+        return {role: name for role in both if role not in played}
+    months = cells.months(table[name]).meaning.dropna()
+    whole = float(((months % 3 == 0) & (months > 0)).mean()) if len(months) else 0.0
+    if TERMS_ARE_THIRDS[0] <= whole < TERMS_ARE_THIRDS[1]:
+        raise Question(
+            f"{path}, column {name} may hold the terms of loans or how long clients have been with the lender: say "
+            f"with --role 'term_months={name}' or --role 'relationship_length={name}'.",
+            "role",
+            f"What it holds: 'term_months={name}' or 'relationship_length={name}'",
+        )
+    return {both[whole < TERMS_ARE_THIRDS[0]]: name}
+
+
+def _refuse_adoption(guessed: roles.Guess, fixed: Mapping[str, str], table: pd.DataFrame) -> None:
+    """Take away the role of a date of adoption that does not hold for whole institutions."""
+    name, lender = guessed.found.get("adoption_date"), guessed.found.get("institution_id")
+    if name is None or "adoption_date" in fixed:
+        return
+    why = ""
+    if lender is None or "origination_date" not in guessed.found:
+        why = "no institution that adopted, or no date of the loan"
+    elif table.groupby(lender)[name].nunique().gt(1).any():
+        why = f"it differs among the loans of one {lender}"
+    if why:
+        guessed.refused.append((guessed.found.pop("adoption_date"), "adoption_date", why))
 
 
 def _landmark(
@@ -244,9 +305,15 @@ def _day_first(
 ) -> bool | None:
     if told is not None:
         return told.lower() in cells.YES
-    date = columns[found["origination_date"]] if "origination_date" in found else None
-    if date is None or not date.marks.get("undecided") or {"day_first", "month_first"} & set(date.marks):
+    there = [columns[found[role]] for role in ("origination_date", "adoption_date") if role in found]
+    open_ = [one for one in there if one.marks.get("undecided") and not {"day_first", "month_first"} & set(one.marks)]
+    if not open_:
         return None
+    # What one column leaves open, the other of the same lender tells.
+    orders = {order for one in there for order in ("day_first", "month_first") if order in one.marks}
+    if len(orders) == 1:
+        return orders == {"day_first"}
+    date = open_[0]
     texts = cells.plain(table[date.name]).dropna()
     first = next(text for text in texts if dates.EITHER_ORDER.match(text))
     raise Question(

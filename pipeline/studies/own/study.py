@@ -200,8 +200,10 @@ def _columns(good: pd.DataFrame, study: Study) -> pd.DataFrame:
     else:
         columns["origination_date"] = pd.Series(pd.NaT, good.index, dtype="datetime64[ms]")
         columns |= {f"origination_{name}": no_level for name in ("month", "quarter", "year")}
+    if "adoption_date" in good:
+        columns |= _adoption(good)
     for name in roles.of_section("columns") + roles.of_section("market"):
-        if name not in columns:
+        if name not in columns and name != "adoption_date":
             columns[name] = good[name].astype(float) if name in good else none
     for name in good:
         if name not in columns and name not in ("row", "fault", "default", "treated"):
@@ -218,6 +220,24 @@ def _columns(good: pd.DataFrame, study: Study) -> pd.DataFrame:
     columns["treated"] = treated.astype(float)
     columns["default"] = good["default"]
     return pd.DataFrame(columns, index=good.index)
+
+
+def _adoption(good: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return when each loan's institution adopted the practice (missing: never), and whether it had then."""
+    dates = good["adoption_date"].astype("datetime64[ms]")
+    if "institution_id" not in good or "origination_date" not in good:
+        raise StudyError("own.columns.adoption_date needs institution_id and origination_date: map them, or leave it.")
+    if (several := dates.groupby(good["institution_id"]).nunique().gt(1)).any():
+        raise StudyError(
+            f"own.columns.adoption_date: {several.idxmax()} has several dates: give one for each institution_id."
+        )
+    month = dates.dt.to_period("M")
+    adopted = (good["origination_date"].dt.to_period("M") >= month).where(month.notna(), other=False)
+    return {
+        "adoption_date": dates,
+        "adoption_month": month.astype("string").where(month.notna()).astype("category"),
+        "adopted": adopted.astype("int64"),
+    }
 
 
 def _named_by_content(good: pd.DataFrame) -> pd.Series:

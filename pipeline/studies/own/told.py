@@ -80,6 +80,11 @@ def assumed(draft: Draft) -> list[str]:
             f"{named}: counts up to the end of month {last} of a loan, for loans still open then, and default after "
             "it: landmark."
         )
+    if "adoption_date" in draft.found:
+        said.append(
+            f"{draft.found['adoption_date']} is when each {draft.found['institution_id']} adopted a practice (empty: "
+            "never): default before and after it is set against that of those without it."
+        )
     cluster = next((role for role in ("institution_id", "client_id") if role in draft.found), None)
     if cluster:
         said.append(f"Standard errors are clustered by {draft.found[cluster]}: cluster.")

@@ -17,9 +17,6 @@ from pipeline.stats.estimators import estimate_all
 from pipeline.stats.estimators_rows import AFTER, Engines
 from pipeline.stats.logistic import predicted_log_odds
 
-PERMUTATIONS = 999
-"""Adoption calendars that the randomisation test deals out."""
-
 LIBRARIES = Engines(
     libraries.linear_probability, libraries.logit, libraries.two_stage, libraries.inside, libraries.poisson
 )
@@ -43,7 +40,6 @@ def effects(
         cohort,
         panels["loan_months"],
         params.inference.level,
-        permutations=PERMUTATIONS,
         seed=params.seed,
         ratio=params.match.ratio,
         caliper=params.match.caliper,

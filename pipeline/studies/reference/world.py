@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import distribution
 
 import numpy as np
 import pandas as pd
@@ -63,9 +64,9 @@ def macro_quarters(first_month: str, quarters: int) -> pd.DataFrame:
     Columns: year, quarter, and in percent gdp_growth (annualised log growth), inflation, treasury_bill_rate
     and unemployment.
     """
-    from statsmodels.datasets import macrodata
-
-    data = macrodata.load_pandas().data
+    # The table alone: to import what stands around it takes longer than to simulate some lenders.
+    table = distribution("statsmodels").locate_file("statsmodels/datasets/macrodata/macrodata.csv")
+    data = pd.read_csv(str(table)).astype(float)
     frame = pd.DataFrame(
         {
             "year": data["year"].astype("int64"),

@@ -86,6 +86,9 @@ def loans(number=60, **columns):
         (["adimplente"] * 4 + ["inadimplente"] * 2, 2, 6),
         (["Remboursé"] * 4 + ["En défaut", "IMPAYE"], 2, 6),
         (["zurückgezahlt"] * 4 + ["in Verzug", "gekündigt"], 1, 5),
+        (["vollständig getilgt"] * 4 + ["laufend", "abgeschrieben"], 1, 5),
+        (["Standard"] * 3 + ["SMA-1", "NPA", "Doubtful"], 2, 5),
+        (["Liquidado"] * 3 + ["Vencido", "Cartera vencida", "Castigado"], 2, 5),
         (["Non-Performing", "performing", "PERFORMING", "Performing", "npl", "performing"], 2, 6),
     ],
 )  # fmt: skip
@@ -187,6 +190,13 @@ def test_a_path_that_dvc_would_read_as_a_parameter_is_refused(workplace, capsys)
         ({"prazo_meses": ["12x", "24x"]}, "term_months", "prazo_meses"),
         ({"Taxa de Juros": ["3,5%", "4,25%"]}, "interest_rate", "Taxa de Juros"),
         ({"term_years": [1, 3, 5]}, "term_months", "term_years"),
+        ({"Tenure": [12, 24, 36, 6]}, "term_months", "Tenure"),
+        ({"Tenure": range(1, 61)}, "relationship_length", "Tenure"),
+        ({"Tenure": [12, 24, 36], "term": [7, 14, 19]}, "relationship_length", "Tenure"),
+        ({"tenure_months": [7, 14, 19], "years_as_client": [1, 2, 3]}, "term_months", "tenure_months"),
+        ({"शाखा (Branch)": ["a", "b"]}, "institution_id", "शाखा (Branch)"),
+        ({"Monto / 贷款额": range(60), "वार्षिक आय": range(7, 67)}, "income", "वार्षिक आय"),
+        ({"Satisfacción del cliente": [5, 6, 7]}, "satisfaction", "Satisfacción del cliente"),
     ],
 )  # fmt: skip
 def test_columns_are_taken_for_what_they_are(workplace, columns, role, column):
@@ -205,6 +215,7 @@ def test_columns_are_taken_for_what_they_are(workplace, columns, role, column):
         ({"income": [*[None] * 4, 900, *[None] * 4, 700, *[None] * 4, 500]}, "80% of the cells are empty"),
         ({"term": ["short", "long"]}, "term as term_months: its cells are no numbers; short, long"),
         ({"loan_balance": range(60), "balance": range(60)}, ""),
+        ({"बकाया (Outstanding balance)": range(60)}, "they look as if filled after the outcome: बकाया"),
     ],
 )
 def test_what_only_has_the_name_of_a_role_is_refused_with_its_cells(workplace, capsys, columns, sentence):
@@ -220,6 +231,20 @@ def test_each_guess_has_its_reason_and_three_cells_and_the_fuller_column_wins(wo
     assert own["borrower"]["income"] == "annual_income"
     assert "income annual_income its name; 500, 501, 502" in said
     assert "annual_income fits better" in said
+
+
+def test_what_a_tenure_is_of_is_asked_where_its_cells_leave_it_open(workplace, capsys):
+    made = loans(tenure=[12, 24, 36, 7])
+    said = asked(capsys, made)
+    assert "how long clients have been with the lender: say with --role 'term_months=tenure' or" in said
+    assert set_up(made, "--role", "term_months=tenure")["columns"]["term_months"] == "tenure"
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"), [("terms=term", "'terms' is no role"), ("term_months=trem", "no column 'trem' (--role)")]
+)
+def test_a_role_that_is_told_must_be_one_and_its_column_there(workplace, capsys, told, sentence):
+    assert sentence in asked(capsys, loans(term=[12, 24]), "--role", told)
 
 
 def test_loans_of_one_client_are_clustered(workplace):
@@ -404,6 +429,8 @@ def test_a_line_of_units_below_the_names(workplace):
         ("cp932", ["住宅ローン", "自動車", "カード", "貸出"]),
         ("big5", ["住宅貸款", "汽車", "教育", "台北市分行"]),
         ("gb18030", ["购车", "装修", "经营", "教育"]),
+        ("gb18030", ["电话", "上门"]),
+        ("gb18030", ["满意度", "调查日期"]),
     ],
 )
 def test_encodings_are_told_by_the_letters_of_languages(workplace, encoding, purposes):
@@ -712,6 +739,13 @@ def test_dates_of_another_table_that_may_be_read_either_way_are_asked(workplace,
     pd.DataFrame({"client_id": range(30), "date": "03/04/2018"}).to_csv("lender/contacts.csv", index=False)
     assert main(["init-study", "mine", "--data", "lender"]) == 1
     assert "contacts.csv, column date: day and month of '03/04/2018'" in capsys.readouterr().err
+
+
+def test_a_table_of_which_no_row_came_before_the_loans_adds_nothing(workplace, capsys):
+    made = loans().assign(date="2017-03-01")
+    later = pd.DataFrame({"loan_id": [1, 1, 2], "paid_on": "2017-04-01", "paid": 10})
+    assert not of_lender("lender", loans=made, instalments=later)["tables"]
+    assert "instalments.csv: none of its rows came before date" in capsys.readouterr().out
 
 
 def test_what_is_filled_after_the_outcome_is_not_joined(workplace, capsys):

@@ -11,6 +11,7 @@ import statsmodels.formula.api as smf
 from pipeline.__main__ import main
 from pipeline.core import params, results
 from pipeline.runtime import places, store
+from pipeline.stats import estimators
 from pipeline.studies.reference import generator
 from pipeline.studies.reference import study as simulated
 from pipeline.studies.reference.settings import Settings
@@ -275,6 +276,15 @@ def test_simulated_lenders_tables_give_the_cohort_and_the_months_of_their_own_st
     ]
     ends = [one.astype({"end": str}).sort_values("loan_id")[["months", "end"]].to_numpy() for one in ends]
     assert (ends[0] == ends[1]).all()
+    assert (mine["adopted"] == theirs["adopted"]).all()
+    assert "    mine: {}" in Path("params.yaml").read_text().split("designed:")[1].split("watched:")[0]
+    run("effects")
+    found = results.read(places.results("mine", "effects"))
+    for row in estimators.adoption(theirs, 0.95, seed=1):
+        if row["specification"] == "not_estimated" or row["estimator"] == "permuted_adoption":
+            continue
+        of_mine = found.one(estimator=row["estimator"], specification=row["specification"])
+        assert of_mine.estimate == pytest.approx(row["estimate"], rel=1e-6)
 
 
 @pytest.mark.long

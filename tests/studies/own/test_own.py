@@ -1,7 +1,6 @@
 """From files that nobody described to cohorts, results and reports, as a reader goes."""
 
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,6 @@ ANALYSES = ("intake", "prepare", "match", "describe", "correlate", "regress", "m
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     copied(tmp_path, "lendingclub")
-    shutil.copy(ROOT / "dvc.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
