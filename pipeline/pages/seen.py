@@ -23,6 +23,9 @@ from pipeline.present.page import (
 from pipeline.present.sample_figures import group_rates, raw_names
 from pipeline.present.words import Words, lower_first, split
 
+FEWEST = 30
+"""Loans of a level whose default rate a title may name: of a single one it is nothing or all."""
+
 
 def flow(results: Results, words: Words, scope: Scope, params: Params) -> dict[str, Any]:
     """Count the loans of the sources, those that are left, and how many of these default."""
@@ -44,8 +47,9 @@ def raw(results: Results, words: Words, scope: Scope, params: Params) -> dict[st
 
 
 def rates(results: Results, words: Words, scope: Scope, params: Params) -> dict[str, Any]:
-    """Return the group whose levels are farthest apart, and its two ends."""
+    """Return the group whose levels are farthest apart, and its two ends; a level of few loans is none."""
     found = [group_rates(results, group) for group in rate_groups(scope.protocol, scope.arms)]
+    found = [one[one["n"] >= FEWEST] if (one["n"] >= FEWEST).sum() > 1 else one for one in found]
     rows = max((one for one in found if len(one)), key=lambda one: one["estimate"].max() - one["estimate"].min())
     ends = [next(rows.loc[[place]].itertuples()) for place in (rows["estimate"].idxmin(), rows["estimate"].idxmax())]
     column = split(ends[0].factor)[0]

@@ -16,7 +16,7 @@ from pipeline.present.figures import CONTROL, OTHER, QUIET, TREATED, WIDTH
 from pipeline.present.intervals import Line, drawn, folded
 from pipeline.present.labels import methods
 from pipeline.present.numerals import fixed, whole, with_interval
-from pipeline.present.tables import row_parts
+from pipeline.present.tables import effects_in_points, row_parts
 from pipeline.present.words import Words
 from pipeline.runtime.errors import StudyError
 
@@ -39,8 +39,8 @@ def correlations(results: Results, words: Words, factors: list[str], kinds: list
 
 def ladder(results: Results, words: Words, factors: list[str], rungs: list[str]) -> Figure:
     """Effects with more and more controls, a panel a factor, each on its own scale with zero marked."""
-    rows = results.where(stage="regress", estimator="linear_probability", estimand="risk_difference", factor=factors)
-    rows = rows[rows["estimate"].notna() & rows["specification"].isin(rungs)]
+    rows = effects_in_points(results)
+    rows = rows[rows["factor"].isin(factors) & rows["specification"].isin(rungs)]
     columns = 2 if len(factors) in (2, 4) else min(3, len(factors))
     lines = [factors[at : at + columns] for at in range(0, len(factors), columns)]
     # What no factor of a line of panels has takes no room in it.

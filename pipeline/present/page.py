@@ -264,6 +264,7 @@ class Page:
             "software": [f"{name} {version}" for name, version in software()],
             "engines": ENGINES,
             "made": lambda estimator: not results.where(stage="effects", estimator=estimator).empty,
+            "separated": results.where(stage="regress", estimator="firth")["estimate"].notna().any(),
             "study": self._study,
             "count": count,
             "rate": rate,

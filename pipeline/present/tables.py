@@ -6,6 +6,8 @@ import math
 import re
 from typing import Any
 
+import pandas as pd
+
 from pipeline.core.results import Results
 from pipeline.present.labels import methods
 from pipeline.present.numerals import MISSING, compact, fixed, p_value, percent, signed, whole, with_interval
@@ -61,7 +63,7 @@ def balance(results: Results, words: Words) -> str:
 
 def key_effects(results: Results, words: Words, factors: list[str], last: str) -> str:
     """Each factor's effect in points of default, unadjusted, with all controls and on matched pairs, with intervals."""
-    rows = _regressions(results, "linear_probability", "risk_difference")
+    rows = {(row.factor, row.specification): row for row in effects_in_points(results).itertuples()}
     rungs = [rung for rung in dict.fromkeys(("M1", last, "M6")) if any((name, rung) in rows for name in factors)]
     body = [
         [
@@ -104,6 +106,16 @@ def regressions(results: Results, words: Words, factors: list[str], blocks: dict
     body.append([words.text("columns.loans"), *(whole(row.n) for row in first)])
     body.append([words.text("columns.clusters"), *(whole(row.n_clusters) for row in first)])
     return markdown([words.text("columns.factor"), *rungs], body)
+
+
+def effects_in_points(results: Results) -> pd.DataFrame:
+    """Return a row a factor and specification: the linear probability model's, or that of penalised likelihood.
+
+    That stands in where all loans with the factor, or all without it, end alike, and least squares has no interval.
+    """
+    rows = results.where(stage="regress", estimator=["linear_probability", "firth"], estimand="risk_difference")
+    rows = rows[rows["estimate"].notna()].sort_values("estimator", key=lambda name: name == "firth", kind="stable")
+    return rows.drop_duplicates(["factor", "specification"], keep="last")
 
 
 def _regressions(results: Results, estimator: str, estimand: str) -> dict[tuple[str, str], Any]:

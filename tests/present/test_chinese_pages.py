@@ -79,7 +79,7 @@ def test_figures_in_chinese_have_the_same_bytes_whatever_fonts_there_are(tmp_pat
         figures.draw(sample_figures.rates, tmp_path / f"{name}.svg", rows, words, allowed.protocol.groups)
         drawn.append((tmp_path / f"{name}.svg").read_text(encoding="utf-8"))
     assert drawn[0] == drawn[1]
-    assert ">自构等级</text>" in drawn[0] and "Noto Sans CJK SC" in drawn[0] and "sans-serif" in drawn[0]
+    assert ">自建等级</text>" in drawn[0] and "Noto Sans CJK SC" in drawn[0] and "sans-serif" in drawn[0]
 
 
 def test_a_chinese_character_takes_the_room_of_a_square():

@@ -369,8 +369,8 @@ def test_what_would_settle_it_stands_with_the_loans_that_it_takes(books, rendere
     for claim in books["en"].ledger.claims:
         if claim.kind == "effect" and claim.factor in PRACTICES and claim.needs_en:
             assert claim.needs_en in text
-    largest = sure.largest(books["en"], [made(n=10), made(n=500, smallest_detectable=None)])
-    assert largest == "500 loans, too few to see any effect that there can be"
+    largest = sure.largest(books["en"], "sba", [made(n=10), made(n=500, smallest_detectable=None)])
+    assert largest == "SBA banks, 500 loans, too few to see any effect that there can be"
 
 
 def test_every_requirement_stands_with_its_count(books, rendered):

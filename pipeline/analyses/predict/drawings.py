@@ -105,6 +105,7 @@ def dependence(results: Results, words: Words) -> Figure:
 
     from pipeline.present import figures
     from pipeline.present.intervals import folded
+    from pipeline.present.sample_figures import group_rates
 
     rows = results.where(stage=STAGE, estimator="partial_dependence")
     columns = list(_by_importance(results.where(stage=STAGE)))
@@ -117,8 +118,11 @@ def dependence(results: Results, words: Words) -> Figure:
         try:
             x = here["outcome"].astype(float).to_numpy()
         except ValueError:
-            # Levels that are numbers stand in their order.
-            here = here.sort_values("outcome", key=lambda level: pd.to_numeric(level, errors="coerce"), kind="stable")
+            # Levels stand in the order of the figure of default rates, and numbers in theirs.
+            ordered = [split(name)[1] for name in group_rates(results, column)["factor"]]
+            number = pd.to_numeric(here["outcome"], errors="coerce")
+            place = here["outcome"].map({level: place for place, level in enumerate(ordered)})
+            here = here.iloc[place.fillna(number).argsort(kind="stable")]
             names = [words.known("levels", level) or level for level in here["outcome"]]
             axes.plot(range(len(names)), here["estimate"], "o", color=figures.TREATED, markersize=4.5)
             # Three names fit side by side, a word a line, and so do very short ones; others stand upright.

@@ -10,12 +10,23 @@ from pipeline.present.numerals import percent, whole
 
 
 def context(book: Book) -> dict[str, Any]:
-    """Return a section a practice: the design, the loans that it needs at each lender's rate, and what to record."""
+    """Return the loans that a lender's default rate asks for, and a section a practice: the design, what to record."""
     needed: dict[str, list[Any]] = {}
     for row in lines(book.tables.needed):
         if row.study in book.real:
             needed.setdefault(row.practice, []).append(row)
-    return {"practices": [practice(book, name, rows) for name, rows in needed.items()]}
+    # How many loans settle an effect depends on the lender alone, so that each practice has the same rows.
+    lenders = [
+        {
+            "study": row.study,
+            "rate": percent(row.rate),
+            "margin": book.amount("percentage points", row.margin),
+            "loans": whole(row.loans),
+            "loans_by_branch": whole(row.loans_by_branch),
+        }
+        for row in next(iter(needed.values()))
+    ]
+    return {"lenders": lenders, "practices": [practice(book, name, rows) for name, rows in needed.items()]}
 
 
 def practice(book: Book, name: str, rows: list[Any]) -> dict[str, Any]:
@@ -23,29 +34,18 @@ def practice(book: Book, name: str, rows: list[Any]) -> dict[str, Any]:
     ids = (rows[0].claims or "").split()
     asked = [claim for claim in book.ledger.claims if claim.id in ids]
     own = [row for row in book.findings if said.practice_of(book, row) == name]
+    of = {study: [row for row in own if row.study == study] for study in book.real}
     return {
         "name": name,
         "claims": ids,
         "record": [
             {"claim": claim.id, "text": text} for claim in asked if (text := getattr(claim, f"needs_{book.language}"))
         ],
-        "rows": [
-            {
-                "study": row.study,
-                "rate": percent(row.rate),
-                "margin": book.amount("percentage points", row.margin),
-                "loans": whole(row.loans),
-                "loans_by_branch": whole(row.loans_by_branch),
-                "here": largest(book, [one for one in own if one.study == row.study]),
-            }
-            for row in rows
-        ],
+        "here": [largest(book, study, found) for study, found in of.items() if found],
     }
 
 
-def largest(book: Book, found: list[Any]) -> str:
+def largest(book: Book, study: str, found: list[Any]) -> str:
     """Return the largest finding of a lender on a practice: its loans, and the least that it could have seen."""
-    if not found:
-        return str(book.word("sure", "nothing"))
     one = max(found, key=lambda row: row.n)
-    return book.text("sure", "here", n=whole(one.n), least=book.least(one))
+    return book.text("sure", "here", lender=book.word("short", study), n=whole(one.n), least=book.least(one))
