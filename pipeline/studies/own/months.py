@@ -29,6 +29,11 @@ RECENT = 3
 """Months in which earlier contacts and arrears are remembered."""
 
 
+FEW_GO_ON = 0.05
+"""Share of the months called repaid that other months may follow: of a loan that was, a row recorded late or twice.
+Where more go on, the word speaks of the month's instalment, and loans go on after nearly every one."""
+
+
 class Course(NamedTuple):
     """The months of loans, each up to the one in which it ended, sorted."""
 
@@ -62,9 +67,8 @@ def course(rows: pd.DataFrame, granted: pd.Series | None = None) -> Course:
     # The month of origination counts with the first after it.
     rows["number"] = rows["number"].clip(lower=1).astype("int64")
     rows = rows.drop_duplicates(["key", "number"], keep="last").reset_index(drop=True)
-    # Where loans go on after it, paid says of a month's instalment that it was.
     goes_on = rows["key"].eq(rows["key"].shift(-1)) & (rows["repaid"].shift(-1) == 0)
-    if (rows["repaid"] == 1).any() and goes_on[rows["repaid"] == 1].mean() > 0.05:
+    if (rows["repaid"] == 1).any() and goes_on[rows["repaid"] == 1].mean() > FEW_GO_ON:
         rows["repaid"] = np.int8(0)
     over = (rows["default"] | rows["repaid"]).groupby(rows["key"]).cummax()
     return Course(rows[over.groupby(rows["key"]).shift(fill_value=0) == 0].reset_index(drop=True))
