@@ -6,9 +6,10 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 
 from pipeline.__main__ import main
-from pipeline.core import params
+from pipeline.core import params, results, yaml
 from pipeline.runtime import places, store
 from pipeline.studies.own import template
 from tests import choices
@@ -831,6 +832,49 @@ def test_a_template_that_was_filled_in_is_understood(workplace, capsys, language
     found = prepared()
     assert (len(found), found["default"].sum()) == (120, 24)
     assert main(["init-study", "--template", "empty"]) == 1
+
+
+def branches(number=240):
+    """Loans of eight branches, of which six adopt a practice, each in a month of its own; and these months."""
+    made = loans(number).assign(
+        branch=[f"b{place % 8}" for place in range(number)],
+        issue_date=[f"20{15 + place // 8 % 3}-{1 + place // 24 % 12:02d}-20" for place in range(number)],
+        default=(np.arange(number) % 7 == 0).astype(int),
+    )
+    return made, {f"b{place}": f"2016-{place + 1:02d}-05" for place in range(6)} | {"b6": "", "b7": ""}
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_dates_of_adoption_tell_before_and_after(workplace, several):
+    made, adopted = branches()
+    if several:
+        own = of_lender(
+            "lender", loans=made, branches=pd.DataFrame({"branch": adopted.keys(), "adopted": adopted.values()})
+        )
+    else:
+        own = set_up(made.assign(上线日期=made["branch"].map(adopted)))
+    assert own["columns"]["adoption_date"] == ("adopted" if several else "上线日期")
+    found = prepared().set_index("loan_id").loc[made["loan_id"].astype(str)]
+    months, granted = made["branch"].map(adopted).str[:7], made["issue_date"].str[:7]
+    assert (found["adopted"].to_numpy() == ((months != "") & (granted >= months))).all() and found["adopted"].any()
+    assert (found["adoption_month"].astype("string").fillna("").to_numpy() == months).all()
+    assert main(["effects", "--study", "mine"]) == 0
+    assert "mine" in yaml.read(Path("params.yaml"))["studies"]["designed"]
+    rows = results.read(places.results("mine", "effects"))
+    level = rows.one(estimator="difference_in_levels", specification="institution_and_quarter_effects")
+    quarter = pd.PeriodIndex(made["issue_date"], freq="Q").astype(str)
+    plain = pd.DataFrame({"y": made["default"], "a": found["adopted"].to_numpy(), "b": made["branch"], "q": quarter})
+    assert level.estimate == pytest.approx(100 * smf.ols("y ~ a + b + q", plain).fit().params["a"], rel=1e-6)
+
+
+def test_a_date_of_adoption_that_differs_within_a_branch_is_refused(workplace, capsys):
+    made, adopted = branches()
+    wrong = made.assign(adopted=np.where(made["loan_id"] == 1, "2017-01-01", made["branch"].map(adopted)))
+    assert set_up(wrong)["columns"]["adoption_date"] is None
+    assert "adopted as adoption_date: it differs among the loans of one branch" in capsys.readouterr().out
+    choices.edit(places.choices("mine"), lambda one: one["own"]["columns"].update(adoption_date="adopted"))
+    assert main(["intake", "--study", "mine"]) == 0 and main(["prepare", "--study", "mine"]) == 1
+    assert "b0 has several dates: give one for each institution_id" in capsys.readouterr().err
 
 
 def test_dates_of_birth_and_of_joining_become_years(workplace):
