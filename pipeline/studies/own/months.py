@@ -49,7 +49,11 @@ class Course(NamedTuple):
 
 def month_of(column: pd.Series, day_first: bool | None = None) -> pd.Series:
     """Return the number of each date's month, counted from one beginning; missing where there is none."""
-    month = dates.read(column, day_first).meaning
+    return month_number(dates.read(column, day_first).meaning)
+
+
+def month_number(month: pd.Series) -> pd.Series:
+    """Return the number of each date's month."""
     return (12.0 * month.dt.year + month.dt.month - 1).astype(float)
 
 
@@ -94,6 +98,22 @@ def counted(days: pd.Series, least: float | None) -> pd.DataFrame:
     in_default = days >= (BASEL_DAYS if least is None else least)
     found = pd.DataFrame({"default": in_default, "late": (days > 0) & ~in_default, "repaid": False})
     return found.astype("int8")
+
+
+def by_dates(loans: pd.DataFrame) -> pd.DataFrame:
+    """Return ``loan_id``, ``months`` and ``end`` of loans of which dates tell how they ended, not months.
+
+    `loans` have ``loan_id``, ``origination_date``, ``default`` (0/1), ``default_date`` and perhaps ``closing_date``.
+    Those in default without its date stay out; those without any date are open until the last date of all.
+    """
+    closed = loans["closing_date"] if "closing_date" in loans else pd.Series(pd.NaT, loans.index)
+    bad = loans["default"] == 1
+    last = pd.concat([loans["origination_date"], loans["default_date"], closed]).max()
+    ended = loans["default_date"].where(bad, closed.fillna(last))
+    number = (month_number(ended) - month_number(loans["origination_date"])).clip(lower=1)
+    end = np.select([bad, closed.notna()], ["default", "repaid"], "open")
+    found = pd.DataFrame({"loan_id": loans["loan_id"].astype(str), "months": number, "end": end}).dropna()
+    return found.astype({"months": "int64"}).reset_index(drop=True)
 
 
 def landmark(ends: pd.DataFrame) -> int | None:

@@ -154,6 +154,9 @@ def _fits(given: str, role: str) -> int:
 LIKE = {4: "its name", 3: "the letters of its name", 2: "the words of its name", 1: "a part of its name"}
 """Why a column was taken for a role."""
 
+ENDINGS = ("default_date", "closing_date")
+"""Roles of dates on which loans ended: they tell which were open at a landmark, and are no covariates."""
+
 SUMS = ("amount", "term_months", "income", "credit_score", "interest_rate", "assets", "savings")
 """Roles of numbers with more than two values, in most rows."""
 
@@ -231,7 +234,7 @@ def guess(columns: Mapping[str, Column], fixed: Mapping[str, str] | None = None)
         for position, (name, column) in enumerate(columns.items()):
             of_label = min(2, likeness(column.label, role.name)) if column.label else 0
             like = max(likeness(name, role.name), of_label)
-            if not like or (role.name != "default" and after_outcome(name)):
+            if not like or (role.name not in ("default", *ENDINGS) and after_outcome(name)):
                 continue
             if why := against(role, column):
                 refused.append((name, role.name, why))

@@ -68,6 +68,10 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     )
     late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
     landmark = _landmark(table, monthly, read, guessed.found, late, tables)
+    if landmark is None or monthly or (tables and tables.followed):
+        # Nothing asks when loans ended, or months tell it.
+        for role in roles.ENDINGS:
+            guessed.found.pop(role, None)
     day_first = tables.day_first if tables else None
     if day_first is None:
         day_first = _day_first(table, columns, guessed.found, options.get("day_first"), path)

@@ -877,6 +877,31 @@ def test_a_date_of_adoption_that_differs_within_a_branch_is_refused(workplace, c
     assert "b0 has several dates: give one for each institution_id" in capsys.readouterr().err
 
 
+def test_dates_of_default_tell_which_loans_were_open_at_the_landmark(workplace, capsys):
+    """Contacts after the loan count to the landmark; no month is on record, dates of default and of closing are."""
+    made = loans(120).assign(date="2019-01-10")
+    bad, early = made["default"] == 1, made["loan_id"] % 20 == 1
+    made["date_of_default"] = np.where(bad, np.where(early, "2019-04-02", "2020-02-03"), "")
+    made["closed_on"] = np.where(~bad, np.where(made["loan_id"] % 3 == 0, "2019-06-30", "2021-01-31"), "")
+    made.loc[made["loan_id"] == 6, "date_of_default"] = ""
+    each = made.loc[made.index.repeat(2)]
+    contacts = pd.DataFrame({"loan_id": each["loan_id"], "date": ["2019-03-05", "2019-09-09"] * 120})
+    own = of_lender("lender", loans=made, contacts=contacts)
+    assert (own["columns"]["default_date"], own["columns"]["closing_date"]) == ("date_of_default", "closed_on")
+    assert "contacts: counts up to the end of month 6 of a loan" in capsys.readouterr().out
+    found = prepared().set_index("loan_id").loc[made["loan_id"].astype(str)]
+    assert set(found["communication_frequency"]) == {1} and not {"default_date", "closing_date"} & set(found)
+    late = bad & ~early & (made["loan_id"] != 6)
+    np.testing.assert_array_equal(found["default_after_landmark"], late)
+    np.testing.assert_array_equal(found["open_at_landmark"], late | (~bad & (made["loan_id"] % 3 != 0)))
+
+
+def test_dates_on_which_loans_ended_are_no_columns_where_nothing_asks(workplace, capsys):
+    own = set_up(loans(default_date=["2019-04-02", ""], date=["2018-04-02"], income=range(60)))
+    assert own["columns"]["default_date"] is None
+    assert "as if filled after the outcome: default_date" in capsys.readouterr().out
+
+
 def test_dates_of_birth_and_of_joining_become_years(workplace):
     made = loans(60).assign(loan_date="2018-07-01", date_of_birth="1980-07-01", customer_since="2014-01-01")
     found = cohort(made)

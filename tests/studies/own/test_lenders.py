@@ -193,7 +193,7 @@ def kenya(loans):
         int(((calls["CustomerID"] == one) & (calls["CallDate"] < day)).sum())
         for one, day in zip(client, loans["date"], strict=True)
     ]
-    others = {"term_months": loans["term"] * 10 * 12 / 365.25, "treated": loans["treated"]}
+    others = {"term_months": (loans["term"] * 10 * 12 / 365.25).round(1), "treated": loans["treated"]}
     return "files", [], "communication_frequency", np.array(counts), others
 
 
