@@ -154,6 +154,7 @@ def unused(study: Study, where: str) -> list[str]:
     own: Own = checked(Own, study.own, "own", where)
     used = {name for _, name in cohorts.named(study)} | {study.treatment and study.treatment.factor}
     used |= {"default", "treated", "loan_id", "origination_date", "adoption_date", study.cluster, *LOTTERY}
+    used |= set(roles.ENDINGS) if study.landmark else set()
     return [f"{column} ({role})" for role, column in own.mapped().items() if role not in used]
 
 

@@ -22,9 +22,12 @@ from pipeline.studies.own.joining import (
     Link,
     followed,
     given_of,
+    holds_dates,
     joined,
     keys,
+    landmark_by_dates,
     measures,
+    mostly_after,
     once,
 )
 from pipeline.studies.own.questions import Question
@@ -67,6 +70,11 @@ class Folder(NamedTuple):
     """Months up to which what came after the loans counts, where the tables tell how loans ended."""
     dated: Mapping[str, str] = MappingProxyType({})
     """Columns that hold what happened, and until when they count it: loan, landmark, or (blank) whenever it came."""
+
+    @property
+    def followed(self) -> bool:
+        """Return whether a table of months tells how loans ended."""
+        return any(link.take == "state" for link in self.links)
 
 
 def holds_tables(path: Path) -> bool:
@@ -191,7 +199,9 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
             day_first = _day_first(options, frame, frames[name], link, folder)
             if day_first is not None:
                 options = {**options, "day_first": "yes" if day_first else "no"}
-            if landmark and link.take != "share" and _mostly_after(frame, frames[name], link, day_first):
+            if link.take != "columns":
+                landmark = landmark or landmark_by_dates(frame, day_first)
+            if landmark and link.take != "share" and mostly_after(frame, frames[name], link, day_first):
                 link = link._replace(until="landmark")
             if link.take == "columns" and (again := int(keys(frames[name][link.other]).duplicated().sum())):
                 refused.append(
@@ -221,16 +231,6 @@ def _months(other: pd.DataFrame) -> panel.Panel | None:
     """Return loan and month of a table that says month by month what became of loans."""
     told = any(roles.likeness(str(one), "default") or roles.counts_days(str(one)) for one in other)
     return panel.recognised(once(other)) if told else None
-
-
-def _mostly_after(frame: pd.DataFrame, other: pd.DataFrame, link: Link, day_first: bool | None) -> bool:
-    """Say whether most rows of a table came after the loans that they tie to; not without dates."""
-    if not link.date or not link.loan_date:
-        return False
-    granted = dates.read(frame[link.loan_date], day_first).meaning.to_numpy()
-    first = pd.Series(granted, keys(frame[link.key])).groupby(level=0).min()
-    days = dates.read(other[link.date], day_first).meaning - keys(other[link.other]).map(first)
-    return bool((days.dropna() >= pd.Timedelta(0)).mean() > 0.5)
 
 
 def _day_first(
@@ -351,9 +351,10 @@ def _link(
     if roles.after_outcome(title):
         return "its name tells that it is filled after the outcome"
     when = next(
-        (str(one) for one in frame if roles.likeness(str(one), "origination_date") and _dates(frame[one])), None
+        (str(one) for one in frame if roles.likeness(str(one), "origination_date") and holds_dates(frame[one])), None
     )
-    date = next((str(one) for one in other if not LIFE.search(roles.normal(str(one))) and _dates(other[one])), None)
+    dated = (str(one) for one in other if not LIFE.search(roles.normal(str(one))) and holds_dates(other[one]))
+    date = next(dated, None)
     if _one_row_a_key(frame[key], other, theirs) and not any(measures(str(one)) for one in other):
         date = date if any(roles.likeness(title, role) > 1 for role in EVENTS) else None
     until = "loan" if when and date else None
@@ -384,8 +385,3 @@ def _one_row_a_key(mine: pd.Series, other: pd.DataFrame, theirs: str) -> bool:
     again = keys(other.drop_duplicates()[theirs]).duplicated().sum()
     most = keys(mine).isin(set(given.dropna())).mean() > OVERLAP_OF_OTHER_NAMES
     return bool(again == 0 or (most and again <= FEW_COPIES * len(given)))
-
-
-def _dates(column: pd.Series) -> bool:
-    few = column.dropna().head(500)
-    return bool(len(few)) and not pd.api.types.is_numeric_dtype(few) and dates.read(few).meaning.notna().mean() > 0.95

@@ -91,6 +91,8 @@ def intake(study: Study, where: str) -> Intake:
         key, at = course
         loan = pd.Series(loans["loan_id"].to_numpy(), key)
         followed = months.named(at, loan[~loan.index.duplicated()], [_of_loans(one, loans) for one in signals])
+    elif study.landmark and "default_date" in loans and {"loan_id", "origination_date"} <= set(loans):
+        followed = {"ends": months.by_dates(loans)}
     for line, why in table.broken:
         # Rows that could not be cut into cells are counted with those that break a data rule.
         loans.loc[len(loans), ["row", "fault"]] = [line, why]
@@ -185,7 +187,7 @@ def meaning(role: str, column: pd.Series, own: Own, place: str, where: str) -> t
 
     """
     mark = own.mark(str(column.name))
-    if role in ("origination_date", "adoption_date"):
+    if role in ("origination_date", "adoption_date", *roles.ENDINGS):
         return dates.read(column, own.day_first), "date"
     if role in KEYS:
         _whole(column, place)

@@ -340,3 +340,33 @@ def answers_trouble(other: pd.DataFrame) -> pd.Series:
 def measures(name: str) -> bool:
     """Say whether a column holds what clients are asked, so that its mean tells something."""
     return any(roles.likeness(name, role) > 1 for role in ("satisfaction", "review_sentiment"))
+
+
+def landmark_by_dates(frame: pd.DataFrame, day_first: bool | None) -> int | None:
+    """Return the landmark that dates of default tell; None where the loans have none."""
+    likely = {
+        role: next((str(one) for one in frame if roles.likeness(str(one), role) > 1 and holds_dates(frame[one])), None)
+        for role in ("origination_date", "default_date")
+    }
+    if not all(likely.values()):
+        return None
+    granted, ended = (months.month_of(frame[name], day_first) for name in likely.values())
+    return months.landmark(pd.DataFrame({"months": (ended - granted).clip(lower=1), "end": "default"}).dropna())
+
+
+def mostly_after(frame: pd.DataFrame, other: pd.DataFrame, link: Link, day_first: bool | None) -> bool:
+    """Say whether most rows of a table came after the loans that they tie to; not without dates."""
+    if not link.date or not link.loan_date:
+        return False
+    granted = dates.read(frame[link.loan_date], day_first).meaning.to_numpy()
+    first = pd.Series(granted, keys(frame[link.key])).groupby(level=0).min()
+    days = dates.read(other[link.date], day_first).meaning - keys(other[link.other]).map(first)
+    return bool((days.dropna() >= pd.Timedelta(0)).mean() > 0.5)
+
+
+def holds_dates(column: pd.Series) -> bool:
+    """Say whether a column's first cells that are filled are dates."""
+    if pd.api.types.is_numeric_dtype(column):
+        return False
+    few = cells.plain(column.dropna().head(5000)).dropna().head(500)
+    return bool(len(few)) and bool(dates.read(few).meaning.notna().mean() > 0.95)

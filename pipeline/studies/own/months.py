@@ -29,6 +29,11 @@ RECENT = 3
 """Months in which earlier contacts and arrears are remembered."""
 
 
+FEW_GO_ON = 0.05
+"""Share of the months called repaid that other months may follow: of a loan that was, a row recorded late or twice.
+Where more go on, the word speaks of the month's instalment, and loans go on after nearly every one."""
+
+
 class Course(NamedTuple):
     """The months of loans, each up to the one in which it ended, sorted."""
 
@@ -44,7 +49,11 @@ class Course(NamedTuple):
 
 def month_of(column: pd.Series, day_first: bool | None = None) -> pd.Series:
     """Return the number of each date's month, counted from one beginning; missing where there is none."""
-    month = dates.read(column, day_first).meaning
+    return month_number(dates.read(column, day_first).meaning)
+
+
+def month_number(month: pd.Series) -> pd.Series:
+    """Return the number of each date's month."""
     return (12.0 * month.dt.year + month.dt.month - 1).astype(float)
 
 
@@ -62,9 +71,8 @@ def course(rows: pd.DataFrame, granted: pd.Series | None = None) -> Course:
     # The month of origination counts with the first after it.
     rows["number"] = rows["number"].clip(lower=1).astype("int64")
     rows = rows.drop_duplicates(["key", "number"], keep="last").reset_index(drop=True)
-    # Where loans go on after it, paid says of a month's instalment that it was.
     goes_on = rows["key"].eq(rows["key"].shift(-1)) & (rows["repaid"].shift(-1) == 0)
-    if (rows["repaid"] == 1).any() and goes_on[rows["repaid"] == 1].mean() > 0.05:
+    if (rows["repaid"] == 1).any() and goes_on[rows["repaid"] == 1].mean() > FEW_GO_ON:
         rows["repaid"] = np.int8(0)
     over = (rows["default"] | rows["repaid"]).groupby(rows["key"]).cummax()
     return Course(rows[over.groupby(rows["key"]).shift(fill_value=0) == 0].reset_index(drop=True))
@@ -90,6 +98,22 @@ def counted(days: pd.Series, least: float | None) -> pd.DataFrame:
     in_default = days >= (BASEL_DAYS if least is None else least)
     found = pd.DataFrame({"default": in_default, "late": (days > 0) & ~in_default, "repaid": False})
     return found.astype("int8")
+
+
+def by_dates(loans: pd.DataFrame) -> pd.DataFrame:
+    """Return ``loan_id``, ``months`` and ``end`` of loans of which dates tell how they ended, not months.
+
+    `loans` have ``loan_id``, ``origination_date``, ``default`` (0/1), ``default_date`` and perhaps ``closing_date``.
+    Those in default without its date stay out; those without any date are open until the last date of all.
+    """
+    closed = loans["closing_date"] if "closing_date" in loans else pd.Series(pd.NaT, loans.index)
+    bad = loans["default"] == 1
+    last = pd.concat([loans["origination_date"], loans["default_date"], closed]).max()
+    ended = loans["default_date"].where(bad, closed.fillna(last))
+    number = (month_number(ended) - month_number(loans["origination_date"])).clip(lower=1)
+    end = np.select([bad, closed.notna()], ["default", "repaid"], "open")
+    found = pd.DataFrame({"loan_id": loans["loan_id"].astype(str), "months": number, "end": end}).dropna()
+    return found.astype({"months": "int64"}).reset_index(drop=True)
 
 
 def landmark(ends: pd.DataFrame) -> int | None:

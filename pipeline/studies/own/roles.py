@@ -7,12 +7,15 @@ import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.core import yaml
 from pipeline.sources import cells, letters
 from pipeline.sources.states import DEFAULT
 from pipeline.studies.own.profile import MOST, Column
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SECTIONS = ("outcome", "columns", "factors", "borrower", "market")
 """Where params.yaml asks for a role: default and treated by themselves, the others in mappings."""
@@ -154,6 +157,9 @@ def _fits(given: str, role: str) -> int:
 LIKE = {4: "its name", 3: "the letters of its name", 2: "the words of its name", 1: "a part of its name"}
 """Why a column was taken for a role."""
 
+ENDINGS = ("default_date", "closing_date")
+"""Roles of dates on which loans ended: they tell which were open at a landmark, and are no covariates."""
+
 SUMS = ("amount", "term_months", "income", "credit_score", "interest_rate", "assets", "savings")
 """Roles of numbers with more than two values, in most rows."""
 
@@ -231,7 +237,7 @@ def guess(columns: Mapping[str, Column], fixed: Mapping[str, str] | None = None)
         for position, (name, column) in enumerate(columns.items()):
             of_label = min(2, likeness(column.label, role.name)) if column.label else 0
             like = max(likeness(name, role.name), of_label)
-            if not like or (role.name != "default" and after_outcome(name)):
+            if not like or (role.name not in ("default", *ENDINGS) and after_outcome(name)):
                 continue
             if why := against(role, column):
                 refused.append((name, role.name, why))
@@ -254,3 +260,17 @@ def guess(columns: Mapping[str, Column], fixed: Mapping[str, str] | None = None)
     # Columns that are called after a state, and hold none, are many.
     said = [one for one in refused if one[0] not in taken and (one[1] != "default" or "better" in one[2])]
     return Guess(found, reasons, said)
+
+
+def refuse_adoption(guessed: Guess, fixed: Mapping[str, str], table: pd.DataFrame) -> None:
+    """Take away the role of a date of adoption that does not hold for whole institutions."""
+    name, lender = guessed.found.get("adoption_date"), guessed.found.get("institution_id")
+    if name is None or "adoption_date" in fixed:
+        return
+    why = ""
+    if lender is None or "origination_date" not in guessed.found:
+        why = "no institution that adopted, or no date of the loan"
+    elif table.groupby(lender)[name].nunique().gt(1).any():
+        why = f"it differs among the loans of one {lender}"
+    if why:
+        guessed.refused.append((guessed.found.pop("adoption_date"), "adoption_date", why))

@@ -57,7 +57,7 @@ class Draft(NamedTuple):
     @property
     def followed(self) -> bool:
         """Return whether loans are followed month by month."""
-        return bool(self.panel or (self.tables and any(link.take == "state" for link in self.tables.links)))
+        return bool(self.panel or (self.tables and self.tables.followed))
 
     def column(self, role: str) -> Column | None:
         """Return the profile of a role's column."""

@@ -51,23 +51,17 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         fixed["loan_id"] = monthly.loan
         columns |= _of_all_months(table, columns)
     offered = {name: column for name, column in columns.items() if monthly is None or name != monthly.month}
-    fixed |= (tenure := _tenure(table, offered, fixed, path))
-    guessed = roles.guess(offered, fixed)
-    if "default" not in guessed.found and (named := _called_as_outcome(columns, options.get("default_at_least"))):
-        # What its values mean is told, or asked for.
-        guessed = roles.guess(offered, fixed | {"default": named})
-    if "default" not in guessed.found:
-        _no_outcome(path, table, columns)
-    if twice := [name for name in map(_without_number, guessed.found.values()) if f"{name} (2)" in columns]:
-        raise StudyError(f"{path} has several columns '{twice[0]}': rename or remove all but one.")
-    _refuse_adoption(guessed, fixed, table)
-    guessed.reasons.update(dict.fromkeys(tenure, "the lengths in its cells"))
+    guessed = _guessed(table, columns, offered, fixed, options, path)
     default = guessed.found["default"]
     read = outcome.read(
         table[default], columns[default], options, f"{path}, column {default}", monthly and table[monthly.loan]
     )
     late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
     landmark = _landmark(table, monthly, read, guessed.found, late, tables)
+    if landmark is None or monthly or (tables and tables.followed):
+        # Nothing asks when loans ended, or months tell it.
+        for role in roles.ENDINGS:
+            guessed.found.pop(role, None)
     day_first = tables.day_first if tables else None
     if day_first is None:
         day_first = _day_first(table, columns, guessed.found, options.get("day_first"), path)
@@ -91,6 +85,47 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         undated=_undated(guessed.found, landmark, tables),
         tables=tables,
     )
+
+
+def _guessed(
+    table: pd.DataFrame,
+    columns: Mapping[str, Column],
+    offered: Mapping[str, Column],
+    fixed: Mapping[str, str],
+    options: Mapping[str, Any],
+    path: Path,
+) -> roles.Guess:
+    """Return which column plays which role, the outcome among them.
+
+    Parameters
+    ----------
+    table, columns
+        The rows, and what each column holds.
+    offered
+        Those of the columns that may have a role.
+    fixed
+        Columns of roles that are known.
+    options, path
+        What the reader has said, and the file, for messages.
+
+    Raises
+    ------
+    StudyError
+        When no column is the outcome, or several have the name of one.
+
+    """
+    tenure = _tenure(table, offered, fixed, path)
+    guessed = roles.guess(offered, {**fixed, **tenure})
+    if "default" not in guessed.found and (named := _called_as_outcome(columns, options.get("default_at_least"))):
+        # What its values mean is told, or asked for.
+        guessed = roles.guess(offered, {**fixed, **tenure, "default": named})
+    if "default" not in guessed.found:
+        _no_outcome(path, table, columns)
+    if twice := [name for name in map(_without_number, guessed.found.values()) if f"{name} (2)" in columns]:
+        raise StudyError(f"{path} has several columns '{twice[0]}': rename or remove all but one.")
+    roles.refuse_adoption(guessed, fixed, table)
+    guessed.reasons.update(dict.fromkeys(tenure, "the lengths in its cells"))
+    return guessed
 
 
 def _told(options: Mapping[str, Any], columns: Mapping[str, Column], path: Path) -> dict[str, str]:
@@ -134,20 +169,6 @@ def _tenure(table: pd.DataFrame, columns: Mapping[str, Column], fixed: Mapping[s
             f"What it holds: 'term_months={name}' or 'relationship_length={name}'",
         )
     return {both[whole < TERMS_ARE_THIRDS[0]]: name}
-
-
-def _refuse_adoption(guessed: roles.Guess, fixed: Mapping[str, str], table: pd.DataFrame) -> None:
-    """Take away the role of a date of adoption that does not hold for whole institutions."""
-    name, lender = guessed.found.get("adoption_date"), guessed.found.get("institution_id")
-    if name is None or "adoption_date" in fixed:
-        return
-    why = ""
-    if lender is None or "origination_date" not in guessed.found:
-        why = "no institution that adopted, or no date of the loan"
-    elif table.groupby(lender)[name].nunique().gt(1).any():
-        why = f"it differs among the loans of one {lender}"
-    if why:
-        guessed.refused.append((guessed.found.pop("adoption_date"), "adoption_date", why))
 
 
 def _landmark(

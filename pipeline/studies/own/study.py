@@ -99,6 +99,7 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     if "ends" in tables:
         ends = tables["ends"]
         panels["loan_ends"] = ends[ends["loan_id"].isin(cohort["loan_id"])].reset_index(drop=True)
+    if "months" in tables:
         panels["loan_months"] = months.panel(tables["months"], tables.get("signals"), cohort, study.horizon_months)
     return Preparation(check_cohort(cohort, _schema(cohort)), flow.table(), found.quarantined, panels=panels)
 
@@ -107,8 +108,8 @@ def _at_landmark(loans: pd.DataFrame, ends: pd.DataFrame | None, study: Study) -
     """Say which loans were open at the landmark, and which defaulted after it."""
     if ends is None:
         raise StudyError(
-            "landmark: no table and no column of months tells which loans were open then: leave it blank, and map no "
-            "factor that may hold what came after the loan."
+            "landmark: no table, no column of months and no date of default tells which loans were open then: leave it "
+            "blank, and map no factor that may hold what came after the loan."
         )
     assert study.landmark is not None
     found = months.at_landmark(ends.set_index("loan_id"), study.landmark.months, study.horizon_months)
@@ -203,10 +204,10 @@ def _columns(good: pd.DataFrame, study: Study) -> pd.DataFrame:
     if "adoption_date" in good:
         columns |= _adoption(good)
     for name in roles.of_section("columns") + roles.of_section("market"):
-        if name not in columns and name != "adoption_date":
+        if name not in columns and name not in ("adoption_date", *roles.ENDINGS):
             columns[name] = good[name].astype(float) if name in good else none
     for name in good:
-        if name not in columns and name not in ("row", "fault", "default", "treated"):
+        if name not in columns and name not in ("row", "fault", "default", "treated", *roles.ENDINGS):
             numeric = pd.api.types.is_numeric_dtype(good[name])
             columns[name] = good[name].astype(float) if numeric else category(name)
     if "lottery_stratum" in good:

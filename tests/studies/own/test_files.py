@@ -6,9 +6,10 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 
 from pipeline.__main__ import main
-from pipeline.core import params
+from pipeline.core import params, results, yaml
 from pipeline.runtime import places, store
 from pipeline.studies.own import template
 from tests import choices
@@ -831,6 +832,74 @@ def test_a_template_that_was_filled_in_is_understood(workplace, capsys, language
     found = prepared()
     assert (len(found), found["default"].sum()) == (120, 24)
     assert main(["init-study", "--template", "empty"]) == 1
+
+
+def branches(number=240):
+    """Loans of eight branches, of which six adopt a practice, each in a month of its own; and these months."""
+    made = loans(number).assign(
+        branch=[f"b{place % 8}" for place in range(number)],
+        issue_date=[f"20{15 + place // 8 % 3}-{1 + place // 24 % 12:02d}-20" for place in range(number)],
+        default=(np.arange(number) % 7 == 0).astype(int),
+    )
+    return made, {f"b{place}": f"2016-{place + 1:02d}-05" for place in range(6)} | {"b6": "", "b7": ""}
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_dates_of_adoption_tell_before_and_after(workplace, several):
+    made, adopted = branches()
+    if several:
+        own = of_lender(
+            "lender", loans=made, branches=pd.DataFrame({"branch": adopted.keys(), "adopted": adopted.values()})
+        )
+    else:
+        own = set_up(made.assign(上线日期=made["branch"].map(adopted)))
+    assert own["columns"]["adoption_date"] == ("adopted" if several else "上线日期")
+    found = prepared().set_index("loan_id").loc[made["loan_id"].astype(str)]
+    months, granted = made["branch"].map(adopted).str[:7], made["issue_date"].str[:7]
+    assert (found["adopted"].to_numpy() == ((months != "") & (granted >= months))).all() and found["adopted"].any()
+    assert (found["adoption_month"].astype("string").fillna("").to_numpy() == months).all()
+    assert main(["effects", "--study", "mine"]) == 0
+    assert "mine" in yaml.read(Path("params.yaml"))["studies"]["designed"]
+    rows = results.read(places.results("mine", "effects"))
+    level = rows.one(estimator="difference_in_levels", specification="institution_and_quarter_effects")
+    quarter = pd.PeriodIndex(made["issue_date"], freq="Q").astype(str)
+    plain = pd.DataFrame({"y": made["default"], "a": found["adopted"].to_numpy(), "b": made["branch"], "q": quarter})
+    assert level.estimate == pytest.approx(100 * smf.ols("y ~ a + b + q", plain).fit().params["a"], rel=1e-6)
+
+
+def test_a_date_of_adoption_that_differs_within_a_branch_is_refused(workplace, capsys):
+    made, adopted = branches()
+    wrong = made.assign(adopted=np.where(made["loan_id"] == 1, "2017-01-01", made["branch"].map(adopted)))
+    assert set_up(wrong)["columns"]["adoption_date"] is None
+    assert "adopted as adoption_date: it differs among the loans of one branch" in capsys.readouterr().out
+    choices.edit(places.choices("mine"), lambda one: one["own"]["columns"].update(adoption_date="adopted"))
+    assert main(["intake", "--study", "mine"]) == 0 and main(["prepare", "--study", "mine"]) == 1
+    assert "b0 has several dates: give one for each institution_id" in capsys.readouterr().err
+
+
+def test_dates_of_default_tell_which_loans_were_open_at_the_landmark(workplace, capsys):
+    """Contacts after the loan count to the landmark; no month is on record, dates of default and of closing are."""
+    made = loans(120).assign(date="2019-01-10")
+    bad, early = made["default"] == 1, made["loan_id"] % 20 == 1
+    made["date_of_default"] = np.where(bad, np.where(early, "2019-04-02", "2020-02-03"), "")
+    made["closed_on"] = np.where(~bad, np.where(made["loan_id"] % 3 == 0, "2019-06-30", "2021-01-31"), "")
+    made.loc[made["loan_id"] == 6, "date_of_default"] = ""
+    each = made.loc[made.index.repeat(2)]
+    contacts = pd.DataFrame({"loan_id": each["loan_id"], "date": ["2019-03-05", "2019-09-09"] * 120})
+    own = of_lender("lender", loans=made, contacts=contacts)
+    assert (own["columns"]["default_date"], own["columns"]["closing_date"]) == ("date_of_default", "closed_on")
+    assert "contacts: counts up to the end of month 6 of a loan" in capsys.readouterr().out
+    found = prepared().set_index("loan_id").loc[made["loan_id"].astype(str)]
+    assert set(found["communication_frequency"]) == {1} and not {"default_date", "closing_date"} & set(found)
+    late = bad & ~early & (made["loan_id"] != 6)
+    np.testing.assert_array_equal(found["default_after_landmark"], late)
+    np.testing.assert_array_equal(found["open_at_landmark"], late | (~bad & (made["loan_id"] % 3 != 0)))
+
+
+def test_dates_on_which_loans_ended_are_no_columns_where_nothing_asks(workplace, capsys):
+    own = set_up(loans(default_date=["2019-04-02", ""], date=["2018-04-02"], income=range(60)))
+    assert own["columns"]["default_date"] is None
+    assert "as if filled after the outcome: default_date" in capsys.readouterr().out
 
 
 def test_dates_of_birth_and_of_joining_become_years(workplace):

@@ -1,4 +1,4 @@
-"""Eight lenders' files in the manner of eight countries, beside plain pandas and statsmodels."""
+"""Lenders' files in the manner of ten countries, beside plain pandas and statsmodels."""
 
 import json
 from pathlib import Path
@@ -80,7 +80,9 @@ def china(loans):
 
 
 def germany(loans):
-    """Windows' encoding, semicolons, decimal commas, points for thousands, days first, months and years mixed."""
+    """Lines above the names, semicolons, decimal commas, points for thousands, days first, months and years mixed."""
+    good = np.where(loans["id"] % 40 == 5, "laufend", "vollständig getilgt")
+    bad = np.where(loans["id"] % 2, "gekündigt", "abgeschrieben")
     frame = pd.DataFrame({
         "Vertragsnummer": loans["id"], "Filiale": "Köln " + loans["branch"].astype(str),
         "Auszahlungsdatum": loans["date"].dt.strftime("%d.%m.%Y"),
@@ -88,9 +90,10 @@ def germany(loans):
         "Laufzeit": np.where(loans["term"] == 60, "5 Jahre", loans["term"].astype(str) + " Monate"),
         "Zinssatz": loans["rate"].map("{:.2f}".format).str.replace(".", ",") + " %",
         "Bonität": loans["grade"], "Einkommen": loans["income"].map("{:,.0f}".format).str.replace(",", "."),
-        "Anzahl Kontakte": loans["contacts"], "Ausfall": loans["default"].map({1: "ja", 0: "nein"}),
+        "Anzahl Kontakte": loans["contacts"], "Kreditstatus": np.where(loans["default"] == 1, bad, good),
     })  # fmt: skip
-    Path("kredite.csv").write_bytes(frame.to_csv(index=False, sep=";").encode("cp1252"))
+    above = '"Konsumentenkredite";""\n"Zeitraum:";"01.01.2016 - 31.12.2019"\n\n'
+    Path("kredite.csv").write_bytes((above + frame.to_csv(index=False, sep=";", quoting=1)).encode("cp1252"))
     # Incomes have a point and three digits in all cells; the other columns' commas tell what it parts.
     return "kredite.csv", [], "communication_frequency", loans["contacts"].to_numpy(), {
         "interest_rate": loans["rate"], "income": loans["income"], "term_months": loans["term"],
@@ -146,6 +149,107 @@ def japan(loans):
     return "loans.csv", [], "satisfaction", loans["satisfaction"].to_numpy(), others
 
 
+def mexico(loans):
+    """Windows' encoding, semicolons and decimal commas, a portfolio past due, the satisfaction of a client."""
+    commas = {name: loans[name].map("{:,.2f}".format).str.translate(str.maketrans(",.", ".,")) for name in
+              ("amount", "rate", "income")}  # fmt: skip
+    bad = np.where(loans["id"] % 3 == 0, "Cartera vencida", "Castigado")
+    frame = pd.DataFrame({
+        "Número de crédito": loans["id"], "Fecha de otorgamiento": loans["date"].dt.strftime("%d/%m/%Y"),
+        "Sucursal": "Suc. " + loans["branch"].astype(str), "Monto del crédito": commas["amount"],
+        "Plazo (meses)": loans["term"], "Tasa anual (%)": commas["rate"], "Calificación": loans["grade"],
+        "Ingresos mensuales": commas["income"], "Edad": loans["age"],
+        "Programa de acompañamiento": loans["treated"].map({1: "Sí", 0: "No"}),
+        "Satisfacción del cliente": loans["satisfaction"].map("{:.1f}".format).str.replace(".", ","),
+        "Estatus": np.where(loans["default"] == 1, bad, np.where(loans["id"] % 29 == 4, "Vigente", "Liquidado")),
+    })  # fmt: skip
+    Path("cartera.csv").write_bytes(frame.to_csv(index=False, sep=";").encode("cp1252"))
+    others = {"interest_rate": loans["rate"], "income": loans["income"], "treated": loans["treated"]}
+    return "cartera.csv", [], "satisfaction", loans["satisfaction"].to_numpy(), others
+
+
+def kenya(loans):
+    """A mobile lender's tables: loans of clients who come again, a log of calls, answers, payments that came later."""
+    Path("files").mkdir()
+    draw, client = np.random.default_rng(31), "C" + (loans["id"] % 700).astype(str)
+    bad = np.where(loans["id"] % 2, "Written Off", "90+ DPD")
+    pd.DataFrame({
+        "LoanID": loans["id"], "CustomerID": client, "PrincipalAmount": loans["amount"].map("KES {:,.2f}".format),
+        "DisbursementDate": (loans["date"] + pd.Timedelta(hours=9)).dt.strftime("%d-%b-%Y %H:%M:%S"),
+        "LoanTermDays": loans["term"] * 10, "RiskBand": loans["grade"], "Branch": loans["branch"],
+        "CRMProgramme": loans["treated"].map({1: "Y", 0: "N"}), "OutstandingBalance": 0.0,
+        "LoanStatus": np.where(loans["default"] == 1, bad, np.where(loans["id"] % 31 == 4, "Active", "Fully Paid")),
+    }).to_csv("files/loan_book.csv", index=False)  # fmt: skip
+    each = loans.loc[loans.index.repeat(loans["contacts"])]
+    called = (each["date"] - pd.to_timedelta(draw.integers(1, 60, len(each)), unit="D")).to_numpy()
+    calls = pd.DataFrame({"CustomerID": client[each.index].to_numpy(), "CallDate": called})
+    calls["CallReason"] = draw.choice(["Onboarding", "Check-in"], len(calls))
+    written = calls.assign(CallDate=calls["CallDate"].dt.strftime("%d-%b-%Y"))
+    written.to_csv("files/call_log.csv", index=False)
+    pd.DataFrame({"LoanID": loans["id"].repeat(2), "AmountPaid": 100.0, "PaymentDate": "01-Feb-2021"}).to_csv(
+        "files/repayments.csv", index=False
+    )
+    counts = [
+        int(((calls["CustomerID"] == one) & (calls["CallDate"] < day)).sum())
+        for one, day in zip(client, loans["date"], strict=True)
+    ]
+    others = {"term_months": (loans["term"] * 10 * 12 / 365.25).round(1), "treated": loans["treated"]}
+    return "files", [], "communication_frequency", np.array(counts), others
+
+
+def lakhs(value):
+    """Write a number as India does: 12,34,567."""
+    whole = f"{value:.0f}"
+    head, pairs = whole[:-3], []
+    while head:
+        head, pairs = head[:-2], [head[-2:], *pairs]
+    return ",".join([*pairs, whole[-3:]])
+
+
+def india(loans):
+    """Names in Hindi and English, lakhs, tenures that are terms, classes of assets, and answers by client."""
+    Path("files").mkdir()
+    good = np.where(loans["id"] % 17 == 3, "SMA-1", "Standard")
+    pd.DataFrame({
+        "ऋण खाता संख्या (Loan A/c No)": "NBFC/" + loans["id"].astype(str), "ग्राहक आईडी (Customer ID)": loans["id"] + 9000,
+        "Sanction Date": loans["date"].dt.strftime("%d/%m/%Y"), "Tenure": loans["term"], "ROI (%)": loans["rate"],
+        "Sanctioned Amount (₹)": "₹ " + (100 * loans["amount"]).map(lakhs), "शाखा (Branch)": loans["branch"],
+        "Relationship Programme (Y/N)": loans["treated"].map({1: "Y", 0: "N"}),
+        "Asset Classification": np.where(loans["default"] == 1, "NPA", good),
+    }).to_csv("files/loan_master.csv", index=False, encoding="utf-8-sig")  # fmt: skip
+    answers = pd.DataFrame({
+        "Customer ID": loans["id"] + 9000, "वार्षिक आय (Annual Income)": (10 * loans["income"]).map(lakhs),
+        "Feedback Date": (loans["date"] - pd.Timedelta(days=15)).dt.strftime("%d/%m/%Y"),
+        "Satisfaction Score": loans["satisfaction"],
+    })  # fmt: skip
+    answers.drop(columns=["Feedback Date", "Satisfaction Score"]).to_csv("files/customer_kyc.csv", index=False)
+    answers.drop(columns="वार्षिक आय (Annual Income)").to_csv("files/feedback.csv", index=False)
+    others = {"interest_rate": loans["rate"], "income": 10 * loans["income"], "term_months": loans["term"]}
+    return "files", [], "satisfaction", loans["satisfaction"].to_numpy(), others
+
+
+def china_overdue(loans):
+    """Tables in GB 18030, one of few letters; days past due as the outcome, a date of birth, visits by client."""
+    Path("files").mkdir()
+    draw, client = np.random.default_rng(35), "K" + loans["id"].astype(str)
+    late = np.where(loans["default"] == 1, draw.integers(91, 400, len(loans)), draw.integers(0, 60, len(loans)))
+    each = loans.loc[loans.index.repeat(loans["contacts"])]
+    tables = {
+        "贷款台账": {"借据号": loans["id"], "客户号": client, "放款日": loans["date"].dt.strftime("%Y%m%d"),
+                  "贷款金额(万元)": loans["amount"], "贷款期限(月)": loans["term"], "执行利率(%)": loans["rate"],
+                  "经办支行": loans["branch"].map("城东{}支行".format), "客户评级": loans["grade"],
+                  "是否纳入客户关系管理": loans["treated"].map({1: "是", 0: "否"}), "最长逾期天数": late},
+        "客户信息": {"客户号": client, "家庭年收入": loans["income"], "出生日期": "1980-05-01"},
+        "回访记录": {"客户号": client[each.index], "回访方式": draw.choice(["电话", "上门"], len(each)),
+                  "回访日期": (each["date"] - pd.Timedelta(days=9)).dt.strftime("%Y-%m-%d")},
+    }  # fmt: skip
+    for name, columns in tables.items():
+        pd.DataFrame(columns).to_csv(f"files/{name}.csv", index=False, encoding="gb18030")
+    others = {"interest_rate": loans["rate"], "income": loans["income"], "treated": loans["treated"]}
+    told = ["--default-at-least", "90"]
+    return "files", told, "communication_frequency", loans["contacts"].to_numpy(), others
+
+
 def test_a_mexican_lenders_tables_count_contacts_to_the_landmark(workplace):
     """Windows' encoding, days past due by month, contacts after the loan of which those of collection do not count."""
     loans, draw = made(21), np.random.default_rng(1)
@@ -189,7 +293,8 @@ def test_a_mexican_lenders_tables_count_contacts_to_the_landmark(workplace):
 
 
 LENDERS = {"nigeria": (nigeria, 11), "estonia": (estonia, 12), "china": (china, 13), "germany": (germany, 14),
-           "america": (america, 15), "poland": (poland, 16), "japan": (japan, 17)}  # fmt: skip
+           "america": (america, 15), "poland": (poland, 16), "japan": (japan, 17), "mexico": (mexico, 18),
+           "kenya": (kenya, 19), "india": (india, 20), "china_overdue": (china_overdue, 21)}  # fmt: skip
 
 
 @pytest.mark.long
@@ -202,32 +307,36 @@ def test_a_lenders_files_give_what_pandas_and_statsmodels_give(workplace, countr
     assert params.load().study("mine").own["factors"][role]
     run(*ANALYSES)
     cohort = store.read_parquet(places.processed("mine") / "cohort.parquet")
-    number = cohort["loan_id"].str.extract(r"(\w+)$")[0]
-    order = _order(loans, cohort, country, number)
+    order = _order(loans, cohort, country)
     kept = loans.iloc[order].reset_index(drop=True)
     assert (cohort["default"] == kept["default"]).all()
-    np.testing.assert_allclose(cohort["amount"], kept["amount"], rtol=1e-9, atol=50 if country == "china" else 0)
+    # Amounts in lakhs are whole rupees, those in ten thousands stand as they are.
+    amount, near = cohort["amount"] / (100 if country == "india" else 1), {"china": 50, "india": 0.01}.get(country, 0)
+    np.testing.assert_allclose(amount, kept["amount"], rtol=1e-9, atol=near)
     for name, values in others.items():
         np.testing.assert_allclose(cohort[name].astype(float), np.asarray(values)[order], rtol=1e-9)
     np.testing.assert_array_equal(cohort[role], factor[order])
     rows = results.read(places.results("mine", "regress"))
     row = rows.one(estimator="linear_probability", specification="M1", factor=role)
     plain = pd.DataFrame({"default": kept["default"], "factor": factor[order].astype(float)})
-    fit = smf.ols("default ~ factor", plain).fit()
+    by = params.load().study("mine").cluster
+    clustered = {"cov_type": "cluster", "cov_kwds": {"groups": pd.factorize(cohort[by])[0]}}
+    fit = smf.ols("default ~ factor", plain).fit(**(clustered if by != "loan_id" else {"cov_type": "HC1"}))
     assert row.estimate == pytest.approx(100 * fit.params["factor"], rel=1e-6)
+    assert row.std_error == pytest.approx(100 * fit.bse["factor"], rel=1e-6)
     page = report()
     assert f"{100 * kept['default'].mean():.1f}%" in page
     assert json.loads((places.reports("mine") / "metrics.json").read_text())
 
 
-def _order(loans, cohort, country, number):
+def _order(loans, cohort, country):
     """Return the place among the made loans of each loan of the cohort."""
     if country == "nigeria":
         named = (301_000_000 + loans["id"]).astype(str)
     elif country == "estonia":
         named = pd.Series([f"{one:08X}-EE" for one in loans["id"]])
     else:
-        named = {"china": "DK", "america": "K"}.get(country, "") + loans["id"].astype(str)
+        named = {"china": "DK", "america": "K", "india": "NBFC/"}.get(country, "") + loans["id"].astype(str)
     places_of = pd.Index(named).get_indexer(cohort["loan_id"])
     assert (places_of >= 0).all()
     return places_of
