@@ -62,7 +62,8 @@ class SynthesisPage:
         return filled(template, **self._context())
 
     def _context(self) -> dict[str, Any]:
-        real = self._single("odds_ratio", real=True)
+        one = self._results.where(estimator="one_study", estimand="odds_ratio")
+        real = one[one["estimate"].notna() & (one["note"] != "simulated")]
         turned = real["factor"].isin(self._params.synthesis.reversed)
         steady = ~real.apply(lambda row: gone(self._results, row), axis=1).astype(bool)
         lower, higher = (real["ci_high"] < 1) & steady, (real["ci_low"] > 1) & steady
@@ -84,10 +85,6 @@ class SynthesisPage:
             ),
             "level": f"{100 * self._params.inference.level:g}",
         }
-
-    def _single(self, estimand: str, *, real: bool) -> Any:
-        rows = self._results.where(estimator="one_study", estimand=estimand)
-        return rows[rows["estimate"].notna() & ((rows["note"] != "simulated") if real else True)]
 
     def subjects(self) -> list[dict[str, Any]]:
         """Return each subject: heading, sentences on each of its units, its forest, and a table for each unit."""

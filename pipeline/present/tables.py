@@ -90,12 +90,10 @@ def regressions(results: Results, words: Words, factors: list[str], blocks: dict
     body = []
     for name in factors:
         lines = {
-            words.label("columns", name): [_cell(linear.get((name, rung)), 2) for rung in rungs],
+            words.label("columns", name): [_cell(linear.get((name, rung))) for rung in rungs],
             f"{INDENT}{words.text('columns.std_error')}": [_error(linear.get((name, rung))) for rung in rungs],
-            f"{INDENT}{words.text('columns.marginal_effect')}": [
-                _cell(marginal.get((name, rung)), 2) for rung in rungs
-            ],
-            f"{INDENT}{words.text('columns.odds_ratio_short')}": [_cell(odds.get((name, rung)), 2) for rung in rungs],
+            f"{INDENT}{words.text('columns.marginal_effect')}": [_cell(marginal.get((name, rung))) for rung in rungs],
+            f"{INDENT}{words.text('columns.odds_ratio_short')}": [_cell(odds.get((name, rung))) for rung in rungs],
             INDENT: [_ends(odds.get((name, rung))) for rung in rungs],
         }
         body += [[label, *cells] for label, cells in lines.items()]
@@ -123,8 +121,8 @@ def _regressions(results: Results, estimator: str, estimand: str) -> dict[tuple[
     return {(row.factor, row.specification): row for row in rows[rows["estimate"].notna()].itertuples()}
 
 
-def _cell(row: Any, digits: int) -> str:
-    return MISSING if row is None else signed(row.estimate, digits)
+def _cell(row: Any) -> str:
+    return MISSING if row is None else signed(row.estimate, 2)
 
 
 def _ends(row: Any) -> str:

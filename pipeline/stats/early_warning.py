@@ -105,13 +105,13 @@ def ahead(loan: np.ndarray, month: np.ndarray, default: np.ndarray, window: int)
     return Ahead(event.astype(np.int8), complete, default_month)
 
 
-def _clustered_error(influence: np.ndarray, clusters: np.ndarray, parameters: int = 1) -> float:
+def _clustered_error(influence: np.ndarray, clusters: np.ndarray) -> float:
     sums = np.bincount(clusters, influence)
     if not sums.all():
         sums = sums[np.bincount(clusters) > 0]
     if len(sums) < 2:
         raise StudyError("errors need at least two clusters.")
-    return float(np.sqrt(correction(len(sums), len(influence), parameters) * (sums**2).sum()))
+    return float(np.sqrt(correction(len(sums), len(influence), 1) * (sums**2).sum()))
 
 
 def clustered_areas(

@@ -197,7 +197,7 @@ def _scored(
 
 def _balanced(y: np.ndarray, arm: np.ndarray, covariates: np.ndarray) -> Influence:
     weight = entropy_balance(covariates, arm)
-    moments = balancing_moments(covariates, arm, np.ones(len(arm)))
+    moments = balancing_moments(covariates, arm)
     inner, w, total = moments[~arm], weight[~arm], weight[~arm].sum()
     mean_treated, mean_control = y[arm].mean(), w @ y[~arm] / total
     # By how much the weights' slopes move with each loan: a control through its own equation, a treated loan through

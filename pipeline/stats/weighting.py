@@ -16,6 +16,9 @@ Estimand = Literal["ATT", "ATE"]
 MOMENTS = 1e-10
 """Largest difference of a standardised moment at which entropy balancing has met it."""
 
+STEPS = 200
+"""Steps of Newton's method within which it has to."""
+
 ROUNDING = 1e-13
 """By how much rounding may raise the dual of entropy balancing, which is of the order of one."""
 
@@ -67,40 +70,33 @@ def overlap(treated: np.ndarray, score: np.ndarray) -> np.ndarray:
     return np.where(treated.astype(bool), 1 - score, score)
 
 
-def entropy_balance(
-    covariates: np.ndarray, treated: np.ndarray, *, base: np.ndarray | None = None, iterations: int = 200
-) -> np.ndarray:
+def entropy_balance(covariates: np.ndarray, treated: np.ndarray) -> np.ndarray:
     """Weight the controls so that their means equal the treated loans', and their weights stay as even as possible.
 
-    Args:
-        covariates: (loans x moments); columns that others determine are left out. For variances add squares.
-        treated: 0/1 (loans,).
-        base: weights to start from, such as sampling weights (loans,); None for ones.
-        iterations: of Newton's method with halved steps on the dual problem (Hainmueller 2012, equation 8).
-
-    Returns weights (loans,): treated loans keep their base weight, controls' weights add up to theirs. Raises
+    `covariates` are (loans x moments), of which columns that others determine are left out; for variances add squares.
+    `treated` is 0/1 (loans,). Newton's method with halved steps on the dual problem (Hainmueller 2012, equation 8).
+    Returns weights (loans,): one for treated loans, and for controls what adds up to as much. Raises
     StudyError when no positive weights meet the moments: a treated mean then lies outside what the controls offer.
     """
     arm = treated.astype(bool)
     if not arm.any() or arm.all():
         raise StudyError(f"all {len(arm)} loans are in one arm: there is nothing to balance.")
-    base = np.ones(len(arm)) if base is None else base
-    moments = balancing_moments(covariates, arm, base)
-    inner, start = moments[~arm], np.log(base[~arm] / base[~arm].sum())
+    inner = balancing_moments(covariates, arm)[~arm]
+    start = np.log(1 / len(inner))
 
     def dual(slopes: np.ndarray) -> float:
         terms = start + inner @ slopes
         return float(terms.max() + np.log(np.exp(terms - terms.max()).sum()))
 
     slopes, value = np.zeros(inner.shape[1]), dual(np.zeros(inner.shape[1]))
-    for _ in range(iterations):
+    for _ in range(STEPS):
         terms = start + inner @ slopes
         weight = np.exp(terms - terms.max())
         weight /= weight.sum()
         gradient = weight @ inner
         if np.abs(gradient).max(initial=0) < MOMENTS:
-            result = base.astype(float).copy()
-            result[~arm] = weight * base[arm].sum()
+            result = np.ones(len(arm))
+            result[~arm] = weight * arm.sum()
             return result
         curvature = (inner * weight[:, None]).T @ inner - np.outer(gradient, gradient)
         step = -np.linalg.lstsq(curvature, gradient, rcond=1e-12)[0]
@@ -119,13 +115,13 @@ def entropy_balance(
     )
 
 
-def balancing_moments(covariates: np.ndarray, arm: np.ndarray, base: np.ndarray) -> np.ndarray:
+def balancing_moments(covariates: np.ndarray, arm: np.ndarray) -> np.ndarray:
     """Return the moments that balancing brings to zero (loans x moments): distances from the treated loans' means.
 
     In standard deviations of all loans; columns that others determine are left out.
     """
     spread = covariates.std(axis=0)
-    centred = covariates - np.average(covariates[arm], axis=0, weights=base[arm])
+    centred = covariates - covariates[arm].mean(axis=0)
     varies = spread > 0
     scaled = centred[:, varies] / spread[varies]
     kept = independent(np.column_stack([np.ones(len(scaled)), scaled]))[1:]
