@@ -85,7 +85,7 @@ def spearman(factor: np.ndarray, outcome: np.ndarray, level: float, weights: np.
     if weights is not None:
         return _weighted(weighted_ranks(factor, weights), weighted_ranks(outcome, weights), weights, level, 0)
     once = np.ones(len(factor))
-    r = float(np.corrcoef(*(weighted_ranks(one, once) + 0.5 for one in (factor, outcome)))[0, 1])
+    r = float(np.corrcoef(weighted_ranks(factor, once) + 0.5, weighted_ranks(outcome, once) + 0.5)[0, 1])
     return _with_interval(r, (1 + r**2 / 2) / (len(factor) - 3), level)
 
 

@@ -163,12 +163,14 @@ def penalised(
     if y.min() == y.max():
         raise StudyError("no score can be fitted where nobody defaults, or everybody does.")
     x = np.column_stack([np.ones(len(y)), standard])
-    ridge, start = np.ones(x.shape[1]), np.zeros(x.shape[1])
+    ridge = np.ones(x.shape[1])
     ridge[0] = 0.0
+    start: np.ndarray | None = None
     if len(y) >= (MANY if many is None else many):
         share, tolerance = np.average(y, weights=weights), 0.0
-        start[0] = np.log(share / (1 - share))
-        start = nearly(x, y, weights, ridge=ridge, start=start)
+        at_the_mean = np.zeros(x.shape[1])
+        at_the_mean[0] = np.log(share / (1 - share))
+        start = nearly(x, y, weights, ridge=ridge, start=at_the_mean)
     found = maximum(x, y, weights, ridge=ridge, start=start, tolerance=tolerance)
     if found is None:
         raise StudyError("a logistic regression with a ridge penalty does not converge.")
