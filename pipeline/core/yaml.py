@@ -90,8 +90,11 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
 
 
 def stages(root: Path = Path()) -> dict[str, Any]:
-    """Return what DVC's files below `root` say of each stage, by its name."""
-    return {name: stage for file in places.PIPELINES for name, stage in read(root / file)["stages"].items()}
+    """Return what DVC's files below `root` say of each stage, by its name, in an order in which they can run."""
+    around, analyses = (read(root / file)["stages"] for file in places.PIPELINES)
+    names = list(around)
+    before = names[: names.index("match") + 1]
+    return {name: around[name] for name in before} | analyses | around
 
 
 def conflict(text: str) -> int | None:

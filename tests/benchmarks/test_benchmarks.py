@@ -264,3 +264,10 @@ def test_a_copy_holds_whatever_a_stage_reads():
     with stages.copy("reference") as folder:
         missing = [dep for dep in deps if not (folder / dep).exists() and not dep.startswith(DERIVED)]
     assert missing == []
+
+
+def test_stages_stand_in_an_order_in_which_they_can_run():
+    needs = stages.needed("reference")
+    names = list(needs)
+    for place, name in enumerate(names):
+        assert needs[name] <= set(names[:place]), name

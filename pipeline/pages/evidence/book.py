@@ -247,11 +247,11 @@ class Book:
         low, high = (signed(number, digits, start) for number in (row.ci_low, row.ci_high))
         return self.text("formats", "with_interval", amount=amount, per=per, low=low, high=high)
 
-    def short(self, row: Any) -> str:
-        """Return an estimate with its interval, without unit."""
+    def short(self, row: Any, form: str = "short") -> str:
+        """Return an estimate with its interval, without unit; the form "cell" is that of tables."""
         digits = min(decimals(x) for x in (row.estimate, row.ci_low, row.ci_high) if math.isfinite(x))
         numbers = [signed(number, digits, start_at(row)) for number in (row.estimate, row.ci_low, row.ci_high)]
-        return self.text("formats", "short", **dict(zip(("amount", "low", "high"), numbers, strict=True)))
+        return self.text("formats", form, **dict(zip(("amount", "low", "high"), numbers, strict=True)))
 
     def amount(self, unit: str, number: float, digits: int | None = None, start: float = 0.0) -> str:
         """Return a number with its unit; in the words a unit stands around a hash."""

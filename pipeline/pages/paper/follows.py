@@ -7,10 +7,10 @@ from typing import Any
 from pipeline.core.results import Results
 from pipeline.pages.evidence import advice, sure
 from pipeline.pages.evidence.book import Book
-from pipeline.pages.paper.found import interval, rates
+from pipeline.pages.paper.found import rates
 from pipeline.pages.paper.sample import Table
 from pipeline.pages.paper.steps import TIERS
-from pipeline.present.numerals import MISSING, percent, whole
+from pipeline.present.numerals import MISSING, percent, whole, with_interval
 from pipeline.present.words import upper_first
 
 READ = ("supported", "supported_small", "contradicted", "contradicted_small", "no_important_effect")
@@ -52,7 +52,7 @@ def effect(book: Book, has: Results, group: str) -> str:
         factor="treated",
         specification=group,
     )
-    return interval(book, next(rows.itertuples()), 1) if len(rows) and rows["estimate"].notna().all() else MISSING
+    return with_interval(next(rows.itertuples()), 1) if len(rows) and rows["estimate"].notna().all() else MISSING
 
 
 def of_tier(book: Book, tier: str) -> dict[str, Any]:

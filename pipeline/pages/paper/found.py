@@ -11,7 +11,7 @@ from pipeline.core.results import Results
 from pipeline.pages.evidence.book import Book
 from pipeline.pages.paper.sample import Table
 from pipeline.pages.paper.steps import hypotheses, of_class
-from pipeline.present.numerals import MISSING, fixed, percent, whole
+from pipeline.present.numerals import MISSING, fixed, percent, whole, with_interval
 from pipeline.present.words import upper_first
 from pipeline.sources.claims import Claim
 
@@ -127,7 +127,7 @@ def amount(book: Book, row: Any) -> str:
     """Return a number with its interval; percentage points, which the column names, without their unit."""
     if row.unit != "percentage points" or row.ci_low is None:
         return book.size(row)
-    return book.short(row) + (book.words("per_deviation") if row.per else "")
+    return book.short(row, "cell") + (book.words("per_deviation") if row.per else "")
 
 
 def controlled(book: Book) -> Table:
@@ -141,7 +141,7 @@ def controlled(book: Book) -> Table:
         odds = has.where(stage="regress", estimator="logit", estimand="odds_ratio", factor="treated")
         # Specifications beyond the last block are those of matched pairs.
         odds = odds[odds["specification"] <= f"M{LAST}"].sort_values("specification").tail(1)
-        ratio = [interval(book, one, 2) for one in odds.itertuples()] or [MISSING]
+        ratio = [with_interval(one, 2) for one in odds.itertuples()] or [MISSING]
         rows.append([book.word("studies", study), *steps, *ratio])
     return ["lender", "unadjusted", *BLOCKS, "matched", "odds"], rows
 
@@ -155,16 +155,7 @@ def points(book: Book, has: Results, specification: str) -> str | None:
         factor="treated",
         specification=specification,
     )
-    return interval(book, next(rows.itertuples()), 2) if len(rows) and rows["estimate"].notna().all() else None
-
-
-def interval(book: Book, row: Any, digits: int) -> str:
-    """Return an estimate with its interval."""
-    numbers = {
-        name: fixed(value, digits)
-        for name, value in (("amount", row.estimate), ("low", row.ci_low), ("high", row.ci_high))
-    }
-    return book.text("formats", "short", **numbers)
+    return with_interval(next(rows.itertuples()), 2) if len(rows) and rows["estimate"].notna().all() else None
 
 
 def caused(book: Book) -> Table:
