@@ -22,11 +22,12 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# By uv where it is there, else by pip.
+# By uv where it is there, else by pip: the lock names all there is, and modules are compiled when they are first used.
 install = if command -v uv >/dev/null 2>&1; then \
 	  uv pip install --quiet --python $(VENV) --require-hashes -r $(1); \
 	else \
-	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1); \
+	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile \
+	    --require-hashes -r $(1); \
 	fi
 
 $(VENV)/installed: requirements.lock

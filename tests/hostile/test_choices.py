@@ -256,16 +256,20 @@ def test_all_that_is_wrong_is_said_at_once(place, capsys):
 
 
 LISTS = {
-    "no_yaml": ("  owned: &owned\n", "  owned: {\n", "is not valid YAML"),
-    "no_studies_of_readers": ("  owned: &owned\n", "  ovned: &owned\n", "did you mean 'owned'?"),
-    "another_form": ("  owned: &owned\n    mine:", "  owned:\n    &owned\n    mine:", "no line `owned: &owned`"),
+    "no_yaml": (r"  owned: &owned\n", r"  owned: {\n", "is not valid YAML"),
+    "no_studies_of_readers": (r"  owned: &owned\n", r"  ovned: &owned\n", "did you mean 'owned'?"),
+    "in_a_line": (
+        r"  owned: &owned\n    mine:\n      file: (.*)\n",
+        r"  owned: &owned {mine: {file: \1}}\n",
+        "give each a line of its own",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_that_cannot_take_a_study(place, capsys, name):
     old, new, needle = LISTS[name]
-    text = lines_of(place)
-    assert old in text
-    write(place / "params.yaml", text.replace(old, new, 1))
+    text, changed = re.subn(old, new, lines_of(place), count=1)
+    assert changed
+    write(place / "params.yaml", text)
     refused(capsys, place, ["init-study", "theirs", "--data", "loans.csv"], ("params.yaml", needle))

@@ -245,7 +245,7 @@ def test_categories_of_a_wider_sample_stay_categories(folder, cohort, in_turn):
 
 
 @pytest.mark.long
-def test_of_more_loans_than_the_limit_some_are_drawn_by_lot_and_the_page_says_it(cohort, folder, in_turn):
+def test_of_more_loans_than_the_limit_a_random_subsample_is_taken_and_the_page_says_it(cohort, folder, in_turn):
     def with_most(loans, seed=20021001):
         return choices_with(FEW, most_loans=loans).model_copy(update={"seed": seed})
 
@@ -261,7 +261,7 @@ def test_of_more_loans_than_the_limit_some_are_drawn_by_lot_and_the_page_says_it
     assert own["n"].max() == 1_000
     shown = {"row": row, "stage": "curve", "whole": str, "percent": "{:.0f}%".format}
     said = filled(Words("en", STUDY).text("assumptions.every_loan"), **shown)
-    assert said.startswith("Not every loan took part in stage curve: 1000 were drawn by lot, ")
+    assert said.startswith("Not every loan took part in stage curve: 1000 form a random subsample, ")
     part = row._replace(factor="cross_fitting")
     for language, name in (("en", " (cross-fitting): "), ("zh", "（交叉拟合）")):
         assert name in filled(Words(language, STUDY).text("assumptions.every_loan"), **shown | {"row": part})

@@ -87,7 +87,7 @@ def test_every_number_of_a_real_lender_on_crm_stands_beside_its_statement(papers
             if claim.kind in (*OF_CRM, "moderation") and told:
                 assert any(claim.id in line and one.claim_text(claim) in line for line in lines), claim.id
         for row in one.findings:
-            assert any(one.short(row) in line and one.word("verdicts", row.verdict) in line for line in lines)
+            assert any(one.short(row, "cell") in line and one.word("verdicts", row.verdict) in line for line in lines)
 
 
 def test_a_programme_that_is_measured_turns_abstract_key_points_and_conclusion(papers):
@@ -135,7 +135,9 @@ def test_the_abstract_is_the_answer_and_the_findings_stand_in_a_table(papers, wr
     for language, one in papers.items():
         abstract = written[language].split("## ")[1]
         assert all(sentence in abstract for sentence in said.answers(one))
-        assert all(one.size(row) in written[language] or one.short(row) in written[language] for row in one.findings)
+        assert all(
+            one.size(row) in written[language] or one.short(row, "cell") in written[language] for row in one.findings
+        )
 
 
 def test_citations_are_resolved_and_references_stand_at_the_end(written):

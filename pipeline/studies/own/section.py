@@ -140,6 +140,8 @@ def _added(text: str, kind: str, entry: str) -> str:
     if place is None:
         raise StudyError(f"params.yaml has no line `{kind}:` in its list of studies: nothing was written.")
     lines[place] = re.sub(r"\s*\{\s*\}", "", lines[place])
+    if not re.fullmatch(r" *\w+:(?: +&\w+)?\s*(?:#.*\s*)?", lines[place]):
+        raise StudyError(f"params.yaml holds the studies of `{kind}:` in one line: give each a line of its own.")
     end = place + 1
     while end < len(lines) and lines[end].startswith("    "):
         end += 1

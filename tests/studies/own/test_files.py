@@ -798,7 +798,7 @@ ROWS = {
     "documents": lambda n: [[f"L{n}", 8, n % 8]],
     "surveys": lambda n: [[f"C{n % 40}", "2018-12-01", 1 + n % 7]],
     "alerts": lambda n: [[f"C{n % 40}", "2018-11-01", "inflow", "2018-11-02"]] if n % 3 else [],
-    "branches": lambda n: [[f"B{n}", f"R{n % 3}"]] if n < 12 else [],
+    "branches": lambda n: [[f"B{n}", f"R{n % 3}", f"2019-{1 + n % 9:02d}-01" if n % 3 else None]] if n < 12 else [],
     "earlier_loans": lambda n: [[f"C{n % 40}", "2017-01-01", 500]] if n % 4 else [],
 }  # fmt: skip
 """Rows of a lender's tables for its n-th loan, in the order of the template's columns."""
