@@ -61,7 +61,7 @@ scm: $(VENV)/installed  ## tell DVC whether git is here (the targets that need i
 # a full disk may leave its first part, in the midst of a line or with some stages less than were committed.
 whole:  ## stop at both sides of a merge; mend a dvc.lock that was cut off (the targets that need it do)
 	@found=$$(grep -ns '^<<<<<<< ' $(LOCKS) $(LOCKS:.lock=.yaml) params.yaml pipeline/studies/*/params.yaml | head -n 1); \
-	[ -z "$$found" ] || { echo "$$found: a merge left both sides here: keep one (git checkout --ours dvc.lock)." >&2; exit 1; }
+	[ -z "$$found" ] || { echo "$$found: a merge left both sides here: keep one (git checkout --ours $${found%%:*})." >&2; exit 1; }
 	@for lock in $(LOCKS); do [ -e $$lock ] || continue; \
 	earlier=$$(git show :./$$lock 2>/dev/null || tar -xOf .dvc/unpacked.tar $$lock 2>/dev/null); \
 	stages=$$(printf '%s\n' "$$earlier" | grep -c '^  [^ ]'); \

@@ -131,6 +131,7 @@ def test_both_sides_of_a_merge_are_named_before_dvc_is_asked(copy):
     refused = make(copy, "reproduce")
     assert refused.returncode != 0 and asked(copy) == []
     assert refused.stderr.startswith("pipeline/studies/reference/params.yaml:2:<<<<<<< HEAD: a merge left both sides")
+    assert "(git checkout --ours pipeline/studies/reference/params.yaml)" in refused.stderr
 
 
 @pytest.mark.parametrize("name", LOCKS)

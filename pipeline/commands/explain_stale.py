@@ -21,8 +21,10 @@ FOLDER = f"{places.CODE.as_posix()}/"
 
 def stale(name: str | None) -> str:
     """Return a line for each stage that would run again, with what changed; `name` (``regress@sba``) asks for one."""
-    locks = [yaml.read(lock)["stages"] for lock in places.PIPELINE_LOCKS if lock.exists()]
+    locks = [yaml.read(lock).get("stages", {}) for lock in places.PIPELINE_LOCKS if lock.exists()]
     recorded = {one: stage for stages in locks for one, stage in stages.items()}
+    # DVC puts the file before the name of a stage that does not stand in the first one.
+    name = name and name.rpartition(":")[2]
     if name is not None and name not in recorded:
         raise StudyError(f"dvc.lock has no stage '{name}': write it as STAGE@STUDY.")
     code = {f"{FOLDER}{file}.json": hashes for file, hashes in Code().every()}
@@ -43,7 +45,6 @@ def _status() -> dict[str, list[Any]]:
         raise StudyError(
             f"`dvc status` failed: {done.stderr.strip().splitlines()[-1] if done.stderr else 'no message'}"
         )
-    # DVC puts the file before the name of a stage that does not stand in the first one.
     return {name.rpartition(":")[2]: changed for name, changed in json.loads(done.stdout).items()}
 
 

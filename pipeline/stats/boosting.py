@@ -21,14 +21,14 @@ def probability(model: Any, design: np.ndarray) -> np.ndarray:
     return expit(_added(model, model._predictors, _bins(model, design), model._baseline_prediction.item()))
 
 
-class Asked:
-    """Trees that are asked about the same loans again and again, with some columns dealt out anew among them."""
+class Binned:
+    """Trees that predict the same loans again and again, with some columns permuted among them."""
 
     def __init__(self, model: Any, design: np.ndarray) -> None:
         """Put the loans of `design` (loans x columns) into the bins of a fitted `model`."""
         self._model, self._bins = model, _bins(model, design)
 
-    def dealt(self, columns: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    def permuted(self, columns: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """Return what gives probabilities of one (loans,) where each loan has `columns` (a mask) of another one.
 
         Which one an order of the loans says, as places (loans,). Trees that ask for none of these columns answer once.

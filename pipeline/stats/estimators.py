@@ -50,7 +50,7 @@ CLUSTERED = {
 """What a row says of the clusters of its error."""
 
 PERMUTATIONS = 999
-"""Adoption calendars that the randomisation test deals out."""
+"""Adoption calendars that the permutation test draws."""
 
 LOG_RATE = "log rate ratio"
 

@@ -130,7 +130,7 @@ def lasting(sample: Sample, split: Split, terms: Sequence[str]) -> list[str]:
 def importance(
     fitted: Fitted, test: Sample, blocks: dict[str, list[str]], repeats: int, seed: list[int]
 ) -> dict[str, tuple[float, float]]:
-    """Return how much area under the ROC curve is lost when a block's columns are dealt out anew among test loans.
+    """Return how much area under the ROC curve is lost when a block's columns are permuted among test loans.
 
     The columns of a block move together, so that a block is not spared because its columns say the same (Breiman 2001,
     by groups as in Gregorutti et al. 2015). Mean and standard deviation over `repeats`.
@@ -138,23 +138,23 @@ def importance(
     assert fitted.encoder is not None
     matrix, terms = fitted.encoder.matrix(test.loans), np.array(fitted.encoder.terms)
     whole = area(test.default, fitted.of_matrix(matrix), test.weights)
-    asked = boosting.Asked(fitted.model, matrix) if fitted.kind == "boosting" else None
+    binned = boosting.Binned(fitted.model, matrix) if fitted.kind == "boosting" else None
     found = {}
     for place, (block, of_block) in enumerate(blocks.items()):
         columns = np.isin(terms, of_block)
         if not columns.any():
             continue
-        share = partial(_dealt, fitted, matrix, columns) if asked is None else asked.dealt(columns)
+        share = partial(_permuted, fitted, matrix, columns) if binned is None else binned.permuted(columns)
         lost = []
         for number in range(repeats):
             rng = np.random.default_rng(np.random.SeedSequence([*seed, place, number]))
-            dealt = np.round(share(rng.permutation(len(matrix))), DECIMALS)
-            lost.append(whole - area(test.default, dealt, test.weights))
+            moved = np.round(share(rng.permutation(len(matrix))), DECIMALS)
+            lost.append(whole - area(test.default, moved, test.weights))
         found[block] = (float(np.mean(lost)), float(np.std(lost, ddof=1)))
     return found
 
 
-def _dealt(fitted: Fitted, matrix: np.ndarray, columns: np.ndarray, order: np.ndarray) -> np.ndarray:
+def _permuted(fitted: Fitted, matrix: np.ndarray, columns: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Return the probabilities of default (loans,) where each loan has `columns` (a mask) of the one in its place."""
     moved = matrix.copy()
     moved[:, columns] = matrix[order][:, columns]

@@ -50,7 +50,11 @@ def says(monkeypatch, status, code=0):
 def test_the_module_is_named_and_a_stage_with_todays_code_is_not(place, monkeypatch):
     says(monkeypatch, {"match@x": [{"changed deps": {"data/code/match.json": "modified"}}]})
     assert explain_stale.stale(None) == "match@x: code pipeline/stats/matching.py"
-    assert explain_stale.stale("regress@x") == "nothing would run again."
+    assert (
+        explain_stale.stale("regress@x")
+        == explain_stale.stale("analyses/dvc.yaml:regress@x")
+        == ("nothing would run again.")
+    )
 
 
 def test_parameters_and_files_are_named(place, monkeypatch):

@@ -205,6 +205,6 @@ def test_boosted_trees_answer_by_bins_as_scikit_learn_does_by_numbers(moving):
     moved = design.copy()
     moved[:, columns] = design[::-1, columns]
     # Trees that ask for no column of the block answer first, so sums differ in their last bits.
-    found = boosting.Asked(model, design).dealt(columns)(np.arange(2_000)[::-1])
+    found = boosting.Binned(model, design).permuted(columns)(np.arange(2_000)[::-1])
     assert found == pytest.approx(model.predict_proba(moved)[:, 1], abs=1e-14)
     assert np.abs(found - model.predict_proba(design)[:, 1]).max() > 1e-3
