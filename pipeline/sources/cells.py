@@ -41,7 +41,7 @@ YES = frozenset(
         "tak",
         "evet",
     }
-    | {"verified", "source verified", "income verified", "verified by bank", "已核实"}
+    | {"verified", "source verified", "income verified", "verified by bank", "已核实", "已认证", "成功认证"}
 )
 NO = frozenset(
     {"0", "0.0", "no", "n", "false", "f", "off", "否", "无", "没有", "假", "错", "不是"}
@@ -60,7 +60,7 @@ NO = frozenset(
         "nie",
         "hayır",
     }
-    | {"not verified", "unverified", "income unverified", "未核实"}
+    | {"not verified", "unverified", "income unverified", "未核实", "未认证", "未成功认证"}
 )
 """Words for yes and no, in lower case."""
 

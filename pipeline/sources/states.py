@@ -25,11 +25,13 @@ _WORDS = {
         ausgefallen, abgeschrieben, gekündigt, incumplido, impago, castigado, cartera vencida,
         inadimplente, en défaut, défaut,
         impayé, sofferenza, niespłacony, macet, diragukan, kurang lancar, sub standard, unpaid, not paid, not repaid,
-        дефолт, списан, 貸倒, 부도, 违约, 已违约, 坏账, 坏帐, 呆帐, 不良, 核销, 已核销, 呆账, 呆滞, 损失, 次级,
-        坏, 可疑, 违约客户, 坏客户""",
+        wypowiedziany, prejuízo, baixado como prejuízo, дефолт, списан, 貸倒, 부도, 违约, 已违约, 坏账,
+        坏帐, 呆帐, 不良, 核销, 已核销, 呆账, 呆滞, 损失, 次级,
+        坏, 可疑, 违约客户, 坏客户,
+        已垫付""",
     "arrears": """
         late, overdue, past due, delinquent, in arrears, arrears, in grace period, moroso, en mora, mora, vencido,
-        vencida, atrasado, con atraso,
+        vencida, atrasado, em atraso, con atraso,
         verspätet, in verzug, en retard, dalam perhatian khusus, special mention, просрочка, 延滞, 연체, 逾期,
         已逾期, 逾期中, 关注, 催收, 催收中""",
     "repaid": """
@@ -41,13 +43,18 @@ _WORDS = {
     "performing": """
         good, performing, no default, not default, not defaulted, non default, non defaulted, no arrears,
         on time, standard, regular, regolare, up to date, al día, al corriente,
-        adimplente, à jour, lancar, pass, kein ausfall,
+        adimplente, em dia, à jour, lancar, pass, kein ausfall,
         正常, 未违约, 不违约, 未逾期, 良好, 好,
         好客户, 正常客户""",
     "running": """
         current, active, open, running, ongoing, outstanding, in repayment, repaying, issued, live,
-        in progress, final payment in progress, cancelled, canceled, rejected, declined, withdrawn,
-        laufend, vigente, 还款中, 进行中, 未结清, 未到期, 使用中""",
+        in progress, final payment in progress, cancelled, canceled, cancld, withdrawn, funded, disbursed,
+        undisbursed, not disbursed, commit, committed, exempt, fundraising, expired, refunded, deleted, inactive,
+        laufend, vigente, ativo, em aberto, w trakcie spłaty, 还款中, 正常还款中, 进行中, 未结清, 未到期, 使用中,
+        已债转""",
+    "decision": """
+        approved, rejected, declined, refused, denied, accepted, not approved, sanctioned,
+        批准, 已批准, 通过, 审批通过, 拒绝, 已拒绝, 未通过""",
 }  # fmt: skip
 
 
@@ -64,11 +71,21 @@ WORDS: Mapping[str, str] = {
 }  # fmt: skip
 """States of loans in the trade's words, compared without blanks, hyphens and case, and what each means."""
 
+_TELLING = [word.strip() for words in _WORDS.values() for word in words.split(",") if len(word.strip()) > 5]
+"""Words that tell a state inside a longer value, too: short ones say too little."""
+_TURNED = re.compile(r"\b(?:not|no|non|never|yet|un\w*|part\w*|almost|pending|before|after|without|cured)\b")
+"""Words beside which another may mean its opposite, or only a part."""
+
 GOOD_NAME = re.compile(
     r"repaid|paid|good|perform|non default|no default|not default|success|结清|还清|已还|正常|履约|好客户"
 )
 """Names of columns in which yes would mean that a loan was repaid."""
 BAD_NAME = re.compile(r"unpaid|non perform|not paid|not repaid")
+TELLING_NAME = re.compile(
+    r"default|defaut|bad|charge|npl|npa|delinq|dlq|overdue|past due|arrears|\blate\b|loss|writ|unpaid|not paid|"
+    r"not repaid|non perform|inadimpl|impago|moros|ausfall|incumpl|违约|逾期|坏|不良|延滞|核销|呆"
+)
+"""Names of columns in which yes means default."""
 
 _DAYS = re.compile(r"(?P<low>\d+)\s*(?:(?:-|–|to|至|~)\s*(?P<high>\d+))?\s*(?P<open>\+|or more|以上|plus)?")
 _LATE = re.compile(r"late|past ?due|overdue|arrears|delinq|dpd|days|逾期|天")
@@ -107,7 +124,15 @@ def meaning_of(value: str) -> str:
         _LATE.search(text) or (re.fullmatch(r"\s*[>≥]?=?\s*\d+\s*\+?\s*", text) and re.search(r"[+>≥]", text))
     ):
         return _by_days(int(days["high"] or days["low"]), certain=int(days["low"]) >= BASEL_DAYS)
-    return ""
+    return _of_its_words(text)
+
+
+def _of_its_words(text: str) -> str:
+    """Return the state that a longer value names, such as "repaid on time"; nothing where it names two."""
+    if _TURNED.search(text):
+        return ""
+    kinds = {WORDS[plain(word)] for word in _TELLING if re.search(rf"\b{word}\b", text)}
+    return "repaid" if kinds == {"repaid", "performing"} else kinds.pop() if len(kinds) == 1 else ""
 
 
 def _by_days(days: int, *, certain: bool) -> str:
@@ -117,7 +142,7 @@ def _by_days(days: int, *, certain: bool) -> str:
 WHY = {
     "default": "in default", "arrears": "in arrears", "late": f"late by less than {BASEL_DAYS} days, or perhaps more",
     "repaid": "repaid", "performing": "performing", "running": "still running or never paid out", "yes": "yes",
-    "no": "no", "": "not known",
+    "no": "no", "decision": "of an application, not of a loan", "": "not known",
 }  # fmt: skip
 """Kinds of states as they are shown."""
 
@@ -144,6 +169,7 @@ def sorted_out(counts: Mapping[str, int], given: Mapping[str, str], *, months: b
         "no": DEFAULT if REPAID in said and DEFAULT not in said else REPAID,
         "performing": LEFT_OUT if "repaid" in there else REPAID,
         "running": LEFT_OUT,
+        "decision": LEFT_OUT,
         "": "",
     }
     if months:
@@ -159,6 +185,11 @@ def sorted_out(counts: Mapping[str, int], given: Mapping[str, str], *, months: b
 def named(states: Iterable[State], read_as: str) -> list[str]:
     """Return the values that are read in a way."""
     return [state.value for state in states if state.read_as == read_as]
+
+
+def tells(name: str) -> bool:
+    """Say whether a column's name (as in `good_name`) tells what yes means in it."""
+    return bool(TELLING_NAME.search(name) or GOOD_NAME.search(name))
 
 
 def good_name(name: str) -> bool:

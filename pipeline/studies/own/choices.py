@@ -58,6 +58,7 @@ class Own(Section):
     treated_when: list[str] = Field(default=[])
     untreated_when: list[str] = Field(default=[])
     default_at_least: float | None = None
+    default_dated: bool = False
     panel: str | None = None
     late: str | None = None
     interest_rate_in: Literal["percent", "fraction"] = "percent"

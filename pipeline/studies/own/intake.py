@@ -14,14 +14,10 @@ from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates, tabular
 from pipeline.sources.tables import LONGEST_WHOLE, Form, Table
-from pipeline.studies.own import folder, joining, months, roles
+from pipeline.studies.own import folder, joining, months, ranges, roles
 from pipeline.studies.own.choices import KEYS, Own, checked, unused
 from pipeline.studies.own.joining import Link
-from pipeline.studies.own.panel import collapse
-
-MOSTLY_NUMBERS = 0.95
-"""Share of a column's cells that must be numbers for it to count as one; the stray others are quarantined."""
-
+from pipeline.studies.own.panel import collapse, moments
 
 SIGNALS = {"communication_frequency": "proactive_contacts", "early_warning": "alert"}
 """What analyses of loan-months call how often factors were seen in a month."""
@@ -85,7 +81,7 @@ def intake(study: Study, where: str) -> Intake:
     followed: Mapping[str, pd.DataFrame] = {}
     if own.panel:
         loans, followed = _collapsed(loans, raw, own, study)
-        if "origination_date" not in mapped:
+        if "origination_date" not in mapped and "origination_date" in loans:
             mapped |= {"origination_date": own.panel}
     elif course is not None and "loan_id" in loans:
         key, at = course
@@ -142,18 +138,20 @@ def _collapsed(
     if own.default_at_least is None:
         told = months.said(outcome, in_default)
     else:
-        told = months.counted(cells.numbers(outcome).meaning, own.default_at_least)
+        told = months.counted(months.days_late(outcome).meaning, own.default_at_least)
     if own.late:
         late = cells.numbers(raw[own.late]).meaning
         told["late"] = ((told["late"] == 1) | (late > 0)).astype("int8")
     last, events = (study.landmark.months, study.landmark.factors) if study.landmark else (None, ())
-    month = dates.read(raw[own.panel], own.day_first).meaning
+    month, counted = moments(raw[own.panel], own.day_first)
     made = collapse(rows.assign(**{name: told[name] for name in told}), month, study.horizon_months, last, events)
     at = made.course.rows
     signals = [
         at[["key", "number"]].assign(rows=at[role], signal=signal) for role, signal in SIGNALS.items() if role in at
     ]
-    return made.loans, months.named(made.course, None, signals)
+    # Months that are only counted date nothing.
+    loans = made.loans.drop(columns="origination_date") if counted and "origination_date" not in rows else made.loans
+    return loans, months.named(made.course, None, signals)
 
 
 def _read(path: Path, own: Own, columns: list[str] | None) -> tuple[Form, Table]:
@@ -198,10 +196,9 @@ def meaning(role: str, column: pd.Series, own: Own, place: str, where: str) -> t
     else:
         found = cells.measures(column, mark) if role in own.factors else cells.numbers(column, mark)
         answer = "write all of them on one scale"
-    if role in own.borrower:
-        there = cells.plain(column).notna().sum()
-        if found.meaning.notna().sum() < MOSTLY_NUMBERS * max(there, 1):
-            return _words(column), "word"
+    found, _ = ranges.inside(role, column, found)
+    if role in own.borrower and (ranges.coded(role, found) or not ranges.mostly(found, column)):
+        return _words(column), "word"
     if role == "interest_rate":
         found = _in_percent(found, column, own)
     if found.doubt:
@@ -214,8 +211,7 @@ def _years_before(granted: pd.Series, column: pd.Series, own: Own) -> cells.Cell
     if pd.api.types.is_numeric_dtype(column):
         return None
     since = dates.read(column, own.day_first)
-    there = int(since.meaning.notna().sum() + since.wrong.sum())
-    if since.meaning.notna().sum() < MOSTLY_NUMBERS * max(there, 1):
+    if not ranges.mostly(since, column):
         return None
     years = (granted - since.meaning).dt.days / 365.25
     return cells.Cells(years.where(years >= 0), since.wrong | (years < 0), {})
@@ -254,6 +250,8 @@ def _in_percent(read: cells.Cells, column: pd.Series, own: Own) -> cells.Cells:
 
 def _outcome(column: pd.Series, own: Own, row: pd.Series, place: str, where: str) -> pd.Series:
     """Return 1 for default, 0 for repaid, -1 for states that are left out; missing where the cell is empty."""
+    if own.default_dated:
+        return cells.plain(column).notna().astype(float)
     if own.default_at_least is not None:
         return _days_late(column, own, row, place, where)
     read = cells.flags(column, own.default_when, own.repaid_when)
@@ -280,7 +278,7 @@ def _outcome(column: pd.Series, own: Own, row: pd.Series, place: str, where: str
 
 
 def _days_late(column: pd.Series, own: Own, row: pd.Series, place: str, where: str) -> pd.Series:
-    days = cells.numbers(column, own.mark(str(column.name)))
+    days = months.days_late(column, own.mark(str(column.name)))
     if days.wrong.any():
         first = days.wrong.idxmax()
         raise StudyError(

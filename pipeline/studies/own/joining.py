@@ -187,7 +187,7 @@ def followed(
     state = max(names, key=lambda one: roles.likeness(one, "default"))
     days = next((name for name in names if roles.counts_days(name)), "")
     by_word = roles.likeness(state, "default") > 0
-    late = cells.numbers(other[days]).meaning if days else None
+    late = months.days_late(other[days]).meaning if days else None
     told = months.said(other[state]) if by_word else months.counted(late, least)
     if by_word and late is not None:
         told["late"] = ((told["late"] == 1) | (late > 0)).astype("int8")

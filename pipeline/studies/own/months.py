@@ -14,6 +14,7 @@ import pandas as pd
 
 from pipeline.sources import cells, dates, states
 from pipeline.sources.states import BASEL_DAYS, DEFAULT, REPAID
+from pipeline.studies.own import roles
 
 LANDMARKS = (6, 3, 1)
 """Months up to which may be counted what comes after origination: the first that most defaults come after."""
@@ -91,6 +92,12 @@ def said(column: pd.Series, default: pd.Series | None = None) -> pd.DataFrame:
     }.items()}  # fmt: skip
     found = pd.DataFrame(is_ if default is None else is_ | {"default": default.eq(1)})
     return found.astype("int8")
+
+
+def days_late(column: pd.Series, decimal: str = ".") -> cells.Cells:
+    """Return the days past due that a column counts; months past due are thirty days each."""
+    read = cells.numbers(column, decimal)
+    return read._replace(meaning=30 * read.meaning) if roles.late_in_months(str(column.name)) else read
 
 
 def counted(days: pd.Series, least: float | None) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, states
 from pipeline.sources.states import BASEL_DAYS, DEFAULT, LEFT_OUT, REPAID, State
-from pipeline.studies.own import roles
+from pipeline.studies.own import months, roles
 from pipeline.studies.own.profile import FEW_LEVELS, MOST_STATES, Column
 from pipeline.studies.own.questions import Question
 
@@ -29,12 +29,24 @@ class Outcome(NamedTuple):
     """Days past due from which a loan counts as in default; None where values say it in words."""
     empty: int
     """Rows without an outcome."""
+    dated: bool = False
+    """Whether its cells are dates of default: a loan with one is in default, all others are not."""
     loans: tuple[int, int] | None = None
     """Loans ever in default, and all of them, where each has a row a month."""
 
     def rows(self, read_as: str) -> int:
         """Return how many rows are read in a way."""
         return sum(state.rows for state in self.states if state.read_as == read_as)
+
+    @property
+    def told(self) -> bool:
+        """Whether the reader has said what values mean."""
+        return any(state.why == "as told" for state in self.states)
+
+    @property
+    def open_(self) -> bool:
+        """Whether a bare yes was taken for default though no name says so."""
+        return any(state.why == "yes" for state in self.states) and not states.tells(roles.normal(self.column))
 
     def in_default(self) -> list[str]:
         """Return the values that mean default."""
@@ -43,6 +55,8 @@ class Outcome(NamedTuple):
     def words(self, read_as: str) -> list[str]:
         """Return the values to write down: none where plain yes and no, 1 and 0, say it all."""
         usual = {DEFAULT: cells.YES, REPAID: cells.NO}
+        if self.dated:
+            return []
         if self.at_least is None and all(state.value.lower() in usual.get(state.read_as, ()) for state in self.states):
             return []
         return [] if self.at_least is not None else states.named(self.states, read_as)
@@ -52,6 +66,16 @@ class Outcome(NamedTuple):
         if self.loans is not None:
             return self.loans[0], self.loans[1] - self.loans[0]
         return self.rows(DEFAULT), self.rows(REPAID)
+
+    def meaning(self, column: pd.Series) -> pd.Series:
+        """Return 1 for default and 0 for repaid by row; missing where neither, or nothing, is told."""
+        if self.dated:
+            return cells.plain(column).notna().astype(float)
+        if self.at_least is not None:
+            days = months.days_late(column).meaning
+            return (days >= self.at_least).astype(float).where(days.notna())
+        values = {state.value: {DEFAULT: 1.0, REPAID: 0.0}.get(state.read_as) for state in self.states}
+        return cells.levels(column).map(values).astype(float)
 
     def shown(self) -> list[str]:
         """Return lines that say how each value is read, and the default rate that follows."""
@@ -94,6 +118,9 @@ def read(
     """
     present = cells.levels(column)
     empty = int(present.isna().sum())
+    if profiled.kind == "date" and empty and loan is None:
+        found = [State("a date", DEFAULT, "in default", len(column) - empty), State("no date", REPAID, "", empty)]
+        return Outcome(profiled.name, found, None, 0, dated=True)
     if profiled.distinct < 2:
         raise StudyError(f"{where}: all cells are the same, so no loan defaulted or every one did.")
     if (least := options.get("default_at_least")) is not None:
@@ -118,19 +145,20 @@ def _by_days(
 ) -> Outcome:
     if profiled.kind not in ("number", "flag"):
         raise StudyError(f"{where} holds no numbers, so --default-at-least says nothing of it: leave it out.")
-    days = cells.numbers(column).meaning
+    days = months.days_late(column).meaning
     late, early = int((days >= least).sum()), int((days < least).sum())
     found = [State(f"{least:g} and more", DEFAULT, "as told", late), State("less", REPAID, "as told", early)]
     ever = (days >= least).groupby(loan).any() if loan is not None else None
-    return Outcome(profiled.name, found, least, empty, None if ever is None else (int(ever.sum()), len(ever)))
+    return Outcome(profiled.name, found, least, empty, loans=None if ever is None else (int(ever.sum()), len(ever)))
 
 
 def _many(column: pd.Series, profiled: Column, where: str) -> StudyError:
     if profiled.kind == "number" and roles.counts_days(profiled.name):
-        days = cells.numbers(column).meaning
+        days = months.days_late(column).meaning
         late = int((days >= BASEL_DAYS).sum())
+        unit = "months past due, of thirty days each" if roles.late_in_months(profiled.name) else "days past due"
         return Question(
-            f"{where} counts days past due, {profiled.largest} at most: say from how many on a loan counts as in "
+            f"{where} counts {unit}, {profiled.largest} at most: say from how many days on a loan counts as in "
             f"default, such as --default-at-least {BASEL_DAYS} ({late:,} of {int(days.notna().sum()):,} loans).",
             "default_at_least",
             f"Days past due from which a loan counts as in default (usual: {BASEL_DAYS})",
@@ -161,6 +189,11 @@ def _ask(found: Outcome, told: bool, where: str) -> None:
             unknown,
         )
     defaults, repaid = found.defaults_and_others()
+    if not defaults + repaid and any(state.why == states.WHY["decision"] for state in found.states):
+        raise StudyError(
+            f"{where}: {shown}. It tells which applications were granted, not which loans were repaid: name with "
+            "--default the column that says which loans defaulted; where there is none, the file cannot be studied."
+        )
     for count, what, name in ((defaults, "defaulted", "--default-when"), (repaid, "was repaid", "--repaid-when")):
         if not count:
             raise Question(
@@ -172,6 +205,16 @@ def _ask(found: Outcome, told: bool, where: str) -> None:
     if told:
         return
     plain_yes = any(state.why == "yes" for state in found.states)
+    if found.open_ and any(state.value.isalpha() for state in found.states):
+        kept, turned = (_listed(states.named(found.states, read_as)) for read_as in (DEFAULT, REPAID))
+        raise Question(
+            f"{where}: {shown}. Its name does not say what yes means. If applications were approved or refused so, it "
+            f"is no outcome: name another column with --default. Otherwise say --default-when {kept} --repaid-when "
+            f"{turned} if yes is default, or --default-when {turned} --repaid-when {kept} if it is repaid.",
+            "default_when",
+            "Values that mean default (the others are repaid)",
+            [state.value for state in found.states],
+        )
     reasons = {
         "its name says that yes is good": plain_yes and states.good_name(roles.normal(found.column)),
         "more than half would be in default": defaults > repaid,

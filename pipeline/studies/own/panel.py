@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.sources import dates
+from pipeline.sources import cells, dates
 from pipeline.studies.own import months, roles
 
 FEWEST_MONTHS = 2.0
@@ -44,20 +44,30 @@ def recognised(table: pd.DataFrame) -> Panel | None:
     if not any(table[name].is_unique for name in loans):
         # One loan a client: its months follow each other, as new loans of a client do not.
         keys += [name for name in table if roles.likeness(str(name), "client_id") > 1 and _comes_again(table[name])]
-    named = [name for name in table if of_month(str(name))]
+    named = [name for name in table if of_month(str(name)) or roles.normal(str(name)) in COUNTED]
     for key in keys:
         for name in named:
-            read = dates.read(table[name].head(1000))
             again = table.duplicated([key, name], keep=False)
-            if name == key or read.meaning.notna().mean() < 0.95:
+            if name == key or moments(table[name].head(1000))[0].notna().mean() < 0.95:
                 continue
             # A row that was recorded twice is one; two different ones of a month make none.
             if again.any() and table[again].drop_duplicates().duplicated([key, name]).any():
                 continue
-            order = dates.read(table[name]).meaning
-            if order.nunique() > 1 and (key in loans or _follow_each_other(table[key], order)):
+            order, counted = moments(table[name])
+            if order.nunique() > 1 and ((key in loans and not counted) or _follow_each_other(table[key], order)):
                 return Panel(str(key), str(name), order)
     return None
+
+
+def moments(column: pd.Series, day_first: bool | None = None) -> tuple[pd.Series, bool]:
+    """Return the months of rows as dates, and whether they were only counted: 1, 2, 3 ..., from any first month."""
+    read = dates.read(column, day_first).meaning
+    if read.notna().any() or roles.normal(str(column.name)) not in COUNTED:
+        return read, False
+    number = cells.numbers(column).meaning
+    number = number.where((number % 1 == 0) & number.between(-1200, 1200))
+    made = np.datetime64("1970-01") + number.fillna(0).astype("int64").to_numpy().astype("timedelta64[M]")
+    return pd.Series(made.astype("datetime64[ms]"), column.index).mask(number.isna()), True
 
 
 def _comes_again(column: pd.Series) -> bool:
@@ -76,6 +86,12 @@ MONTH_WORDS = frozenset([
     "tanggal", "periodo", "stichtag",
 ])  # fmt: skip
 """Words in the names of columns that tell a row's month."""
+
+
+COUNTED = frozenset([
+    "time", "t", "month", "period", "mob", "loan age", "months on book", "month number", "month no", "期次", "账龄",
+])  # fmt: skip
+"""Names of columns that count months."""
 
 
 def of_month(name: str) -> bool:

@@ -76,9 +76,15 @@ def after_outcome(name: str) -> bool:
 
 
 def counts_days(name: str) -> bool:
-    """Say whether a column's name tells that it counts days past due."""
+    """Say whether a column's name tells that it counts days, or months, past due."""
     given = f" {' / '.join(map(normal, _in_each_script(name)))} "
-    return any((f" {one} " in given) or (one in given and not one.isascii()) for one in _table()["days_past_due"])
+    names = _table()["days_past_due"] + _table()["months_past_due"]
+    return any((f" {one} " in given) or (one in given and not one.isascii()) for one in names)
+
+
+def late_in_months(name: str) -> bool:
+    """Say whether a column's name tells that it counts months past due."""
+    return any(one in normal(name) for one in _table()["months_past_due"])
 
 
 UNIT_NAMES = {
@@ -107,7 +113,7 @@ def _in_each_script(name: str) -> list[str]:
 def _words(name: str) -> frozenset[str]:
     """Return the words of a name without its abbreviations and those that say nothing."""
     short, idle = _table()["abbreviations"], _table()["idle"]
-    words = [short.get(word, word) for word in name.split()]
+    words = [short.get(word, word) for word in re.sub(r"^no of ", "number of ", name).split()]
     return frozenset(word for one in words for word in one.split() if word not in idle) or frozenset(words)
 
 
@@ -149,7 +155,10 @@ def _fits(given: str, role: str) -> int:
         return 4
     if given.replace(" ", "") in known.letters:
         return 3
-    if _words(given) in known.words:
+    words = _words(given)
+    if roles()[role].section == "borrower" or role == "region":
+        words = words - frozenset(_table()["of_the_borrower"]) or words
+    if words in known.words:
         return 2
     return int(bool(known.parts.search(given)))
 
@@ -169,6 +178,8 @@ CLIENTS = re.compile(r"\b(client|customer|borrower|employer)s?\b")
 
 SINCE = ("age", "relationship_length", "credit_history_years", "employment_length")
 """Roles of lengths of time: where their column holds dates, the years from these to the loan."""
+
+MOST_PLACES = 100
 
 DEBT = re.compile(r"debt|loan|credit|owed|overdraft|outstanding|revol|负债|贷款")
 """Names of balances that are owed, not saved."""
@@ -190,6 +201,13 @@ def against(role: Role, column: Column) -> str:
         return "its name is that of something of the client's"
     if role.name == "savings" and DEBT.search(normal(column.name)):
         return "its name is that of a debt"
+    if role.name == "savings" and likeness(column.name, "savings") == 1 and "balance" in normal(column.name):
+        return "its name does not say that the balance is saved, not owed"
+    sums = {*SUMS, "revolving_utilisation"} - {"term_months"}
+    if role.name in sums and "number" in _words(normal(column.name)):
+        return "its name is that of a count"
+    if role.name == "interest_rate" and _codes(column):
+        return f"1 to {column.distinct} are codes"
     if role.name in SUMS and column.kind in ("number", "flag"):
         if column.kind == "flag":
             return "only two values"
@@ -207,9 +225,20 @@ def against(role: Role, column: Column) -> str:
     return ""
 
 
+def _codes(column: Column) -> bool:
+    """Say whether the numbers of a column are 1, 2, 3 and so on."""
+    return 2 < column.distinct <= 10 and {state.value for state in column.states} == {
+        str(number) for number in range(1, column.distinct + 1)
+    }
+
+
 def fits(role: Role, column: Column) -> bool:
     """Say whether a column has the name of a role, and cells that may be what it asks for."""
     return likeness(column.name, role.name) > 1 and not against(role, column)
+
+
+TELLING_GAPS = 0.5
+"""Difference in empty cells between loans in default and repaid from which on gaps tell the outcome (shares)."""
 
 
 class Guess(NamedTuple):
@@ -243,13 +272,15 @@ def guess(columns: Mapping[str, Column], fixed: Mapping[str, str] | None = None)
                 refused.append((name, role.name, why))
             else:
                 given = normal(name)
-                order = (-like, column.missing > 0.5, place, round(column.missing, 1))
+                # Of places, those that many loans share.
+                wide = role.name == "region" and column.distinct > MOST_PLACES
+                order = (wide, -like, column.missing > 0.5, place, round(column.missing, 1))
                 order += (given != role.name.replace("_", " "), -len(given), position)
                 wishes.append((order, role.name, name, like))
     for _, role_name, name, like in sorted(wishes):
         if role_name not in found and name not in found.values():
             found[role_name] = name
-            reasons[role_name] = LIKE[like]
+            reasons[role_name] = LIKE[like] if likeness(name, role_name) else f"its label, {columns[name].label}"
         elif name not in found.values():
             refused.append((name, role_name, f"{found[role_name]} fits better"))
     for role_name in SINCE:
@@ -260,6 +291,26 @@ def guess(columns: Mapping[str, Column], fixed: Mapping[str, str] | None = None)
     # Columns that are called after a state, and hold none, are many.
     said = [one for one in refused if one[0] not in taken and (one[1] != "default" or "better" in one[2])]
     return Guess(found, reasons, said)
+
+
+def is_due_date(name: str) -> bool:
+    """Say whether a column's name is that of the date on which a loan is to be repaid."""
+    return normal(name) in _table()["due_date"]
+
+
+def refuse_gaps(guessed: Guess, fixed: Mapping[str, str], table: pd.DataFrame, default: pd.Series) -> None:
+    """Take away roles of columns that are filled, or not, by what became of the loans.
+
+    `default` is 1 for loans in default, 0 for those repaid, and missing for others.
+    """
+    for role, name in list(guessed.found.items()):
+        if role in ("default", *fixed, *ENDINGS):
+            continue
+        gaps = cells.levels(table[name]).isna()
+        bad, good = float(gaps[default == 1].mean()), float(gaps[default == 0].mean())
+        if abs(bad - good) > TELLING_GAPS:
+            why = f"empty for {100 * bad:.0f}% of the loans in default and {100 * good:.0f}% of those repaid"
+            guessed.refused.append((guessed.found.pop(role), role, f"{why}, so filled by what became of them"))
 
 
 def refuse_adoption(guessed: Guess, fixed: Mapping[str, str], table: pd.DataFrame) -> None:

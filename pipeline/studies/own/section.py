@@ -46,7 +46,9 @@ class Draft(NamedTuple):
     tables: Folder | None = None
     """What was joined, where the loans stand in a folder of tables."""
 
-    undated: list[str] = []  # noqa: RUF012  # nobody changes it
+    notes: list[str] = []  # noqa: RUF012  # nobody changes it
+    """What is done to numbers that cannot stand as they are."""
+    undated: list[str] = []  # noqa: RUF012
     """Factors that are recorded as they happen, without anything that says when."""
 
     @property
@@ -111,6 +113,7 @@ def choices(draft: Draft) -> str:
         "repaid_when": outcome.words(REPAID),
         "left_out_when": outcome.words(LEFT_OUT),
         "default_at_least": outcome.at_least,
+        "default_dated": outcome.dated,
         "interest_rate_in": draft.rates_in,
         "term_in": draft.term_in,
         "factors": mapped["factors"],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates, states, tabular
 from pipeline.sources.tables import Form
-from pipeline.studies.own import folder, months, outcome, panel, profile, roles
+from pipeline.studies.own import folder, months, outcome, panel, profile, ranges, roles, units
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.questions import Question
 from pipeline.studies.own.section import Draft
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 TERMS_ARE_THIRDS = (0.5, 0.95)
 """Share of whole quarters among months: terms of loans are 6, 12 or 36, while of the months that clients stay a third
 is such by chance. Below the first it is no term, from the second on it is one."""
-
-LONGEST_TERM = 600
-"""Months of a term beyond which a number without a unit is hardly one of months."""
 
 
 def draft(name: str, options: Mapping[str, Any]) -> Draft:
@@ -49,13 +46,15 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     fixed = _told(options, columns, path)
     if monthly is not None:
         fixed["loan_id"] = monthly.loan
-        columns |= _of_all_months(table, columns)
+        columns |= _of_all_months(table, columns, fixed.get("default"))
     offered = {name: column for name, column in columns.items() if monthly is None or name != monthly.month}
     guessed = _guessed(table, columns, offered, fixed, options, path)
     default = guessed.found["default"]
     read = outcome.read(
         table[default], columns[default], options, f"{path}, column {default}", monthly and table[monthly.loan]
     )
+    if monthly is None:
+        roles.refuse_gaps(guessed, fixed, table, read.meaning(table[default]))
     late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
     landmark = _landmark(table, monthly, read, guessed.found, late, tables)
     if landmark is None or monthly or (tables and tables.followed):
@@ -65,7 +64,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     day_first = tables.day_first if tables else None
     if day_first is None:
         day_first = _day_first(table, columns, guessed.found, options.get("day_first"), path)
-    term_in = _term_in(table, columns, guessed.found, decimal, options.get("term_in"), path)
+    term_in = units.term_in(table, columns, guessed.found, decimal, options.get("term_in"), path)
     return Draft(
         name=name,
         file=file_of(path),
@@ -78,9 +77,10 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         outcome=read,
         day_first=day_first,
         term_in=term_in,
-        rates_in=_rates_in(columns, guessed.found, options.get("rate_in"), path),
+        rates_in=units.rates_in(columns, guessed.found, options.get("rate_in"), path),
         panel=monthly.month if monthly else None,
         late=late,
+        notes=_notes(first, guessed.found, decimal),
         landmark=landmark,
         undated=_undated(guessed.found, landmark, tables),
         tables=tables,
@@ -124,7 +124,11 @@ def _guessed(
     if twice := [name for name in map(_without_number, guessed.found.values()) if f"{name} (2)" in columns]:
         raise StudyError(f"{path} has several columns '{twice[0]}': rename or remove all but one.")
     roles.refuse_adoption(guessed, fixed, table)
+    if "loan_id" in fixed and not options.get("role"):
+        guessed.reasons["loan_id"] = "its rows are months"
     guessed.reasons.update(dict.fromkeys(tenure, "the lengths in its cells"))
+    if "default" not in fixed and guessed.reasons["default"] == "as told":
+        guessed.reasons["default"] = "its name" if roles.likeness(guessed.found["default"], "default") else "its values"
     return guessed
 
 
@@ -190,10 +194,25 @@ def _landmark(
     if read.at_least is None:
         told = months.said(cells_, cells.levels(cells_).isin(read.in_default()).astype(int))
     else:
-        told = months.counted(cells.numbers(cells_).meaning, read.at_least)
+        told = months.counted(months.days_late(cells_).meaning, read.at_least)
     rows = told.assign(key=table[monthly.loan], calendar=months.month_of(monthly.order))
     last = months.landmark(months.course(rows).ends())
     return (last, factors) if last else None
+
+
+def _notes(table: pd.DataFrame, found: Mapping[str, str], decimal: Mapping[str, str]) -> list[str]:
+    """Return what is done to numbers that cannot stand as they are, in sentences."""
+    said, coded = [], []
+    for role, name in found.items():
+        if dates.read(table[name].head(1000)).meaning.notna().any():
+            continue
+        if role in ranges.NEVER_NEGATIVE:
+            said.append(ranges.inside(role, table[name], cells.numbers(table[name], decimal.get(name, ".")))[1])
+        elif role in ranges.CODED and ranges.coded(role, cells.numbers(table[name])):
+            coded.append(name)
+    if coded:
+        said.append(f"Numbers of {', '.join(coded)} are codes of answers, so they are levels of categories.")
+    return [one for one in said if one]
 
 
 def _undated(
@@ -214,6 +233,7 @@ def _first_rows(path: Path, form: Form, options: Mapping[str, Any]) -> tuple[pd.
     Of very many columns the rows are those whose name is one of a role; all others are looked at in fewer rows.
     """
     given = {options[role] for role in ("default", "treated") if options.get(role)}
+    given |= {one.partition("=")[2] for one in options.get("role") or ()}
     few = tabular.read_table(path, form, rows=profile.FEW_ROWS).frame
     if few.empty:
         tabular.read_table(path, form)
@@ -255,13 +275,15 @@ def _called_as_outcome(columns: Mapping[str, Column], at_least: float | None) ->
 
 def _names_states(column: Column) -> bool:
     kinds = {states.meaning_of(state.value) for state in column.states}
-    return "" not in kinds and "default" in kinds and bool(kinds & {"repaid", "performing"})
+    return "" not in kinds and "default" in kinds and bool(kinds & {"repaid", "performing", "running"})
 
 
-def _of_all_months(table: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str, Column]:
+def _of_all_months(table: pd.DataFrame, columns: Mapping[str, Column], told: str | None) -> dict[str, Column]:
     """Return the profiles of columns that may be the outcome, over all months: in the first no loan is in default."""
-    likely = [name for name in columns if roles.likeness(name, "default") or roles.counts_days(name)]
-    return profile.profile(table[likely])
+    likely = [name for name in columns if roles.likeness(name, "default") or roles.counts_days(name) or name == told]
+    words = [name for name in columns if name not in likely and table[name].nunique() <= profile.MOST_STATES]
+    named = {name: column for name, column in profile.profile(table[words]).items() if _names_states(column)}
+    return profile.profile(table[likely]) | named
 
 
 def _without_number(name: str) -> str:
@@ -282,9 +304,25 @@ def _no_outcome(path: Path, table: pd.DataFrame, columns: Mapping[str, Column]) 
         if column.kind == "number" and roles.counts_days(name):
             # Asks from how many days on.
             outcome.read(table[name], column._replace(distinct=profile.MOST_STATES + 1), {}, f"{path}, column {name}")
+    if dated := [
+        name for name, column in columns.items() if column.missing and roles.fits(roles.roles()["default_date"], column)
+    ]:
+        raise Question(
+            f"{path}: no column was recognised as the outcome. {dated[0]} holds dates of default: say --default "
+            f"{dated[0]} if loans with one are in default and all others are not, running ones too.",
+            "default",
+            "The column that says which loans defaulted",
+        )
+    # Those that are called as outcomes are, and then those of few values, are the likeliest.
+    likely = sorted(columns, key=lambda name: (
+        not roles.likeness(name, "default") and not roles.counts_days(name),
+        not 1 < columns[name].distinct <= profile.FEW_LEVELS,
+    ))  # fmt: skip
+    shown = [f"{name} ({', '.join(columns[name].samples)})" for name in likely[:25]]
     raise Question(
-        f"{path}: no column was recognised as the outcome: name it with --default, one of "
-        f"{', '.join(list(columns)[:40])}.",
+        f"{path}: no column was recognised as the outcome: name it with --default, one of {'; '.join(shown)}"
+        f"{f' and {len(likely) - 25} more' if len(likely) > 25 else ''}."
+        + (" A line of names above the loans would tell the roles." if "column 1" in columns else ""),
         "default",
         "The column that says which loans defaulted",
     )
@@ -343,45 +381,3 @@ def _day_first(
         "day_first",
         f"Does the day come first in '{first}' (yes or no)",
     )
-
-
-def _rates_in(columns: Mapping[str, Column], found: Mapping[str, str], told: str | None, path: Path) -> str:
-    """Return whether rates are percent or fractions: the latter where none is above one, and none has a sign."""
-    rate = columns[found["interest_rate"]] if "interest_rate" in found else None
-    if told or rate is None or rate.percent or rate.kind != "number":
-        return told or "percent"
-    if rate.middle < 1 < float(rate.largest):
-        raise Question(
-            f"{path}, column {rate.name}: half of the rates are below {rate.middle:g}, the largest is {rate.largest}: "
-            "say with --rate-in fraction that .125 is 12.5%, or with --rate-in percent that .125 is .125%.",
-            "rate_in",
-            "Interest rates are in (percent or fraction)",
-        )
-    return "fraction" if float(rate.largest) <= 1 else "percent"
-
-
-def _term_in(
-    table: pd.DataFrame,
-    columns: Mapping[str, Column],
-    found: Mapping[str, str],
-    decimal: Mapping[str, str],
-    told: str | None,
-    path: Path,
-) -> str | None:
-    """Return the unit of terms that have none in their cells, by the column's name or as told."""
-    if "term_months" not in found or told:
-        return told
-    name = found["term_months"]
-    if unit := roles.unit_in(f"{name} {columns[name].label}"):
-        return unit
-    read = cells.months(table[name], decimal.get(name, "."))
-    doubt = read.doubt
-    if not doubt and not read.marks and read.meaning.max() > LONGEST_TERM:
-        doubt = f"{read.meaning.max():g} has no unit and is hardly a term in months"
-    if doubt:
-        raise Question(
-            f"{path}, column {name}: {doubt}: say what is meant with --term-in month, year, week or day.",
-            "term_in",
-            "Terms without a unit are in (month, year, week or day)",
-        )
-    return None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.sources.states import DEFAULT, WHY
 from pipeline.studies.own import roles
 from pipeline.studies.own.joining import END, MONTHS
 from pipeline.studies.own.section import Draft
 
 if TYPE_CHECKING:
     import pandas as pd
+
+ARREARS = WHY["arrears"]
 
 MOST_REFUSED = 20
 """Columns that were refused and are listed."""
@@ -49,6 +52,22 @@ def joined(draft: Draft) -> list[str]:
 def assumed(draft: Draft) -> list[str]:
     """Return in plain sentences how cells are read where they could be read otherwise."""
     said = []
+    outcome = draft.outcome
+    bad = ", ".join(outcome.in_default())
+    if outcome.open_ and not outcome.told:
+        said.append(
+            f"The name of {outcome.column} does not say what {bad} means: read as default. If it means that a loan was "
+            "repaid, or approved, correct default_when and repaid_when, or name another column: own.columns.default."
+        )
+    if outcome.dated:
+        said.append(
+            f"Loans without {outcome.column} are in no default, those still running among them: own.default_dated."
+        )
+    if arrears := [state.value for state in outcome.states if (state.read_as, state.why) == (DEFAULT, ARREARS)]:
+        said.append(
+            f"{', '.join(arrears)} of {outcome.column} may be arrears of few days; they count as default, as no other "
+            "value does: own.default_when."
+        )
     rate, term = draft.column("interest_rate"), draft.column("term_months")
     if rate is not None:
         scale = {"fraction": "fractions (.125 is 12.5%)", "percent": "percent"}[draft.rates_in]
@@ -61,6 +80,7 @@ def assumed(draft: Draft) -> list[str]:
     date = draft.column("origination_date")
     if date is not None and date.kind == "date":
         said.append(f"{date.name} runs from {date.smallest} to {date.largest}.")
+    said += draft.notes
     if draft.decimal:
         said.append(f"A comma is the decimal mark of {', '.join(draft.decimal)}: own.decimal.")
     if draft.form.idle:

@@ -1,0 +1,70 @@
+"""What the numbers of a role can be: lengths of time in years, codes of answers, and codes that say nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.sources import cells
+from pipeline.studies.own import roles
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST = 0.95
+"""Share of a column's cells that must be of one kind for it to count as such."""
+
+YEARS = ("age", "employment_length", "credit_history_years")
+"""Roles of lengths of time that are brought to years where names or cells tell another unit."""
+
+COUNTS = ("inquiries", "prior_delinquencies", "employees", "communication_frequency", "relationship_depth")
+NEVER_NEGATIVE = (*YEARS, *COUNTS, "credit_score", "revolving_utilisation")
+
+CODED = ("female", "married", "education", "home_ownership", "collateral")
+"""Roles whose whole numbers, where they are three to `MOST_CODES`, are codes of answers and no amounts."""
+MOST_CODES = 12
+
+LOWEST_SCORE = 100
+"""Where every other score is as high, nought stands for none."""
+
+
+def inside(role: str, column: pd.Series, found: cells.Cells) -> tuple[cells.Cells, str]:
+    """Return the numbers of a role's column as they can be, and what was done to them in words, if anything.
+
+    Numbers that cannot be, such as -9 for an unknown score, become gaps. Lengths of time come in years: those of other
+    units, and those counted back from the loan, as -9461 days to a date of birth.
+    """
+    name, said = str(column.name), []
+    if role in YEARS and not mostly(found, column):
+        lengths = cells.months(column)
+        if not lengths.marks or not mostly(lengths, column):
+            return found, ""
+        return lengths._replace(meaning=(lengths.meaning / 12).round(2)), f"{name} is read as years."
+    values = found.meaning
+    if role in YEARS and len(present := values.dropna()):
+        unit = roles.unit_in(name)
+        if (present < 0).mean() > 0.5:
+            values = -values
+            said.append(f"{name} counts back from the loan.")
+        if unit in ("day", "week", "month"):
+            values = values * cells.MONTHS_IN[unit] / 12
+            said.append(f"{name} is read in {unit}s, as years.")
+    if role in NEVER_NEGATIVE:
+        none = values < 0
+        if role == "credit_score" and (values[values > 0] >= LOWEST_SCORE).all():
+            none |= values == 0
+        if none.any():
+            shown = " and ".join(f"{value:g}" for value in found.meaning[none].unique()[:3])
+            said.append(f"{name}: {shown} ({int(none.sum()):,} cells) stand for no number, so they are gaps.")
+            values = values.mask(none)
+    return found._replace(meaning=values), " ".join(said)
+
+
+def coded(role: str, found: cells.Cells) -> bool:
+    """Say whether the numbers of a role's column are codes of answers."""
+    values = found.meaning.dropna().unique()
+    return role in CODED and 2 < len(values) <= MOST_CODES and bool((values % 1 == 0).all())
+
+
+def mostly(found: cells.Cells, column: pd.Series) -> bool:
+    """Say whether most cells of a column that are not empty have a meaning; the stray others are quarantined."""
+    return bool(found.wrong.sum() <= (1 - MOST) * max(int(cells.plain(column).notna().sum()), 1))
