@@ -167,9 +167,8 @@ class SynthesisPage:
         parts = [part for part in (heading, body, caption) if part]
         if self._flavour == "markdown":
             return "\n\n".join([*parts, f"<sub>{made}</sub>"])
-        breakable = "" if kind == "table" else ' typst:breakable="false"'
         inner = "\n\n".join([*parts, f'::: {{.made typst:text:size="7pt"}}\n{made}\n:::'])
-        return f":::: {{#{kind}-{self._numbers[kind]} .{kind}{breakable}}}\n{inner}\n::::"
+        return f":::: {{#{kind}-{self._numbers[kind]} .{kind}}}\n{inner}\n::::"
 
 
 def ordered(rows: Any, params: Params) -> list[Any]:

@@ -63,9 +63,6 @@ SMALL = 'typst:text:size="8.5pt"'
 LINE, SHORT, LONGEST = 130, 18, 60
 """Letters of a table's line in print, of a column that is not to be broken, and of the longest that counts."""
 
-FLOATING = "```{{=typst}}\n#place(auto, float: true)[#set align(left)\n```\n\n{}\n\n```{{=typst}}\n]\n```"
-"""What holds a figure in print: where it finds no room it goes to the head of the next page, and the text goes on."""
-
 NUMERIC = ("representative", "complete", "varied", "controlled")
 """Tables of numbers, whose cells stand to the right."""
 
@@ -275,14 +272,8 @@ class Paper(Book):
         self._numbers[kind] += 1
         number = self._numbers[kind]
         title = f"**{self.words(kind)} {number}{self.words('after_number')}** {caption or self.say(f'{kind}s', name)}"
-        if kind == "table" and not self._linked:
-            # In print, a title never stands alone at the foot of a page.
-            title = f'::: {{typst:sticky="true"}}\n{title}\n:::'
         inner = "\n\n".join([body, title] if kind == "figure" else [title, body])
-        block = f":::: {{#{kind}-{number} .{kind}}}\n{inner}\n::::"
-        if kind == "table" or self._way:
-            return block
-        return FLOATING.format(block)
+        return f":::: {{#{kind}-{number} .{kind}}}\n{inner}\n::::"
 
 
 def widths(header: list[str], rows: list[list[str]]) -> list[int]:
