@@ -206,7 +206,7 @@ def _notes(table: pd.DataFrame, found: Mapping[str, str], decimal: Mapping[str, 
     for role, name in found.items():
         if dates.read(table[name].head(1000)).meaning.notna().any():
             continue
-        if role in ranges.NEVER_NEGATIVE:
+        if role in (*ranges.NEVER_NEGATIVE, *ranges.SUMS):
             said.append(ranges.inside(role, table[name], cells.numbers(table[name], decimal.get(name, ".")))[1])
         elif role in ranges.CODED and ranges.coded(role, cells.numbers(table[name])):
             coded.append(name)
