@@ -191,3 +191,15 @@ def test_clusters_that_are_too_few_are_said_to_be_none(workplace, capsys):
 def test_levels_that_other_controls_determine_are_named():
     note = "left out as determined by other controls: credit_grade[not stated], region[a, b], age"
     assert left_out(note) == ["credit_grade[not stated]", "region[a, b]", "age"] and left_out("matched") == []
+
+
+def test_nines_that_stand_for_none_are_gaps(workplace, capsys):
+    found = cohort(loans(income=[99999999, 500, 600], debt_to_income=[999, 900, 20]))
+    assert found["income"].max() == 600 and found["debt_to_income"].max() == 999
+    assert "income: 99999999 (20 cells) stand for no number" in capsys.readouterr().out
+
+
+def test_empty_rows_below_the_loans_take_no_key_away(workplace):
+    made = pd.concat([loans(), pd.DataFrame([{"loan_id": None}] * 3)])
+    assert set_up(made)["columns"]["loan_id"] == "loan_id"
+    assert len(prepared()) == 60
