@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -67,6 +68,13 @@ def shown_factors(results: Results, allowed: Scope) -> list[str]:
     arms, factor = (effect_row(results, name, "M1") for name in ("treated", rule.factor))
     same = (arms.estimate, arms.std_error, arms.n) == (factor.estimate, factor.std_error, factor.n)
     return [name for name in allowed.factors if not (same and name == "treated")]
+
+
+def left_out(note: str) -> list[str]:
+    """Return the columns, and levels of columns, that a row's note names as determined by other controls."""
+    named = re.match(r"left out as determined by other controls: (.*)", note)
+    # A level's name may hold a comma.
+    return re.split(r", (?![^\[]*\])", named[1]) if named else []
 
 
 class Effects:
@@ -250,7 +258,7 @@ class Page:
         counted = words.counted
 
         def listed(names: list[str]) -> str:
-            return words.series([lower_first(words.label("columns", name)) for name in names])
+            return words.series([lower_first(words.column(name)) for name in names])
 
         def flow(reason: str, what: str, outcome: str = "all") -> str:
             row = results.one(estimator="sample_flow", factor=reason, estimand=what, outcome=outcome)
@@ -314,7 +322,7 @@ class Page:
             context["last_dose"] = f"{factor}[{edges[-1]:g}+]"
             context["last_dose_from"] = counted(edges[-1])
         note = effect_row(results, factors[0], context["last_rung"]).note if self._scope.models else ""
-        context["absorbed"] = listed(note.split(": ")[1].split(", ")) if note.startswith("left out") else ""
+        context["absorbed"] = listed(left_out(note))
         for sample in ("before", "after") if self._has_balance else ():
             row = largest_difference(results, sample)
             context[f"largest_difference_{sample}"] = fixed(abs(row["estimate"]), 3)

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from pipeline.sources import cells, dates, states
 from pipeline.sources.states import State
 
@@ -183,6 +185,7 @@ def profile(
     frame: pd.DataFrame, decimals: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None
 ) -> dict[str, Column]:
     """Profile every column of a table; `decimals` are decimal marks other than a point by column."""
+    frame = frame[~_blank(frame)]
     copies = int(frame.duplicated().sum())
     found = {}
     for place, name in enumerate(map(str, frame), start=1):
@@ -190,6 +193,16 @@ def profile(
         if place % 50 == 0 or place == len(frame.columns) > 50:
             progress(f"looked at {place:,} of {len(frame.columns):,} columns")
     return found
+
+
+def _blank(frame: pd.DataFrame) -> np.ndarray:
+    """Say which rows are empty in every column: such stand below loans as spreadsheets export them."""
+    blank = np.full(len(frame), fill_value=True)
+    for name in frame:
+        if not blank.any():
+            break
+        blank &= (frame[name].isna() | frame[name].astype("string").eq("")).fillna(True).to_numpy(dtype=bool)
+    return blank
 
 
 def progress(said: str) -> None:

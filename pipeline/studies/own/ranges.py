@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pipeline.sources import cells
@@ -22,6 +23,10 @@ NEVER_NEGATIVE = (*YEARS, *COUNTS, "credit_score", "revolving_utilisation")
 CODED = ("female", "married", "education", "home_ownership", "collateral")
 """Roles whose whole numbers, where they are three to `MOST_CODES`, are codes of answers and no amounts."""
 MOST_CODES = 12
+
+SUMS = ("amount", "income", "debt_to_income", "interest_rate")
+NINES, FAR = re.compile(r"9{3,}"), 5
+"""What stands for none as a number where the next largest is so many times smaller: 99999999."""
 
 LOWEST_SCORE = 100
 """Where every other score is as high, nought stands for none."""
@@ -48,15 +53,24 @@ def inside(role: str, column: pd.Series, found: cells.Cells) -> tuple[cells.Cell
         if unit in ("day", "week", "month"):
             values = values * cells.MONTHS_IN[unit] / 12
             said.append(f"{name} is read in {unit}s, as years.")
-    if role in NEVER_NEGATIVE:
-        none = values < 0
+    if role in (*NEVER_NEGATIVE, *SUMS):
+        none = _nines(values)
+        if role in NEVER_NEGATIVE:
+            none |= values < 0
         if role == "credit_score" and (values[values > 0] >= LOWEST_SCORE).all():
             none |= values == 0
         if none.any():
-            shown = " and ".join(f"{value:g}" for value in found.meaning[none].unique()[:3])
+            shown = " and ".join(f"{value:.10g}" for value in found.meaning[none].unique()[:3])
             said.append(f"{name}: {shown} ({int(none.sum()):,} cells) stand for no number, so they are gaps.")
             values = values.mask(none)
     return found._replace(meaning=values), " ".join(said)
+
+
+def _nines(values: pd.Series) -> pd.Series:
+    """Say which numbers are nothing but nines, and far above all others."""
+    largest, others = values.max(), values[values < values.max()]
+    told = bool(NINES.fullmatch(f"{largest:.15g}")) and len(others) > 0 and largest >= FAR * others.max()
+    return values.eq(largest) & told
 
 
 def coded(role: str, found: cells.Cells) -> bool:

@@ -80,7 +80,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         rates_in=units.rates_in(columns, guessed.found, options.get("rate_in"), path),
         panel=monthly.month if monthly else None,
         late=late,
-        notes=_notes(first, guessed.found, decimal),
+        notes=_notes(first, columns, guessed.found, decimal),
         landmark=landmark,
         undated=_undated(guessed.found, landmark, tables),
         tables=tables,
@@ -200,13 +200,18 @@ def _landmark(
     return (last, factors) if last else None
 
 
-def _notes(table: pd.DataFrame, found: Mapping[str, str], decimal: Mapping[str, str]) -> list[str]:
-    """Return what is done to numbers that cannot stand as they are, in sentences."""
+def _notes(
+    table: pd.DataFrame, columns: Mapping[str, Column], found: Mapping[str, str], decimal: Mapping[str, str]
+) -> list[str]:
+    """Return what is done to numbers that cannot stand as they are, in sentences.
+
+    `columns` are profiles of the `table`, `found` are columns by role, `decimal` their decimal marks.
+    """
     said, coded = [], []
     for role, name in found.items():
-        if dates.read(table[name].head(1000)).meaning.notna().any():
+        if columns[name].kind == "date":
             continue
-        if role in ranges.NEVER_NEGATIVE:
+        if role in (*ranges.NEVER_NEGATIVE, *ranges.SUMS):
             said.append(ranges.inside(role, table[name], cells.numbers(table[name], decimal.get(name, ".")))[1])
         elif role in ranges.CODED and ranges.coded(role, cells.numbers(table[name])):
             coded.append(name)

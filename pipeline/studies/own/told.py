@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.core.scope import FEWEST
 from pipeline.sources.states import DEFAULT, WHY
 from pipeline.studies.own import roles
 from pipeline.studies.own.joining import END, MONTHS
@@ -106,7 +107,12 @@ def assumed(draft: Draft) -> list[str]:
             "never): default before and after it is set against that of those without it."
         )
     cluster = next((role for role in ("institution_id", "client_id") if role in draft.found), None)
-    if cluster:
+    if cluster and (groups := draft.columns[draft.found[cluster]].distinct) < FEWEST:
+        said.append(
+            f"{groups} values of {draft.found[cluster]} are too few for clusters: standard errors take loans as "
+            "independent of each other."
+        )
+    elif cluster:
         said.append(f"Standard errors are clustered by {draft.found[cluster]}: cluster.")
     return said
 

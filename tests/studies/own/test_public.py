@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.present.page import left_out
 from pipeline.sources import states
 from pipeline.studies.own import roles
-from tests.studies.own.test_files import asked, cohort, loans, set_up
+from tests.studies.own.test_files import asked, cohort, loans, prepared, put, set_up
 from tests.studies.own.test_files import workplace as workplace
 
 
@@ -23,6 +24,9 @@ from tests.studies.own.test_files import workplace as workplace
         ("NINQ", "inquiries"),
         ("No. of calls", "communication_frequency"),
         ("UniqueID", "loan_id"),
+        ("BorrState", "region"),
+        ("CURRENT_JOB_YRS", "employment_length"),
+        ("Risk_Flag", "default"),
         ("初始评级", "credit_grade"),
         ("借款成功日期", "origination_date"),
         ("历史成功借款次数", "relationship_depth"),
@@ -109,19 +113,8 @@ def test_numbers_that_cannot_be_are_gaps_and_codes_are_levels(workplace):
     assert found["inquiries"].min() == 0 and found["inquiries"].isna().sum() == 15
     assert set(found["education"]) == {"1", "2", "3"} and set(found["female"]) == {1.0, 2.0}
     # A score from nought on has a nought.
-    assert cohort_again(made.assign(credit_score=[0, 40, 90] * 20))["credit_score"].min() == 0
-
-
-def cohort_again(made):
-    """Set up and prepare once more, in the place of the first."""
-    from pathlib import Path
-
-    from pipeline.runtime import places
-    from tests.studies.own.test_files import prepared, put
-
-    put(made)
-    assert places.choices("mine").exists() and Path("loans.csv").exists()
-    return prepared()
+    put(made.assign(credit_score=[0, 40, 90] * 20))
+    assert prepared()["credit_score"].min() == 0
 
 
 @pytest.mark.parametrize(
@@ -188,3 +181,26 @@ def test_a_date_of_default_is_an_outcome_once_it_is_told(workplace, capsys):
 def test_a_file_without_an_outcome_shows_what_might_be_it(workplace, capsys):
     made = loans(flag7=["p", "q"], date=["2020-01-01"]).drop(columns="default")
     assert "one of flag7 (p, q); loan_id (1, 2, 3); amount" in asked(capsys, made)
+
+
+def test_clusters_that_are_too_few_are_said_to_be_none(workplace, capsys):
+    set_up(loans(branch=["North", "South"]))
+    assert "2 values of branch are too few for clusters" in capsys.readouterr().out
+
+
+def test_levels_that_other_controls_determine_are_named():
+    note = "left out as determined by other controls: credit_grade[not stated], region[a, b], age"
+    assert left_out(note) == ["credit_grade[not stated]", "region[a, b]", "age"] and left_out("matched") == []
+
+
+def test_nines_that_stand_for_none_are_gaps(workplace, capsys):
+    # Amounts of five digits could be dates of a spreadsheet.
+    found = cohort(loans(income=[99999999, 50000, 60000], debt_to_income=[999, 900, 20]))
+    assert found["income"].max() == 60000 and found["debt_to_income"].max() == 999
+    assert "income: 99999999 (20 cells) stand for no number" in capsys.readouterr().out
+
+
+def test_empty_rows_below_the_loans_take_no_key_away(workplace):
+    made = pd.concat([loans(), pd.DataFrame([{"loan_id": None}] * 3)])
+    assert set_up(made)["columns"]["loan_id"] == "loan_id"
+    assert len(prepared()) == 60
