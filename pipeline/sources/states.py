@@ -46,8 +46,9 @@ _WORDS = {
         好客户, 正常客户""",
     "running": """
         current, active, open, running, ongoing, outstanding, in repayment, repaying, issued, live,
-        in progress, final payment in progress, cancelled, canceled, rejected, declined, withdrawn,
+        in progress, final payment in progress,
         laufend, vigente, 还款中, 进行中, 未结清, 未到期, 使用中""",
+    "never": "cancelled, canceled, rejected, declined, withdrawn",
 }  # fmt: skip
 
 
@@ -116,8 +117,8 @@ def _by_days(days: int, *, certain: bool) -> str:
 
 WHY = {
     "default": "in default", "arrears": "in arrears", "late": f"late by less than {BASEL_DAYS} days, or perhaps more",
-    "repaid": "repaid", "performing": "performing", "running": "still running or never paid out", "yes": "yes",
-    "no": "no", "": "not known",
+    "repaid": "repaid", "performing": "performing", "running": "still running", "never": "never paid out",
+    "yes": "yes", "no": "no", "": "not known",
 }  # fmt: skip
 """Kinds of states as they are shown."""
 
@@ -144,11 +145,12 @@ def sorted_out(counts: Mapping[str, int], given: Mapping[str, str], *, months: b
         "no": DEFAULT if REPAID in said and DEFAULT not in said else REPAID,
         "performing": LEFT_OUT if "repaid" in there else REPAID,
         "running": LEFT_OUT,
+        "never": LEFT_OUT,
         "": "",
     }
     if months:
         last |= dict.fromkeys(
-            ("late", "performing", "running", *(["arrears"] if last["arrears"] != DEFAULT else [])), REPAID
+            ("late", "performing", "running", "never", *(["arrears"] if last["arrears"] != DEFAULT else [])), REPAID
         )
     return [
         State(value, given.get(value) or last[kinds[value]], "as told" if value in given else WHY[kinds[value]], rows)
@@ -159,6 +161,11 @@ def sorted_out(counts: Mapping[str, int], given: Mapping[str, str], *, months: b
 def named(states: Iterable[State], read_as: str) -> list[str]:
     """Return the values that are read in a way."""
     return [state.value for state in states if state.read_as == read_as]
+
+
+def is_open(value: str) -> bool:
+    """Say whether a value names loans that had neither defaulted nor been repaid yet."""
+    return meaning_of(str(value)) in ("performing", "running", "arrears", "late")
 
 
 def good_name(name: str) -> bool:
