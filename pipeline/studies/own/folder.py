@@ -16,6 +16,7 @@ from pipeline.sources import cells, dates, tabular, workbooks
 from pipeline.sources.tables import KINDS, Form
 from pipeline.studies.own import months, panel, roles
 from pipeline.studies.own.joining import (
+    ASKED,
     DOCUMENTS,
     MONTHS,
     SHARED,
@@ -222,7 +223,8 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
                 frame = frame[before]
                 continue
             links.append(link)
-            if link.until or link.take == "share":
+            several = frames[name][link.other].duplicated().any()
+            if link.until or (link.take == "share" and several):
                 added = [str(one) for one in frame if one not in before]
                 dated |= {one: link.until or "" for one in added if one == link.name or measures(one)}
     form = forms.get(loans, next(iter(forms.values())))
@@ -362,7 +364,9 @@ def _link(
         date = date if any(roles.likeness(title, role) > 1 for role in EVENTS) else None
     until = "loan" if when and date else None
     counted = when and date and any(roles.likeness(title, role) > 1 for role in EVENTS)
-    if _one_row_a_key(frame[key], other, theirs) and not counted:
+    # How many documents were given tells nothing without how many were asked for.
+    shares = DOCUMENTS.search(title) and any(ASKED.search(roles.normal(str(one))) for one in other)
+    if _one_row_a_key(frame[key], other, theirs) and not counted and not shares:
         return Link(name, key, theirs, "columns", "", date, when if date else None, until)
     if roles.likeness(key, "loan_id") and monthly and MONTHS not in frame:
         return Link(name, key, theirs, "state", "", monthly.month, when)

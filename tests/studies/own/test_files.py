@@ -693,6 +693,15 @@ def test_what_comes_after_a_loan_counts_to_the_landmark_where_months_tell_how_lo
     assert "say in which month under landmark" in capsys.readouterr().err
 
 
+def test_documents_of_one_row_are_a_share_where_it_says_how_many_were_asked_for(workplace):
+    made = pd.DataFrame({"loan_id": range(1, 61), "documents_requested": 4, "documents_provided": np.arange(60) % 5})
+    own = of_lender("lender", loans=loans(60), documents=made)
+    assert own["factors"]["information_sharing"] == "documents provided"
+    assert params.load().study("mine").undated == []
+    found = prepared().set_index("loan_id")["information_sharing"]
+    np.testing.assert_allclose(found.loc[made["loan_id"].astype(str)], made["documents_provided"] / 4)
+
+
 @pytest.mark.parametrize(
     ("columns", "rule"),
     [
