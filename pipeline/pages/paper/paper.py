@@ -20,7 +20,7 @@ from pipeline.present import tables
 from pipeline.present.documents import PANDOC
 from pipeline.present.labels import ASKED
 from pipeline.present.numerals import fixed, percent, whole
-from pipeline.present.words import AFTER_STOP, WIDE, environment, lower_first
+from pipeline.present.words import AFTER_STOP, TEMPLATES, WIDE, environment, lower_first
 from pipeline.present.words import FOLDER as WORDS
 from pipeline.runtime import places
 from pipeline.sources.records import load_source
@@ -31,7 +31,7 @@ CITATION = Path("CITATION.cff")
 SETTLED = ("supported", "contradicted")
 """Verdicts so seldom given to a statement on CRM that the key points name each."""
 
-CITED = ["--quiet", "--citeproc", f"--bibliography={BIBLIOGRAPHY}"]
+CITED = ["--quiet", "--citeproc", f"--bibliography={BIBLIOGRAPHY}", f"--lua-filter={TEMPLATES / 'citations.lua'}"]
 
 OF_STUDY = "data-"
 """What begins the keys of data in the bibliography; a study's name, with hyphens, follows."""
