@@ -103,7 +103,9 @@ class SynthesisPage:
                 "number": sum(len(one.parts) for one in every),
             }
             title = filled(self._words.text("messages.subject"), subject=label, **counts)
-            caption = filled(self._words.text("figures.subject"), subject=lower_first(label), **self._context())
+            # What the first figure explains holds for those after it.
+            key = "subject_again" if shown else "subject"
+            caption = filled(self._words.text(f"figures.{key}"), **self._context())
             shown.append(
                 {
                     "heading": label,
