@@ -116,9 +116,7 @@ def weighted_logit(
     # Ours comes first: it says where there is no maximum, which iterated least squares do not notice.
     own_weighted_logit(outcome, design, factor, clusters, level, weights)
     clustered = {"cov_type": "cluster", "cov_kwds": {"groups": cluster_codes(clusters), "use_correction": True}}
-    fit = GLM(y, x, family=Binomial(), var_weights=w).fit(
-        maxiter=100, tol=1e-12, tol_criterion="params", **clustered
-    )
+    fit = GLM(y, x, family=Binomial(), var_weights=w).fit(maxiter=100, tol=1e-12, tol_criterion="params", **clustered)
     return logit_effects(x, place_of(design, factor), fit.params, fit.cov_params(), level, w)
 
 
