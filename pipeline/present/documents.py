@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ PANDOC = "markdown-implicit_figures-smart-tex_math_dollars"
 
 BELOW = re.compile(r"<(?=\d)")
 """A sign that opens no tag. Pandoc, untold, looks for one in all the text that follows: two thirds of its time."""
+
+FLOAT = re.compile(r"#place\(\w+, float: true\)")
+"""What lets a figure float in print (figures.lua)."""
 
 
 def to_html(
@@ -107,7 +111,14 @@ def to_pdf(page: str, title: str, words: Words, resources: Path, more: Sequence[
         )
     # Typst's own fonts have no Chinese, Japanese or Korean characters.
     own_fonts_do = WIDE.search(page) is None
-    return typst.compile(source.encode(), root=str(resources), ignore_system_fonts=own_fonts_do, timestamp=0)
+    compiled = partial(typst.compile, root=str(resources), ignore_system_fonts=own_fonts_do, timestamp=0)
+    try:
+        return compiled(source.encode())
+    except typst.TypstError as error:
+        # Some floats upset typst's tags for screen readers (typst/typst#8487): figures then stand where they were told.
+        if "internal error" not in str(error):
+            raise
+        return compiled(FLOAT.sub("#block(breakable: false)", source).encode())
 
 
 @contextmanager
