@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import ibis.expr.types as ir
+import numpy as np
 import pandas as pd
 
 from pipeline.runtime.engine import Engine, frame, put
@@ -79,8 +80,11 @@ class Link(NamedTuple):
 
 def keys(column: pd.Series) -> pd.Series:
     """Return keys as they are compared: without case, and numbers without zeros before them."""
-    texts = cells.plain(column).astype(object)
-    return cells.by_value(texts, lambda text: str(text).casefold().lstrip("0") or "0", "string").astype(object)
+    codes, values = pd.factorize(column)
+    # A key stands in many rows: each is read once.
+    texts = cells.plain(pd.Series(values)).astype(object)
+    read = cells.by_value(texts, lambda text: str(text).casefold().lstrip("0") or "0", "string").astype(object)
+    return pd.Series(np.append(read.to_numpy(), [pd.NA])[codes], column.index, object, column.name)
 
 
 def once(other: pd.DataFrame) -> pd.DataFrame:

@@ -220,9 +220,9 @@ def panel(rows: pd.DataFrame, signals: pd.DataFrame | None, loans: pd.DataFrame,
     for name, count in counts.items():
         made[name] = (count if name != "alert" else count > 0).to_numpy(dtype="float32")
     if "proactive_contacts" in made:
-        made["proactive_before"] = (
-            made.groupby("loan_id")["proactive_contacts"].transform(lambda one: one.shift().rolling(RECENT, 1).mean())
-        )  # fmt: skip
+        contacts = made.groupby("loan_id", sort=False)["proactive_contacts"]
+        earlier = pd.concat([contacts.shift(back) for back in range(1, RECENT + 1)], axis=1)
+        made["proactive_before"] = earlier.astype(float).mean(axis=1)
     if loans["treated"].notna().all():
         made["treated"] = made["loan_id"].map(loans.set_index("loan_id")["treated"]).astype("int8")
     whole = dict.fromkeys(("current_at_start", "delinquent", "default", "delinquent_before"), "int8")
