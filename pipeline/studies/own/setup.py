@@ -116,7 +116,8 @@ def _guessed(
     """
     tenure = _tenure(table, offered, fixed, path)
     guessed = roles.guess(offered, {**fixed, **tenure})
-    if "default" not in guessed.found and (named := _called_as_outcome(columns, options.get("default_at_least"))):
+    named = _called_as_outcome(columns, options.get("default_at_least"), months=len(offered) < len(columns))
+    if "default" not in guessed.found and named:
         # What its values mean is told, or asked for.
         guessed = roles.guess(offered, {**fixed, **tenure, "default": named})
     if "default" not in guessed.found:
@@ -265,7 +266,7 @@ def _may_play_a_role(name: str) -> bool:
     )
 
 
-def _called_as_outcome(columns: Mapping[str, Column], at_least: float | None) -> str | None:
+def _called_as_outcome(columns: Mapping[str, Column], at_least: float | None, *, months: bool) -> str | None:
     """Return the first column with an outcome's name and few values, or of days past due where their limit is told."""
     for name, column in columns.items():
         if at_least is not None and column.kind in ("number", "flag") and roles.counts_days(name):
@@ -274,20 +275,26 @@ def _called_as_outcome(columns: Mapping[str, Column], at_least: float | None) ->
         if few and roles.likeness(name, "default") > 1 and not roles.likeness(name, "region"):
             return name
     # Whatever its name: one column that names states of loans, default and repayment among them, and nothing else.
-    told = [name for name, column in columns.items() if _names_states(column)]
+    told = [name for name, column in columns.items() if _names_states(column, months=months)]
     return told[0] if len(told) == 1 else None
 
 
-def _names_states(column: Column) -> bool:
+def _names_states(column: Column, *, months: bool) -> bool:
     kinds = {states.meaning_of(state.value) for state in column.states}
-    return "" not in kinds and "default" in kinds and bool(kinds & {"repaid", "performing", "running"})
+    return (
+        "" not in kinds
+        and "default" in kinds
+        and bool(kinds & {"repaid", "performing", *(("running",) if months else ())})
+    )
 
 
 def _of_all_months(table: pd.DataFrame, columns: Mapping[str, Column], told: str | None) -> dict[str, Column]:
     """Return the profiles of columns that may be the outcome, over all months: in the first no loan is in default."""
     likely = [name for name in columns if roles.likeness(name, "default") or roles.counts_days(name) or name == told]
     words = [name for name in columns if name not in likely and table[name].nunique() <= profile.MOST_STATES]
-    named = {name: column for name, column in profile.profile(table[words]).items() if _names_states(column)}
+    named = {
+        name: column for name, column in profile.profile(table[words]).items() if _names_states(column, months=True)
+    }
     return profile.profile(table[likely]) | named
 
 
