@@ -57,8 +57,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         roles.refuse_gaps(guessed, fixed, table, read.meaning(table[default]))
     late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
     landmark = _landmark(table, monthly, read, guessed.found, late, tables)
-    if landmark is None or monthly or (tables and tables.followed):
-        # Nothing asks when loans ended, or months tell it.
+    if landmark is None or monthly or (tables and tables.followed):  # nothing asks when loans ended, or months tell
         for role in roles.ENDINGS:
             guessed.found.pop(role, None)
     day_first = tables.day_first if tables else None
