@@ -191,7 +191,9 @@ def since_first(rows: Sequence[Measurement], old: dict) -> list[str]:
         return []
     said = f"Processor seconds of the simulated study's stages, run in turn with those of version 1 ({since.VERSION})."
     head = ["stage", "version 1 (s)", "now (s)", "now / version 1", "target"]
-    return ["", "## Since version 1", "", said, *table(head, body)]
+    missed = [name for name, *_, said_of in body if name in since.LEFT and not said_of.endswith(", met")]
+    left = ["", "What is left, by their profiles:", "", *(f"- {name}: {since.LEFT[name]}" for name in missed)]
+    return ["", "## Since version 1", "", said, *table(head, body), *(left if missed else [])]
 
 
 def beside_peers(rows: Sequence[Measurement], old: dict) -> list[str]:

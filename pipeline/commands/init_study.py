@@ -36,6 +36,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--default-at-least", type=float, metavar="DAYS", help="days past due from which a loan counts as in default"
     )
+    parser.add_argument(
+        "--horizon", type=int, metavar="MONTHS", help="count default within so many months, where something dates it"
+    )
     parser.add_argument("--decimal", nargs="+", metavar="COLUMN=MARK", help="decimal marks of columns of text: rate=,")
     parser.add_argument("--day-first", choices=("yes", "no"), help="whether 03/01/2015 is the third of January")
     parser.add_argument("--term-in", choices=("month", "year", "week", "day"), help="the unit of terms without one")
@@ -66,7 +69,7 @@ def run(options: argparse.Namespace) -> str:
     form = draft.form
     written = " ".join(filter(None, (form.kind, form.encoding, form.sheet and f"sheet {form.sheet}")))
     lines = [f"{draft.file}: {written}, {len(draft.columns)} columns; looked at {looked}."]
-    lines += ["", f"Outcome, column {draft.outcome.column}:", *draft.outcome.shown()]
+    lines += ["", f"Outcome, column {draft.outcome.column}:", *draft.outcome.shown(), *told.horizon(draft)]
     lines += ["", "Found (role, column, why, first cells):", *told.found(draft)]
     for title, said in (
         ("Joined:", _listed(told.joined(draft))),

@@ -103,7 +103,9 @@ class SynthesisPage:
                 "number": sum(len(one.parts) for one in every),
             }
             title = filled(self._words.text("messages.subject"), subject=label, **counts)
-            caption = filled(self._words.text("figures.subject"), subject=lower_first(label), **self._context())
+            # What the first figure explains holds for those after it.
+            key = "subject_again" if shown else "subject"
+            caption = filled(self._words.text(f"figures.{key}"), **self._context())
             shown.append(
                 {
                     "heading": label,
@@ -167,9 +169,8 @@ class SynthesisPage:
         parts = [part for part in (heading, body, caption) if part]
         if self._flavour == "markdown":
             return "\n\n".join([*parts, f"<sub>{made}</sub>"])
-        breakable = "" if kind == "table" else ' typst:breakable="false"'
         inner = "\n\n".join([*parts, f'::: {{.made typst:text:size="7pt"}}\n{made}\n:::'])
-        return f":::: {{#{kind}-{self._numbers[kind]} .{kind}{breakable}}}\n{inner}\n::::"
+        return f":::: {{#{kind}-{self._numbers[kind]} .{kind}}}\n{inner}\n::::"
 
 
 def ordered(rows: Any, params: Params) -> list[Any]:

@@ -99,6 +99,7 @@ def to_pdf(page: str, title: str, words: Words, resources: Path, more: Sequence[
                 "--standalone",
                 "--wrap=none",
                 "--columns=1000",
+                f"--lua-filter={TEMPLATES / 'figures.lua'}",
                 f"--template={TEMPLATES / 'report.typ'}",
                 f"--defaults={told}",
                 *more,

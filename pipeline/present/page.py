@@ -277,6 +277,7 @@ class Page:
             "count": count,
             "rate": rate,
             "flow": flow,
+            "rule": lambda reason: not results.where(estimator="sample_flow", factor=reason).empty,
             "month": month,
             "following": following,
             "counted": counted,
@@ -293,6 +294,7 @@ class Page:
             "protocol_factors": protocol.factors,
             "undated": [name for name in protocol.undated if name in protocol.factors],
             "landmark": protocol.landmark,
+            "horizon": protocol.horizon_months,
             "protocol_design": protocol.design,
             "raw_factor": raw_factor(protocol, self._scope.arms),
             "last_given": correlation_kinds(protocol)[-1][1],
@@ -371,6 +373,4 @@ class Page:
             "true_here": truth("raw_difference", scenario)
             if (scenario := str(self._protocol.scenario)) in tried
             else "",
-            "landmark": self._protocol.landmark,
-            "horizon": self._protocol.horizon_months,
         }

@@ -66,10 +66,8 @@ class Shown:
         parts = [part for part in (heading, body, caption) if part]
         if self._flavour == "markdown":
             return "\n\n".join([*parts, f"<sub>{made}</sub>"])
-        # Figures stay on one page with their caption; tables may run over several.
-        breakable = "" if kind == "table" else ' typst:breakable="false"'
         inner = "\n\n".join([*parts, f'::: {{.made typst:text:size="7pt"}}\n{made}\n:::'])
-        return f":::: {{#{kind}-{number} .{kind}{breakable}}}\n{inner}\n::::"
+        return f":::: {{#{kind}-{number} .{kind}}}\n{inner}\n::::"
 
     def _named(self, kind: Kind, number: int) -> str:
         name = self._words.text(kind)

@@ -139,7 +139,8 @@ def put(backend: Any, rows: pd.DataFrame | pyarrow.Table, name: str) -> ir.Table
         if backend.name == "pyspark":
             backend._session.createDataFrame(rows).createOrReplaceTempView(name)
             return backend.table(name)
-        return backend.create_table(name, ibis.memtable(rows), temp=True)
+        backend.con.register(name, rows)
+        return backend.table(name)
 
 
 def store(table: ir.Table, name: str) -> ir.Table:

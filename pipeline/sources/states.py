@@ -48,10 +48,12 @@ _WORDS = {
         好客户, 正常客户""",
     "running": """
         current, active, open, running, ongoing, outstanding, in repayment, repaying, issued, live,
-        in progress, final payment in progress, cancelled, canceled, cancld, withdrawn, funded, disbursed,
-        undisbursed, not disbursed, commit, committed, exempt, fundraising, expired, refunded, deleted, inactive,
+        in progress, final payment in progress, funded, disbursed, exempt,
         laufend, vigente, ativo, em aberto, w trakcie spłaty, 还款中, 正常还款中, 进行中, 未结清, 未到期, 使用中,
         已债转""",
+    "never": """
+        cancelled, canceled, cancld, withdrawn, undisbursed, not disbursed, commit, committed, fundraising, expired,
+        refunded, deleted, inactive""",
     "decision": """
         approved, rejected, declined, refused, denied, accepted, not approved, sanctioned,
         批准, 已批准, 通过, 审批通过, 拒绝, 已拒绝, 未通过""",
@@ -141,8 +143,8 @@ def _by_days(days: int, *, certain: bool) -> str:
 
 WHY = {
     "default": "in default", "arrears": "in arrears", "late": f"late by less than {BASEL_DAYS} days, or perhaps more",
-    "repaid": "repaid", "performing": "performing", "running": "still running or never paid out", "yes": "yes",
-    "no": "no", "decision": "of an application, not of a loan", "": "not known",
+    "repaid": "repaid", "performing": "performing", "running": "still running", "never": "never paid out",
+    "decision": "of an application, not of a loan", "yes": "yes", "no": "no", "": "not known",
 }  # fmt: skip
 """Kinds of states as they are shown."""
 
@@ -170,11 +172,12 @@ def sorted_out(counts: Mapping[str, int], given: Mapping[str, str], *, months: b
         "performing": LEFT_OUT if "repaid" in there else REPAID,
         "running": LEFT_OUT,
         "decision": LEFT_OUT,
+        "never": LEFT_OUT,
         "": "",
     }
     if months:
         last |= dict.fromkeys(
-            ("late", "performing", "running", *(["arrears"] if last["arrears"] != DEFAULT else [])), REPAID
+            ("late", "performing", "running", "never", *(["arrears"] if last["arrears"] != DEFAULT else [])), REPAID
         )
     return [
         State(value, given.get(value) or last[kinds[value]], "as told" if value in given else WHY[kinds[value]], rows)
@@ -190,6 +193,11 @@ def named(states: Iterable[State], read_as: str) -> list[str]:
 def tells(name: str) -> bool:
     """Say whether a column's name (as in `good_name`) tells what yes means in it."""
     return bool(TELLING_NAME.search(name) or GOOD_NAME.search(name))
+
+
+def is_open(value: str) -> bool:
+    """Say whether a value names loans that had neither defaulted nor been repaid yet."""
+    return meaning_of(str(value)) in ("performing", "running", "arrears", "late")
 
 
 def good_name(name: str) -> bool:

@@ -49,10 +49,10 @@ def clustered_ways(
     weights: pd.Series | None = None,
 ) -> dict[str, Effect]:
     """Return the effect of `linear_probability` with its error clustered in each of several `ways`, from one fit."""
-    import statsmodels.api as sm
+    from statsmodels.regression.linear_model import OLS, WLS
 
     x, y, place = design.to_numpy(dtype=float), outcome.to_numpy(dtype=float), place_of(design, factor)
-    model = sm.OLS(y, x) if weights is None else sm.WLS(y, x, weights=weights.to_numpy(dtype=float))
+    model = OLS(y, x) if weights is None else WLS(y, x, weights=weights.to_numpy(dtype=float))
     fit = model.fit()
     told_exactly(factor, model.wendog, fit.wresid)
     found = {}
@@ -75,7 +75,7 @@ def logit(
     The marginal effect is computed from its slopes and covariance: `get_margeff` makes the effects of all columns,
     which takes many times the fit, and knows no samples by outcome.
     """
-    import statsmodels.api as sm
+    from statsmodels.discrete.discrete_model import Logit
     from statsmodels.tools.sm_exceptions import PerfectSeparationError, PerfectSeparationWarning
 
     x, y, place = design.to_numpy(dtype=float), outcome.to_numpy(dtype=float), place_of(design, factor)
@@ -89,7 +89,7 @@ def logit(
         warnings.simplefilter("ignore", category=RuntimeWarning)
         try:
             # Designs have full rank: that need not be found out again.
-            model = sm.Logit(y, x, check_rank=False)
+            model = Logit(y, x, check_rank=False)
             fit = model.fit(start, method="newton", maxiter=50, disp=False, warn_convergence=False, **clustered)
         except (PerfectSeparationError, np.linalg.LinAlgError) as error:
             no_collinear(design.drop(columns="intercept", errors="ignore"), f"the logistic regression on {factor}")
@@ -109,15 +109,14 @@ def weighted_logit(
     outcome: pd.Series, design: pd.DataFrame, factor: str, clusters: pd.Series, level: float, weights: pd.Series
 ) -> LogitEffects:
     """Return what `matched_effects.weighted_logit` does, fitted by statsmodels (GLM with weights of the variance)."""
-    import statsmodels.api as sm
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_linear_model import GLM
 
     x, y, w = design.to_numpy(dtype=float), outcome.to_numpy(dtype=float), weights.to_numpy(dtype=float)
     # Ours comes first: it says where there is no maximum, which iterated least squares do not notice.
     own_weighted_logit(outcome, design, factor, clusters, level, weights)
     clustered = {"cov_type": "cluster", "cov_kwds": {"groups": cluster_codes(clusters), "use_correction": True}}
-    fit = sm.GLM(y, x, family=sm.families.Binomial(), var_weights=w).fit(
-        maxiter=100, tol=1e-12, tol_criterion="params", **clustered
-    )
+    fit = GLM(y, x, family=Binomial(), var_weights=w).fit(maxiter=100, tol=1e-12, tol_criterion="params", **clustered)
     return logit_effects(x, place_of(design, factor), fit.params, fit.cov_params(), level, w)
 
 

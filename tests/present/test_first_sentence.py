@@ -66,13 +66,13 @@ def test_a_sign_that_turns_turns_the_sentence():
     )
 
 
-def test_under_a_lottery_its_own_test_speaks_and_nobody_calls_it_an_association():
+def test_under_randomisation_its_own_test_speaks_and_nobody_calls_it_an_association():
     row = rows("karlan_zinman").one(
         stage="effects", estimator="randomisation_test", specification="strata_rates", outcome="default",
         estimand="difference",
     )  # fmt: skip
     said = report("karlan_zinman").claim("relationship_length_promised", "M5")
-    assert f"{abs(row.estimate):.2f} percentage points" in said and "by the lottery, within its strata" in said
+    assert f"{abs(row.estimate):.2f} percentage points" in said and "as randomised, within strata" in said
     assert "association" not in report("karlan_zinman", margin=0.001).claim("relationship_length_promised", "M5")
 
 

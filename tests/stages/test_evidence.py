@@ -83,7 +83,7 @@ def test_without_a_direct_finding_nobody_knows_and_that_comes_first(books):
     assert sentences[0].startswith("We do not know: no public data test a programme")
     assert "is inconclusive: default differs by" in sentences[1] and sentences[1].endswith("very low.")
     assert "Of 3 comparisons" in sentences[2] and "one shows less default, none shows more default" in sentences[2]
-    assert answered(books, "zh", [lots])[0].startswith("目前还不知道")
+    assert answered(books, "zh", [lots])[0].startswith("目前尚无定论")
 
 
 def test_a_direct_finding_turns_the_first_sentence(books):
@@ -126,7 +126,7 @@ def test_signs_that_turn_turn_the_sentence_on_observed_practices(books):
 
 def test_no_findings_at_all_are_said_as_such(books):
     sentences = answered(books, "en", [])
-    assert "We do not know" in sentences[0] and sentences[1].startswith("No public data hold a randomised")
+    assert "We do not know" in sentences[0] and sentences[1].startswith("No public data come from a randomised")
     assert sentences[2].startswith("No practice")
 
 

@@ -20,7 +20,8 @@ from pipeline.runtime.parallel import each
 from pipeline.stats.difference_in_differences import month_numbers
 from pipeline.stats.estimators import estimate_all
 from pipeline.stats.estimators_rows import AFTER
-from pipeline.studies.reference.generator import simulate
+from pipeline.studies.reference.generator import extract, lenders, simulate
+from pipeline.studies.reference.months import DEFAULT, DELINQUENT
 from pipeline.studies.reference.settings import Settings
 from pipeline.studies.reference.study import from_frames, prepare
 from pipeline.studies.reference.truth import summarise
@@ -152,12 +153,13 @@ def answers_after_landmark(settings: Settings, seed: int, cohort: pd.DataFrame, 
     analyst has only the answers, so default's change, over all loans open at the landmark, is divided by theirs.
     """
     happier = replace(settings, satisfaction_level=tuple(level + 1 for level in settings.satisfaction_level))
-    tables = simulate(happier, seed, ("repayments", "surveys"), dirt=False)
-    months, surveys = tables["repayments"], tables["surveys"]
-    at_landmark = months[months["month_number"] == landmark]
-    still_open = at_landmark.loc[at_landmark["state"].isin(["current", "delinquent"]), "loan_id"]
-    default = months[(months["state"] == "default") & (months["month_number"] <= landmark + settings.horizon_months)]
+    common, opened, answers = world(happier, seed), [], []
+    for kind, number in lenders(happier):
+        records = extract(happier, common, seed, kind, number)
+        surveys, still_open = records.surveys(), records.course.state[:, landmark - 1] <= DELINQUENT
+        opened.append(records.course.state[still_open, landmark + settings.horizon_months - 1] == DEFAULT)
+        answers.append(surveys["satisfaction"][np.isin(surveys["loan_id"], records.loan_id[still_open])])
     here = cohort[cohort["open_at_landmark"] == 1]
-    default_rises = still_open.isin(default["loan_id"]).mean() - here[AFTER].mean()
-    answers_rise = surveys.loc[surveys["loan_id"].isin(still_open), "satisfaction"].mean() - here["satisfaction"].mean()
+    default_rises = np.concatenate(opened).mean() - here[AFTER].mean()
+    answers_rise = np.concatenate(answers).mean() - here["satisfaction"].mean()
     return 100 * float(default_rises / answers_rise)

@@ -92,9 +92,3 @@ def wanted(book: Book) -> Table:
             ]
         )
     return ["practice", "settles", "largest"], rows
-
-
-def span(numbers: list[float]) -> str:
-    """Return the smallest and the largest of some counts."""
-    low, high = whole(min(numbers)), whole(max(numbers))
-    return low if low == high else f"{low}–{high}"

@@ -191,7 +191,7 @@ def checked(book: Book) -> Table:
         counts = book.found[study].where(stage="curve", estimator="specification_count", specification="all")
         of = dict(zip(counts["estimand"], counts["estimate"], strict=True))
         ways = (of.get(name, math.nan) for name in ("specifications", "significant_lower", "significant_higher"))
-        rows.append([book.word("studies", study), book.join(failed) or MISSING, *map(whole, ways)])
+        rows.append([book.word("studies", study), book.word("semicolon").join(failed) or MISSING, *map(whole, ways)])
     return ["lender", "failed", "specifications", "lower", "higher"], rows
 
 

@@ -20,7 +20,7 @@ from pipeline.present import tables
 from pipeline.present.documents import PANDOC
 from pipeline.present.labels import ASKED
 from pipeline.present.numerals import fixed, percent, whole
-from pipeline.present.words import AFTER_STOP, WIDE, environment, lower_first
+from pipeline.present.words import AFTER_STOP, TEMPLATES, WIDE, environment, lower_first
 from pipeline.present.words import FOLDER as WORDS
 from pipeline.runtime import places
 from pipeline.sources.records import load_source
@@ -31,7 +31,7 @@ CITATION = Path("CITATION.cff")
 SETTLED = ("supported", "contradicted")
 """Verdicts so seldom given to a statement on CRM that the key points name each."""
 
-CITED = ["--quiet", "--citeproc", f"--bibliography={BIBLIOGRAPHY}"]
+CITED = ["--quiet", "--citeproc", f"--bibliography={BIBLIOGRAPHY}", f"--lua-filter={TEMPLATES / 'citations.lua'}"]
 
 OF_STUDY = "data-"
 """What begins the keys of data in the bibliography; a study's name, with hyphens, follows."""
@@ -62,9 +62,6 @@ SMALL = 'typst:text:size="8.5pt"'
 
 LINE, SHORT, LONGEST = 130, 18, 60
 """Letters of a table's line in print, of a column that is not to be broken, and of the longest that counts."""
-
-FLOATING = "```{{=typst}}\n#place(auto, float: true)[#set align(left)\n```\n\n{}\n\n```{{=typst}}\n]\n```"
-"""What holds a figure in print: where it finds no room it goes to the head of the next page, and the text goes on."""
 
 NUMERIC = ("representative", "complete", "varied", "controlled")
 """Tables of numbers, whose cells stand to the right."""
@@ -145,8 +142,8 @@ class Paper(Book):
             "direct": answered.direct,
             "observed": answered.observed,
             "shown": lambda found: said.shown(self, found),
-            "branches": follows.span([row.loans_by_branch for row in whole_programme]),
-            "clients": follows.span([row.loans for row in whole_programme]),
+            "branches": self._span([row.loans_by_branch for row in whole_programme]),
+            "clients": self._span([row.loans for row in whole_programme]),
             "undecided": lambda kind: found.undecided(self, kind),
             "tried": self._tried,
             "statement": self.statement,
@@ -231,8 +228,12 @@ class Paper(Book):
         """Say by how many points default differs between the best and the worst grade of each real lender."""
         ordered = [found.rates(self.found[study], "credit_grade") for study in self.real]
         gaps = [grades[-1][1] - grades[0][1] for grades in ordered if grades]
-        ends = [fixed(gap, 1) for gap in (min(gaps), max(gaps))]
-        return self.fill(self.words("between"), low=ends[0], high=ends[1])
+        return self._span(gaps, lambda gap: fixed(gap, 1))
+
+    def _span(self, numbers: list[float], printed: Callable[[float], str] = whole) -> str:
+        """Return the smallest and the largest of some numbers."""
+        low, high = printed(min(numbers)), printed(max(numbers))
+        return low if low == high else self.fill(self.words("between"), low=low, high=high)
 
     def _records(self) -> list[Any]:
         names = dict.fromkeys(name for study in self.studies for name in self.params.study(study).sources)
@@ -275,14 +276,8 @@ class Paper(Book):
         self._numbers[kind] += 1
         number = self._numbers[kind]
         title = f"**{self.words(kind)} {number}{self.words('after_number')}** {caption or self.say(f'{kind}s', name)}"
-        if kind == "table" and not self._linked:
-            # In print, a title never stands alone at the foot of a page.
-            title = f'::: {{typst:sticky="true"}}\n{title}\n:::'
         inner = "\n\n".join([body, title] if kind == "figure" else [title, body])
-        block = f":::: {{#{kind}-{number} .{kind}}}\n{inner}\n::::"
-        if kind == "table" or self._way:
-            return block
-        return FLOATING.format(block)
+        return f":::: {{#{kind}-{number} .{kind}}}\n{inner}\n::::"
 
 
 def widths(header: list[str], rows: list[list[str]]) -> list[int]:

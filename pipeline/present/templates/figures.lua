@@ -1,5 +1,6 @@
 -- HTML's own elements: a figure with its title above and its caption below, a table that can be scrolled with the
--- keyboard and becomes cards on a telephone, a chapter that is folded.
+-- keyboard and becomes cards on a telephone, a chapter that is folded. In print a figure floats: where it finds no room
+-- it goes to the head of the next page, and the text goes on, into the next chapter too.
 local MOST = 7 -- columns that a telephone shows as a table
 
 local function is_picture(block)
@@ -74,7 +75,29 @@ local function chapter(div)
   return blocks
 end
 
+-- The first figure stands below, so that none comes above the title.
+local place = "bottom"
+
+local function printed(div)
+  if div.classes:includes("chapter") then
+    return div.content
+  end
+  if div.classes:includes("figure") then
+    local open = pandoc.RawBlock("typst", "#place(" .. place .. ", float: true)[#set align(left)")
+    place = "auto"
+    return { open, div, pandoc.RawBlock("typst", "]") }
+  end
+  if div.classes:includes("table") then
+    -- A title never stands alone at the foot of a page.
+    div.content[1] = pandoc.Div(div.content[1], { ["typst:sticky"] = "true" })
+    return div
+  end
+end
+
 function Div(div)
+  if FORMAT == "typst" then
+    return printed(div)
+  end
   if div.classes:includes("figure") and #div.content >= 2 then
     return figure(div)
   end

@@ -1,1 +1,1 @@
-"""A consumer lender in South Africa that drew lots over the terms of its offers."""
+"""A consumer lender in South Africa that randomised the terms of its offers."""

@@ -1,4 +1,4 @@
-"""What the lottery allows: the effect of the promise, its tests, who took the loan, and whom it moves."""
+"""What randomisation allows: the effect of the promise, its tests, who took the loan, and whom it moves."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ BASELINE = (
     "relationship_depth_prior_loans",
     "relationship_depth_dormancy",
 )
-"""What was known of a client before the letter, and the lottery should have left alike in both arms."""
+"""What was known of a client before the letter, and randomisation should have balanced."""
 
 DEALS = 4999
-"""Lotteries that the randomisation test plays."""
+"""Permutations of the randomisation test."""
 
 DRAWS = 999
 """Draws of branches for the errors of the bounds."""
@@ -87,7 +87,7 @@ def effects(
 
 
 WAVE_NAMES = {"2003-07": "wave_1", "2003-09": "wave_2", "2003-10": "wave_3"}
-"""Waves of the lottery by the month of their letters."""
+"""Waves of the experiment by the month of their letters."""
 
 
 def _counts(loans: pd.DataFrame) -> Row:
@@ -127,7 +127,7 @@ def _promise(
 ) -> Iterator[Row]:
     """Estimate the promise's effect: within strata, with the rates drawn, with what balance and choice add.
 
-    `wave_and_risk` are the controls without the strata within which the lottery was drawn.
+    `wave_and_risk` are the controls without the strata of the randomisation.
     """
     # Terms are few and far apart: no line through them.
     with_term = cohort.assign(term=pd.Categorical(cohort["term_months"]))
@@ -166,7 +166,7 @@ def _exceptions_apart(loans: pd.DataFrame) -> pd.DataFrame:
 
 
 def _lottery(samples: dict[str, pd.DataFrame], controls: dict[str, list[str]], params: Params) -> Iterator[Row]:
-    """Take p-values and intervals from the lottery alone: of all loans by each set of controls, and of each wave."""
+    """Take p-values and intervals from randomisation alone: of all loans by each set of controls, and of each wave."""
     whole, drawn = samples["waves"], controls["strata_rates"]
     specifications = {name: (whole, terms) for name, terms in controls.items()}
     specifications["exceptions_apart"] = (_exceptions_apart(whole), drawn)
@@ -215,7 +215,7 @@ def _lottery(samples: dict[str, pd.DataFrame], controls: dict[str, list[str]], p
 
 
 def _over_waves(rows: Iterator[Row]) -> list[Row]:
-    """Adjust the lottery's p-values over all outcomes of both waves together and of each, with the rates drawn."""
+    """Adjust the permutation test's p-values over all outcomes of both waves together and of each, with the rates."""
     found, names = [*rows], ("strata_rates", *WAVE_NAMES.values())
     family = [row for row in found if row["specification"] in names and row["estimator"] == "randomisation_test"]
     family = [row for row in family if row["estimand"] == "difference"]
@@ -223,7 +223,7 @@ def _over_waves(rows: Iterator[Row]) -> list[Row]:
 
 
 def _units(letters: dict[str, pd.DataFrame]) -> Iterator[Row]:
-    """Count what the lottery drew for: clients, or branches."""
+    """Count what was randomised: clients, or branches."""
     for name, sent in letters.items():
         for kind in ("branch", "client"):
             units = sent[sent["lottery_unit"].str.startswith(kind)].groupby("lottery_unit")["treated"].mean()
@@ -327,7 +327,7 @@ def _by_group(cohort: pd.DataFrame, drawn: list[str], level: float) -> Iterator[
 
 
 def _observational(cohort: pd.DataFrame, protocol: Study, drawn: list[str], level: float) -> Iterator[Row]:
-    """Put the client's own history beside the promise: what the same files say where nobody drew lots."""
+    """Put the client's own history beside the promise: what the same files say where nothing was randomised."""
     every = list(protocol.controls.ladder().values())[-1]
     for factor in protocol.factors:
         # A promise is made or not; of a history one typical step says more than one loan or month.

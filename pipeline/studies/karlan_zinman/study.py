@@ -1,7 +1,7 @@
-"""A South African consumer lender's field experiment: the promise of a long relationship, drawn by lot.
+"""A South African consumer lender's field experiment: the randomised promise of a long relationship.
 
-Raw data: the offers of credit that the lender mailed to 53,810 former clients in 2003 (Karlan & Zinman 2008). A
-lottery put the interest rate into the letter, and whether that rate would hold for a year of further loans to those
+Raw data: the offers of credit that the lender mailed to 53,810 former clients in 2003 (Karlan & Zinman 2008).
+Randomised were the interest rate in the letter, and whether that rate would hold for a year of further loans to those
 who repay. Who borrowed was the client's choice, so the cohort holds the borrowers and the panel ``offers`` everybody.
 """
 
@@ -49,7 +49,7 @@ whose draw is not known: each of them stays as drawn."""
 BRANCH_LETTERS = 20
 
 RISKS = {"LOW": "low", "MEDIUM": "medium", "HIGH": "high"}
-"""The lender's risk classes, best first; the lottery was drawn within them."""
+"""The lender's risk classes, best first; randomisation was within them."""
 
 FACTORS = (
     "relationship_length_promised",
@@ -158,7 +158,7 @@ OFFER_COLUMNS = (
 
 
 class Eligibility(Section):
-    """The study's own choices under ``eligibility``: waves of the lottery, and the share that makes a default."""
+    """The study's own choices under ``eligibility``: waves of the experiment, and the share that makes a default."""
 
     waves: Annotated[Numbers[int], Field(min_length=1)]
     past_due_above: Annotated[float, Field(ge=0, lt=1)]
@@ -182,7 +182,7 @@ def load(folder: Path, engine: Engine) -> dict[str, pd.DataFrame]:
 
 
 def _lottery(raw: pd.DataFrame) -> pd.DataFrame:
-    """Return for each letter what the promise was drawn for, and among which others: ``lottery_unit, lottery_stratum``.
+    """Return for each letter its unit and stratum of randomisation: ``lottery_unit, lottery_stratum``.
 
     A unit is the client, or the branch in the wave `BY_BRANCH`; clients were drawn within branch and risk class.
     """

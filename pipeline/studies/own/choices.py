@@ -134,6 +134,12 @@ def choices(study: Study, where: str) -> None:
         raise StudyError(
             f"{where}: a table under own.tables counts until the landmark: say in which month under landmark."
         )
+    lacking = [role for role in ("loan_id", "origination_date") if not own.columns.get(role)]
+    if study.horizon_months and own.columns.get("default_date") and lacking:
+        raise StudyError(
+            f"{where}: default counts within horizon_months of origination by own.columns.default_date, which needs "
+            f"{lacking[0]} too: name its column, or leave one of the others blank."
+        )
     if own.borrower.get("lottery_stratum") and "lottery_stratum" not in study.controls.strata:
         raise StudyError(
             f"{where}: own.borrower.lottery_stratum names what the lottery was drawn within, so "
@@ -155,7 +161,7 @@ def unused(study: Study, where: str) -> list[str]:
     own: Own = checked(Own, study.own, "own", where)
     used = {name for _, name in cohorts.named(study)} | {study.treatment and study.treatment.factor}
     used |= {"default", "treated", "loan_id", "origination_date", "adoption_date", study.cluster, *LOTTERY}
-    used |= set(roles.ENDINGS) if study.landmark else set()
+    used |= set(roles.ENDINGS)
     return [f"{column} ({role})" for role, column in own.mapped().items() if role not in used]
 
 

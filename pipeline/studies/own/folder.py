@@ -16,6 +16,7 @@ from pipeline.sources import cells, dates, tabular, workbooks
 from pipeline.sources.tables import KINDS, Form
 from pipeline.studies.own import months, panel, roles
 from pipeline.studies.own.joining import (
+    ASKED,
     DOCUMENTS,
     MONTHS,
     SHARED,
@@ -68,13 +69,15 @@ class Folder(NamedTuple):
     """Whether the day comes first in dates, where one column tells it of another."""
     landmark: int | None = None
     """Months up to which what came after the loans counts, where the tables tell how loans ended."""
+    ends: pd.DataFrame | None = None
+    """How loans ended, where a table of months tells it (`months.Course.ends`)."""
     dated: Mapping[str, str] = MappingProxyType({})
     """Columns that hold what happened, and until when they count it: loan, landmark, or (blank) whenever it came."""
 
     @property
     def followed(self) -> bool:
         """Return whether a table of months tells how loans ended."""
-        return any(link.take == "state" for link in self.links)
+        return self.ends is not None
 
 
 def holds_tables(path: Path) -> bool:
@@ -175,7 +178,7 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
     loans = options.get("loans") or _loans_of(frames, options.get("default"), folder)
     if loans not in frames:
         raise StudyError(f"{folder} holds no {loans} (--loans): it has {', '.join(frames)}.")
-    frame, links, landmark, dated = frames[loans], [], None, {}
+    frame, links, landmark, ends, dated = frames[loans], [], None, None, {}
     waiting = [name for name in frames if name != loans]
     shared = _shared([_stem(name) for name in frames])
     tied: dict[str, tuple[str, str]] = {}
@@ -211,7 +214,8 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
             if link.take == "state":
                 least = options.get("default_at_least")
                 frame, course = followed(frame, frames[name], link, day_first=day_first, least=least)
-                landmark = months.landmark(course.ends())
+                ends = course.ends()
+                landmark = months.landmark(ends)
             else:
                 frame = joined(frame, frames[name], link, day_first=day_first, landmark=landmark)
             if link.take == "count" and not frame[link.name].any():
@@ -219,12 +223,13 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
                 frame = frame[before]
                 continue
             links.append(link)
-            if link.until or link.take == "share":
+            several = frames[name][link.other].duplicated().any()
+            if link.until or (link.take == "share" and several):
                 added = [str(one) for one in frame if one not in before]
                 dated |= {one: link.until or "" for one in added if one == link.name or measures(one)}
     form = forms.get(loans, next(iter(forms.values())))
     order = None if options.get("day_first") is None else options["day_first"].lower() in cells.YES
-    return Folder(loans, form, frame, links, refused, order, landmark, dated)
+    return Folder(loans, form, frame, links, refused, order, landmark, ends, dated)
 
 
 def _months(other: pd.DataFrame) -> panel.Panel | None:
@@ -359,7 +364,9 @@ def _link(
         date = date if any(roles.likeness(title, role) > 1 for role in EVENTS) else None
     until = "loan" if when and date else None
     counted = when and date and any(roles.likeness(title, role) > 1 for role in EVENTS)
-    if _one_row_a_key(frame[key], other, theirs) and not counted:
+    # How many documents were given tells nothing without how many were asked for.
+    shares = DOCUMENTS.search(title) and any(ASKED.search(roles.normal(str(one))) for one in other)
+    if _one_row_a_key(frame[key], other, theirs) and not counted and not shares:
         return Link(name, key, theirs, "columns", "", date, when if date else None, until)
     if roles.likeness(key, "loan_id") and monthly and MONTHS not in frame:
         return Link(name, key, theirs, "state", "", monthly.month, when)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells, dates, tabular
+from pipeline.sources import cells, dates, states, tabular
 from pipeline.sources.tables import LONGEST_WHOLE, Form, Table
 from pipeline.studies.own import folder, joining, months, ranges, roles
 from pipeline.studies.own.choices import KEYS, Own, checked, unused
@@ -57,6 +57,8 @@ def intake(study: Study, where: str) -> Intake:
     typed: dict[str, pd.Series] = {}
     faults = pd.Series("", raw.index, dtype="string")
     for role, name in mapped.items():
+        if role in roles.ENDINGS and not (study.landmark or study.horizon_months):
+            continue
         column, place = raw[name], f"{path}, column {name}"
         if role in ("default", "treated"):
             typed[role] = (_outcome if role == "default" else _arms)(column, own, row, place, where)
@@ -87,8 +89,10 @@ def intake(study: Study, where: str) -> Intake:
         key, at = course
         loan = pd.Series(loans["loan_id"].to_numpy(), key)
         followed = months.named(at, loan[~loan.index.duplicated()], [_of_loans(one, loans) for one in signals])
-    elif study.landmark and "default_date" in loans and {"loan_id", "origination_date"} <= set(loans):
+    elif (study.landmark or study.horizon_months) and {"default_date", "loan_id", "origination_date"} <= set(loans):
         followed = {"ends": months.by_dates(loans)}
+    if study.horizon_months and "ends" in followed:
+        loans["default"] = _within(loans, followed["ends"], raw[mapped["default"]], study.horizon_months)
     for line, why in table.broken:
         # Rows that could not be cut into cells are counted with those that break a data rule.
         loans.loc[len(loans), ["row", "fault"]] = [line, why]
@@ -127,6 +131,19 @@ def _joined(
 def _of_loans(signals: pd.DataFrame, loans: pd.DataFrame) -> pd.DataFrame:
     """Name the loans of signals, which stand there by their place."""
     return signals.assign(key=loans["loan_id"].to_numpy()[signals["loan"]])
+
+
+def _within(loans: pd.DataFrame, ends: pd.DataFrame, told: pd.Series, horizon: int) -> pd.Series:
+    """Return the outcome within the horizon: neither later defaults nor loans that are still open count as in it."""
+    default, late = loans["default"], ends[(ends["end"] == "default") & (ends["months"] > horizon)]
+    default = default.mask((default == 1) & loans["loan_id"].astype(str).isin(late["loan_id"]), 0.0)
+    if "default_date" not in loans:
+        return default
+    return default.mask((default == -1) & _open(told), 0.0)
+
+
+def _open(told: pd.Series) -> pd.Series:
+    return cells.by_value(cells.levels(told), states.is_open, "boolean").fillna(False).astype(bool)
 
 
 def _collapsed(

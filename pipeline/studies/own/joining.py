@@ -198,7 +198,7 @@ def followed(
     course = months.course(rows[rows["key"].isin(set(key.dropna()))], granted)
     inside = course.rows[course.rows["number"] <= horizon] if horizon else course.rows
     worst = inside.groupby("key")["default" if by_word else "days"].max()
-    found = course.ends().set_axis([MONTHS, END], axis=1)
+    found = course.ends()[["months", "end"]].set_axis([MONTHS, END], axis=1)
     found.insert(0, STATE if by_word else MOST_LATE, worst.map({1: "default", 0: "no default"}) if by_word else worst)
     found = found.reindex(key)
     found.index = loans.index

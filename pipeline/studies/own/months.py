@@ -40,12 +40,19 @@ class Course(NamedTuple):
 
     rows: pd.DataFrame
     """``key, number, calendar`` (months from one beginning), ``default``, ``late``, ``repaid`` (0/1), and all else."""
+    last: float
+    """The last month on record, of any loan."""
 
     def ends(self) -> pd.DataFrame:
-        """Return by key ``months`` until a loan ended, or was seen last, and ``end``: default, repaid or open."""
+        """Return by key ``months`` until a loan ended, or was seen last, and ``end``: default, repaid or open.
+
+        And ``followed``, how many months lie between it and the end of the records.
+        """
         last = self.rows.drop_duplicates("key", keep="last").set_index("key")
         end = np.select([last["default"] == 1, last["repaid"] == 1], ["default", "repaid"], "open")
-        return pd.DataFrame({"months": last["number"].astype("int64"), "end": end}, index=last.index)
+        number = last["number"].astype("int64")
+        followed = (number + self.last - last["calendar"]).astype("int64")
+        return pd.DataFrame({"months": number, "end": end, "followed": followed}, index=last.index)
 
 
 def month_of(column: pd.Series, day_first: bool | None = None) -> pd.Series:
@@ -76,7 +83,8 @@ def course(rows: pd.DataFrame, granted: pd.Series | None = None) -> Course:
     if (rows["repaid"] == 1).any() and goes_on[rows["repaid"] == 1].mean() > FEW_GO_ON:
         rows["repaid"] = np.int8(0)
     over = (rows["default"] | rows["repaid"]).groupby(rows["key"]).cummax()
-    return Course(rows[over.groupby(rows["key"]).shift(fill_value=0) == 0].reset_index(drop=True))
+    open_ = over.groupby(rows["key"]).shift(fill_value=0) == 0
+    return Course(rows[open_].reset_index(drop=True), rows["calendar"].max())
 
 
 def said(column: pd.Series, default: pd.Series | None = None) -> pd.DataFrame:
@@ -108,7 +116,7 @@ def counted(days: pd.Series, least: float | None) -> pd.DataFrame:
 
 
 def by_dates(loans: pd.DataFrame) -> pd.DataFrame:
-    """Return ``loan_id``, ``months`` and ``end`` of loans of which dates tell how they ended, not months.
+    """Return ``loan_id``, ``months``, ``end`` and ``followed`` of loans of which dates tell how they ended, not months.
 
     `loans` have ``loan_id``, ``origination_date``, ``default`` (0/1), ``default_date`` and perhaps ``closing_date``.
     Those in default without its date stay out; those without any date are open until the last date of all.
@@ -117,10 +125,24 @@ def by_dates(loans: pd.DataFrame) -> pd.DataFrame:
     bad = loans["default"] == 1
     last = pd.concat([loans["origination_date"], loans["default_date"], closed]).max()
     ended = loans["default_date"].where(bad, closed.fillna(last))
-    number = (month_number(ended) - month_number(loans["origination_date"])).clip(lower=1)
+    granted = month_number(loans["origination_date"])
+    number = (month_number(ended) - granted).clip(lower=1)
     end = np.select([bad, closed.notna()], ["default", "repaid"], "open")
-    found = pd.DataFrame({"loan_id": loans["loan_id"].astype(str), "months": number, "end": end}).dropna()
-    return found.astype({"months": "int64"}).reset_index(drop=True)
+    followed = 12 * last.year + last.month - 1 - granted
+    found = pd.DataFrame(
+        {"loan_id": loans["loan_id"].astype(str), "months": number, "end": end, "followed": followed}
+    ).dropna()
+    return found.astype({"months": "int64", "followed": "int64"}).reset_index(drop=True)
+
+
+def within(ends: pd.DataFrame, horizon: int, last: int = 0) -> pd.Series:
+    """Return whether loans defaulted within the horizon (0/1); missing for those granted too late to tell.
+
+    Such loans leave whether they defaulted or not: of the young, only those in default would be known. Where there is
+    a landmark (month `last`), loans are followed for the horizon after it, too.
+    """
+    defaulted = (ends["end"] == "default") & (ends["months"] <= horizon)
+    return defaulted.astype(float).where(ends["followed"] >= horizon + last)
 
 
 def landmark(ends: pd.DataFrame) -> int | None:
@@ -151,7 +173,7 @@ def named(course: Course, loan: pd.Series | None, signals: Sequence[pd.DataFrame
     rows, ends = course.rows, course.ends().reset_index()
     kept = ["key", "number", "calendar", "default", "late"]
     found = {
-        "ends": ends.assign(loan_id=of(ends["key"]))[["loan_id", "months", "end"]],
+        "ends": ends.assign(loan_id=of(ends["key"]))[["loan_id", "months", "end", "followed"]],
         "months": rows.assign(key=of(rows["key"]))[kept],
     }
     if signals:

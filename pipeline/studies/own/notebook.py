@@ -125,13 +125,14 @@ for name, loans, _, rate in groups.itertuples():
 # ## All controls
 #
 # Least squares of default on each factor, unadjusted and with every control that the data support. A factor with gaps
-# takes the loans for which it was measured. One that the controls determine cannot be separated from them, and is left
+# takes the loans for which it was measured, one that is recorded after the loan those that were open at the landmark,
+# and defaults after it. One that the controls determine cannot be separated from them, and is left
 # out.
 
 # %% [markdown] lang="zh"
 # ## 控制全部变量
 #
-# 以违约对每个因素作最小二乘回归：先不加控制，再加入数据所能支持的全部控制变量。有缺失的因素只用测量过的贷款。由控制变量决定的因素无法与之分开，因此略去。
+# 以违约对每个因素作最小二乘回归：先不加控制，再加入数据所能支持的全部控制变量。有缺失的因素只用测量过的贷款；放款之后才记录的因素，只用界标时点仍未结束的贷款，并只计此后的违约。由控制变量决定的因素无法与之分开，因此略去。
 
 # %%
 # Formulas want plain text where the cohort has categories.
@@ -144,6 +145,9 @@ def points(factor, terms):
     """Percentage points of default for one unit more of the factor."""
     written = [f"C({term})" if term in categories else term.replace("log(", "np.log(") for term in terms]
     measured = loans[loans[factor].notna()]
+    if protocol.landmark and factor in protocol.landmark.factors:
+        # Defaults after the landmark, of the loans that were open then.
+        measured = measured[measured["open_at_landmark"] == 1].assign(default=measured["default_after_landmark"])
     return 100 * smf.ols(" + ".join([f"default ~ {factor}", *written]), measured).fit().params[factor]
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells, states
+from pipeline.sources import cells, dates, states
 from pipeline.sources.states import BASEL_DAYS, DEFAULT, LEFT_OUT, REPAID, State
 from pipeline.studies.own import months, roles
 from pipeline.studies.own.profile import FEW_LEVELS, MOST_STATES, Column
 from pipeline.studies.own.questions import Question
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 GIVEN = {"default_when": DEFAULT, "repaid_when": REPAID, "left_out_when": LEFT_OUT}
 """Options by which a reader says what values mean."""
@@ -167,6 +166,36 @@ def _many(column: pd.Series, profiled: Column, where: str) -> StudyError:
         f"{where} has {profiled.distinct} different values: the outcome must say yes or no, 1 or 0, or name states of "
         "a loan; where it counts days past due, say from how many on with --default-at-least."
     )
+
+
+def ends(table: pd.DataFrame, found: Outcome, loan: str, month: pd.Series) -> pd.DataFrame:
+    """Return how the loans of a table with a row a loan and month ended (`months.Course.ends`)."""
+    column = table[found.column]
+    if found.at_least is None:
+        told = months.said(column, cells.levels(column).isin(found.in_default()).astype(int))
+    else:
+        told = months.counted(months.days_late(column).meaning, found.at_least)
+    return months.course(told.assign(key=table[loan], calendar=months.month_of(month))).ends()
+
+
+def ends_by_dates(
+    table: pd.DataFrame, found: Outcome, column_of: Mapping[str, str], day_first: bool | None
+) -> pd.DataFrame:
+    """Return how loans ended of which dates tell it, by the columns of roles, without those never paid out."""
+    dated = [role for role in ("origination_date", *roles.ENDINGS) if role in column_of]
+    loans = {role: dates.read(table[column_of[role]], day_first).meaning for role in dated}
+    if found.dated:
+        default = cells.plain(table[found.column]).notna()
+        out = pd.Series(data=False, index=table.index)
+    elif found.at_least is None:
+        told = cells.levels(table[found.column])
+        default, idle = told.isin(found.in_default()), told.isin(states.named(found.states, LEFT_OUT))
+        out = told.isna() | (idle & ~cells.by_value(told, states.is_open, "boolean").fillna(False).astype(bool))
+    else:
+        days = months.days_late(table[found.column]).meaning
+        default, out = days >= found.at_least, days.isna()
+    made = pd.DataFrame({**loans, "loan_id": table[column_of["loan_id"]], "default": default.astype(int)})
+    return months.by_dates(made[~out])
 
 
 def _listed(values: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.states import DEFAULT, LEFT_OUT, REPAID
@@ -15,6 +15,9 @@ from pipeline.studies.own.folder import Folder
 from pipeline.studies.own.outcome import Outcome
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.roles import Guess
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Draft(NamedTuple):
@@ -45,10 +48,13 @@ class Draft(NamedTuple):
     """The month up to which count the factors that come after origination, and these."""
     tables: Folder | None = None
     """What was joined, where the loans stand in a folder of tables."""
-
     notes: list[str] = []  # noqa: RUF012  # nobody changes it
     """What is done to numbers that cannot stand as they are."""
-    undated: list[str] = []  # noqa: RUF012
+    ends: pd.DataFrame | None = None
+    """How loans ended, where months or dates tell it ..."""
+    horizon: int | None = None
+    """... and the months within which default counts."""
+    undated: list[str] = []  # noqa: RUF012  # nobody changes it
     """Factors that are recorded as they happen, without anything that says when."""
 
     @property
@@ -120,6 +126,7 @@ def choices(draft: Draft) -> str:
         "borrower": mapped["borrower"],
         "market": mapped["market"],
         "landmark": dict(zip(("months", "factors"), draft.landmark, strict=True)) if draft.landmark else None,
+        "horizon_months": draft.horizon,
         "undated": draft.undated,
     }
     text = Path(__file__).with_name("choices.yaml").read_text(encoding="utf-8")

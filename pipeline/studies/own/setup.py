@@ -56,13 +56,19 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     if monthly is None:
         roles.refuse_gaps(guessed, fixed, table, read.meaning(table[default]))
     late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
-    landmark = _landmark(table, monthly, read, guessed.found, late, tables)
-    if landmark is None or monthly or (tables and tables.followed):  # nothing asks when loans ended, or months tell
-        for role in roles.ENDINGS:
-            guessed.found.pop(role, None)
     day_first = tables.day_first if tables else None
     if day_first is None:
         day_first = _day_first(table, columns, guessed.found, options.get("day_first"), path)
+    ends = tables.ends if tables else monthly and outcome.ends(table, read, monthly.loan, monthly.order)
+    landmark = _landmark(monthly, ends, guessed.found, tables)
+    if ends is not None or not {"default_date", "loan_id", "origination_date"} <= set(guessed.found):
+        # Months tell when loans ended, or nothing does.
+        for role in roles.ENDINGS:
+            guessed.found.pop(role, None)
+    else:
+        ends = outcome.ends_by_dates(table, read, guessed.found, day_first)
+    if options.get("horizon") and ends is None:
+        raise StudyError(f"{path}: nothing dates default (no table of months, no date of default): leave --horizon.")
     term_in = units.term_in(table, columns, guessed.found, decimal, options.get("term_in"), path)
     return Draft(
         name=name,
@@ -81,6 +87,8 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         late=late,
         notes=_notes(first, columns, guessed.found, decimal),
         landmark=landmark,
+        ends=ends,
+        horizon=options.get("horizon"),
         undated=_undated(guessed.found, landmark, tables),
         tables=tables,
     )
@@ -176,11 +184,9 @@ def _tenure(table: pd.DataFrame, columns: Mapping[str, Column], fixed: Mapping[s
 
 
 def _landmark(
-    table: pd.DataFrame,
     monthly: panel.Panel | None,
-    read: outcome.Outcome,
+    ends: pd.DataFrame | None,
     found: Mapping[str, str],
-    late: str | None,
     tables: folder.Folder | None,
 ) -> tuple[int, list[str]] | None:
     """Return the landmark's month and the factors that are measured up to it; None where there are none."""
@@ -188,15 +194,9 @@ def _landmark(
         factors = [role for role in roles.of_section("factors") if tables.dated.get(found.get(role, "")) == "landmark"]
         return (tables.landmark, factors) if tables.landmark and factors else None
     factors = [role for role in months.EVENTS if role in found]
-    if monthly is None or not factors:
+    if monthly is None or ends is None or not factors:
         return None
-    cells_ = table[read.column]
-    if read.at_least is None:
-        told = months.said(cells_, cells.levels(cells_).isin(read.in_default()).astype(int))
-    else:
-        told = months.counted(months.days_late(cells_).meaning, read.at_least)
-    rows = told.assign(key=table[monthly.loan], calendar=months.month_of(monthly.order))
-    last = months.landmark(months.course(rows).ends())
+    last = months.landmark(ends)
     return (last, factors) if last else None
 
 

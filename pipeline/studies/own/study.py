@@ -58,6 +58,7 @@ def load(folder: Path, engine: Engine) -> dict[str, pd.DataFrame]:
 def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) -> Preparation:
     """Turn the columns by role into the loan cohort.
 
+    Where something dates defaults they count within the horizon, and loans that were granted too late for it leave.
     No loan leaves for a gap, but of the outcome and the treatment: a category has a level for it, a number a column
     with the median in its place and an indicator; factors keep theirs, which only their own analyses mind.
     Raises StudyError when two different rows have one loan_id, or when too many rows break a data rule.
@@ -78,6 +79,11 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     flow.leave("recorded_twice", measured.duplicated() if "loan_id" in good else nothing)
     flow.leave("missing_default", good["default"].isna())
     flow.leave("left_out", good["default"] == -1)
+    if study.horizon_months and "ends" in tables:
+        ends = tables["ends"].set_index("loan_id").reindex(good["loan_id"].astype(str)).set_axis(good.index)
+        flow.leave("undated", ends["end"].isna())
+        last = study.landmark.months if study.landmark else 0
+        flow.leave("too_young", months.within(ends, study.horizon_months, last).isna())
     meet(study.expected.ended, len(flow.frame), "ended")
     meet(study.expected.ended_defaults, int(default[flow.frame.index].sum()), "ended_defaults")
     _one_row_a_loan(flow.frame, file, column_named)
@@ -98,7 +104,8 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     panels = {}
     if "ends" in tables:
         ends = tables["ends"]
-        panels["loan_ends"] = ends[ends["loan_id"].isin(cohort["loan_id"])].reset_index(drop=True)
+        kept = ends.loc[ends["loan_id"].isin(cohort["loan_id"]), ["loan_id", "months", "end"]]
+        panels["loan_ends"] = kept.reset_index(drop=True)
     if "months" in tables:
         panels["loan_months"] = months.panel(tables["months"], tables.get("signals"), cohort, study.horizon_months)
     return Preparation(check_cohort(cohort, _schema(cohort)), flow.table(), found.quarantined, panels=panels)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.scope import FEWEST
 from pipeline.sources.states import DEFAULT, WHY
-from pipeline.studies.own import roles
+from pipeline.studies.own import months, roles
 from pipeline.studies.own.joining import END, MONTHS
 from pipeline.studies.own.section import Draft
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ARREARS = WHY["arrears"]
 
+HORIZON = 12
+"""Months within which default is tried where nobody says: banks' rules ask for the probability within a year."""
 MOST_REFUSED = 20
 """Columns that were refused and are listed."""
 
@@ -25,6 +27,24 @@ def found(draft: Draft) -> list[str]:
     return [
         f"  {role:<28} {column:<{wide}}  {draft.guessed.reasons[role]}; {_cells(draft, column)}"
         for role, column in draft.found.items()
+    ]
+
+
+def horizon(draft: Draft) -> list[str]:
+    """Return lines on the months within which default counts, or could; none where nothing dates it."""
+    ends = draft.ends
+    if ends is None:
+        return []
+    last = draft.horizon or HORIZON
+    known = months.within(ends, last, draft.landmark[0] if draft.landmark else 0)
+    count, young, still = known.count(), int(known.isna().sum()), int((ends["end"] == "open").sum())
+    counts = f"{int(known.sum()):,} of {count:,} loans ({100 * known.mean():.1f}%)" if count else "no loan"
+    out = f"{young:,} granted too late to tell are left out"
+    if draft.horizon:
+        return [f"  Within {last} months: {counts}; {out} (horizon_months)."]
+    return [
+        f"  Whenever default came: {still:,} loans still open at the end of the records had less time for it.",
+        f"  With --horizon {last} default counts within {last} months: {counts}; {out}.",
     ]
 
 

@@ -58,18 +58,28 @@ ALL_SCHEMAS = {**SCHEMAS, "potential_outcomes": POTENTIAL_OUTCOMES, "dirty_rows"
 ROW_GROUP = 131_072  # rows of a parquet row group, whatever the chunks
 
 
-def institution_tables(
-    settings: Settings, common: World, seed: int, kind: int, number: int, names: Collection[str], dirt: bool
-) -> dict[str, Table]:
-    """Return the tables `names` (raw or truth, without macro) of one institution."""
+def lenders(settings: Settings) -> list[tuple[int, int]]:
+    """Return the type and the number of each institution, in order."""
+    return [(kind, n) for kind, count in enumerate(settings.institution_counts) for n in range(count)]
+
+
+def extract(settings: Settings, common: World, seed: int, kind: int, number: int) -> Extract:
+    """Return one institution's records of what happened, from which each raw table can be built."""
     lender = draw_institution(settings, seed, kind, number)
     applicants = draw_clients(settings, seed, lender)
-    draws = draw_months(settings, seed, lender, len(applicants))
-    truth = "potential_outcomes" in names
+    loans = np.flatnonzero(applicants.granted)
+    clients, draws = applicants.take(loans), draw_months(settings, seed, lender, len(applicants)).take(loans)
+    course = follow(settings, common, lender, clients, draws, clients.enrolled)
+    return Extract(settings, seed, lender, applicants, loans, course)
 
+
+def _with_truth(settings: Settings, common: World, seed: int, kind: int, number: int) -> tuple[Extract, Table]:
+    """Return the same records, and the table of potential outcomes."""
+    lender = draw_institution(settings, seed, kind, number)
+    applicants = draw_clients(settings, seed, lender)
     # Whoever gets a loan with or without the programme is followed; only loans granted leave records.
-    wanted = np.flatnonzero(applicants.granted | (truth & applicants.granted_without))
-    clients, draws = applicants.take(wanted), draws.take(wanted)
+    wanted = np.flatnonzero(applicants.granted | applicants.granted_without)
+    clients, draws = applicants.take(wanted), draw_months(settings, seed, lender, len(applicants)).take(wanted)
     after = np.flatnonzero(clients.after_adoption)
     unenrolled = follow(settings, common, lender, clients, draws, np.zeros(len(clients)))
     enrolled = follow(settings, common, lender, clients.take(after), draws.take(after), np.ones(len(after)))
@@ -77,40 +87,40 @@ def institution_tables(
     factual = replace_rows(unenrolled, happened, take_course(enrolled, np.searchsorted(after, happened)))
 
     granted = np.flatnonzero(clients.granted)
-    extract = Extract(settings, seed, lender, applicants, wanted[granted], take_course(factual, granted))
+    made = Extract(settings, seed, lender, applicants, wanted[granted], take_course(factual, granted))
+    loan_id = np.zeros(len(clients), dtype=np.int64)
+    loan_id[granted] = made.loan_id
+    extras = {
+        "application_id": made.application_id[wanted],
+        "loan_id": optional(loan_id, clients.granted),
+        "credit_grade": made.applications()["credit_grade"][wanted],
+    }
+    return made, potential_outcomes(settings, common, lender, clients, draws, factual, unenrolled, enrolled, extras)
+
+
+def institution_tables(
+    settings: Settings, common: World, seed: int, kind: int, number: int, names: Collection[str], dirt: bool
+) -> dict[str, Table]:
+    """Return the tables `names` (raw or truth, without macro) of one institution."""
+    outcomes: Table = {}
+    if "potential_outcomes" in names:
+        made, outcomes = _with_truth(settings, common, seed, kind, number)
+    else:
+        made = extract(settings, common, seed, kind, number)
     builders = {
-        "institutions": extract.institutions,
-        "branches": extract.branches,
-        "applications": extract.applications,
-        "loans": extract.loans_table,
-        "contacts": extract.contacts,
-        "surveys": extract.surveys,
-        "alerts": extract.alerts,
-        "repayments": extract.repayments,
-        "documents": extract.documents,
-        "reviews": lambda: reviews(extract),
+        "institutions": made.institutions,
+        "branches": made.branches,
+        "applications": made.applications,
+        "loans": made.loans_table,
+        "contacts": made.contacts,
+        "surveys": made.surveys,
+        "alerts": made.alerts,
+        "repayments": made.repayments,
+        "documents": made.documents,
+        "reviews": lambda: reviews(made),
+        "potential_outcomes": lambda: outcomes,
     }
     tables = {name: build() for name, build in builders.items() if name in names}
-
-    if truth:
-        loan_id = np.zeros(len(clients), dtype=np.int64)
-        loan_id[granted] = extract.loan_id
-        grade = extract.applications()["credit_grade"]
-        tables["potential_outcomes"] = potential_outcomes(
-            settings,
-            common,
-            lender,
-            clients,
-            draws,
-            factual,
-            unenrolled,
-            enrolled,
-            {
-                "application_id": extract.application_id[wanted],
-                "loan_id": optional(loan_id, clients.granted),
-                "credit_grade": grade[wanted],
-            },
-        )
     if dirt:
         tables, record = spoil(settings, lambda part: stream(seed, kind, number, "dirt", part), tables)
         if "dirty_rows" in names:
@@ -129,10 +139,10 @@ def chunks(
     if "macro" in names:
         columns = {name: common.macro[name].to_numpy() for name in SCHEMAS["macro"].names}
         yield {"macro": arrow(columns, SCHEMAS["macro"])}
-    lenders = [(kind, n) for kind, count in enumerate(settings.institution_counts) for n in range(count)]
-    for start in range(0, len(lenders), size):
+    every = lenders(settings)
+    for start in range(0, len(every), size):
         parts: dict[str, list[pa.Table]] = {}
-        for kind, number in lenders[start : start + size]:
+        for kind, number in every[start : start + size]:
             tables = institution_tables(settings, common, seed, kind, number, names, dirt)
             for name, table in tables.items():
                 parts.setdefault(name, []).append(arrow(table, ALL_SCHEMAS[name]))

@@ -10,6 +10,7 @@ import statsmodels.formula.api as smf
 
 from pipeline.__main__ import main
 from pipeline.core import params, results, yaml
+from pipeline.present.words import Words, filled
 from pipeline.runtime import places, store
 from pipeline.studies.own import template
 from tests import choices
@@ -692,6 +693,15 @@ def test_what_comes_after_a_loan_counts_to_the_landmark_where_months_tell_how_lo
     assert "say in which month under landmark" in capsys.readouterr().err
 
 
+def test_documents_of_one_row_are_a_share_where_it_says_how_many_were_asked_for(workplace):
+    made = pd.DataFrame({"loan_id": range(1, 61), "documents_requested": 4, "documents_provided": np.arange(60) % 5})
+    own = of_lender("lender", loans=loans(60), documents=made)
+    assert own["factors"]["information_sharing"] == "documents provided"
+    assert params.load().study("mine").undated == []
+    found = prepared().set_index("loan_id")["information_sharing"]
+    np.testing.assert_allclose(found.loc[made["loan_id"].astype(str)], made["documents_provided"] / 4)
+
+
 @pytest.mark.parametrize(
     ("columns", "rule"),
     [
@@ -896,10 +906,78 @@ def test_dates_of_default_tell_which_loans_were_open_at_the_landmark(workplace, 
     np.testing.assert_array_equal(found["open_at_landmark"], late | (~bad & (made["loan_id"] % 3 != 0)))
 
 
-def test_dates_on_which_loans_ended_are_no_columns_where_nothing_asks(workplace, capsys):
-    own = set_up(loans(default_date=["2019-04-02", ""], date=["2018-04-02"], income=range(60)))
-    assert own["columns"]["default_date"] is None
-    assert "as if filled after the outcome: default_date" in capsys.readouterr().out
+def dated():
+    """Loans in default early, in default late, repaid, open (some cancelled); and two kinds that were granted late."""
+    made = loans(120).drop(columns="default")
+    kind = np.arange(120) % 8
+    made["date"] = np.where(np.isin(kind, [4, 5]), "2020-06-10", "2019-01-10")
+    made["default_date"] = np.select([kind == 0, kind == 1, kind == 4], ["2020-01-31", "2020-02-01", "2020-08-01"], "")
+    made["status"] = np.where(np.isin(kind, [0, 1, 4]), "Charged Off", np.where(kind == 3, "Current", "Paid off"))
+    made.loc[[0, 3], ["default_date", "status"]] = [["", "Charged Off"], ["", "Cancelled"]]
+    return made, kind
+
+
+def test_dates_tell_which_defaults_came_within_the_horizon(workplace, capsys):
+    """Later ones do not count, loans open after it do, and those granted too late for it leave."""
+    made, kind = dated()
+    assert set_up(made, "--horizon", "12")["columns"]["default_date"] == "default_date"
+    assert "Within 12 months: 14 of 88 loans (15.9%); 30 granted too late to tell" in capsys.readouterr().out
+    found = prepared().set_index("loan_id")["default"]
+    known = ~np.isin(kind, [4, 5]) & ~np.isin(made.index, [0, 3])
+    expected = pd.Series(kind[known] == 0, made["loan_id"][known].astype(str))
+    pd.testing.assert_series_equal(found.sort_index() == 1, expected.sort_index(), check_names=False)
+    flow = store.read_parquet(places.processed("mine") / "flow.parquet").set_index("reason")
+    assert flow.loc[["left_out", "undated", "too_young"], "loans"].tolist() == [1, 1, 30]
+    assert flow.loc[["read", "too_young"], "remaining_defaults"].tolist() == [30, 14]
+
+
+def test_without_a_horizon_dates_of_default_change_nothing(workplace, capsys):
+    made, _ = dated()
+    assert set_up(made)["columns"]["default_date"] == "default_date"
+    assert "With --horizon 12 default counts within 12 months: 14 of 88 loans" in capsys.readouterr().out
+    found = prepared()
+    assert "default_date" not in found and (len(found), found["default"].sum()) == (105, 45)
+
+
+def test_a_horizon_without_dates_is_refused(workplace, capsys):
+    assert "nothing dates default" in asked(capsys, loans(), "--horizon", "12")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_months_tell_which_loans_are_too_young_for_the_horizon(workplace, several):
+    made = loan_months()
+    late = made[made["month"] > "2020-07"].assign(loan_id=made["loan_id"] + 1000)
+    made = pd.concat([made.drop(columns="calls_made"), late.drop(columns="calls_made")])
+    if several:
+        of_lender("lender", repayments=made.drop(columns="amount"), loans=made[["loan_id", "amount"]].drop_duplicates())
+    else:
+        set_up(made)
+    choices.edit(places.choices("mine"), lambda one: one.update(horizon_months=7))
+    assert (len(prepared()), prepared()["default"].sum()) == (60, 24)
+    flow = store.read_parquet(places.processed("mine") / "flow.parquet").set_index("reason")
+    assert flow.loc["too_young", "loans"] == late["loan_id"].nunique() == 36
+
+
+@pytest.mark.parametrize(("language", "young", "open_", "nothing"), [
+    ("en", "within 7 months of origination; 36 loans were", "still open at the end", "nothing dates it"),
+    ("zh", "只计发放后7个月之内的违约；另有36笔", "尚未结束的贷款计为未违约", "文件没有违约的日期"),
+])  # fmt: skip
+def test_the_first_page_says_when_default_counts(language, young, open_, nothing):
+    text = next(one for one in Words(language, "mine", "own").text("reading") if "too_young" in one)
+    months = {"columns": {}, "tables": [{"take": "state"}]}
+    for own, horizon, rule, said in (
+        (months, 7, True, young), (months, None, False, open_), ({"columns": {}}, None, False, nothing),
+    ):  # fmt: skip
+        page = filled(
+            text,
+            own=own,
+            horizon=horizon,
+            landmark=None,
+            rule=lambda _, rule=rule: rule,
+            flow=lambda *_: 36,
+            counted=str,
+        )
+        assert said in page
 
 
 def test_dates_of_birth_and_of_joining_become_years(workplace):
