@@ -40,7 +40,6 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         table, others, whole = _first_rows(path, form, options)
     decimal = _decimals(table, form, options.get("decimal") or [], path)
     monthly = panel.recognised(table) if tables is None else None
-    # Everything of a loan but its outcome is what stood in its first month.
     first = table if monthly is None else panel.first_rows(table, monthly)
     columns = others | profile.profile(first, decimal, {} if tables else tabular.labels_of(path, form))
     fixed = _told(options, columns, path)
@@ -50,23 +49,16 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     offered = {name: column for name, column in columns.items() if monthly is None or name != monthly.month}
     guessed = _guessed(table, columns, offered, fixed, options, path)
     default = guessed.found["default"]
-    read = outcome.read(
-        table[default], columns[default], options, f"{path}, column {default}", monthly and table[monthly.loan]
-    )
+    place, loan = f"{path}, column {default}", monthly and table[monthly.loan]
+    read = outcome.read(table[default], columns[default], options, place, loan)
     if monthly is None:
         roles.refuse_gaps(guessed, fixed, table, read.meaning(table[default]))
     late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
-    day_first = tables.day_first if tables else None
-    if day_first is None:
+    if (day_first := tables.day_first if tables else None) is None:
         day_first = _day_first(table, columns, guessed.found, options.get("day_first"), path)
     ends = tables.ends if tables else monthly and outcome.ends(table, read, monthly.loan, monthly.order)
     landmark = _landmark(monthly, ends, guessed.found, tables)
-    if ends is not None or not {"default_date", "loan_id", "origination_date"} <= set(guessed.found):
-        # Months tell when loans ended, or nothing does.
-        for role in roles.ENDINGS:
-            guessed.found.pop(role, None)
-    else:
-        ends = outcome.ends_by_dates(table, read, guessed.found, day_first)
+    ends = _dated_ends(ends, table, read, guessed.found, day_first=day_first)
     if options.get("horizon") and ends is None:
         raise StudyError(f"{path}: nothing dates default (no table of months, no date of default): leave --horizon.")
     term_in = units.term_in(table, columns, guessed.found, decimal, options.get("term_in"), path)
@@ -198,6 +190,17 @@ def _landmark(
         return None
     last = months.landmark(ends)
     return (last, factors) if last else None
+
+
+def _dated_ends(
+    ends: Any, table: pd.DataFrame, read: outcome.Outcome, found: dict[str, str], *, day_first: bool | None
+) -> Any:
+    """Return when loans ended, where dates tell it; dates that tell nothing more lose their roles in `found`."""
+    if ends is None and {"default_date", "loan_id", "origination_date"} <= set(found):
+        return outcome.ends_by_dates(table, read, found, day_first)
+    for role in roles.ENDINGS:
+        found.pop(role, None)
+    return ends
 
 
 def _notes(
