@@ -40,7 +40,6 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         table, others, whole = _first_rows(path, form, options)
     decimal = _decimals(table, form, options.get("decimal") or [], path)
     monthly = panel.recognised(table) if tables is None else None
-    # Everything of a loan but its outcome is what stood in its first month.
     first = table if monthly is None else panel.first_rows(table, monthly)
     columns = others | profile.profile(first, decimal, {} if tables else tabular.labels_of(path, form))
     fixed = _told(options, columns, path)
@@ -50,23 +49,16 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     offered = {name: column for name, column in columns.items() if monthly is None or name != monthly.month}
     guessed = _guessed(table, columns, offered, fixed, options, path)
     default = guessed.found["default"]
-    read = outcome.read(
-        table[default], columns[default], options, f"{path}, column {default}", monthly and table[monthly.loan]
-    )
+    place, loan = f"{path}, column {default}", monthly and table[monthly.loan]
+    read = outcome.read(table[default], columns[default], options, place, loan)
     if monthly is None:
         roles.refuse_gaps(guessed, fixed, table, read.meaning(table[default]))
     late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
-    day_first = tables.day_first if tables else None
-    if day_first is None:
+    if (day_first := tables.day_first if tables else None) is None:
         day_first = _day_first(table, columns, guessed.found, options.get("day_first"), path)
     ends = tables.ends if tables else monthly and outcome.ends(table, read, monthly.loan, monthly.order)
     landmark = _landmark(monthly, ends, guessed.found, tables)
-    if ends is not None or not {"default_date", "loan_id", "origination_date"} <= set(guessed.found):
-        # Months tell when loans ended, or nothing does.
-        for role in roles.ENDINGS:
-            guessed.found.pop(role, None)
-    else:
-        ends = outcome.ends_by_dates(table, read, guessed.found, day_first)
+    ends = _dated_ends(ends, table, read, guessed.found, day_first=day_first)
     if options.get("horizon") and ends is None:
         raise StudyError(f"{path}: nothing dates default (no table of months, no date of default): leave --horizon.")
     term_in = units.term_in(table, columns, guessed.found, decimal, options.get("term_in"), path)
@@ -123,7 +115,8 @@ def _guessed(
     """
     tenure = _tenure(table, offered, fixed, path)
     guessed = roles.guess(offered, {**fixed, **tenure})
-    if "default" not in guessed.found and (named := _called_as_outcome(columns, options.get("default_at_least"))):
+    named = _called_as_outcome(columns, options.get("default_at_least"), months=len(offered) < len(columns))
+    if "default" not in guessed.found and named:
         # What its values mean is told, or asked for.
         guessed = roles.guess(offered, {**fixed, **tenure, "default": named})
     if "default" not in guessed.found:
@@ -199,6 +192,17 @@ def _landmark(
     return (last, factors) if last else None
 
 
+def _dated_ends(
+    ends: Any, table: pd.DataFrame, read: outcome.Outcome, found: dict[str, str], *, day_first: bool | None
+) -> Any:
+    """Return when loans ended, where dates tell it; dates that tell nothing more lose their roles in `found`."""
+    if ends is None and {"default_date", "loan_id", "origination_date"} <= set(found):
+        return outcome.ends_by_dates(table, read, found, day_first)
+    for role in roles.ENDINGS:
+        found.pop(role, None)
+    return ends
+
+
 def _notes(
     table: pd.DataFrame, columns: Mapping[str, Column], found: Mapping[str, str], decimal: Mapping[str, str]
 ) -> list[str]:
@@ -264,7 +268,7 @@ def _may_play_a_role(name: str) -> bool:
     )
 
 
-def _called_as_outcome(columns: Mapping[str, Column], at_least: float | None) -> str | None:
+def _called_as_outcome(columns: Mapping[str, Column], at_least: float | None, *, months: bool) -> str | None:
     """Return the first column with an outcome's name and few values, or of days past due where their limit is told."""
     for name, column in columns.items():
         if at_least is not None and column.kind in ("number", "flag") and roles.counts_days(name):
@@ -273,20 +277,26 @@ def _called_as_outcome(columns: Mapping[str, Column], at_least: float | None) ->
         if few and roles.likeness(name, "default") > 1 and not roles.likeness(name, "region"):
             return name
     # Whatever its name: one column that names states of loans, default and repayment among them, and nothing else.
-    told = [name for name, column in columns.items() if _names_states(column)]
+    told = [name for name, column in columns.items() if _names_states(column, months=months)]
     return told[0] if len(told) == 1 else None
 
 
-def _names_states(column: Column) -> bool:
+def _names_states(column: Column, *, months: bool) -> bool:
     kinds = {states.meaning_of(state.value) for state in column.states}
-    return "" not in kinds and "default" in kinds and bool(kinds & {"repaid", "performing", "running"})
+    return (
+        "" not in kinds
+        and "default" in kinds
+        and bool(kinds & {"repaid", "performing", *(("running",) if months else ())})
+    )
 
 
 def _of_all_months(table: pd.DataFrame, columns: Mapping[str, Column], told: str | None) -> dict[str, Column]:
     """Return the profiles of columns that may be the outcome, over all months: in the first no loan is in default."""
     likely = [name for name in columns if roles.likeness(name, "default") or roles.counts_days(name) or name == told]
     words = [name for name in columns if name not in likely and table[name].nunique() <= profile.MOST_STATES]
-    named = {name: column for name, column in profile.profile(table[words]).items() if _names_states(column)}
+    named = {
+        name: column for name, column in profile.profile(table[words]).items() if _names_states(column, months=True)
+    }
     return profile.profile(table[likely]) | named
 
 

@@ -70,9 +70,9 @@ def joined(draft: Draft) -> list[str]:
     return [f"{draft.tables.loans} holds the loans.", *(link.told() for link in draft.tables.links)]
 
 
-def assumed(draft: Draft) -> list[str]:
-    """Return in plain sentences how cells are read where they could be read otherwise."""
-    said = []
+def _of_outcome(draft: Draft) -> list[str]:
+    """Return in plain sentences what is taken for default where it could be something else."""
+    said: list[str] = []
     outcome = draft.outcome
     bad = ", ".join(outcome.in_default())
     if outcome.open_ and not outcome.told:
@@ -89,6 +89,12 @@ def assumed(draft: Draft) -> list[str]:
             f"{', '.join(arrears)} of {outcome.column} may be arrears of few days; they count as default, as no other "
             "value does: own.default_when."
         )
+    return said
+
+
+def assumed(draft: Draft) -> list[str]:
+    """Return in plain sentences how cells are read where they could be read otherwise."""
+    said = _of_outcome(draft)
     rate, term = draft.column("interest_rate"), draft.column("term_months")
     if rate is not None:
         scale = {"fraction": "fractions (.125 is 12.5%)", "percent": "percent"}[draft.rates_in]
