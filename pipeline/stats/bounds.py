@@ -114,7 +114,7 @@ def lee_interval(
     Args:
         outcome: (rows,); what stands where it is not observed plays no part.
         observed: 0/1, whether the outcome is seen (rows,).
-        treated: 0/1, drawn by lot within strata (rows,).
+        treated: 0/1, randomised within strata (rows,).
         stratum: labels (rows,). clusters: labels that the bootstrap draws (rows,).
         level, draws, seed: confidence level of the interval, and the bootstrap's number of draws and start.
 

@@ -46,11 +46,11 @@ def hashes(identifier: np.ndarray, salt: str) -> np.ndarray:
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
 
-def deal_folds(hashed: np.ndarray, cell: np.ndarray, folds: int, repetition: int = 0) -> np.ndarray:
-    """Deal loans out to folds (loans,), from 0, by `hashes` of their identifiers: the order of the rows plays no part.
+def assign_folds(hashed: np.ndarray, cell: np.ndarray, folds: int, repetition: int = 0) -> np.ndarray:
+    """Assign loans to folds (loans,), from 0, by `hashes` of their identifiers: the order of the rows plays no part.
 
     Loans of one `cell` (labels, loans), such as the same arm and outcome, are spread evenly. Each `repetition` is
-    another deal (the numbers are mixed anew: Steele, Lea & Flood 2014, the generator SplitMix).
+    another split (the numbers are mixed anew: Steele, Lea & Flood 2014, the generator SplitMix).
     """
     with np.errstate(over="ignore"):
         mixed = hashed + np.uint64((repetition * 0x9E3779B97F4A7C15) % 2**64)

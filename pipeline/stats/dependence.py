@@ -25,7 +25,7 @@ class Dependence(NamedTuple):
     term: str
     column: str
     lost: float
-    """Area under the ROC curve that is lost when its values are dealt out anew."""
+    """Area under the ROC curve that is lost when its values are permuted."""
     values: list[float] | list[str]
     """Rising numbers, or levels in their order."""
     shares: np.ndarray
@@ -60,7 +60,7 @@ def partial_dependence(
 
 
 def most_important(fitted: Fitted, test: Sample, number: int, repeats: int, seed: list[int]) -> list[Dependence]:
-    """Return the partial dependence on the `number` terms whose dealing out anew loses most area, the first ahead."""
+    """Return the partial dependence on the `number` terms whose permutation loses most area, the first ahead."""
     assert fitted.encoder is not None
     features = {feature["term"]: feature for feature in fitted.encoder.features}
     lost = importance(fitted, test, {term: [term] for term in features}, repeats, seed)

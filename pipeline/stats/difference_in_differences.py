@@ -272,7 +272,7 @@ class Permuted(NamedTuple):
 
 
 def permuted_adoption(cohort: pd.DataFrame, outcome: str, permutations: int, seed: int) -> Permuted:
-    """Deal the adoption dates out again among institutions of one type and compare with those that happened.
+    """Permute the adoption dates among institutions of one type and compare with those that happened.
 
     Under the sharp null of no effect on any loan the Poisson model without adoption is the same for every
     permutation, so it is fitted once, and the statistic is the cluster-robust score of `adopted` in it (Rao 1948;

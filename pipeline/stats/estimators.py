@@ -79,7 +79,7 @@ def estimate_all(
         cohort: one row a loan, as the reference study prepares it.
         loan_months: one row a loan and month under observation.
         level: confidence level of intervals.
-        permutations: adoption calendars that the randomisation test deals out; 0 leaves the test out.
+        permutations: permutations of the adoption dates in the randomisation test; 0 leaves the test out.
         seed: of the randomisation test, the one step that draws, and of the order that breaks ties of the matching.
         ratio, caliper, order: how pairs are formed (`matching.nearest_neighbour`); the caliper is in standard
             deviations of the score's logit.
@@ -267,7 +267,7 @@ def _permuted(cohort: pd.DataFrame, permutations: int, seed: int) -> Iterator[Ro
     found = did.permuted_adoption(cohort, "default", permutations, seed)
     yield {
         "estimator": "permuted_adoption",
-        "specification": "dates_dealt_out_within_institution_types",
+        "specification": "dates_permuted_within_institution_types",
         "factor": "adopted",
         "outcome": "default",
         "estimand": "randomisation_test",

@@ -22,7 +22,7 @@ PENALTIES = np.logspace(0, 6, 13)
 
 
 def halves(number: int, seed: list[int]) -> np.ndarray:
-    """Deal `number` loans, in the order of their names, into two halves: 0 or 1 for each."""
+    """Split `number` loans, in the order of their names, into two halves: 0 or 1 for each."""
     part = np.zeros(number, dtype=np.int64)
     part[np.random.default_rng(seed).permutation(number)[: number // 2]] = 1
     return part
@@ -44,7 +44,7 @@ class Learned(NamedTuple):
 def learn(design: np.ndarray, treated: np.ndarray, event: np.ndarray, part: np.ndarray) -> Learned:
     """Learn propensity, risks and benefit on each half and apply them to the other.
 
-    `design` (loans x columns, no intercept), `treated` and `event` 0/1 (loans,), `part` 0/1 as `halves` deals. Risks
+    `design` (loans x columns, no intercept), `treated` and `event` 0/1 (loans,), `part` 0/1 as `halves` splits. Risks
     are logistic, one regression an arm; for `benefit` see `r_learner`. Raises StudyError where an arm of a half has no
     event, or nothing else.
     """

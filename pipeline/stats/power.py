@@ -55,7 +55,7 @@ def loans_needed(rate: float, other: float, level: float, power: float) -> float
 
 
 def design_effect(size: float, correlation: float) -> float:
-    """Return by how much more loans a design needs that draws lots over groups of `size` loans.
+    """Return by how much more loans a design needs that randomises groups of `size` loans.
 
     `correlation` is that of outcomes within a group (Kish 1965: 1 + (size - 1) x correlation).
     """

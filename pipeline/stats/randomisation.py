@@ -1,4 +1,4 @@
-"""Randomisation inference: how often the lottery alone would have given an effect as large as the one found."""
+"""Randomisation inference: how often random assignment alone would give an effect as large as the one found."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pipeline.stats.inference import adding, cluster_codes, codes, correction
 from pipeline.stats.products import decomposed
 
 BATCH = 250
-"""Deals that are computed at a time: bounds the memory."""
+"""Permutations that are computed at a time: bounds the memory."""
 
 
-def deal(assignment: np.ndarray, unit: np.ndarray, stratum: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    """Deal an assignment out again, as the lottery might have done.
+def permute(assignment: np.ndarray, unit: np.ndarray, stratum: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Draw an assignment anew, as the randomisation might have done.
 
     Args:
         assignment: 0/1 as it was drawn (rows,).
-        unit: what the lottery drew for: a label of its own for each row where persons were drawn, the branch where
+        unit: what was randomised: a label of its own for each row where persons were drawn, the branch where
             branches were (rows,).
-        stratum: deals never cross strata (rows,); one for all rows of a unit.
-        draws: number of deals.
+        stratum: permutations never cross strata (rows,); one for all rows of a unit.
+        draws: number of permutations.
         seed: where the random numbers start.
 
     Returns 0/1 (rows x draws). In each stratum the units keep their number of ones: the draw is without replacement.
@@ -35,22 +35,24 @@ def deal(assignment: np.ndarray, unit: np.ndarray, stratum: np.ndarray, draws: i
     first = np.full(len(size), -1)
     first[units[::-1]] = strata[::-1]
     if (first[units] != strata).any():
-        raise StudyError("randomisation inference: a unit of the lottery lies in two strata; say what was drawn where.")
+        raise StudyError(
+            "randomisation inference: a randomised unit lies in two strata; say what was randomised where."
+        )
     value = (2 * np.bincount(units, assignment) >= size).astype(np.int8)
     deviates = assignment.astype(np.int8) ^ value[units]
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
-    dealt = np.empty((draws, len(size)), dtype=np.int8)
+    permuted = np.empty((draws, len(size)), dtype=np.int8)
     for one in range(strata.max() + 1):
         members = np.flatnonzero(first == one)
-        dealt[:, members] = generator.permuted(np.tile(value[members], (draws, 1)), axis=1)
-    return (dealt.T[units] ^ deviates[:, None]).astype(np.int8)
+        permuted[:, members] = generator.permuted(np.tile(value[members], (draws, 1)), axis=1)
+    return (permuted.T[units] ^ deviates[:, None]).astype(np.int8)
 
 
 def units_of(assignment: np.ndarray, clusters: np.ndarray, stratum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what an assignment (rows,) was given to and within what, where no lottery says so.
+    """Return what an assignment (rows,) was given to and within what, where no design says so.
 
     Whole clusters where none has both values, and then within the strata that hold whole clusters, or across all;
-    otherwise single rows, within the strata (rows,). A treatment that clusters share, dealt row by row, would lose what
+    otherwise single rows, within the strata (rows,). A treatment that clusters share, permuted by row, would lose what
     its rows have in common, and no clustered error could show it.
     """
     cluster, strata = codes(clusters), codes(stratum)
@@ -67,7 +69,7 @@ def units_of(assignment: np.ndarray, clusters: np.ndarray, stratum: np.ndarray) 
 
 
 class RandomisationTest(NamedTuple):
-    """A test of no effect for anybody, by the lottery alone, and the effects that it does not reject."""
+    """A test of no effect for anybody, by the random assignment alone, and the effects that it does not reject."""
 
     estimate: float
     """Coefficient of the assignment."""
@@ -90,7 +92,7 @@ def randomisation_test(
     assignment: np.ndarray,
     controls: np.ndarray,
     clusters: np.ndarray,
-    dealt: np.ndarray,
+    permuted: np.ndarray,
     level: float = 0.95,
 ) -> RandomisationTest:
     """Test Fisher's sharp null hypothesis with the studentised coefficient of the assignment.
@@ -101,7 +103,7 @@ def randomisation_test(
         controls: design matrix without the assignment, of full rank, with an intercept (rows x columns). Strata within
             which chances differ belong here: without them the draws' coefficients do not lie around nought.
         clusters: labels for the standard error (rows,).
-        dealt: other assignments that the lottery could have drawn, as `deal` gives them (rows x draws).
+        permuted: other assignments that the randomisation could have given, as `permute` gives them (rows x draws).
         level: of the interval, which inverts the test (Rosenbaum 2002, Observational Studies, section 2.6): it holds
             each effect for which the outcomes without it are tested with a p-value above 1 - `level`.
 
@@ -115,7 +117,8 @@ def randomisation_test(
     if np.isnan(parts[0][0]).any():
         raise StudyError("randomisation inference: the controls determine the assignment.")
     parts += [
-        regress.shifted(dealt[:, start : start + BATCH].astype(float)) for start in range(0, dealt.shape[1], BATCH)
+        regress.shifted(permuted[:, first : first + BATCH].astype(float))
+        for first in range(0, permuted.shape[1], BATCH)
     ]
     slopes, squares = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
     drawn = ~np.isnan(slopes[0])

@@ -85,7 +85,7 @@ def propensity(
     Args:
         covariates: numeric (loans x covariates), without missing values.
         treated: 0/1 (loans,).
-        identifier: unique and sortable (loans,). Loans are fitted in its order and dealt out to folds by it, so that
+        identifier: unique and sortable (loans,). Loans are fitted in its order and assigned to folds by it, so that
             the order of the rows plays no part.
         model: ``logistic``: by maximum likelihood; ``boosting``: gradient boosted trees (scikit-learn's histogram
             version, 200 trees of 15 leaves at a learning rate of 0.05, on one thread).
@@ -118,7 +118,7 @@ def propensity(
 
 
 def _cross_fitted(covariates: pd.DataFrame, treated: np.ndarray, model: Model, folds: int, seed: int) -> np.ndarray:
-    # Both arms are dealt out evenly.
+    # Both arms are spread evenly.
     if min(treated.sum(), (1 - treated).sum()) < folds:
         raise StudyError(f"{folds} folds need at least {folds} loans in each arm: lower match.folds.")
     rng = np.random.default_rng(np.random.SeedSequence([seed, folds]))

@@ -97,7 +97,7 @@ def _teaching(date: pd.Series, cut: np.datetime64, known: pd.Series | None) -> n
 
 
 def at_random(identifier: pd.Series, groups: pd.Series | None, share: float, seed: list[int]) -> Split:
-    """Deal out borrowers (loans where none is named) at random, about `share` of the loans to learn from."""
+    """Split off borrowers (loans where none is named) at random, about `share` of the loans to learn from."""
     labels = (identifier if groups is None else groups.astype("string").fillna(identifier)).astype("string")
     known = np.sort(labels.unique())
     rng = np.random.default_rng(np.random.SeedSequence(seed))
@@ -111,7 +111,7 @@ def at_random(identifier: pd.Series, groups: pd.Series | None, share: float, see
 
 
 def by_group(groups: pd.Series, folds: int) -> Split:
-    """Deal groups such as institutions out to folds of nearly equal size; each is judged by what the others teach.
+    """Assign groups such as institutions to folds of nearly equal size; each is judged by what the others teach.
 
     The largest group goes first, each to the fold that is smallest so far, so chance plays no part.
     """

@@ -15,7 +15,7 @@ from pipeline.runtime.errors import StudyError
 from pipeline.stats.inference import Effect, codes, correction, effect
 
 MOST = 200
-"""Clusters that are left out one by one; more are dealt into so many groups, left out together (Kott 2001)."""
+"""Clusters that are left out one by one; more are split into so many groups, left out together (Kott 2001)."""
 
 
 class LifeTable(NamedTuple):
@@ -33,8 +33,8 @@ class LifeTable(NamedTuple):
         return len(self.at_risk) - 1
 
 
-def deal(clusters: np.ndarray) -> np.ndarray:
-    """Return group numbers from 0 for a jackknife: clusters themselves, or clusters dealt out where there are many."""
+def jackknife_groups(clusters: np.ndarray) -> np.ndarray:
+    """Return group numbers from 0 for a jackknife: clusters, or groups of them where there are many."""
     numbers = codes(clusters)
     return numbers if numbers.max(initial=0) < MOST else numbers % MOST
 

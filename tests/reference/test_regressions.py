@@ -186,7 +186,7 @@ def test_permuted_adoption_has_the_score_of_the_model_without_it():
     left = adopted - exog @ sm.WLS(adopted, exog, restricted.fittedvalues).fit().params
     sums = np.bincount(lender, left * (events - restricted.fittedvalues))
     assert found.statistic == pytest.approx(sums.sum() / np.sqrt((sums**2).sum()), rel=1e-6)
-    # A p-value of fifty deals, the real one among them, is a whole number of fiftieths.
+    # A p-value of fifty permutations, the real one among them, is a whole number of fiftieths.
     assert found.p_value * 50 == pytest.approx(round(found.p_value * 50)) and 1 / 50 <= found.p_value <= 1
 
 
@@ -410,7 +410,7 @@ def test_cross_fitting_is_scikit_learns_ridge_on_the_other_folds():
 
     loans = made(19)
     x, y, arm = loans[["x", "z"]].to_numpy(), loans["y"].to_numpy(), loans["treated"].to_numpy()
-    fold = cross_fitting.deal_folds(cross_fitting.hashes(np.arange(400), "salt"), 2 * arm + y, 4)
+    fold = cross_fitting.assign_folds(cross_fitting.hashes(np.arange(400), "salt"), 2 * arm + y, 4)
     found = cross_fitting.cross_fit("logistic", x, arm, y, fold)
     standard = (x - x.mean(axis=0)) / x.std(axis=0)
 
@@ -430,13 +430,13 @@ def test_cross_fitting_is_scikit_learns_ridge_on_the_other_folds():
     assert fitted(x) == pytest.approx(theirs(np.arange(400), y), rel=1e-6)
 
 
-def test_names_are_hashed_by_blake2b_and_dealt_evenly():
+def test_names_are_hashed_by_blake2b_and_assigned_evenly():
     from hashlib import blake2b
 
     found = cross_fitting.hashes(np.array(["a", "b"]), "salt")
     theirs = [int.from_bytes(blake2b(name, digest_size=8, key=b"salt").digest(), "big") for name in (b"a", b"b")]
     assert found.tolist() == theirs
-    fold = cross_fitting.deal_folds(cross_fitting.hashes(np.arange(90), "salt"), np.arange(90) % 3, 5)
+    fold = cross_fitting.assign_folds(cross_fitting.hashes(np.arange(90), "salt"), np.arange(90) % 3, 5)
     counts = pd.crosstab(np.arange(90) % 3, fold).to_numpy()
     assert counts.min() == counts.max() == 6
 

@@ -303,7 +303,7 @@ def test_importance_is_scikit_learns_on_average():
     assert len(few.loans) == 100 and few.loans.index[1] == 6
 
 
-def test_groups_are_dealt_as_scikit_learns_group_k_fold_does():
+def test_groups_are_split_as_scikit_learns_group_k_fold_does():
     from sklearn.model_selection import GroupKFold
 
     frame, _, _ = made(12)
@@ -454,7 +454,7 @@ def test_mahalanobis_is_scipys_and_optimal_pairs_are_those_of_all_permutations()
     assert neighbours.on_support(arm, score, "controls").all()
 
 
-def test_draws_and_deals_are_as_likely_as_they_should_be():
+def test_draws_and_permutations_are_as_likely_as_they_should_be():
     counts = np.bincount(np.concatenate([samples.places_by_lot(10, 3, seed) for seed in range(3000)]), minlength=10)
     assert stats.chisquare(counts).pvalue > 0.001
     assert samples.places_by_lot(3, 5, 1).tolist() == [0, 1, 2]

@@ -171,7 +171,7 @@ def test_groups_have_names(level, said):
     assert group(Words("en", STUDY), level) == said
 
 
-def test_strata_that_the_regression_leaves_out_move_the_centre_of_the_deals_and_not_their_spread():
+def test_strata_that_the_regression_leaves_out_move_the_centre_of_the_permutations_and_not_their_spread():
     rng = np.random.default_rng(5)
     frame = prepared(2500).sort_values("loan_id", ignore_index=True)
     risky = frame["credit_grade"].cat.codes >= frame["credit_grade"].cat.codes.median()
@@ -193,13 +193,13 @@ def test_strata_that_the_regression_leaves_out_move_the_centre_of_the_deals_and_
     assert without["centre"]["ci_low"] > 1 > given["centre"]["ci_high"]
     assert without["permuted_centre"]["note"].startswith("failed")
     assert given["permuted_centre"]["note"].startswith("passed")
-    # By the distance from their centre the deals say nearly what they say where the strata are held equal.
+    # By the distance from their centre the permutations say nearly what they say where the strata are held equal.
     assert without["t_statistic"]["p_value"] == pytest.approx(given["t_statistic"]["p_value"], abs=0.15)
     for rows in (without, given):
         assert rows["spread"]["ci_low"] < 1 < rows["spread"]["ci_high"]
 
 
-def test_a_treatment_of_whole_clusters_is_dealt_by_clusters(cohort):
+def test_a_treatment_of_whole_clusters_is_permuted_by_clusters(cohort):
     rng = np.random.default_rng(8)
     frame = cohort.sort_values("loan_id", ignore_index=True)
     bank = np.arange(len(frame)) % 60
@@ -211,6 +211,6 @@ def test_a_treatment_of_whole_clusters_is_dealt_by_clusters(cohort):
     design = design_matrix(frame, ["treated"]).matrix
     rows = {row["estimand"]: row for row in permuted(loans, design) if "estimand" in row}
     assert "whole clusters" in rows["rejection_rate"]["note"]
-    # Loan by loan the same deals would spread far less than one error of these clusters.
+    # Loan by loan the same permutations would spread far less than one error of these clusters.
     assert rows["spread"]["ci_low"] < 1.1 and rows["spread"]["estimate"] > 0.85
     assert rows["centre"]["ci_low"] < 0 < rows["centre"]["ci_high"]

@@ -1,4 +1,4 @@
-"""How loans are dealt for scores, what is said of a score, the saved score, and its card, against other packages."""
+"""How loans are split for scores, what is said of a score, the saved score, and its card, against other packages."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pipeline.analyses.predict import card as model_card
 from pipeline.analyses.predict import judged as predict_judged
 from pipeline.analyses.predict import saved as predict_saved
 from pipeline.analyses.predict.chosen import FOLDS, chosen, cross_validated
-from pipeline.analyses.predict.moments import ALL, HARD, dealt, moments
+from pipeline.analyses.predict.moments import ALL, HARD, moments, split_loans
 from pipeline.core import params, results
 from pipeline.core.shared import OutcomeWindow
 from pipeline.present.words import Words
@@ -58,22 +58,22 @@ def model(moment):
 
 def test_the_rule_decides_what_is_out_of_time(loans, protocol, choices):
     date = loans["origination_date"]
-    plain = dealt(loans, "default", protocol, None, choices, 1)
+    plain = split_loans(loans, "default", protocol, None, choices, 1)
     assert (plain.outcome, plain.saved.name, plain.months) == ("default", "same_period", None)
     horizon = protocol.model_copy(update={"horizon_months": 12})
-    found = dealt(loans, "default", horizon, None, choices, 1)
+    found = split_loans(loans, "default", horizon, None, choices, 1)
     assert (found.outcome, found.saved.name, found.months) == ("default", "out_of_time", 12)
     assert date[found.saved.folds[0].train].max() + pd.DateOffset(months=12) <= pd.Timestamp(found.saved.cut)
     # A horizon as long as all the dates leaves nobody to learn from.
     endless = protocol.model_copy(update={"horizon_months": 120})
-    assert dealt(loans, "default", endless, None, choices, 1).saved.name == "same_period"
+    assert split_loans(loans, "default", endless, None, choices, 1).saved.name == "same_period"
     rng = np.random.default_rng(0)
     dated = loans.assign(
         months_to_default=pd.Series(rng.uniform(0, 30, len(loans))).where(loans["default"] == 1),
         wait=rng.uniform(0, 4, len(loans)),
     )
     window = OutcomeWindow(months=12, column="months_to_default", after="wait")
-    found = dealt(dated, "default", protocol, window, choices, 1)
+    found = split_loans(dated, "default", protocol, window, choices, 1)
     within = (dated["months_to_default"] + dated["wait"] <= 12).to_numpy(dtype=float)
     assert found.outcome == "default_within_12" and (found.default == within).all()
     assert found.saved.forecasts and 0 < within.sum() < loans["default"].sum()

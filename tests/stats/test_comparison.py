@@ -471,7 +471,7 @@ def test_a_boosted_score_sees_what_a_line_cannot():
 def test_no_loan_helps_to_fit_its_own_score():
     covariates, treated, _, _ = loans(300, 2, digits=3)
     before = propensity(covariates, treated, np.arange(300), folds=5)
-    # Turning one control into a treated loan changes the dealing of folds; so one covariate is moved instead.
+    # Turning one control into a treated loan changes the folds; so one covariate is moved instead.
     moved = covariates.copy()
     moved.loc[7, "size"] += 0.5
     after = propensity(moved, treated, np.arange(300), folds=5)

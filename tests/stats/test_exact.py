@@ -58,7 +58,7 @@ def test_a_table_that_is_too_large_is_refused():
         exact_tests([3000, 3000, 3000], [5000, 5000, 5000], [0, 1, 2])
 
 
-def test_small_tables_by_every_way_to_deal_out_the_events():
+def test_small_tables_by_every_way_to_place_the_events():
     events, sizes, scores = [0, 1, 3], [4, 3, 3], np.array([0.0, 1.0, 3.0])
     group = np.repeat([0, 1, 2], sizes)
     tables = np.array([np.bincount(group[list(who)], minlength=3) for who in combinations(range(10), 4)])

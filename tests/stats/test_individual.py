@@ -3,7 +3,7 @@ import pytest
 import statsmodels.api as sm
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.cross_fitting import deal_folds, hashes
+from pipeline.stats.cross_fitting import assign_folds, hashes
 from pipeline.stats.individual import _least_squares, r_learner
 
 
@@ -20,8 +20,8 @@ def world(loans, seed, differs):
 def learnt(loans, seed, differs):
     x, treated, default, effect = world(loans, seed, differs)
     names = np.arange(loans).astype(str)
-    half = deal_folds(hashes(names, "half"), 2 * treated + default, 2).astype(bool)
-    fold = deal_folds(hashes(names, "fold"), 2 * treated + default, 2)
+    half = assign_folds(hashes(names, "half"), 2 * treated + default, 2).astype(bool)
+    fold = assign_folds(hashes(names, "fold"), 2 * treated + default, 2)
     return r_learner(x, treated, default, half, fold, names, 0.95), effect[half]
 
 

@@ -171,11 +171,11 @@ def test_weights_undo_what_arrears_do_to_contacts():
     # The marginal effect under the mix of arrears that there is, by giving everybody the contacts of others.
     late = shifted(panel["late"].to_numpy(), loan, month, 1)[there]
     rng = np.random.default_rng(0)
-    dealt = rng.poisson(count.mean(), (40, there.sum()))
-    risk = 1 / (1 + np.exp(2 - 2.0 * late + 0.4 * dealt))
+    drawn = rng.poisson(count.mean(), (40, there.sum()))
+    risk = 1 / (1 + np.exp(2 - 2.0 * late + 0.4 * drawn))
     truth = month_regression(
         (rng.random(risk.shape) < risk).ravel(),
-        pd.DataFrame({"contacts": dealt.ravel()}),
+        pd.DataFrame({"contacts": drawn.ravel()}),
         np.zeros(risk.size, dtype=int),
     ).slopes[0]
     assert truth < -0.3

@@ -5,7 +5,7 @@ import statsmodels.api as sm
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.cross_fitting import Nuisances, cross_fit, deal_folds, features, hashes, penalised_logit
+from pipeline.stats.cross_fitting import Nuisances, assign_folds, cross_fit, features, hashes, penalised_logit
 from pipeline.stats.inference import Effect
 from pipeline.stats.orthogonal import balancing, effect_on_treated, median_of
 
@@ -31,19 +31,19 @@ def names(loans):
 
 def fitted(learner, loans=6000, seed=3, folds=3):
     x, treated, default, *_ = world(loans, seed)
-    fold = deal_folds(hashes(names(loans), "test"), 2 * treated + default, folds)
+    fold = assign_folds(hashes(names(loans), "test"), 2 * treated + default, folds)
     return x, treated, default, cross_fit(learner, x, treated, default, fold)
 
 
 def test_folds_are_even_in_every_cell_and_do_not_depend_on_the_order_of_rows():
     hashed, cell = hashes(names(1001), "salt"), np.arange(1001) % 4
-    fold = deal_folds(hashed, cell, 5)
+    fold = assign_folds(hashed, cell, 5)
     table = pd.crosstab(cell, fold).to_numpy()
     assert table.max() - table.min() <= 1 and np.ptp(np.bincount(fold)) <= 1
     order = np.random.default_rng(0).permutation(1001)
-    assert (deal_folds(hashes(names(1001)[order], "salt"), cell[order], 5) == fold[order]).all()
-    # Another repetition, or another salt, is another deal: a fifth of the loans fall into the same fold.
-    for other in (deal_folds(hashed, cell, 5, 1), deal_folds(hashes(names(1001), "more"), cell, 5)):
+    assert (assign_folds(hashes(names(1001)[order], "salt"), cell[order], 5) == fold[order]).all()
+    # Another repetition, or another salt, is another split: a fifth of the loans fall into the same fold.
+    for other in (assign_folds(hashed, cell, 5, 1), assign_folds(hashes(names(1001), "more"), cell, 5)):
         assert 0.14 < (other == fold).mean() < 0.26
 
 

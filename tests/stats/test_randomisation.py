@@ -11,27 +11,27 @@ from scipy.stats import binom
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import design_matrix
-from pipeline.stats.randomisation import deal, randomisation_test, units_of
+from pipeline.stats.randomisation import permute, randomisation_test, units_of
 from pipeline.stats.regression import linear_probability
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1000), rows=st.integers(4, 40))
-def test_a_deal_keeps_the_number_of_treated_in_every_stratum(seed, rows):
+def test_a_permutation_keeps_the_number_of_treated_in_every_stratum(seed, rows):
     rng = np.random.default_rng(seed)
     assignment, stratum = rng.integers(0, 2, rows), rng.integers(0, 3, rows)
-    dealt = deal(assignment, np.arange(rows), stratum, 20, seed)
-    assert dealt.shape == (rows, 20)
+    permuted = permute(assignment, np.arange(rows), stratum, 20, seed)
+    assert permuted.shape == (rows, 20)
     for one in np.unique(stratum):
-        assert (dealt[stratum == one].sum(axis=0) == assignment[stratum == one].sum()).all()
+        assert (permuted[stratum == one].sum(axis=0) == assignment[stratum == one].sum()).all()
 
 
-def test_a_branch_is_dealt_as_one_and_its_exceptions_stay_exceptions():
+def test_a_branch_is_permuted_as_one_and_its_exceptions_stay_exceptions():
     unit = np.repeat(["a", "b", "c", "d"], 5)
     assignment = np.repeat([1, 1, 0, 0], 5)
     assignment[0], assignment[10] = 0, 1
-    dealt = deal(assignment, unit, np.zeros(20), 200, 7)
-    for draw in dealt.T:
+    permuted = permute(assignment, unit, np.zeros(20), 200, 7)
+    for draw in permuted.T:
         by_branch = draw.reshape(4, 5)
         usual = by_branch[:, 4]
         assert usual.sum() == 2
@@ -39,19 +39,19 @@ def test_a_branch_is_dealt_as_one_and_its_exceptions_stay_exceptions():
         for branch in (0, 2):
             assert by_branch[branch, 0] == 1 - usual[branch] and (by_branch[branch, 1:] == usual[branch]).all()
     # All six ways to choose two branches of four come up.
-    assert len({tuple(draw) for draw in dealt.T}) == 6
+    assert len({tuple(draw) for draw in permuted.T}) == 6
 
 
-def test_deals_are_the_same_for_a_seed_and_differ_between_seeds():
+def test_permutations_are_the_same_for_a_seed_and_differ_between_seeds():
     assignment, unit, stratum = np.tile([0, 1], 20), np.arange(40), np.zeros(40)
-    first = deal(assignment, unit, stratum, 10, 1)
-    assert (first == deal(assignment, unit, stratum, 10, 1)).all()
-    assert (first != deal(assignment, unit, stratum, 10, 2)).any()
+    first = permute(assignment, unit, stratum, 10, 1)
+    assert (first == permute(assignment, unit, stratum, 10, 1)).all()
+    assert (first != permute(assignment, unit, stratum, 10, 2)).any()
 
 
 def test_a_unit_in_two_strata_is_refused():
     with pytest.raises(StudyError, match="two strata"):
-        deal(np.array([0, 1]), np.array(["a", "a"]), np.array([0, 1]), 5, 1)
+        permute(np.array([0, 1]), np.array(["a", "a"]), np.array([0, 1]), 5, 1)
 
 
 def sample(seed, rows=60, clusters=12):
@@ -70,20 +70,20 @@ def test_the_statistic_is_the_coefficient_over_its_clustered_error():
     loans = sample(3)
     design = design_matrix(loans, ["treated", "x"]).matrix
     effect = linear_probability(loans["y"], design, "treated", loans["cluster"], 0.95)
-    dealt = deal(loans["treated"].to_numpy(), np.arange(len(loans)), np.zeros(len(loans)), 10, 1)
+    permuted = permute(loans["treated"].to_numpy(), np.arange(len(loans)), np.zeros(len(loans)), 10, 1)
     test = randomisation_test(
         loans["y"].to_numpy(),
         loans["treated"].to_numpy(),
         design.drop(columns="treated").to_numpy(),
         loans["cluster"].to_numpy(),
-        dealt,
+        permuted,
     )
     assert test.statistic == pytest.approx(effect.estimate / effect.std_error, rel=1e-9)
     assert test.draws == 10
 
 
-def test_the_p_value_is_the_share_of_all_deals_that_are_as_far_from_zero():
-    """Eight persons, four treated: all seventy deals, each with the statistic of another implementation."""
+def test_the_p_value_is_the_share_of_all_assignments_that_are_as_far_from_zero():
+    """Eight persons, four treated: all seventy assignments, each with the statistic of another implementation."""
     rng = np.random.default_rng(11)
     outcome = rng.normal(size=8)
     treated = np.array([1, 1, 1, 1, 0, 0, 0, 0])
@@ -97,12 +97,12 @@ def test_the_p_value_is_the_share_of_all_deals_that_are_as_far_from_zero():
 
     every = np.array([[int(person in chosen) for person in persons] for chosen in combinations(persons, 4)])
     exact = np.mean([statistic(one) >= statistic(treated) - 1e-9 for one in every])
-    # Given every deal once, the test counts them, and the real one once more.
+    # Given every assignment once, the test counts them, and the real one once more.
     found = randomisation_test(outcome, treated, intercept, persons, every.T)
     assert found.p_value == pytest.approx((1 + 70 * exact) / 71)
-    # And random deals come near.
-    dealt = deal(treated, persons, np.zeros(8), 20_000, 5)
-    close = randomisation_test(outcome, treated, intercept, persons, dealt)
+    # And random permutations come near.
+    permuted = permute(treated, persons, np.zeros(8), 20_000, 5)
+    close = randomisation_test(outcome, treated, intercept, persons, permuted)
     assert close.p_value == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 20_000))
 
 
@@ -114,8 +114,8 @@ def test_without_an_effect_small_p_values_come_as_often_as_they_should():
     for world in range(300):
         outcome = rng.normal(size=12)[branch] + rng.normal(size=120)
         treated = rng.permutation(np.tile([0, 1], 6))[branch]
-        dealt = deal(treated, branch, np.zeros(120), 199, world)
-        small.append(randomisation_test(outcome, treated, np.ones((120, 1)), branch, dealt).p_value <= 0.1)
+        permuted = permute(treated, branch, np.zeros(120), 199, world)
+        small.append(randomisation_test(outcome, treated, np.ones((120, 1)), branch, permuted).p_value <= 0.1)
     assert np.mean(small) == pytest.approx(0.1, abs=3 * np.sqrt(0.09 / 300))
 
 
@@ -141,10 +141,10 @@ def lottery(seed, effect=0.0, strata=8, units=6):
 
 def by_lottery(frame, terms, draws=199, seed=1, outcome=None):
     assigned, stratum = frame["treated"].to_numpy(), frame["stratum"].cat.codes.to_numpy()
-    dealt = deal(assigned, np.arange(len(frame)), stratum, draws, seed)
+    permuted = permute(assigned, np.arange(len(frame)), stratum, draws, seed)
     y = (frame["y"] if outcome is None else outcome).to_numpy()
     controls = design_matrix(frame, terms).matrix.to_numpy()
-    return randomisation_test(y, assigned, controls, frame["cluster"].to_numpy(), dealt)
+    return randomisation_test(y, assigned, controls, frame["cluster"].to_numpy(), permuted)
 
 
 def test_with_its_strata_the_lottery_centres_on_zero_and_the_regression_is_that_of_other_packages():
@@ -199,7 +199,7 @@ def test_too_few_draws_bound_nothing():
     assert (found.ci_low, found.ci_high) == (-np.inf, np.inf)
 
 
-def test_whole_clusters_are_dealt_where_none_has_both_arms():
+def test_whole_clusters_are_permuted_where_none_has_both_arms():
     cluster = np.repeat(np.arange(6), 3)
     shared, mixed = (cluster % 2).astype(int), np.arange(18) % 2
     stratum = cluster // 3

@@ -5,7 +5,7 @@ from scipy.stats import binom
 
 from benchmarks.measures import weighted_difference
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.randomisation import Studentised, deal
+from pipeline.stats.randomisation import Studentised, permute
 from pipeline.stats.regression import linear_probability
 from pipeline.stats.specification_curve import ManyOutcomes, SignChanges, joint, sign_changes
 
@@ -168,15 +168,17 @@ def test_an_effect_is_found():
 
 
 def test_loans_that_change_places_one_by_one_would_see_effects_that_are_not_there():
-    """Why whole clusters: loans dealt out within strata, without errors that know clusters, are no such test."""
+    """Why whole clusters: loans permuted within strata, without errors that know clusters, are no such test."""
     rejected, worlds = 0, 100
     for seed in range(worlds):
         frame = clustered(seed, banks=20, each=40)
         treated, stratum, outcome = (frame[name].to_numpy() for name in ("treated", "stratum", "default"))
-        dealt = np.column_stack([treated, deal(treated, np.arange(len(frame)), stratum, DRAWS, seed)]).astype(float)
+        permuted = np.column_stack([treated, permute(treated, np.arange(len(frame)), stratum, DRAWS, seed)]).astype(
+            float
+        )
         medians = np.median(
             [
-                Studentised(outcome[rows], controls, frame["bank"].to_numpy()[rows]).coefficients(dealt[rows])[0]
+                Studentised(outcome[rows], controls, frame["bank"].to_numpy()[rows]).coefficients(permuted[rows])[0]
                 for rows, controls in specified(frame, seed)
             ],
             axis=0,
@@ -194,9 +196,9 @@ def test_a_specification_whose_controls_are_coarser_than_the_strata_is_measured_
         stratum = np.repeat(np.arange(6), 20)
         treated = np.concatenate([rng.permutation(np.arange(20) < 4 + 2 * one) for one in range(6)]).astype(int)
         outcome = 0.5 * stratum + rng.normal(size=120)
-        dealt = np.column_stack([treated, deal(treated, np.arange(120), stratum, DRAWS, seed)]).astype(float)
+        permuted = np.column_stack([treated, permute(treated, np.arange(120), stratum, DRAWS, seed)]).astype(float)
         regress = Studentised(outcome, np.ones((120, 1)), np.arange(120))
-        found.append(joint(*(part[None] for part in regress.coefficients(dealt)), 1.96))
+        found.append(joint(*(part[None] for part in regress.coefficients(permuted)), 1.96))
     # Treatment does nothing, and every draw sees an effect; measured from them it is none.
     assert np.mean([one.centre for one in found]) > 2
     rejected = sum(one.median.p_value <= ALPHA for one in found)

@@ -5,7 +5,7 @@ from statsmodels.duration.survfunc import CumIncidenceRight, SurvfuncRight, surv
 
 from pipeline.analyses.time.curves import follow_up
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.survival import MOST, cumulative_incidence, deal, jackknife, life_table, log_rank
+from pipeline.stats.survival import MOST, cumulative_incidence, jackknife, jackknife_groups, life_table, log_rank
 
 LAST = 10
 
@@ -155,6 +155,6 @@ def test_arms_that_never_meet_are_a_sentence():
         log_rank(np.array([1, 2]), np.array([True, True]), np.array([1, 1]), np.array([0, 1]), 2)
 
 
-def test_many_clusters_are_dealt_into_groups():
-    assert deal(np.array(["b", "a", "b"])).tolist() == [1, 0, 1]
-    assert deal(np.arange(5 * MOST)).max() == MOST - 1
+def test_many_clusters_are_split_into_groups():
+    assert jackknife_groups(np.array(["b", "a", "b"])).tolist() == [1, 0, 1]
+    assert jackknife_groups(np.arange(5 * MOST)).max() == MOST - 1

@@ -13,7 +13,7 @@ from pipeline.stats import robust_errors
 from pipeline.stats.comparison import PAIRS
 from pipeline.stats.correlation import holm
 from pipeline.stats.inference import cluster_codes, codes
-from pipeline.stats.randomisation import Studentised, deal, units_of
+from pipeline.stats.randomisation import Studentised, permute, units_of
 from pipeline.stats.sensitivity import bias_adjusted, rosenbaum_bounds, sensitivity_value
 
 TIED = 0.1
@@ -26,7 +26,7 @@ TIMES = (1.1, 1.3, 1.5, 2.0)
 """R-squared with the unmeasured, in multiples of that with the measured, for which Oster's delta is written."""
 
 AT_ONCE = 50
-"""Deals that are computed at a time: bounds the memory."""
+"""Permutations that are computed at a time: bounds the memory."""
 
 
 def ties(loans: Loans, matched: Matched) -> Iterator[Row]:
@@ -110,7 +110,7 @@ def placebo(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
 
 
 def permuted(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
-    """Yield how often the headline regression sees an effect of treatment dealt by lot, and where the real one lies."""
+    """Yield how often the headline regression sees an effect of permuted treatment, and where the real one lies."""
     from scipy.stats import binomtest, chi2, norm
 
     common = ("permuted_treatment", "controls")
@@ -125,23 +125,25 @@ def permuted(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
     ends = binomtest(rejected, len(found)).proportion_ci(confidence_level=loans.level, method="exact")
     clusters = "" if drawn or len(np.unique(unit)) == len(unit) else "whole clusters, "
     where = f"{clusters}within strata of {'lots' if drawn else 'exact keys'}"
-    note = f"{rejected} of {len(found)} deals; {where}; Clopper-Pearson interval"
+    note = f"{rejected} of {len(found)} permutations; {where}; Clopper-Pearson interval"
     interval = {"ci_low": ends.low, "ci_high": ends.high}
     yield loans.row(*common, "rejection_rate", estimate=rejected / len(found), **interval, unit="fraction", note=note)
     if len(found) > 1:
         # Off nought: the controls leave of the strata what treatment's shares go with. Off one: errors of a wrong size.
         freedom, spread = len(found) - 1, float(found.std(ddof=1))
         centre = robust_errors.effect(float(found.mean()), spread / len(found) ** 0.5, loans.level)
-        yield loans.row(*common, "centre", **centre._asdict(), unit="t statistic", note=f"mean over {len(found)} deals")
+        yield loans.row(
+            *common, "centre", **centre._asdict(), unit="t statistic", note=f"mean over {len(found)} permutations"
+        )
         interval = {
             name: spread * (freedom / chi2.ppf(side, freedom)) ** 0.5
             for name, side in (("ci_low", 1 - alpha / 2), ("ci_high", alpha / 2))
         }
-        note = f"standard deviation over {len(found)} deals"
+        note = f"standard deviation over {len(found)} permutations"
         yield loans.row(*common, "spread", estimate=spread, **interval, unit="t statistic", note=note)
         reach = centre.ci_high - centre.estimate
         yield checked(loans, "permuted_centre", centre.estimate, reach, abs(centre.estimate) <= reach)
-    # A real lottery deals from the very design; of strata that the regression leaves, the distance is from the centre.
+    # Of strata that the design has and the regression leaves out, the distance is from the centre.
     middle = 0.0 if drawn else float(np.append(found, real).mean())
     as_far = int((np.abs(found - middle) >= abs(real[0] - middle) * (1 - 1e-9)).sum())
     yield loans.row(
@@ -150,7 +152,7 @@ def permuted(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
         estimate=real[0],
         p_value=(1 + as_far) / (1 + len(found)),
         unit="t statistic",
-        note=f"{len(found)} deals; {where}" + ("" if drawn else "; p-value by the distance from their centre"),
+        note=f"{len(found)} permutations; {where}" + ("" if drawn else "; p-value by the distance from their centre"),
     )
     inside = ends.low <= alpha <= ends.high
     yield checked(loans, "permuted_rejection", rejected / len(found), alpha, inside)
@@ -174,17 +176,20 @@ def _statistics(
 
     Raises StudyError where there is nothing to permute, or the controls determine treatment.
     """
-    dealt = deal(loans.treated, unit, stratum, loans.choices.permutations, loans.seed)
+    assignments = permute(loans.treated, unit, stratum, loans.choices.permutations, loans.seed)
     controls = design.drop(columns="treated", errors="ignore").to_numpy()
     regress = Studentised(loans.default, controls, loans.clusters.to_numpy(), loans.weights)
     real = regress(loans.treated[:, None].astype(float))
     if not len(real):
         raise StudyError("the controls determine treatment.")
     found = np.concatenate(
-        [regress(dealt[:, start : start + AT_ONCE].astype(float)) for start in range(0, dealt.shape[1], AT_ONCE)]
+        [
+            regress(assignments[:, start : start + AT_ONCE].astype(float))
+            for start in range(0, assignments.shape[1], AT_ONCE)
+        ]
     )
     if not len(found):
-        raise StudyError("within the strata treatment does not vary, so it cannot be dealt out again.")
+        raise StudyError("within the strata treatment does not vary, so it cannot be permuted.")
     return real, found
 
 

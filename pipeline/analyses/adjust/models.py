@@ -11,7 +11,7 @@ from pipeline.core.scope import column_in
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import orthogonal
 from pipeline.stats.balance import balance
-from pipeline.stats.cross_fitting import Logistic, Nuisances, cross_fit, deal_folds, features, hashes
+from pipeline.stats.cross_fitting import Logistic, Nuisances, assign_folds, cross_fit, features, hashes
 from pipeline.stats.design import design_matrix
 from pipeline.stats.inference import Effect, as_ratio
 from pipeline.stats.matched_effects import weighting_effect
@@ -32,7 +32,7 @@ def models(loans: Loans, threshold: float) -> Iterator[Row]:
     }
     cells = 2 * loans.treated + loans.default
     hashed = hashes(loans.frame["loan_id"].to_numpy(), str(loans.seed))
-    folds = [deal_folds(hashed, cells, loans.choices.folds, number) for number in range(loans.choices.repetitions)]
+    folds = [assign_folds(hashed, cells, loans.choices.folds, number) for number in range(loans.choices.repetitions)]
     ratios: dict[str, Effect] = {}
     for specification, terms in specifications.items():
         try:
@@ -71,7 +71,7 @@ def models(loans: Loans, threshold: float) -> Iterator[Row]:
 def _by_method(
     loans: Loans, method: str, specification: str, fitted: list[Nuisances], ratios: dict[str, Effect]
 ) -> Iterator[Row]:
-    """Yield the effect on both scales, the median over the deals of folds."""
+    """Yield the effect on both scales, the median over the splits into folds."""
     found = [
         orthogonal.effect_on_treated(
             loans.default,
@@ -91,7 +91,7 @@ def _by_method(
         "n_clusters": loans.clusters[kept].nunique(),
     }
     note = (
-        f"median over {len(fitted)} deals of {loans.choices.folds} folds; "
+        f"median over {len(fitted)} splits into {loans.choices.folds} folds; "
         f"{int(loans.treated[~kept].sum())} treated loans without a like left out"
     )
     difference = results.in_points(orthogonal.median_of([one.difference for one in found], loans.level))
@@ -138,7 +138,7 @@ def _like(loans: Loans, design: pd.DataFrame, fitted: Nuisances, threshold: floa
 
 
 def _overlap(loans: Loans, specification: str, learner: str, fitted: list[Nuisances]) -> Row:
-    """Return the assumption that treated loans have likes: the largest share left out in any deal of the folds."""
+    """Return the assumption that treated loans have likes: the largest share left out in any split into folds."""
     arm = loans.treated == 1
     share = max(float((one.score[arm] > loans.choices.highest_score).mean()) for one in fitted)
     return checked(

@@ -82,7 +82,7 @@ def blocks(page: Page) -> Iterator[str]:
 
 
 def _permuted(page: Page) -> Iterator[str]:
-    """Yield what dealing the treatment anew says of the headline's test."""
+    """Yield what permuting the treatment says of the headline's test."""
     results = page.results
     rejection = _first(results, estimator="permuted_treatment", estimand="rejection_rate")
     if rejection is not None:
@@ -91,7 +91,7 @@ def _permuted(page: Page) -> Iterator[str]:
             for name in ("t_statistic", "centre", "spread")
         )
         lots = "strata of lots" in rejection.note
-        deals = int(rejection.note.split(" of ")[1].split()[0])
+        permutations = int(rejection.note.split(" of ")[1].split()[0])
         nominal = 1 - page.params.inference.level
         yield page.text(
             "adjust.permuted",
@@ -99,7 +99,7 @@ def _permuted(page: Page) -> Iterator[str]:
             real=real,
             lots=lots,
             clusters="whole clusters" in rejection.note,
-            deals=deals,
+            permutations=permutations,
             nominal=nominal,
             inside=rejection.ci_low <= nominal <= rejection.ci_high,
             centre=centre,

@@ -11,7 +11,7 @@ from pipeline.core.params import Params
 from pipeline.core.protocol import Study
 from pipeline.core.scope import Scope
 from pipeline.core.shared import SpecificationCurve
-from pipeline.stats.randomisation import deal
+from pipeline.stats.randomisation import permute
 from pipeline.stats.specification_curve import sign_changes
 
 OWN = "protocol"
@@ -35,7 +35,7 @@ class Job(NamedTuple):
     ties: int
     """Seed of the order that breaks ties, as in the stage match."""
     permuted: str
-    """What makes a treatment do nothing: dealt (the study's lottery), or signs (of whole clusters' residuals)."""
+    """What makes a treatment do nothing: assignment (as the study did it), or signs (of whole clusters' residuals)."""
 
 
 class Batch(NamedTuple):
@@ -66,7 +66,7 @@ def job_of(protocol: Study, params: Params, seed: int, *, lottery: bool) -> Job:
         params.inference.level,
         seed,
         params.seed,
-        "dealt" if lottery else "signs",
+        "assignment" if lottery else "signs",
     )
 
 
@@ -101,11 +101,11 @@ def batches_of(job: Job, allowed: Scope) -> Iterator[Batch]:
 def permutations(job: Job, loans: pd.DataFrame) -> np.ndarray:
     """Return what each permutation changes (loans or clusters x permutations).
 
-    It is the treatment that the lottery deals, or the sign of each cluster.
+    It is the permuted treatment, or the sign of each cluster.
     """
-    if job.permuted == "dealt":
+    if job.permuted == "assignment":
         unit, stratum = (loans[name].to_numpy() for name in LOTS)
-        return deal(loans["treated"].to_numpy(), unit, stratum, job.grid.permutations, job.seed)
+        return permute(loans["treated"].to_numpy(), unit, stratum, job.grid.permutations, job.seed)
     return sign_changes(loans[job.protocol.cluster].nunique(), job.grid.permutations, job.seed)
 
 

@@ -42,8 +42,8 @@ def regressed(batch: Batch, loans: Loans) -> Iterator[Specified]:
             continue
         if "linear" in job.grid.models:
             tested = loans.signs_changed(values, np.flatnonzero(there), controls.to_numpy(), weights)
-            if dealt := [regress.coefficients(moved[there]) for moved in loans.dealt()]:
-                columns = (np.concatenate(part, axis=1) for part in zip((effects, errors), *dealt, strict=True))
+            if permuted := [regress.coefficients(moved[there]) for moved in loans.assignments()]:
+                columns = (np.concatenate(part, axis=1) for part in zip((effects, errors), *permuted, strict=True))
                 tested = [*zip(*columns, strict=True)]
             for place, row in enumerate(rows("linear")):
                 of_outcome = (effects[place, 0], errors[place, 0])

@@ -116,7 +116,7 @@ def _joint(found: list[Specified], common: Row, job: Job, critical: float) -> It
     except StudyError as error:
         yield common | {"estimand": "median", "note": str(error)}
         return
-    how = "treatment dealt by the study's lottery" if job.permuted == "dealt" else "signs of whole clusters"
+    how = "treatment permuted as the study randomised it" if job.permuted == "assignment" else "signs of whole clusters"
     note = f"{test.permutations} permutations of {test.specifications} specifications; {how}"
     yield common | {"estimand": "median", "unit": "z statistic", "note": note} | test.median._asdict()
     yield common | {"estimand": "share_significant", "unit": "fraction", "note": note} | test.share._asdict()

@@ -37,10 +37,10 @@ class Loans:
         self.treated = self.frame["treated"].to_numpy()
         self.weights = self.frame["weight"].to_numpy(dtype=float) if "weight" in self.frame else None
         self.outcomes = [name.removeprefix("outcome ") for name in self.frame if name.startswith("outcome ")]
-        dealt = batch.job.permuted == "dealt"
-        # A lottery deals the protocol's treatment and no other, and pairs are not formed again.
-        self._dealt = permutations[rows] if dealt and batch.treatment == OWN else None
-        self._signs = None if dealt else permutations
+        assigned = batch.job.permuted == "assignment"
+        # A randomisation assigned the protocol's treatment and no other, and pairs are not formed again.
+        self._assigned = permutations[rows] if assigned and batch.treatment == OWN else None
+        self._signs = None if assigned else permutations
         exact = [everybody[key] for key in batch.job.protocol.matching.exact]
         strata = everybody.groupby(exact, observed=True, dropna=False).ngroup() if exact else np.zeros(len(everybody))
         self._strata = np.asarray(strata, dtype=int)[rows]
@@ -63,7 +63,7 @@ class Loans:
         """Return each outcome's effects and errors (outcomes, each 1 + permutations) in the joint test.
 
         `outcomes` (rows x outcomes) and `controls` (rows x columns) of the loans in `rows`. The exact keys of the
-        matching are held equal in every specification, as permuting within them would. Empty where a lottery is dealt.
+        matching are held equal in every specification, as permuting within them would. Empty for an assignment.
         """
         if self._signs is None:
             return []
@@ -74,10 +74,10 @@ class Loans:
             return []
         return [*zip(*changed(outcomes, self._signs), strict=True)]
 
-    def dealt(self) -> Iterator[np.ndarray]:
-        """Yield the treatments (loans x permutations) that the lottery deals."""
-        if self._dealt is not None:
-            yield from some_at_once(self._dealt)
+    def assignments(self) -> Iterator[np.ndarray]:
+        """Yield the treatments (loans x permutations) as the study might have randomised them."""
+        if self._assigned is not None:
+            yield from some_at_once(self._assigned)
 
 
 def some_at_once(table: np.ndarray) -> Iterator[np.ndarray]:

@@ -41,8 +41,8 @@ def blocks(page: Page) -> Iterator[str]:
     else:
         found = _of_score(results)
         yield page.text("grade.score", **found)
-        dealt = results.where(stage="predict", estimator="split")["specification"]
-        if dealt.str.startswith("same_period").any():
+        splits = results.where(stage="predict", estimator="split")["specification"]
+        if splits.str.startswith("same_period").any():
             yield page.text("grade.same_period")
         yield page.show_figure("grade", STAGE, **found)
         yield page.show_table("grade_tiers", tiers(results, words), STAGE)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.analyses.predict.moments import dealt
+from pipeline.analyses.predict.moments import split_loans
 from pipeline.core import results
 from pipeline.core.params import Params
 from pipeline.core.protocol import Study
@@ -115,8 +115,8 @@ def rows(
 
 
 def _parts(every: Loans, window: OutcomeWindow | None, params: Params, model: dict[str, Any]) -> dict[str, Loans]:
-    """Return the loans that the score has learnt from and later ones, dealt as the stage predict deals them."""
-    found = dealt(every.frame, "default", every.protocol, window, params, model["trained"]["seed"])
+    """Return the loans that the score has learnt from and later ones, split as the stage predict splits them."""
+    found = split_loans(every.frame, "default", every.protocol, window, params, model["trained"]["seed"])
     loans = every._replace(frame=every.frame.assign(default=found.default), outcome=found.outcome)
     fold = found.saved.folds[0]
     return {"train": loans.part(fold.train), "test": loans.part(fold.test)}

@@ -14,7 +14,7 @@ from pipeline.core.scope import Scope, column_in
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import individual
 from pipeline.stats.correlation import adjusted
-from pipeline.stats.cross_fitting import deal_folds, features, hashes
+from pipeline.stats.cross_fitting import assign_folds, features, hashes
 from pipeline.stats.inference import Effect, as_ratio
 from pipeline.stats.moderation import Controlled, Groups
 from pipeline.stats.samples import sample_for
@@ -134,8 +134,8 @@ def _individual(sample: Sample, salt: str) -> Iterator[Row]:
         yield sample.row(*common, "calibration", note=note)
         return
     hashed, cell = hashes(loans["loan_id"].to_numpy(), salt), 2 * treated + default
-    held_out = deal_folds(hashed, cell, 2).astype(bool)
-    fold = deal_folds(hashed, cell, 2, repetition=1)
+    held_out = assign_folds(hashed, cell, 2).astype(bool)
+    fold = assign_folds(hashed, cell, 2, repetition=1)
     clusters = loans[sample.protocol.cluster].to_numpy()
     weights = loans["weight"].to_numpy(dtype=float) if "weight" in loans else None
     try:

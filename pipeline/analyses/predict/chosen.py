@@ -10,7 +10,7 @@ from pipeline.stats import accuracy, discrimination, prediction, splits
 from pipeline.stats.prediction import Kind
 
 FOLDS = 3
-"""Parts into which clusters of training loans are dealt."""
+"""Parts into which clusters of training loans are split."""
 
 MOST = 8_000
 """Training loans on which learners are compared: of more, so many are drawn by lot."""

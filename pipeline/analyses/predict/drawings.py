@@ -24,7 +24,7 @@ COLOURS = {"logistic": "#0072B2", "boosting": "#D55E00", "tree": "#009E73"}
 
 
 def panels(results: Results, words: Words) -> Figure:
-    """ROC curves, reliability, lift, and the area that is lost when a block's columns are dealt out anew."""
+    """ROC curves, reliability, lift, and the area that is lost when a block's columns are permuted."""
     import matplotlib.pyplot as plt
 
     from pipeline.present import figures
@@ -83,7 +83,7 @@ def _importance(axes: Any, rows: pd.DataFrame, words: Words) -> bool:
     of_blocks = rows[rows["estimator"].str.startswith("importance_")]
     names = [block for block in LADDER if block in set(of_blocks["factor"])]
     if not names:
-        # The last span holds too few defaults to deal anything out.
+        # The last span holds too few defaults to permute anything.
         axes.set_axis_off()
         return False
     for shift, name in ((-0.15, "logistic"), (0.15, "boosting")):

@@ -1,4 +1,4 @@
-"""The moments at which the stage predict scores loans, how loans are dealt at each, and what is known then."""
+"""The moments at which the stage predict scores loans, how loans are split at each, and what is known then."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -36,7 +36,7 @@ class Moment(NamedTuple):
     """Months from origination after which every outcome is known, and judged; None where no such time is known."""
     sample: Sample
     split: Split
-    """How loans are dealt into those that teach and those that are judged."""
+    """How loans are split into those that teach and those that are judged."""
     test: Sample
     """The loans that are judged."""
     saved: Split
@@ -105,7 +105,7 @@ def _moment(
     blocks = blocks_of([*controls.loan, *controls.borrower], factors, set(loans))
     market = [term for term in controls.market if column_of(term) in loans]
     require(loans, [column_of(term) for terms in blocks.values() for term in terms], "controls or factors")
-    outcome, default, saved, split, months = dealt(loans, outcome, protocol, window, params, seed)
+    outcome, default, saved, split, months = split_loans(loans, outcome, protocol, window, params, seed)
     weights = loans["weight"].to_numpy(dtype=float) if "weight" in loans else None
     sample = Sample(loans, default, weights)
     blocks = {name: prediction.lasting(sample, saved, terms) for name, terms in blocks.items()}
@@ -128,8 +128,8 @@ def _moment(
     return Moment(outcome, months, sample, split, test, saved, blocks, rungs, protocol, params, seed, full)
 
 
-class Dealt(NamedTuple):
-    """How loans are dealt at a moment, and the outcome by which they teach and are judged."""
+class SplitLoans(NamedTuple):
+    """How loans are split at a moment, and the outcome by which they teach and are judged."""
 
     outcome: str
     default: np.ndarray
@@ -139,17 +139,17 @@ class Dealt(NamedTuple):
     split: Split
     """How loans are judged: by that cut, or span by span where too few defaulted after it."""
     months: int | None
-    """Months from origination to when every outcome is known; None where loans are dealt without regard to that."""
+    """Months from origination to when every outcome is known; None where loans are split without regard to that."""
 
 
-def dealt(
+def split_loans(
     loans: pd.DataFrame, outcome: str, protocol: Study, window: OutcomeWindow | None, params: Params, seed: int
-) -> Dealt:
-    """Deal loans so that every outcome that teaches was known at the cut, or where that leaves too few, without.
+) -> SplitLoans:
+    """Split loans so that every outcome that teaches was known at the cut, or where that leaves too few, without.
 
     An outcome is known when the protocol's horizon is over or, where default counts whenever it comes, the study's
     `window`, and default is then that within it. Without either nobody could say before the end of a loan that it was
-    good. Raises StudyError where loans cannot be dealt at all.
+    good. Raises StudyError where loans cannot be split at all.
     """
     date = loans["origination_date"]
     default = loans[outcome].to_numpy(dtype=float)
@@ -166,10 +166,10 @@ def dealt(
         try:
             # A cell without a date teaches nothing, as it is before no cut.
             known = date + pd.DateOffset(months=months)
-            return Dealt(name, values, *_splits(loans, values, known, params, seed), months)
+            return SplitLoans(name, values, *_splits(loans, values, known, params, seed), months)
         except StudyError:
             continue
-    return Dealt(outcome, default, *_splits(loans, default, None, params, seed), None)
+    return SplitLoans(outcome, default, *_splits(loans, default, None, params, seed), None)
 
 
 def _splits(

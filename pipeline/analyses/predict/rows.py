@@ -20,10 +20,10 @@ from pipeline.stats.design import column_of
 from pipeline.stats.prediction import Fitted, Kind, Sample
 
 FOLDS = 5
-"""Parts into which institutions are dealt."""
+"""Parts into which institutions are split."""
 
 IMPORTANCE: tuple[Kind, ...] = ("logistic", "boosting")
-"""Models whose blocks are dealt out anew."""
+"""Models whose blocks are permuted."""
 
 TREES: tuple[Kind, ...] = ("tree", "forest", "boosting")
 """Models without coefficients to read, of which the best one's dependence on single columns is shown."""
@@ -41,7 +41,7 @@ EXPECTED, WITHIN = {HARD: 0.78, ALL: 0.79}, 0.01
 """Areas under the ROC curve that the design of the reference study expects, and how near is near."""
 
 REPEATS = 5
-"""Times that each block's columns are dealt out anew."""
+"""Times that each block's columns are permuted."""
 
 
 def rows(

@@ -49,7 +49,7 @@ def curves(cohort: pd.DataFrame, followed: FollowUp, allowed: Scope, level: floa
     """Yield cumulative incidence by arm, the arms' difference, loans at risk, and the log-rank tests."""
     protocol, stays = allowed.protocol, followed.stays
     clusters = codes(cohort[protocol.cluster])
-    groups = survival.deal(clusters)
+    groups = survival.jackknife_groups(clusters)
     weights = cohort["weight"].to_numpy() if "weight" in cohort else None
     treated = cohort["treated"].to_numpy() == 1 if allowed.arms else np.zeros(len(cohort), dtype=bool)
     arms = {"treated": stays & treated, "control": stays & ~treated} if allowed.arms else {"all": stays}

@@ -19,7 +19,7 @@ from pipeline.stats.inference import Effect
 from pipeline.stats.libraries import linear_probability
 from pipeline.stats.moderation import Controlled
 from pipeline.stats.prediction import Sample
-from pipeline.stats.randomisation import deal, randomisation_test
+from pipeline.stats.randomisation import permute, randomisation_test
 from pipeline.stats.splits import by_time
 
 OUTCOMES = ("default", "past_due_any", "past_due_above_fifth", "past_due_share")
@@ -41,7 +41,7 @@ BASELINE = (
 )
 """What was known of a client before the letter, and randomisation should have balanced."""
 
-DEALS = 4999
+PERMUTATIONS = 4999
 """Permutations of the randomisation test."""
 
 DRAWS = 999
@@ -172,11 +172,11 @@ def _lottery(samples: dict[str, pd.DataFrame], controls: dict[str, list[str]], p
     specifications["exceptions_apart"] = (_exceptions_apart(whole), drawn)
     specifications |= {name: (loans, drawn) for name, loans in samples.items() if name != "waves"}
     for name, (loans, terms) in specifications.items():
-        dealt = deal(
+        permuted = permute(
             loans["treated"].to_numpy(),
             loans["lottery_unit"].to_numpy(),
             loans["lottery_stratum"].to_numpy(),
-            DEALS,
+            PERMUTATIONS,
             params.seed,
         )
         design = design_matrix(loans, terms).matrix
@@ -186,7 +186,7 @@ def _lottery(samples: dict[str, pd.DataFrame], controls: dict[str, list[str]], p
                 loans["treated"].to_numpy(),
                 design.to_numpy(),
                 loans["institution_id"].to_numpy(),
-                dealt,
+                permuted,
                 params.inference.level,
             )
             row = {"estimator": "randomisation_test", "specification": name, "factor": "treated", "outcome": outcome}

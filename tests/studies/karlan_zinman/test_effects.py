@@ -25,7 +25,7 @@ def rows_of(seed, effect, rows=3000):
 def quick():
     """Fewer lotteries and draws than in the study: these tests ask for rows, not for the last digit."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "DEALS", 99)
+        patch.setattr(module, "PERMUTATIONS", 99)
         patch.setattr(module, "DRAWS", 19)
         yield
 

@@ -10,7 +10,7 @@ from pipeline.core.shared import Checks
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.records import load_source
 from pipeline.stats.design import column_of, design_matrix
-from pipeline.stats.randomisation import deal, randomisation_test
+from pipeline.stats.randomisation import permute, randomisation_test
 from pipeline.studies.karlan_zinman import study
 from tests.studies.karlan_zinman.sample import PARAMS, protocol, raw_offers
 
@@ -173,7 +173,7 @@ def test_the_published_sample_and_effects_come_out():
         cohort["treated"].to_numpy(),
         design.drop(columns="treated").to_numpy(),
         cohort["institution_id"].to_numpy(),
-        deal(*units, 1999, 1),
+        permute(*units, 1999, 1),
     )
     assert test.p_value == pytest.approx(0.092, abs=0.015)
 
