@@ -235,7 +235,7 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
 def _months(other: pd.DataFrame) -> panel.Panel | None:
     """Return loan and month of a table that says month by month what became of loans."""
     told = any(roles.likeness(str(one), "default") or roles.counts_days(str(one)) for one in other)
-    return panel.recognised(once(other)) if told else None
+    return panel.recognised(once(other), counts=False) if told else None
 
 
 def _day_first(

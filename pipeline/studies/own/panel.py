@@ -37,14 +37,19 @@ class Collapsed(NamedTuple):
     """Its months, whose ``key`` is the loan."""
 
 
-def recognised(table: pd.DataFrame) -> Panel | None:
-    """Return loan and month of a table in which loans come again, each in months of its own; None for other tables."""
+def recognised(table: pd.DataFrame, *, counts: bool = True) -> Panel | None:
+    """Return loan and month of a table in which loans come again, each in months of its own; None for other tables.
+
+    `counts` says whether months may be told by their number alone.
+    """
     loans = [name for name in table if roles.likeness(str(name), "loan_id")]
     keys = [name for name in loans if _comes_again(table[name])]
     if not any(table[name].is_unique for name in loans):
         # One loan a client: its months follow each other, as new loans of a client do not.
         keys += [name for name in table if roles.likeness(str(name), "client_id") > 1 and _comes_again(table[name])]
     named = [name for name in table if of_month(str(name)) or roles.normal(str(name)) in COUNTED]
+    # Months of the calendar tell more than their number.
+    named.sort(key=lambda name: roles.normal(str(name)) in COUNTED)
     for key in keys:
         for name in named:
             again = table.duplicated([key, name], keep=False)
@@ -54,7 +59,9 @@ def recognised(table: pd.DataFrame) -> Panel | None:
             if again.any() and table[again].drop_duplicates().duplicated([key, name]).any():
                 continue
             order, counted = moments(table[name])
-            if order.nunique() > 1 and ((key in loans and not counted) or _follow_each_other(table[key], order)):
+            if order.nunique() < 2 or (counted and not counts):
+                continue
+            if (key in loans and not counted) or _follow_each_other(table[key], order):
                 return Panel(str(key), str(name), order)
     return None
 
