@@ -87,7 +87,7 @@ def test_a_table_leads_back_to_the_functions_that_make_and_lay_it_out(capsys, te
     place = number("table", stage="describe")
     assert main(["explain", "--study", "lendingclub", text.format(place)]) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"lendingclub, Table {place}: Borrowers and loans by arm")
+    assert said.startswith(f"lendingclub, Table {place}: Borrowers and loans by group")
     assert "reports/lendingclub/results/describe.csv" in said and f"report.html#table-{place}" in said
     assert "pipeline/stages/describe.py, pipeline/analyses/describe" in said
     assert "data/processed/lendingclub/cohort.parquet, " in said and "data/code/" not in said
