@@ -22,7 +22,7 @@ import ibis.expr.types as ir
 import pandas as pd
 from ibis import _
 
-from pipeline.runtime.engine import date, frame, local, number, store, value
+from pipeline.runtime.engine import date, frame, number, store, value
 from pipeline.runtime.errors import StudyError
 from pipeline.studies.reference.schemas import SCHEMAS
 from pipeline.studies.reference.tables import CONTACT_CHANNELS, INDUSTRIES, LOAN_TYPES
@@ -129,11 +129,11 @@ def clean(tables: Mapping[str, ir.Table]) -> Records:
         if missing:
             raise StudyError(f"the raw table {name} lacks the columns {', '.join(missing)}.")
         keys = table.group_by(KEYS[name]).aggregate(copies=table.count())
-        found = frame(keys.filter(_.copies > 1))
+        repeated = store(keys.filter(_.copies > 1), name)
+        copies = _copies(name, repeated)
+        dirt.append(copies)
         distinct[name] = table
-        if len(found):
-            repeated = local(found, table, name)
-            dirt.append(_copies(name, repeated))
+        if len(copies):
             # Few rows are repeated: only these are compared cell by cell, and a long table is never copied.
             once = store(table.semi_join(repeated, KEYS[name]).distinct(), name)
             if value(once.count()) != value(repeated.count()):
