@@ -4,6 +4,7 @@ import functools
 import re
 
 import pytest
+import typst
 
 from pipeline.core import params
 from pipeline.core.results import Results
@@ -102,3 +103,19 @@ def test_a_summary_fits_on_five_pages(study):
     summary = summary.removesuffix("```{=typst}\n#pagebreak()\n```\n\n")
     printed = to_pdf(summary, "summary", Words("en", study), places.reports(study))
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) <= PAGES
+
+
+def test_a_figure_that_upsets_the_printer_stands_where_it_was_told(monkeypatch, tmp_path):
+    """Typst fails on some floats (typst/typst#8487); the page is set again with every figure in its place."""
+    tried = []
+
+    def compiled(source, **_):
+        tried.append(source.decode())
+        if "float: true" in tried[-1]:
+            raise typst.TypstError("internal error: parent group")
+        return b"%PDF"
+
+    monkeypatch.setattr(typst, "compile", compiled)
+    page = ":::: {#figure-1 .figure}\nA picture.\n\nIts caption.\n::::\n"
+    assert to_pdf(page, "page", Words("en", "lendingclub"), tmp_path) == b"%PDF"
+    assert len(tried) == 2 and "#block(breakable: false)" in tried[1] and "caption" in tried[1]
