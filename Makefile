@@ -3,7 +3,7 @@
 
 # The study to work on: a name in the list of studies in params.yaml.
 STUDY ?= reference
-# Studies worked on at the same time by reproduce-all.
+# Stages of a study that run at the same time, or studies by reproduce-all.
 JOBS ?= 2
 # Sizes at which bench runs the simulated study (100 where the machine allows), and what it measures (all: nothing named).
 SCALES ?= 1 10
@@ -70,17 +70,13 @@ whole:  ## stop at both sides of a merge; mend a dvc.lock that was cut off (the 
 	    [ -n "$$earlier" ] && printf '%s\n' "$$earlier" > $$lock || rm $$lock; }; done
 
 NO_STUDY := echo "There is no study '$(STUDY)': params.yaml lists them under studies." >&2
-# One pattern in place of two targets: DVC reads its files once less. Two at a time would meet at DVC's locks.
-reproduce: whole scm  ## run the stages of STUDY that are out of date, then print what was found
+reproduce: whole scm  ## run the stages of STUDY that are out of date, JOBS at a time, then print what was found
 	@[ -e pipeline/studies/$(STUDY)/params.yaml ] || { $(NO_STUDY); exit 1; }
-	@python -m pipeline.runtime.turn reproduce $(STUDY) dvc --wait-for-lock repro --glob '*@$(STUDY)'
+	@python -m pipeline reproduce --quiet --study $(STUDY) --jobs $(JOBS)
 	@python -m pipeline findings --study $(STUDY)
 
 reproduce-all: whole scm  ## run the stages of all studies that are out of date, then print each one's first sentence
-	@dvc stage list --name-only | sed -n 's/^report@//p' | \
-	  xargs -P $(JOBS) -I STUDY sh -c 'dvc --wait-for-lock repro --keep-going report@STUDY notebook@STUDY || exit 1'; \
-	status=$$?; \
-	[ $$status -ne 0 ] || dvc repro --keep-going || status=$$?; \
+	@status=0; python -m pipeline reproduce --quiet --jobs $(JOBS) || status=$$?; \
 	for file in reports/*/findings.txt; do echo; echo "$$file"; head -n 1 "$$file"; done; exit $$status
 
 doctor: scm  ## check Python, packages, parameters, data, disk and DVC, and say what to do

@@ -54,6 +54,7 @@ EXAMPLES = {
     "experiment": "experiment match.caliper=0.1 --study lendingclub --name narrow",
     "explain": "explain E09",
     "init-study": "init-study my_loans --data FILE",
+    "reproduce": "reproduce --study lendingclub",
     "score": "score --study lendingclub --data FILE",
 }
 """One call of each command; a stage's is the same for all of its group."""

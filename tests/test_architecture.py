@@ -189,6 +189,13 @@ def test_the_code_of_every_stage_is_written():
     assert {code_file(stage, study) for stage, study in RUNS if stage != "code" and study != OWN} <= written
 
 
+@pytest.mark.parametrize(("stage", "study"), [one for one in RUNS if one[0] in ("simulate", "collect", "prepare")])
+def test_loans_are_not_read_again_for_an_estimators_sake(stage, study):
+    ties = {"pipeline/stats/__init__.py", "pipeline/stats/ties.py"}
+    runs = CODE.runs(stage, module_named(study) if study else None)
+    assert not {file for file in runs if file.startswith("pipeline/stats/")} - ties
+
+
 def test_the_recovery_is_repeated_when_generator_or_estimators_change_and_not_for_plumbing():
     runs = CODE.runs("recovery")
     assert {"pipeline/stats/estimators.py", "pipeline/studies/reference/generator.py"} <= runs

@@ -185,8 +185,7 @@ def origin(study: str, stage: str, stages: dict[str, Any], params: Params) -> It
     analysis = Path("pipeline/analyses") / stage
     yield f"  stage       {stage}: {stages[stage]['do']['desc']}"
     yield f"  program     pipeline/stages/{stage}.py{f', {analysis.as_posix()}' if analysis.is_dir() else ''}"
-    file = f"{places.PIPELINES[1]}:" if "wdir" in stages[stage]["do"] else ""
-    yield f"  again       dvc repro --single-item --force {file}{stage}@{study}"
+    yield f"  again       dvc repro --single-item --force {yaml.address(stage, study)}"
     yield f"  parameters  {Trail(study).sentence(stage)}"
     yield f"  reads       {', '.join(Trail(study).reads(stage, study))}"
     for name in named.sources:

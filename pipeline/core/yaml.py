@@ -97,6 +97,12 @@ def stages(root: Path = Path()) -> dict[str, Any]:
     return {name: around[name] for name in before} | analyses | around
 
 
+def address(stage: str, study: str, root: Path = Path()) -> str:
+    """Return how DVC names a stage of a study: with the file before it where that is not the first."""
+    first, second = places.PIPELINES
+    return f"{stage}@{study}" if stage in read(root / first)["stages"] else f"{second.as_posix()}:{stage}@{study}"
+
+
 def conflict(text: str) -> int | None:
     """Return the first line, counted from one, where a merge of git left both sides; None where none did."""
     return next((number for number, line in enumerate(text.splitlines(), 1) if line.startswith("<<<<<<< ")), None)

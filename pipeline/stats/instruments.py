@@ -83,11 +83,9 @@ def two_stage(
     """
     from scipy.special import ndtr, ndtri
 
-    numbers = codes(groups)
-    block = np.column_stack([outcome, treatment, instrument]).astype(float)
-    y, d, z = residuals(block, numbers, controls.to_numpy(dtype=float)).T
+    y, d, z = left(outcome, treatment, instrument, groups, controls)
     own = np.arange(len(y)) if clusters is None else codes(clusters)
-    rows, parameters = len(y), numbers.max() + 1 + controls.shape[1] + 1
+    rows, parameters = len(y), codes(groups).max() + 1 + controls.shape[1] + 1
     factor = correction(own.max() + 1, rows, parameters)
     strength, zz = float(z @ d), float(z @ z)
     if zz <= 1e-12 * rows or abs(strength) <= 1e-12 * rows:
@@ -111,6 +109,14 @@ def two_stage(
         anderson_rubin=_solve(strength, float(z @ y), var_d, var_y, cov, ndtri(0.5 + level / 2) ** 2),
         anderson_rubin_p=float(2 * ndtr(-abs(float(z @ y)) / np.sqrt(var_y))),
     )
+
+
+def left(
+    outcome: np.ndarray, treatment: np.ndarray, instrument: np.ndarray, groups: pd.Series, controls: pd.DataFrame
+) -> np.ndarray:
+    """Return what groups and controls leave of outcome, treatment and instrument (three rows of the loans' length)."""
+    block = np.column_stack([outcome, treatment, instrument]).astype(float)
+    return residuals(block, codes(groups), controls.to_numpy(dtype=float)).T
 
 
 def two_sample(reduced_form: Effect, first_stage: Effect, level: float) -> Effect:

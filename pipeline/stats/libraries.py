@@ -168,32 +168,32 @@ def two_stage(
 ) -> Instrumented:
     """Return what `instruments.two_stage` does; effect, first stage and reduced form from linearmodels (IV2SLS).
 
-    The Anderson-Rubin interval is ours, by its quadratic: no library gives one with clustered errors.
+    Groups and controls are taken out first (Frisch, Waugh and Lovell): with their columns linearmodels decomposes the
+    whole design nine times, 18 seconds for 60,000 loans of 64 lenders against one. The error is its sandwich, times
+    `inference.correction`, which counts what was taken out. The Anderson-Rubin interval is ours, by its quadratic: no
+    library gives one with clustered errors.
     """
     from linearmodels.iv import IV2SLS
 
     own = instruments.two_stage(
         outcome, treatment, instrument, groups=groups, controls=controls, clusters=clusters, level=level
     )
-    numbers = codes(groups)
-    indicators = pd.DataFrame(np.eye(int(numbers.max()) + 1)[numbers]).add_prefix("group ")
-    exogenous = pd.concat([controls.reset_index(drop=True).astype(float), indicators], axis=1)
-    columns = pd.DataFrame({"outcome": outcome, "treatment": treatment, "instrument": instrument}).astype(float)
-    cluster = None if clusters is None else codes(clusters)
-    errors = {"cov_type": "robust"} if cluster is None else {"cov_type": "clustered", "clusters": cluster}
-    degrees = np.inf if cluster is None else int(cluster.max())
+    y, d, z = instruments.left(outcome, treatment, instrument, groups, controls)
+    cluster = np.arange(len(y)) if clusters is None else codes(clusters)
+    count, taken = int(cluster.max()) + 1, int(codes(groups).max()) + 1 + controls.shape[1]
+    scale, degrees = np.sqrt(correction(count, len(y), taken + 1)), np.inf if clusters is None else count - 1
 
     def fitted(model: IV2SLS, name: str) -> Effect:
-        fit = model.fit(debiased=True, **errors)
-        return effect(fit.params[name], fit.std_errors[name], level, degrees)
+        fit = model.fit(cov_type="clustered", clusters=cluster)
+        return effect(fit.params[name], scale * fit.std_errors[name], level, degrees)
 
-    on_instrument = exogenous.assign(instrument=columns["instrument"])
-    first = fitted(IV2SLS(columns["treatment"], on_instrument, None, None), "instrument")
+    columns = pd.DataFrame({"outcome": y, "treatment": d, "instrument": z})
+    first = fitted(IV2SLS(columns["treatment"], columns["instrument"], None, None), "instrument")
     return own._replace(
-        effect=fitted(IV2SLS(columns["outcome"], exogenous, columns["treatment"], columns["instrument"]), "treatment"),
+        effect=fitted(IV2SLS(columns["outcome"], None, columns["treatment"], columns["instrument"]), "treatment"),
         first_stage=first,
         first_stage_f=(first.estimate / first.std_error) ** 2,
-        reduced_form=fitted(IV2SLS(columns["outcome"], on_instrument, None, None), "instrument"),
+        reduced_form=fitted(IV2SLS(columns["outcome"], columns["instrument"], None, None), "instrument"),
     )
 
 

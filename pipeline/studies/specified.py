@@ -64,3 +64,32 @@ def specified(
         common |= {"n_treated": number_treated(loans) if "treated" in loans else None, "n_clusters": groups.nunique()}
         for factor, effect in found.items():
             yield common | POINTS | {"factor": factor} | scaled(effect, scale)._asdict() | more
+
+
+def grade_steps(
+    loans: pd.DataFrame, controls: Sequence[str], clusters: str, level: float, specification: str = "cohort"
+) -> Iterator[dict[str, Any]]:
+    """Yield by how much default rises with the grade: for one step, and for each grade against the best.
+
+    Parameters
+    ----------
+    loans : (loans x columns)
+        With ``weight`` where loans were sampled by outcome.
+    controls : sequence of str
+        Terms that are held fixed.
+    clusters : str
+        Column by which errors are clustered.
+    level : float
+        Of the intervals.
+    specification : str
+        What the rows call these loans.
+    """
+    step = loans.assign(grade_step=loans["credit_grade"].cat.codes.astype(float))
+    number = {"n": len(step), "n_clusters": step[clusters].nunique(), "unit": "percentage points"}
+    common = {"estimator": "grade", "specification": specification, "outcome": "default", "estimand": "risk_difference"}
+    for term in ("grade_step", "credit_grade"):
+        design = design_matrix(step, [term, *controls]).matrix
+        for column in design:
+            if column == "grade_step" or column.startswith("credit_grade["):
+                found = linear_probability(step["default"], design, column, step[clusters], level, step.get("weight"))
+                yield common | {"factor": column} | scaled(found, 100)._asdict() | number

@@ -151,11 +151,14 @@ def test_only_the_log_reads_the_clock():
 
 def test_who_has_to_wait_says_for_whom(tmp_path):
     """Two `make reproduce` take turns: the second begins when the first has ended."""
-    turn = [sys.executable, "-m", "pipeline.runtime.turn", "reproduce"]
+    wait = (
+        "import sys; from pipeline.runtime.runs import alone\nwith alone('reproduce', sys.argv[1]): exec(sys.argv[2])"
+    )
+    turn = [sys.executable, "-c", wait]
     around = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     code = "import sys; print('begun', flush=True); sys.stdin.read(); open('ended', 'w').close()"
     first = subprocess.Popen(
-        [*turn, "sba", sys.executable, "-c", code],
+        [*turn, "sba", code],
         cwd=tmp_path,
         env=around,
         stdin=subprocess.PIPE,
@@ -164,7 +167,7 @@ def test_who_has_to_wait_says_for_whom(tmp_path):
     )
     assert first.stdout.readline() == "begun\n"
     second = subprocess.Popen(
-        [*turn, "berka", sys.executable, "-c", "open('ended')"],
+        [*turn, "berka", "open('ended')"],
         cwd=tmp_path,
         env=around,
         stderr=subprocess.PIPE,

@@ -13,7 +13,6 @@ from pipeline.stats.inference import Effect, scaled
 from pipeline.stats.libraries import linear_probability, logit
 from pipeline.stats.rates import default_rates
 from pipeline.stats.sampling import population_size
-from pipeline.studies.grades import steps
 from pipeline.studies.sba.rows import (
     LATE,
     LONG_TERM,
@@ -26,6 +25,7 @@ from pipeline.studies.sba.rows import (
     row_of,
     within_banks,
 )
+from pipeline.studies.specified import grade_steps
 
 PREVALENCE_OFF_BY = 0.02
 """By how much the share of loans charged off may be off: the sensitivity that the report shows."""
@@ -220,7 +220,7 @@ def grade(cohort: pd.DataFrame, samples: Mapping[str, pd.DataFrame], level: floa
     """Whether default rises with the grade: one step, and each grade against the best, given the year."""
     for name, sample in {"cohort": cohort, **{f"all_loans{suffix}": one for suffix, one in samples.items()}}.items():
         note = {"note": LATE} if name.endswith("_later") else {}
-        for row in steps(sample, ["approval_year"], "institution_id", level, name):
+        for row in grade_steps(sample, ["approval_year"], "institution_id", level, name):
             yield row | note
 
 

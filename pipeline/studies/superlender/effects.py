@@ -16,8 +16,7 @@ from pipeline.stats.added_information import added
 from pipeline.stats.prediction import Sample
 from pipeline.stats.rates import default_rates
 from pipeline.stats.splits import rolling
-from pipeline.studies.grades import steps
-from pipeline.studies.specified import specified
+from pipeline.studies.specified import grade_steps, specified
 
 Row = dict[str, Any]
 
@@ -55,7 +54,7 @@ def effects(cohort: pd.DataFrame, panels: Mapping[str, pd.DataFrame], protocol: 
         *survivors(cohort, from_number, level, seed_of(params.seed, "superlender", "survivors")),
         *_by_share(cohort, level),
         *_foretold(cohort, params),
-        *steps(cohort, [], cluster, level),
+        *grade_steps(cohort, [], cluster, level),
     ]
 
 
