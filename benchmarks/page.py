@@ -180,15 +180,19 @@ def by_study(rows: Sequence[Measurement], old: dict) -> list[str]:
 def since_first(rows: Sequence[Measurement], old: dict) -> list[str]:
     """Return the processor time of each stage beside version 1's, run in turn with it, and the target of some."""
     mine = {(row.name, row.by): row.processor for row in rows if row.part == "since"}
-    body = []
+    body, stages_of_both = [], []
     for name in dict.fromkeys(name for name, _ in mine):
         before, now = mine.get((name, since.FIRST)), mine.get((name, "ours"))
         if before and now:
+            stages_of_both += [(before, now)] if name != since.RECOVERY else []
             aim, ratio = since.TARGETS.get(name), now / before
             said = "" if aim is None else f"{aim:g}, {'met' if ratio <= aim else 'not met'}"
             body.append([name, f"{before:.2f}", f"{now:.2f}", f"{ratio:.2f}", said])
     if not body:
         return []
+    if len(stages_of_both) > 1:
+        before, now = map(sum, zip(*stages_of_both, strict=True))
+        body.append(["these stages together", f"{before:.2f}", f"{now:.2f}", f"{now / before:.2f}", ""])
     said = f"Processor seconds of the simulated study's stages, run in turn with those of version 1 ({since.VERSION})."
     head = ["stage", "version 1 (s)", "now (s)", "now / version 1", "target"]
     missed = [name for name, *_, said_of in body if name in since.LEFT and not said_of.endswith(", met")]

@@ -11,6 +11,8 @@ import sys
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
+# Nor does NumPy take what newer processors alone have: its exponentials and logarithms there have other last bits.
+os.environ.setdefault("NPY_DISABLE_CPU_FEATURES", "X86_V4 AVX512_ICL AVX512_SPR")
 
 # Regressions make arrays of one size again and again. glibc would give each back to the system and fetch it page by
 # page anew, a sixth of all processor time; so it keeps up to a gigabyte, and takes arrays from what it keeps.

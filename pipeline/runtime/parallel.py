@@ -175,12 +175,13 @@ def _unpacked(packed: bytes) -> Callable[[Any], Any]:
 
 @cache
 def surroundings() -> dict[str, str]:
-    """Return what must be alike for numbers to be: Python, packages, kernels of linear algebra, and this code."""
+    """Return what must be alike for numbers to be: Python, packages, what they take of processors, and this code."""
     import hashlib
     import platform
     from importlib.metadata import version
 
     import scipy.linalg  # noqa: F401
+    from numpy.lib.introspect import opt_func_info
     from threadpoolctl import threadpool_info
 
     kernels = {str(one["architecture"]) for one in threadpool_info() if one["internal_api"] == "openblas"}
@@ -192,5 +193,6 @@ def surroundings() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
         "kernels": " ".join(sorted(kernels)) or os.environ.get("OPENBLAS_CORETYPE", ""),
+        "exponentials": str(opt_func_info("^exp$", "float64")["exp"]["dd"]["current"]),
         "code": code.hexdigest()[:12],
     }

@@ -19,6 +19,9 @@ SMALLEST_GROUP = 20
 """Loans that a group needs in the logistic regression: with few, its estimated effect pulls the slopes away from zero
 by a share of about one over their number (Hahn & Newey 2004)."""
 
+NOTHING = 1e-8
+"""Of a column's length, what is left when nothing but rounding is."""
+
 
 class Absorbed(NamedTuple):
     """The effects that were asked for, and on what they rest."""
@@ -78,14 +81,23 @@ def _less(values: np.ndarray, effects: Sequence[tuple[np.ndarray, np.ndarray]]) 
     return left
 
 
+def standing(x: np.ndarray, groupings: Sequence[np.ndarray]) -> np.ndarray:
+    """Return which columns (boolean) of `x` (rows x columns) groups and the columns to their left do not determine."""
+    return _standing(within(x, groupings, np.ones(len(x))), x)
+
+
+def _standing(left: np.ndarray, x: np.ndarray) -> np.ndarray:
+    kept = np.linalg.norm(left, axis=0) > NOTHING * np.linalg.norm(x, axis=0)
+    kept[kept] = independent(left[:, kept])
+    return kept
+
+
 def _varying(within: np.ndarray, design: pd.DataFrame, factors: Sequence[str]) -> np.ndarray:
     """Return which columns (boolean) vary inside groups and are not determined by others, the factors first."""
-    spread = np.linalg.norm(within, axis=0) / np.maximum(np.linalg.norm(design.to_numpy(), axis=0), 1e-300)
     order = [design.columns.get_loc(name) for name in factors]
     order += [place for place, name in enumerate(design) if name not in set(factors)]
     kept = np.zeros(design.shape[1], dtype=bool)
-    candidates = np.array([place for place in order if spread[place] > 1e-8], dtype=int)
-    kept[candidates[independent(within[:, candidates])]] = True
+    kept[order] = _standing(within[:, order], design.to_numpy(dtype=float)[:, order])
     missing = [name for name in factors if not kept[design.columns.get_loc(name)]]
     if missing:
         raise StudyError(f"{', '.join(missing)}: no variation is left inside the groups, so there is no effect to see.")
@@ -237,10 +249,22 @@ def grouped_logit(
             break
     else:
         raise StudyError(f"the logistic regression{_on(name)} does not converge: something separates it.")
+    _told_apart(information, density @ both[:, :-1] ** 2, name)
     parameters = x.shape[1] + number_of_effects(groupings)
     variance = sandwich(np.linalg.inv(information), inside, y - p, clusters, parameters)
     likelihood = float(y @ index - np.logaddexp(0, index).sum())
     return GroupedLogit(slopes, variance, information, inside, index, likelihood)
+
+
+def _told_apart(information: np.ndarray, before: np.ndarray, name: str) -> None:
+    """Refuse slopes of which the groups and other columns leave rounding noise: errors of the others would be of it.
+
+    `before` (slopes,) is the diagonal of `information` before the groups were taken out.
+    """
+    own = np.diag(information)
+    root = np.sqrt(own)
+    if (own <= NOTHING**2 * before).any() or np.linalg.eigvalsh(information / np.outer(root, root))[0] < 1e-12:
+        raise StudyError(f"the logistic regression{_on(name)} holds a column that groups and other columns determine.")
 
 
 def _on(name: str) -> str:

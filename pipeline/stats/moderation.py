@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.absorbed import grouped_logit
+from pipeline.stats.absorbed import grouped_logit, standing
 from pipeline.stats.design import independent
 from pipeline.stats.inference import Effect, cluster_codes, codes, effect, sandwich
 from pipeline.stats.shape import standardised
@@ -104,9 +104,12 @@ class Controlled:
         member = np.column_stack([(group == name).to_numpy(dtype=float) for name in names])
         plain = np.column_stack([member, member * self._factor[:, None]])
         left, kept = self._left(plain)
+        self._varied(kept, names)
+        return [str(name) for name in names], plain, left, kept
+
+    def _varied(self, kept: np.ndarray, names: Sequence[str]) -> None:
         if not kept[-len(names) :].all():
             raise StudyError(f"{self._name} does not vary within every group, the controls held equal.")
-        return [str(name) for name in names], plain, left, kept
 
     def _left(self, plain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return what controls leave of columns and of the outcome, and which columns they do not determine."""
@@ -159,13 +162,16 @@ class Controlled:
         Errors are cluster-robust, as in `regression.logit`. Odds ratios of a sample by outcome are those of the
         population without weights (Prentice & Pyke 1979). Raises StudyError when there is no maximum.
         """
-        names, plain, _, kept = self._crossed(group)
+        names, plain, _, varies = self._crossed(group)
         size, bad = np.bincount(self._periods), np.bincount(self._periods, self._y)
         # A period of one outcome has no effect of its own, and says nothing of the others.
         stays = ((bad > 0) & (bad < size))[self._periods]
-        x = np.column_stack([self._slim, plain[:, kept]])[stays]
+        x = np.column_stack([self._slim, plain[:, varies]])[stays]
         clusters, periods = codes(self._clusters[stays]), codes(self._periods[stays])
-        fit = grouped_logit(self._y[stays], x, [periods], clusters, self._name)
+        # With these periods a control, or an effect, may have gone.
+        kept = standing(x, [periods])
+        self._varied(kept, names)
+        fit = grouped_logit(self._y[stays], x[:, kept], [periods], clusters, self._name)
         return self._groups(names, fit.slopes, fit.variance)
 
     def _groups(self, names: list[str], slopes: np.ndarray, variance: np.ndarray) -> Groups:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.absorbed import grouped_logit
+from pipeline.stats.absorbed import grouped_logit, standing
 from pipeline.stats.inference import Effect, as_ratio, cluster_codes, codes, effect
 
 HANDFUL = 5
@@ -104,13 +104,16 @@ def constant_proportion(
         raise StudyError(f"{factor} has two values, through which there is only one line.")
     cluster = cluster_codes(clusters)
     form, bends, knots = _bends(values, y)
-    others = standardised(design.drop(columns=["intercept", factor]))
-    unit = values.std()
-    line = grouped_logit(y, np.column_stack([values / unit, others]), [groups], cluster, factor)
-    size = bends.std(axis=0)
+    unit, size = values.std(), bends.std(axis=0)
     degrees = bends.shape[1]
+    bent = np.column_stack([values / unit, bends / size, standardised(design.drop(columns=["intercept", factor]))])
+    # Loans have left, and with them what told a control from the groups, or the curve.
+    kept = standing(bent, [groups])
+    if not kept[: 1 + degrees].all():
+        raise StudyError(f"{factor} has no variation left inside the groups to tell a curve from a line.")
+    bent = bent[:, kept]
+    line = grouped_logit(y, np.delete(bent, range(1, 1 + degrees), axis=1), [groups], cluster, factor)
     start = np.insert(line.slopes, 1, np.zeros(degrees)), line.index
-    bent = np.column_stack([values / unit, bends / size, others])
     curve = grouped_logit(y, bent, [groups], cluster, factor, start)
     of_bends = slice(1, 1 + degrees)
     slopes, variance = curve.slopes[of_bends], curve.variance[of_bends, of_bends]
@@ -194,6 +197,7 @@ def link_test(
     stays, groups = informative(outcome, absorb)
     y, cluster = outcome[stays].to_numpy(dtype=float), cluster_codes(clusters[stays])
     controls = standardised(design[stays].drop(columns="intercept"))
+    controls = controls[:, standing(controls, [groups])]
     fitted = grouped_logit(y, controls, [groups], cluster, name).index
     fitted = (fitted - fitted.mean()) / fitted.std()
     again = grouped_logit(y, np.column_stack([fitted, fitted**2]), [np.zeros(len(y), dtype=int)], cluster, name)

@@ -141,6 +141,7 @@ def test_the_page_says_what_stages_take_of_the_first_versions_time():
     for line in ("curve | 100.00 | 61.00 | 0.61 | 0.6, not met", "predict | 50.00 | 30.00 | 0.60 | 0.6, met"):
         assert f"| {line} |" in text
     assert "| match | 8.00 | 4.00 | 0.50 |  |" in text and "| time |" not in text
+    assert "| these stages together | 158.00 | 95.00 | 0.60 |  |" in text
 
 
 def test_the_first_version_is_unpacked_beside_this_one(monkeypatch):

@@ -22,11 +22,14 @@ SURROUNDINGS = {
         "PYTHONUTF8": "0",
         "PYTHONCOERCECLOCALE": "0",
         "PYTHONHASHSEED": "0",
+        # All that the processor has, and in the next but what every one has: digits that are written do not differ.
+        "NPY_DISABLE_CPU_FEATURES": "",
     },
     "Turkish, twenty years behind": {
         "TZ": "America/St_Johns",
         "LC_ALL": "tr_TR.UTF-8",
         "PYTHONHASHSEED": "1",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
         "CLOCK_OFFSET": str(-YEARS),
     },
     "Chinese, twenty years ahead": {

@@ -121,8 +121,9 @@ FREE = (
     "treatments",
     "exact",
     "where",
+    "among",
 )
-"""Sections whose names the file chooses itself."""
+"""Sections whose names the file chooses itself, or are those of columns: these are checked when the cohort is read."""
 
 
 def paths(part, before=()):

@@ -5,7 +5,14 @@ import statsmodels.api as sm
 from linearmodels.iv.absorbing import AbsorbingLS
 
 from pipeline.runtime.errors import StudyError
-from pipeline.stats.absorbed import absorbed_linear, absorbed_logit, grouped_logit, number_of_effects, spread_of_groups
+from pipeline.stats.absorbed import (
+    absorbed_linear,
+    absorbed_logit,
+    grouped_logit,
+    number_of_effects,
+    spread_of_groups,
+    standing,
+)
 from pipeline.stats.design import design_matrix
 from pipeline.stats.regression import logit
 from pipeline.stats.sampling import prior_ratio
@@ -206,6 +213,21 @@ def test_weights_of_one_size_change_no_spread():
     plain = spread_of_groups(frame["outcome"], design, frame["bank"], 0.95).effects["spread"]
     weighted = spread_of_groups(frame["outcome"], design, frame["bank"], 0.95, pd.Series(3.0, frame.index))
     assert weighted.effects["spread"] == pytest.approx(plain)
+
+
+@pytest.mark.parametrize("spoilt", ["a constant of each group", "a sum of others"])
+def test_a_column_that_groups_or_others_determine_is_refused_not_estimated_from_rounding(spoilt):
+    rng = np.random.default_rng(3)
+    groups, clusters = rng.integers(0, 8, 600), rng.integers(0, 30, 600)
+    x = rng.normal(size=(600, 2))
+    last = 0.1 * groups if spoilt == "a constant of each group" else x @ [0.3, 0.7] + groups
+    y = (rng.random(600) < 0.4).astype(float)
+    bad = np.column_stack([x, last])
+    assert list(standing(bad, [groups])) == [True, True, False]
+    with pytest.raises(StudyError, match=r"groups and other columns determine|no maximum"):
+        grouped_logit(y, bad, [groups], clusters, "calls")
+    kept = grouped_logit(y, bad[:, standing(bad, [groups])], [groups], clusters)
+    assert np.array_equal(kept.slopes, grouped_logit(y, x, [groups], clusters).slopes)
 
 
 def test_where_a_logit_starts_does_not_move_its_maximum():

@@ -77,6 +77,24 @@ def test_log_odds_are_those_of_the_formula(loans, absorb):
     assert found.statistic == pytest.approx(float(equal.statistic), rel=1e-6)
 
 
+def test_a_control_that_only_a_month_of_one_outcome_knew_leaves_with_it(loans):
+    """What is left of it elsewhere is rounding; errors would be of that, and differ from machine to machine."""
+    last = loans["month"] == "m4"
+    only = np.where(last, np.random.default_rng(1).random(len(loans)), 0.1)
+    frame = loans.assign(default=loans["default"].where(~last, 0), only=only)
+    terms = ["treated", "month", "grade", "size", "only"]
+    design = design_matrix(frame, terms).matrix
+    found = Controlled(frame["default"], design, "treated", frame["bank"], 0.95, None, frame["month"])
+    found = found.log_odds(frame["kind"])
+    rest = frame[~last].assign(month=frame["month"].cat.remove_categories("m4"))
+    theirs = smf.logit("default ~ treated:kind + kind + month + grade + size", rest).fit(
+        disp=False, tol=1e-12, **clustered(rest)
+    )
+    for level in loans["kind"].cat.categories:
+        assert found.effects[level].estimate == pytest.approx(theirs.params[f"treated:kind[{level}]"], rel=1e-7)
+        assert found.effects[level].std_error == pytest.approx(theirs.bse[f"treated:kind[{level}]"], rel=1e-6)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_slope_of_an_effect_is_the_product_in_the_formula(loans, weighted):
     theirs = smf.wls(

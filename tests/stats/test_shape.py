@@ -80,6 +80,37 @@ def test_a_curve_is_tested_as_statsmodels_does(loans, absorb):
         assert found.ends[name].p_value == pytest.approx(float(np.squeeze(theirs.pvalue)), rel=1e-3)
 
 
+def test_a_control_that_only_a_month_of_one_outcome_knew_leaves_with_it(loans):
+    last = loans["month"] == 5
+    only = np.where(last, np.random.default_rng(1).random(LOANS), 0.1)
+    frame = loans.assign(default=loans["default"].where(~last, 0), only=only)
+    rest = frame[~last]
+    for test in (constant_proportion, link_test):
+        level = (0.95,) if test is constant_proportion else ()
+        more, less = (
+            test(of["default"], of[columns], *named, of["month"])
+            for of, columns, named in (
+                (frame, ["intercept", "calls", "size", "only"], _named(test, frame, *level)),
+                (rest, ["intercept", "calls", "size"], _named(test, rest, *level)),
+            )
+        )
+        for mine, theirs in zip(more[:3], less[:3], strict=True):
+            assert mine == (theirs if isinstance(theirs, str) else pytest.approx(theirs, rel=1e-9))
+
+
+def _named(test, loans, *level):
+    """Arguments between design and groups: the two tests take the factor and the clusters the other way round."""
+    return ("calls", loans["bank"], *level) if test is constant_proportion else (loans["bank"], "calls")
+
+
+def test_a_curve_of_what_groups_determine_is_refused(loans):
+    frame = loans.assign(calls=loans["month"] * 0.1)
+    with pytest.raises(StudyError, match="no variation left inside the groups"):
+        constant_proportion(
+            frame["default"], frame[["intercept", "calls", "size"]], "calls", frame["bank"], 0.95, frame["month"]
+        )
+
+
 def test_a_handful_of_values_are_categories(loans):
     four = loans.assign(calls=np.minimum(np.floor(loans["calls"] / 2), 3))
     found = constant_proportion(four["default"], four[["intercept", "calls", "size"]], "calls", four["bank"], 0.95)
