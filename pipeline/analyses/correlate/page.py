@@ -112,7 +112,7 @@ def binned(results: Results, words: Words, factors: list[str]) -> Figure:
         axes.errorbar(means, value, yerr=spread, fmt=mark, **style)
         axes.set_title(folded(words.label("columns", factor)), loc="left", fontsize=8.5)
         if len(means) <= 3:
-            axes.set_xticks(means, [f"{mean:.3g}" for mean in means])
+            axes.set_xticks(means, words.answers(means) or [f"{mean:.3g}" for mean in means])
             axes.margins(x=0.3)
         axes.grid(visible=False, axis="x")
     for axes in panels[:, 0]:
