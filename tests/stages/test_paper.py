@@ -175,3 +175,14 @@ def test_the_chinese_print_says_when_it_has_no_letters(papers, tmp_path, monkeyp
     for one in papers.values():
         stage.write_paper(one)
     assert asked == ["en"] and (tmp_path / "zh.md").exists() and not (tmp_path / "zh.pdf").exists()
+
+
+def test_a_citation_alone_in_a_cell_has_the_brackets_of_its_page():
+    cell = "|  |  |\n|:--|:--|\n| [@firth-bias] | 1 |\n"
+    assert "| （Firth 1993） |" in paper.to_markdown(f"# 标题\n\n{cell}")
+    assert "| (Firth 1993) |" in paper.to_markdown(f"# Title\n\n{cell}")
+
+
+def test_a_reference_has_a_doi_or_says_where_it_stands():
+    entries = re.split(r"\n(?=@)", paper.BIBLIOGRAPHY.read_text(encoding="utf-8"))[1:]
+    assert entries and all(re.search(r"(doi|url|note) = ", entry) for entry in entries)
