@@ -65,3 +65,9 @@ def test_a_tree_asks_a_yes_or_no_for_no():
 def test_names_of_a_kind_stand_as_they_are_written():
     places = Words("en", "karlan_zinman").names("specifications")
     assert places["low"] < places["medium"] < places["high"] < places["groups_compared"]
+
+
+def test_a_correlation_short_of_one_does_not_read_as_one():
+    from pipeline.analyses.correlate.page import in_cell
+
+    assert [in_cell(value) for value in (0.42, -0.7, 0.953, -0.987)] == [".4", "-.7", ".95", "-.99"]
