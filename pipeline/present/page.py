@@ -252,10 +252,6 @@ class Page:
             name = words.text("months")[int(number) - 1]
             return filled(words.text("month"), name=name, year=year, number=int(number))
 
-        def following(text: str) -> str:
-            year, number = map(int, text.split("-"))
-            return f"{year + number // 12}-{number % 12 + 1:02d}"
-
         counted = words.counted
 
         def listed(names: list[str]) -> str:
@@ -280,7 +276,6 @@ class Page:
             "flow": flow,
             "rule": lambda reason: not results.where(estimator="sample_flow", factor=reason).empty,
             "month": month,
-            "following": following,
             "counted": counted,
             "listed": listed,
             "grades": list(grades.sort_values("specification")["factor"]),
