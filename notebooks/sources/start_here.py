@@ -260,21 +260,22 @@ for name, value in found.items():
     print(f"{name}的估计值比真实效应{apart(value - truth)}。")
 
 # %% [markdown] lang="en"
-# What no record holds, no regression can hold fixed. The [report of this study](../reports/reference/report.html) shows
-# which methods get closer, the [notebook on methods](../reports/notebooks/methods.html) why.
+# One world is one draw, and an estimate near the truth may be luck. The
+# [report of this study](../reports/reference/report.html) shows which methods recover the truth over many worlds, the
+# [notebook on methods](../reports/notebooks/methods.html) why others do not: what no record holds, no regression can hold
+# fixed.
 #
 # ## What real lenders show
 #
-# Every claim of the documents got a verdict by rules written down beforehand (`docs/protocol.md`). The answer rests on
-# two classes of claims: that CRM lowers default, and that it is associated with less of it. How many ended how, over
-# real lenders together:
+# Every claim of the documents got a verdict by the rules of `docs/protocol.md`. The answer rests on two classes of claims:
+# that CRM lowers default, and that it is associated with less of it. Verdicts over real lenders together:
 
 # %% [markdown] lang="zh"
-# 没有记录的，任何回归都无法控制。哪些方法更接近真相，见[本研究的报告](../reports/reference/report.zh.html)；为什么，见[方法笔记本](../reports/notebooks/methods.zh.html)。
+# 一个模拟世界只是一次抽样，估计值接近真实效应可能只是凑巧。哪些方法在许多模拟世界中都能还原真实效应，见[本研究的报告](../reports/reference/report.zh.html)；其余方法为什么不能，见[方法笔记本](../reports/notebooks/methods.zh.html)：没有记录下来的，任何回归都无法控制。
 #
 # ## 真实机构的结果
 #
-# 文献的每个论断都按事先写下的规则（`docs/protocol.md`）得到结论。答案依据其中两类论断：客户关系管理降低违约，以及客户关系管理与违约较少相关。真实机构合计，各有多少条得到何种结论：
+# 文献的每个论断都按`docs/protocol.md`中的规则得到结论。答案依据其中两类论断：客户关系管理降低违约，以及客户关系管理与违约较少相关。真实机构合计的结论如下：
 
 # %%
 evidence = YAML(typ="safe", pure=True).load(Path(f"pipeline/present/words/{language}/evidence.yaml"))

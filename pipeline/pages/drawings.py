@@ -44,7 +44,7 @@ def drawn(rows: results.Results, words: Words, allowed: Scope, params: Params) -
             if len(rows.where(stage="effects", estimator="event_study", estimand="log_rate_ratio")):
                 drawings["event_study"] = (effect_figures.event_study,)
         elif "figure" in part:
-            drawings[part["figure"]] = (effect_figures.forest, part["estimators"])
+            drawings[part["figure"]] = (effect_figures.forest, part["estimators"], part.get("first"))
     for chapter in [*chapters(rows, INSIDE), *chapters(rows)]:
         drawings |= chapter.drawings(rows, words, allowed)
     return drawings

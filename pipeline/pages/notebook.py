@@ -146,15 +146,22 @@ def markdown(notebook: NotebookNode) -> str:
 
 def _in_html(output: NotebookNode) -> Iterator[str]:
     if output["output_type"] == "stream":
-        yield from (f'<p class="printed">{html.escape(line)}</p>' for line in output["text"].splitlines() if line)
+        yield from (
+            f'<p class="printed">{minus(html.escape(line))}</p>' for line in output["text"].splitlines() if line
+        )
     elif PICTURE in output["data"]:
         held = base64.b64encode(output["data"][PICTURE].encode()).decode()
         alt = html.escape(output["metadata"][PICTURE]["alt"])
         yield f'<figure><img src="data:{PICTURE};base64,{held}" alt="{alt}"></figure>'
     elif "text/html" in output["data"]:
-        yield f'<div class="table" tabindex="0">{with_scopes(output["data"]["text/html"])}</div>'
+        yield f'<div class="table" tabindex="0">{minus(with_scopes(output["data"]["text/html"]))}</div>'
     else:
-        yield f'<p class="printed">{html.escape(output["data"]["text/plain"])}</p>'
+        yield f'<p class="printed">{minus(html.escape(output["data"]["text/plain"]))}</p>'
+
+
+def minus(text: str) -> str:
+    """Return what Python printed with true minus signs, as all pages have them."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", "\N{MINUS SIGN}", text)
 
 
 def with_scopes(table: str) -> str:

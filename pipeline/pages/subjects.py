@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.analyses.synthesis.rows import TERMS, judged
 from pipeline.core.fields import SUBJECTS
 from pipeline.core.results import Results
-from pipeline.present.numerals import MISSING, fixed, p_value, percent, whole
+from pipeline.present.numerals import MISSING, fixed, p_value, percent
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words
 
@@ -103,28 +103,28 @@ class Subject:
         ratios = {name: math.exp(value) for name, value in numbers.items()}
         return {name: fixed(ratio, 3 if abs(ratio - 1) < 0.005 else 2) for name, ratio in ratios.items()}
 
+    @property
+    def left_out(self) -> pd.DataFrame:
+        """Return the means without each lender; none where too few lenders would be left."""
+        return self._found.where(estimator="leave_one_out", specification=self.name, estimand=self.kind)
+
     def table(self) -> str:
-        """Return one row a lender: its measure, effect, weight, the mean without it, and what its terms go with."""
+        """Return one row a lender: its measure, the mean without it, and how its terms correlate with the measure."""
         terms = (*TERMS, "credit_grade")
         body = []
         for row in self.parts.itertuples():
             words = self._of_study[row.study]
-            without = self._found.where(
-                estimator="leave_one_out", specification=self.name, study=row.study, estimand=self.kind
-            )
+            without = [_ratio(one) for one in self.left_out[self.left_out["study"] == row.study].itertuples()]
             does = [self._value("practice", row, specification=None, outcome=term) for term in terms]
             body.append(
                 [
                     words.text("short"),
                     words.label("columns", row.factor),
-                    whole(row.n),
-                    _ratio(row),
-                    self.weight(row) or MISSING,
-                    next((_ratio(one) for one in without.itertuples()), MISSING),
+                    *((without or [MISSING]) if len(self.left_out) else []),
                     *(MISSING if value is None else fixed(value, 2) for value in does),
                 ]
             )
-        names = ("study", "factor", "loans", "odds_ratio", "weight", "without", *terms)
+        names = ("study", "factor", *(["without"] if len(self.left_out) else []), *terms)
         return markdown([self._words.text(f"columns.{name}") for name in names], body)
 
     def _value(self, estimator: str, row: Any, **more: Any) -> float | None:

@@ -118,7 +118,13 @@ class SynthesisPage:
 
     def _subject_table(self, one: Subject, label: str) -> str:
         unit = self._words.label("estimands", one.kind)
-        caption = filled(self._words.text("tables.subject"), subject=lower_first(label), unit=unit, **self._context())
+        caption = filled(
+            self._words.text("tables.subject"),
+            subject=lower_first(label),
+            unit=unit,
+            **self._context(),
+            left_out=len(one.left_out),
+        )
         return self._block("table", one.table(), caption)
 
     def figure(self, name: str) -> str:

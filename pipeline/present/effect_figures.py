@@ -17,7 +17,7 @@ from pipeline.present.intervals import Line, drawn, folded
 from pipeline.present.labels import methods
 from pipeline.present.numerals import fixed, whole, with_interval
 from pipeline.present.tables import effects_in_points, row_parts
-from pipeline.present.words import Words
+from pipeline.present.words import Words, split
 from pipeline.runtime.errors import StudyError
 
 RATIOS = ("ratio", "odds ratio")
@@ -74,30 +74,48 @@ def ladder(results: Results, words: Words, factors: list[str], rungs: list[str])
     return figure
 
 
-def forest(results: Results, words: Words, estimators: Sequence[str]) -> Figure:
-    """Draw estimates of a study's own design with their intervals, under heads in place of prefixes."""
+def forest(results: Results, words: Words, estimators: Sequence[str], first: str | None = None) -> Figure:
+    """Draw estimates of a study's own design with their intervals, under heads in place of prefixes.
+
+    The specification ``first``, that of the headline, stands in bold.
+    """
     rows = forest_rows(results, estimators)
     units = rows["unit"].unique()
     if len(units) != 1:
         raise StudyError(f"a forest needs rows of one unit, and {', '.join(estimators)} have {len(units)}.")
-    parts = [row_parts(row, words) for row in rows.itertuples()]
-    # What all rows share needs no saying; of what differs, what has few values heads the groups.
-    varies = [place for place in range(4) if len({part[place] for part in parts}) > 1]
-    head = next((place for place in (3, 0, 2) if place in varies and len(varies) > 1), None)
-    groups: dict[str, list[Line]] = {}
-    for row, part in zip(rows.itertuples(), parts, strict=True):
-        inner = [part[place] for place in varies if place != head and part[place]]
-        name = words.text("joining.comma").join(inner) or part[0]
-        said = f"{with_interval(row, 2)}  {whole(row.n)}"
-        groups.setdefault(part[head] if head is not None else "", []).append(Line(name, row, said))
     ratio = units[0] in RATIOS
     return drawn(
-        list(groups.items()),
+        forest_groups(rows, words, first),
         words.label("effect_units", units[0]),
         start=1.0 if ratio else 0.0,
         ratio=ratio,
         numbers=words.text("joining.comma").join((words.text("drawn.interval"), words.text("columns.loans"))),
     )
+
+
+def forest_groups(rows: pd.DataFrame, words: Words, first: str | None = None) -> list[tuple[str, list[Line]]]:
+    """Put rows under heads: what takes most values names the lines, the rest of what differs names the groups.
+
+    Groups and lines stand in the order of the words.
+    """
+    parts = [row_parts(row, words) for row in rows.itertuples()]
+    values = [len({part[place] for part in parts}) for place in range(4)]
+    inner = max((1, 2, 0, 3), key=lambda place: values[place])
+    heads = [place for place in (3, 0, 2, 1) if values[place] > 1 and place != inner]
+    order = [words.names(kind) for kind in ("estimators", "specifications", "factors", "outcomes")]
+    keys = [(row.estimator, row.specification, split(row.factor)[0], row.outcome) for row in rows.itertuples()]
+
+    def at(line: int) -> list[int]:
+        return [order[place].get(keys[line][place], -1) for place in (*heads, inner)]
+
+    groups: dict[str, list[Line]] = {}
+    for line in sorted(range(len(rows)), key=at):
+        row, part = rows.iloc[line], parts[line]
+        head = words.text("joining.comma").join(part[place] for place in heads if part[place])
+        said = f"{with_interval(row, 2)}  {whole(row.n)}"
+        bold = row.specification == first
+        groups.setdefault(head, []).append(Line(part[inner] or part[0], row, said, bold=bold))
+    return list(groups.items())
 
 
 def forest_rows(results: Results, estimators: Sequence[str]) -> pd.DataFrame:

@@ -125,7 +125,8 @@ def effects_parts(words: Words, results: Results) -> list[dict[str, Any]]:
     """Return what a study's words say on the rows of the stage effects, section by section, where it has any.
 
     Each has a ``heading`` and a ``text``. ``figure`` names a figure: event_study, or any name for a forest of the
-    ``estimators``' rows. With a ``caption`` the estimators' rows also stand in a table.
+    ``estimators``' rows, in which the specification ``first`` stands in bold. With a ``caption`` the estimators' rows
+    also stand in a table.
     """
     parts = words.text("effects_parts") if words.has("effects_parts") else []
     return [part for part in parts if len(results.where(stage="effects", estimator=part["estimators"]))]
@@ -251,10 +252,6 @@ class Page:
             name = words.text("months")[int(number) - 1]
             return filled(words.text("month"), name=name, year=year, number=int(number))
 
-        def following(text: str) -> str:
-            year, number = map(int, text.split("-"))
-            return f"{year + number // 12}-{number % 12 + 1:02d}"
-
         counted = words.counted
 
         def listed(names: list[str]) -> str:
@@ -279,7 +276,6 @@ class Page:
             "flow": flow,
             "rule": lambda reason: not results.where(estimator="sample_flow", factor=reason).empty,
             "month": month,
-            "following": following,
             "counted": counted,
             "listed": listed,
             "grades": list(grades.sort_values("specification")["factor"]),

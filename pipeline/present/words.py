@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -176,6 +176,16 @@ class Words:
             if name in source.get("labels", {}).get(kind, {}):
                 return source["labels"][kind][name]
         return self._derived(name) if kind == "columns" else None
+
+    def answers(self, values: Iterable[float]) -> list[str] | None:
+        """Return the words for the values of a yes or no, lowest first; nothing for other values."""
+        return [self.text("labels.no"), self.text("labels.yes")] if sorted(values) == [0, 1] else None
+
+    def names(self, kind: str) -> dict[str, int]:
+        """Return the places of all names of a kind, in the order in which they are written: the study's own first."""
+        sources = (*self._own, *self._common)
+        every = (name for source in sources for name in source.get("labels", {}).get(kind, {}))
+        return {name: place for place, name in enumerate(dict.fromkeys(every))}
 
     def _derived(self, name: str) -> str | None:
         """Return the label of what is made of a column with a label: its logarithm, or what a gap became."""

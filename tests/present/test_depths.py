@@ -92,7 +92,7 @@ def test_a_sign_that_turns_turns_the_title():
     frame.loc[mine, "ci_low"], frame.loc[mine, "ci_high"] = -high[mine], -low[mine]
     turned = report("lendingclub", found=Results(frame))
     found = [page.figure("ladder").splitlines()[0] for page in (report("lendingclub"), turned)]
-    less, more = (re.search(r"(\d+) of \d+ factors .*?, (\d+) with more", title).groups() for title in found)
+    less, more = (re.search(r"(\d+|none) of \d+ factors .*?, (\d+|none) with more", title).groups() for title in found)
     assert less == more[::-1] and less[0] != less[1]
 
 

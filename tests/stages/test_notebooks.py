@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.core.yaml import read
-from pipeline.pages.notebook import PICTURE, describe, markdown, with_scopes
+from pipeline.pages.notebook import PICTURE, describe, markdown, minus, with_scopes
 from pipeline.present.figures import shown
 from pipeline.present.words import LANGUAGES, WIDE
 from pipeline.runtime.errors import StudyError
@@ -137,3 +137,8 @@ def test_no_cell_of_an_executed_notebook_warns(path):
     """A warning says where the notebook ran, and on another machine says something else."""
     outputs = [one for cell in json.loads(path.read_text())["cells"] for one in cell.get("outputs", [])]
     assert outputs and not [one["text"] for one in outputs if one.get("name") == "stderr"]
+
+
+def test_a_page_shows_true_minus_signs_and_leaves_hyphens_alone():
+    assert minus("CI -1.01 to -0.37, [-2, 3]") == "CI \u22121.01 to \u22120.37, [\u22122, 3]"
+    assert minus("2009-12, 1e-05, a-1, --x") == "2009-12, 1e-05, a-1, --x"

@@ -1,4 +1,6 @@
 import re
+import shutil
+import subprocess
 
 import pandas as pd
 import pytest
@@ -175,3 +177,28 @@ def test_the_chinese_print_says_when_it_has_no_letters(papers, tmp_path, monkeyp
     for one in papers.values():
         stage.write_paper(one)
     assert asked == ["en"] and (tmp_path / "zh.md").exists() and not (tmp_path / "zh.pdf").exists()
+
+
+def test_a_citation_alone_in_a_cell_has_the_brackets_of_its_page():
+    cell = "|  |  |\n|:--|:--|\n| [@firth-bias] | 1 |\n"
+    assert "| （Firth 1993） |" in paper.to_markdown(f"# 标题\n\n{cell}")
+    assert "| (Firth 1993) |" in paper.to_markdown(f"# Title\n\n{cell}")
+
+
+def test_a_reference_has_a_doi_or_says_where_it_stands():
+    entries = re.split(r"\n(?=@)", paper.BIBLIOGRAPHY.read_text(encoding="utf-8"))[1:]
+    assert entries and all(re.search(r"(doi|url|note) = ", entry) for entry in entries)
+
+
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="no pdftotext is installed here: poppler has it")
+def test_an_interval_in_a_table_stays_on_one_line_of_print(tmp_path):
+    from pipeline.present.documents import to_pdf
+    from pipeline.present.words import Words
+
+    cells = "\n".join(
+        f"| −{n}.58 \\[−5.60, 2.45\\] |" + " a long statement that takes the line |" * 8 for n in range(3)
+    )
+    page = "| A |" + " B |" * 8 + "\n|:----|" + ":--------------|" * 8 + "\n" + cells
+    (tmp_path / "page.pdf").write_bytes(to_pdf(page, "page", Words("en", "evidence"), tmp_path))
+    said = subprocess.run(["pdftotext", "-layout", tmp_path / "page.pdf", "-"], capture_output=True, text=True).stdout
+    assert len(re.findall(r"\[−5\.60, 2\.45\]", said)) == 3

@@ -112,7 +112,7 @@ def binned(results: Results, words: Words, factors: list[str]) -> Figure:
         axes.errorbar(means, value, yerr=spread, fmt=mark, **style)
         axes.set_title(folded(words.label("columns", factor)), loc="left", fontsize=8.5)
         if len(means) <= 3:
-            axes.set_xticks(means, [f"{mean:.3g}" for mean in means])
+            axes.set_xticks(means, words.answers(means) or [f"{mean:.3g}" for mean in means])
             axes.margins(x=0.3)
         axes.grid(visible=False, axis="x")
     for axes in panels[:, 0]:
@@ -146,13 +146,7 @@ def matrix(results: Results, words: Words) -> Figure:
     labels = [folded(f"{_label(words, name)}\N{NO-BREAK SPACE}{at}", 34) for at, name in enumerate(names, start=1)]
     figure, axes = plt.subplots(figsize=(figures.WIDTH, 0.2 * len(names) + 0.9), layout="constrained")
     shown = values[1:, :-1]
-    large = np.array(
-        [
-            [fixed(r, 1).replace("0.", ".").replace("1.0", "1") if abs(r) >= READABLE else "" for r in line]
-            for line in shown
-        ],
-        dtype=object,
-    )
+    large = np.array([[in_cell(r) if abs(r) >= READABLE else "" for r in line] for line in shown], dtype=object)
     sns.heatmap(
         shown,
         ax=axes,
@@ -174,6 +168,12 @@ def matrix(results: Results, words: Words) -> Figure:
     axes.tick_params(labelsize=8, rotation=0)
     axes.grid(visible=False)
     return figure
+
+
+def in_cell(value: float) -> str:
+    """Print a correlation in a cell's room, its sign a narrow one; what is short of one does not read as one."""
+    text = fixed(value, 1 if round(abs(value), 1) < 1 else 2)
+    return text.replace("0.", ".").replace("\N{MINUS SIGN}", "-")
 
 
 def trends(results: Results, words: Words, factors: list[str]) -> str:

@@ -139,7 +139,7 @@ def dependence(results: Results, words: Words) -> Figure:
                 axes.xaxis.set_major_formatter(lambda value, _: whole(value))
                 axes.locator_params(axis="x", nbins=4)
             if len(x) <= 2:
-                axes.set_xticks(x)
+                axes.set_xticks(sorted(x), words.answers(x))
                 axes.margins(x=0.4)
         axes.set_title(folded(words.known("columns", column) or column, LONGEST + 2), fontsize="medium", loc="left")
     for axes in list(panels.flat)[len(columns) :]:
@@ -182,6 +182,9 @@ def tree(results: Results, words: Words) -> Figure:
     axes.set_xlim(-0.15, deepest + 0.75)
     axes.set_ylim(len(ends) - 0.4, -0.7)
     worst = max(row.estimate for row in node.values()) or 1.0
+    depends = of(results.where(stage=STAGE), "partial_dependence").groupby("factor")["outcome"]
+    answers = {str(name) for name, values in depends if set(values) <= {"0", "1"}}
+    broad = round(90 / (deepest + 0.9))
     for path, row in node.items():
         x, y = len(path) - 1, place[path]
         for side in "lr":
@@ -194,18 +197,18 @@ def tree(results: Results, words: Words) -> Figure:
         if path + "l" not in node:
             text, at = f"{percent(row.estimate)} ({whole(row.n)})", {"xytext": (8, 0), "va": "center"}
         elif path == "n":
-            text, at = _rule(row, words), {"xytext": (8, 0), "va": "center"}
+            text, at = folded(_rule(row, words, answers), broad - 3), {"xytext": (8, 0), "va": "center"}
         else:
             # Before the point, on the side of its line that no other line takes.
             above = path.endswith("l")
-            text = folded(_rule(row, words), round(90 / (deepest + 0.9)))
+            text = folded(_rule(row, words, answers), broad)
             at = {"xytext": (-5, 3 if above else -3), "va": "bottom" if above else "top", "ha": "right"}
-        axes.annotate(text, (x, y), textcoords="offset points", fontsize=8, linespacing=1, **at)
+        axes.annotate(text, (x, y), textcoords="offset points", fontsize=8, linespacing=1.15, **at)
     return figure
 
 
-def _rule(row: Any, words: Words) -> str:
-    """Say what a node asks; where it holds, the way goes up."""
+def _rule(row: Any, words: Words, answers: set[str]) -> str:
+    """Say what a node asks, `answers` being the columns of a yes or no; where it holds, the way goes up."""
     column, level = split(row.factor)
     label = words.known("columns", column) or column
     if level == "missing":
@@ -213,6 +216,8 @@ def _rule(row: Any, words: Words) -> str:
     if level is not None:
         gap = "" if WIDE.search(words.text("predict.no")) else " "
         return words.pair(label, f"{words.text('predict.no')}{gap}{words.known('levels', level) or level}")
+    if column in answers:
+        return words.pair(label, words.text("labels.no"))
     threshold = float(row.note)
     shown = whole(threshold) if abs(threshold) >= 1000 else f"{threshold:.4g}".replace("-", "\N{MINUS SIGN}")
     return f"{label} \N{LESS-THAN OR EQUAL TO}\N{NO-BREAK SPACE}{shown}"

@@ -120,8 +120,8 @@ def survival(results: Results, words: Words) -> Figure:
     figure, panels = plt.subplots(
         2,
         len(ways),
-        figsize=(figures.WIDTH, 3.2),
-        height_ratios=[1, 0.08 * len(arms) + 0.12],
+        figsize=(figures.WIDTH, 3.0 + 0.3 * len(arms)),
+        height_ratios=[1, 0.16 * len(arms) + 0.04],
         layout="constrained",
         squeeze=False,
         sharex=True,
@@ -154,9 +154,10 @@ def survival(results: Results, words: Words) -> Figure:
             for month, count in zip(one["month"], one["estimate"], strict=True):
                 # The first number begins where the axis does.
                 side = "left" if month == 0 else "right" if month == moments[-1] else "center"
-                below.text(month, -line, whole(count), color=colours[arm], ha=side, va="center", fontsize=8)
-        below.text(0, 1, words.text("columns.at_risk"), va="center", fontsize=8)
-        below.set_ylim(-len(arms) + 0.4, 1.6)
+                below.text(month, -2 * line, whole(count), color=colours[arm], ha=side, va="center", fontsize=8)
+            name = words.known("arms", arm) or words.text("columns.loans")
+            below.text(0, 1 - 2 * line, words.pair(words.text("columns.at_risk"), name), va="center", fontsize=8)
+        below.set_ylim(1.4 - 2 * len(arms), 1.6)
     panels[0, 0].set_ylabel(words.text("columns.share_that_left"))
     figures.keys(figure, panels[0, 0])
     return figure

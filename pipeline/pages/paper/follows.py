@@ -60,20 +60,12 @@ def of_tier(book: Book, tier: str) -> dict[str, Any]:
     claims = [claim for claim in book.ledger.claims if claim.id in TIERS[tier]]
     claims.sort(key=lambda claim: TIERS[tier].index(claim.id))
     rows = [book.row(claim.id) for claim in claims]
-    asked = [
-        book.words("beside_statement").format(
-            statement=book.claim(claim.id, book.claim_text(claim).rstrip(".。")),
-            verdict=book.word("verdicts", row.verdict),
-            certainty=book.words("of_certainty").format(book.sure(row.certainty)) if row.certainty else "",
-        )
-        for claim, row in zip(claims, rows, strict=True)
-    ]
     known = [row for row in rows if row.verdict in READ]
     open_ones = [row for row in rows if row.verdict not in READ]
     key = "open" if not known else "known" if not open_ones else "partly"
     return {
         "name": book.words("tiers", tier, "name"),
-        "asked": book.word("semicolon").join(asked),
+        "asked": book.word("semicolon").join(book.statement(claim.id) for claim in claims),
         "follows": book.words("tiers", tier, key),
     }
 

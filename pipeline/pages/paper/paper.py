@@ -177,16 +177,20 @@ class Paper(Book):
         claim = next(one for one in self.ledger.claims if one.id == name)
         row = self.row(name)
         certainty = self.words("of_certainty").format(self.sure(row.certainty)) if row.certainty else ""
-        text = self.claim(name, self.claim_text(claim).rstrip(".。"))
         return self.words("beside_statement").format(
-            statement=text, verdict=self.word("verdicts", row.verdict), certainty=certainty
+            number=self.claim(name),
+            statement=self.claim_text(claim).rstrip(".。"),
+            verdict=self.word("verdicts", row.verdict),
+            certainty=certainty,
         )
 
     def _by(self, name: str) -> str:
         """Say at which lenders a statement was tested, and by what measure."""
         claim = next(one for one in self.ledger.claims if one.id == name)
         told = [
-            f"{self.word('short', row.study)}{self.word('comma')}{lower_first(found.measured(self, row, [name]))}"
+            self.words("at_lender").format(
+                lender=self.word("short", row.study), measured=lower_first(found.measured(self, row, [name]))
+            )
             for row in found.decided(self, claim)
         ]
         return self.words("measured_by").format(self.word("semicolon").join(told))

@@ -1,5 +1,7 @@
--- A citation after a Chinese character has brackets and semicolons as wide as the letters, and no spaces around it.
-local WIDE = "[\227-\233][\128-\191][\128-\191]$"
+-- A citation after a Chinese character, or alone on a Chinese page, has brackets and semicolons as wide as the letters,
+-- and no spaces around it.
+local LETTER = "[\227-\233][\128-\191][\128-\191]"
+local WIDE = LETTER .. "$"
 
 local function is_space(inline)
   return inline and (inline.t == "Space" or inline.t == "SoftBreak")
@@ -20,7 +22,7 @@ local function widened(cite)
   return cite
 end
 
-function Inlines(inlines)
+local function inside(inlines)
   for place = #inlines, 2, -1 do
     local gap = is_space(inlines[place - 1]) and 1 or 0
     local before = inlines[place - 1 - gap]
@@ -35,4 +37,20 @@ function Inlines(inlines)
     end
   end
   return inlines
+end
+
+function Pandoc(doc)
+  doc = doc:walk({ Inlines = inside })
+  -- The first block is the title.
+  if not pandoc.utils.stringify(doc.blocks[1]):find(LETTER) then
+    return doc
+  end
+  return doc:walk({
+    Plain = function(cell)
+      if #cell.content == 1 and cell.content[1].t == "Cite" then
+        cell.content[1] = widened(cell.content[1])
+        return cell
+      end
+    end,
+  })
 end
