@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
@@ -69,6 +70,8 @@ def _here(function: Callable[[Any], Any], items: Sequence[Any], settings: Where)
     from joblib import delayed, parallel_config
 
     here = Path.cwd()
+    # Processes keep memory that they used (pipeline/__init__.py): joblib takes it for a leak, starts another and warns.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
     with parallel_config(backend="loky", inner_max_num_threads=1):
         processes = Processes(n_jobs=settings.workers, return_as="generator")
         results = processes(delayed(_in_folder)(here, function, item) for item in items)

@@ -191,3 +191,19 @@ def test_a_scheduler_that_does_not_answer_or_has_no_worker_is_named(tmp_path, mo
         monkeypatch.setattr(parallel, "PATIENCE", 5)
         with pytest.raises(StudyError, match=rf"^parallel\.address: the scheduler at {address} has no worker"):
             list(each(abs, [1], dask(address)))
+
+
+def _holding(size):
+    """Fill memory, and keep it while the next items are computed."""
+    _KEPT.append(np.ones(size))
+    time.sleep(1.2)
+    return len(_KEPT)
+
+
+_KEPT = []
+
+
+@pytest.mark.long
+def test_processes_that_keep_memory_are_renewed_without_a_word(recwarn):
+    assert len(list(each(_holding, [40_000_000] * 8, LOKY))) == 8
+    assert not [one for one in recwarn if "worker stopped" in str(one.message)]
