@@ -41,8 +41,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--decimal", nargs="+", metavar="COLUMN=MARK", help="decimal marks of columns of text: rate=,")
     parser.add_argument("--day-first", choices=("yes", "no"), help="whether 03/01/2015 is the third of January")
-    parser.add_argument("--term-in", choices=("month", "year", "week", "day"), help="the unit of terms without one")
+    parser.add_argument(
+        "--term-in", choices=("month", "year", "fortnight", "week", "day"), help="the unit of terms without one"
+    )
     parser.add_argument("--rate-in", choices=("percent", "fraction"), help="whether .125 is .125%% or 12.5%%")
+    parser.add_argument(
+        "--times", nargs="+", metavar="COLUMN=NUMBER", help="what numbers are multiplied by: rate=12 for one a month"
+    )
+    parser.add_argument("--currency", metavar="CODE", help="study the loans of one currency, or any: all are in one")
     parser.add_argument("--encoding", metavar="NAME", help="the encoding of a text file")
     parser.add_argument("--sheet", metavar="NAME", help="the sheet of a workbook")
     parser.add_argument("--template", metavar="DIR", help="write empty tables for a lender to fill, and what to record")

@@ -50,6 +50,9 @@ class Own(Section):
     separator: str | None = None
     names: Literal[0, 1, 2] = 1
     decimal: dict[str, Literal[".", ","]] = Field(default={})
+    currency: str | None = None
+    currency_column: str | None = None
+    times: dict[str, Annotated[float, Field(gt=0)]] = Field(default={})
     day_first: bool | None = None
     columns: dict[_known("columns"), str | None]
     default_when: list[str] = Field(default=[])
@@ -62,7 +65,7 @@ class Own(Section):
     panel: str | None = None
     late: str | None = None
     interest_rate_in: Literal["percent", "fraction"] = "percent"
-    term_in: Literal["month", "year", "week", "day"] | None = None
+    term_in: Literal["month", "year", "fortnight", "week", "day"] | None = None
     factors: dict[Factor, str | None] = Field(default={})
     borrower: dict[Annotated[str, AfterValidator(_name)], str | None] = Field(default={})
     market: dict[_known("market"), str | None] = Field(default={})
@@ -87,6 +90,10 @@ class Own(Section):
             raise ValueError("default_at_least counts days, so default_when and repaid_when must be empty")
         if also := [role for role, column in self.mapped().items() if column == outcome and role != "default"]:
             raise ValueError(f"column '{outcome}' is the outcome and cannot be {also[0]} too: name another, or none")
+        if bool(self.currency) != bool(self.currency_column):
+            raise ValueError("currency and currency_column stand together: name both, or neither")
+        if idle := sorted(set(self.times) - set(self.mapped().values())):
+            raise ValueError(f"times names '{idle[0]}', which no role has: correct its name, or take it out")
         return self
 
     def mark(self, column: str) -> str:

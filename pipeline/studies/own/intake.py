@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells, dates, states, tabular
+from pipeline.sources import cells, currencies, dates, states, tabular
 from pipeline.sources.tables import LONGEST_WHOLE, Form, Table
 from pipeline.studies.own import folder, joining, months, ranges, roles
 from pipeline.studies.own.choices import KEYS, Own, checked, unused
@@ -47,7 +47,7 @@ def intake(study: Study, where: str) -> Intake:
     own: Own = checked(Own, study.own, "own", where)
     path = tabular.path_of(own.file)
     mapped = own.mapped()
-    wanted = dict.fromkeys([*mapped.values(), *filter(None, (own.panel, own.late))])
+    wanted = dict.fromkeys([*mapped.values(), *filter(None, (own.panel, own.late, own.currency_column))])
     form, table = _read(path, own, None if own.loans else list(wanted))
     raw, course, signals = _joined(table.frame.reset_index(drop=True), path, own, study)
     if missing := [name for name in wanted if name not in raw]:
@@ -80,6 +80,10 @@ def intake(study: Study, where: str) -> Intake:
                 f"{what}s: correct {role} in {where}."
             )
     loans = pd.DataFrame({**typed, "row": row, "fault": faults.str.removesuffix("; ")})
+    if own.currency_column:
+        loans["other_currency"] = (
+            (currencies.of_cells(raw[own.currency_column]) != own.currency).fillna(True).astype(bool)
+        )
     followed: Mapping[str, pd.DataFrame] = {}
     if own.panel:
         loans, followed = _collapsed(loans, raw, own, study)
@@ -220,7 +224,7 @@ def meaning(role: str, column: pd.Series, own: Own, place: str, where: str) -> t
         found = _in_percent(found, column, own)
     if found.doubt:
         raise StudyError(f"{place}: {found.doubt}: {answer}.")
-    return found, "number"
+    return found._replace(meaning=found.meaning * own.times.get(str(column.name), 1)), "number"
 
 
 def _years_before(granted: pd.Series, column: pd.Series, own: Own) -> cells.Cells | None:

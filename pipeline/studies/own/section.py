@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.runtime.errors import StudyError
@@ -40,6 +41,10 @@ class Draft(NamedTuple):
     term_in: str | None
     rates_in: str = "percent"
     """Whether interest rates are percent or fractions."""
+    times: Mapping[str, float] = MappingProxyType({})
+    """What the numbers of columns are multiplied by."""
+    currency: tuple[str | None, str | None] = (None, None)
+    """The currency that is studied, and the column that tells a loan's."""
     panel: str | None = None
     """The column of months, of a file with a row a loan and month."""
     late: str | None = None
@@ -111,6 +116,9 @@ def choices(draft: Draft) -> str:
         "separator": form.separator,
         "names": form.names,
         "decimal": dict(draft.decimal),
+        "times": dict(draft.times),
+        "currency": draft.currency[0],
+        "currency_column": draft.currency[1],
         "day_first": draft.day_first,
         "panel": draft.panel,
         "late": draft.late,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells, dates, states, tabular
+from pipeline.sources import cells, states, tabular
 from pipeline.sources.tables import Form
-from pipeline.studies.own import folder, months, outcome, panel, profile, ranges, roles, units
+from pipeline.studies.own import folder, months, outcome, panel, profile, ranges, roles, units, writing
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.questions import Question
 from pipeline.studies.own.section import Draft
@@ -38,7 +38,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     else:
         form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"))
         table, others, whole = _first_rows(path, form, options)
-    decimal = _decimals(table, form, options.get("decimal") or [], path)
+    decimal = writing.decimals(table, form, options.get("decimal") or [], path)
     monthly = panel.recognised(table) if tables is None else None
     first = table if monthly is None else panel.first_rows(table, monthly)
     columns = others | profile.profile(first, decimal, {} if tables else tabular.labels_of(path, form))
@@ -55,12 +55,14 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         roles.refuse_gaps(guessed, fixed, table, read.meaning(table[default]))
     late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
     if (day_first := tables.day_first if tables else None) is None:
-        day_first = _day_first(table, columns, guessed.found, options.get("day_first"), path)
+        day_first = writing.day_first(table, columns, guessed.found, options.get("day_first"), path)
     ends = tables.ends if tables else monthly and outcome.ends(table, read, monthly.loan, monthly.order)
     landmark = _landmark(monthly, ends, guessed.found, tables)
     ends = _dated_ends(ends, table, read, guessed.found, day_first=day_first)
     if options.get("horizon") and ends is None:
         raise StudyError(f"{path}: nothing dates default (no table of months, no date of default): leave --horizon.")
+    money = units.currency(table, guessed.found, options.get("currency"), path)
+    multiplied = units.times(columns, guessed.found, options.get("times") or ())
     term_in = units.term_in(table, columns, guessed.found, decimal, options.get("term_in"), path)
     return Draft(
         name=name,
@@ -74,7 +76,9 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         outcome=read,
         day_first=day_first,
         term_in=term_in,
-        rates_in=units.rates_in(columns, guessed.found, options.get("rate_in"), path),
+        rates_in=units.rates_in(columns, guessed.found, options.get("rate_in"), path, multiplied),
+        times=multiplied,
+        currency=money,
         panel=monthly.month if monthly else None,
         late=late,
         notes=_notes(first, columns, guessed.found, decimal),
@@ -339,59 +343,4 @@ def _no_outcome(path: Path, table: pd.DataFrame, columns: Mapping[str, Column]) 
         + (" A line of names above the loans would tell the roles." if "column 1" in columns else ""),
         "default",
         "The column that says which loans defaulted",
-    )
-
-
-def _decimals(table: pd.DataFrame, form: Form, given: list[str], path: Path) -> dict[str, str]:
-    """Return the decimal mark of columns of text, other than a point."""
-    told = dict(one.rpartition("=")[::2] for one in given)
-    if wrong := [one for one in given if one.rpartition("=")[0] not in table or one[-1:] not in (",", ".")]:
-        raise StudyError(f"--decimal {wrong[0]} is no column and its mark: write COLUMN=, or COLUMN=. for each.")
-    found = profile.decimals_of(table, form.separator)
-    if mixed := {name: two for name, two in found.mixed.items() if name not in told}:
-        name, (comma, point) = next(iter(mixed.items()))
-        raise StudyError(
-            f"{path}, column {name} holds '{comma}' and '{point}', with two decimal marks: write one in all of it, or "
-            f"say with --decimal {name}=, or --decimal {name}=. which is right; cells with the other are set aside."
-        )
-    if open_ := {name: cell for name, cell in found.undecided.items() if name not in told}:
-        shown = "; ".join(f"{name}, row {_row(table, name, cell, form)}: '{cell}'" for name, cell in open_.items())
-        mark = "." if "." in next(iter(open_.values())) else ","
-        other = {".": ",", ",": "."}[mark]
-        answer = " ".join(f"{name}={other}" for name in open_)
-        raise Question(
-            f"{path}: every cell with a mark has three digits after it, so it may be that of thousands or of decimals "
-            f"({shown}): say --decimal {answer} if it parts thousands, and {next(iter(open_))}={mark} if it is the "
-            "decimal mark.",
-            "decimal",
-            f"Decimal marks, such as {answer}",
-        )
-    return {name: "," for name in found.commas if told.get(name) != "."} | {k: v for k, v in told.items() if v != "."}
-
-
-def _row(table: pd.DataFrame, name: str, cell: str, form: Form) -> int:
-    return int((table[name] == cell).to_numpy().argmax()) + form.first
-
-
-def _day_first(
-    table: pd.DataFrame, columns: Mapping[str, Column], found: Mapping[str, str], told: str | None, path: Path
-) -> bool | None:
-    if told is not None:
-        return told.lower() in cells.YES
-    there = [columns[found[role]] for role in ("origination_date", "adoption_date") if role in found]
-    open_ = [one for one in there if one.marks.get("undecided") and not {"day_first", "month_first"} & set(one.marks)]
-    if not open_:
-        return None
-    # What one column leaves open, the other of the same lender tells.
-    orders = {order for one in there for order in ("day_first", "month_first") if order in one.marks}
-    if len(orders) == 1:
-        return orders == {"day_first"}
-    date = open_[0]
-    texts = cells.plain(table[date.name]).dropna()
-    first = next(text for text in texts if dates.EITHER_ORDER.match(text))
-    raise Question(
-        f"{path}, column {date.name}: day and month of '{first}' could stand in either order, and no other cell tells: "
-        "say --day-first yes or --day-first no.",
-        "day_first",
-        f"Does the day come first in '{first}' (yes or no)",
     )

@@ -98,12 +98,21 @@ def assumed(draft: Draft) -> list[str]:
     rate, term = draft.column("interest_rate"), draft.column("term_months")
     if rate is not None:
         scale = {"fraction": "fractions (.125 is 12.5%)", "percent": "percent"}[draft.rates_in]
+        scale += "" if rate.name in draft.times else " a year"
         spread = f" ({rate.smallest} to {rate.largest})" if rate.smallest else ""
         said.append(f"{rate.name}{spread} is read as {scale}: own.interest_rate_in.")
         if 0 < rate.percent < 0.999 * (1 - rate.missing):
             said.append(f"{rate.name}: cells without a percent sign are brought to the scale of those with one.")
     if term is not None and term.kind == "number":
         said.append(f"{term.name} without a unit is read in {draft.term_in or 'month'}s: own.term_in.")
+    for name, number in draft.times.items():
+        made = "percent a year" if name == draft.found.get("interest_rate") else "ones"
+        said.append(f"{name} is multiplied by {number:.10g}, as its name says, to be in {made}: own.times, --times.")
+    if draft.currency[0]:
+        said.append(
+            f"Loans whose {draft.currency[1]} is not {draft.currency[0]} are left out; the rate above counts them: "
+            "own.currency."
+        )
     date = draft.column("origination_date")
     if date is not None and date.kind == "date":
         said.append(f"{date.name} runs from {date.smallest} to {date.largest}.")
@@ -227,7 +236,7 @@ def advice(draft: Draft) -> list[str]:
         name
         for name in draft.columns
         if name not in (MONTHS, END)
-        and name not in (*found.values(), *leaking, draft.panel, draft.late)
+        and name not in (*found.values(), *leaking, draft.panel, draft.late, draft.currency[1])
         and draft.columns[name].kind != "key"
     ]
     if idle:
