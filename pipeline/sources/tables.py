@@ -25,6 +25,11 @@ KINDS = {
     ".arrow": "arrow",
     ".ipc": "arrow",
     ".dta": "stata",
+    ".sas7bdat": "sas",
+    ".xpt": "sas",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
     ".xlsx": "excel",
     ".xlsm": "excel",
 }

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells, dates, tabular, workbooks
+from pipeline.sources import cells, tabular, workbooks
 from pipeline.sources.tables import KINDS, Form
-from pipeline.studies.own import months, panel, roles
+from pipeline.studies.own import months, panel, roles, writing
 from pipeline.studies.own.joining import (
     ASKED,
     DOCUMENTS,
@@ -31,7 +31,6 @@ from pipeline.studies.own.joining import (
     mostly_after,
     once,
 )
-from pipeline.studies.own.questions import Question
 
 KEY_NAME = re.compile(r"\b(id|no|nr|number|key|code|ref|reference)\b|id$|编号|号$")
 """Names of columns that may tie tables together."""
@@ -182,10 +181,14 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
     waiting = [name for name in frames if name != loans]
     shared = _shared([_stem(name) for name in frames])
     tied: dict[str, tuple[str, str]] = {}
+    single = {name for name in waiting if _has_a_key(frames[name])}
     monthly = {name: _months(frames[name]) for name in waiting}
     while waiting:
         for name in waiting:
-            if name not in tied and (pair := _pair(frame, frames[name], _stem(name).removeprefix(shared))):
+            # What was joined since may hold the key of a table with one row each.
+            if (name not in tied or name in single) and (
+                pair := _pair(frame, frames[name], _stem(name).removeprefix(shared))
+            ):
                 tied[name] = pair
         if not tied:
             refused += [f"{name}: {_untied(frame, frames[name])}" for name in waiting]
@@ -199,7 +202,7 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
         if isinstance(link, str):
             refused.append(f"{name}: {link}")
         else:
-            day_first = _day_first(options, frame, frames[name], link, folder)
+            day_first = writing.between(options, frame, frames[name], link, folder)
             if day_first is not None:
                 options = {**options, "day_first": "yes" if day_first else "no"}
             if link.take != "columns":
@@ -236,30 +239,6 @@ def _months(other: pd.DataFrame) -> panel.Panel | None:
     """Return loan and month of a table that says month by month what became of loans."""
     told = any(roles.likeness(str(one), "default") or roles.counts_days(str(one)) for one in other)
     return panel.recognised(once(other), counts=False) if told else None
-
-
-def _day_first(
-    options: Mapping[str, Any], frame: pd.DataFrame, other: pd.DataFrame, link: Link, folder: Path
-) -> bool | None:
-    """Return whether the day comes first in dates, as told; a Question where they could be read either way."""
-    if (told := options.get("day_first")) is not None:
-        return str(told).lower() in cells.YES
-    columns = ((frame, link.loan_date, "the loans"), (other, link.date, link.file))
-    read_ = [dates.read(rows[name]).marks if name else {} for rows, name, _ in columns]
-    orders = {order for marks in read_ for order in ("day_first", "month_first") if order in marks}
-    if len(orders) == 1 and any(marks.get("undecided") for marks in read_):
-        # What one column leaves open, the other of the same lender tells.
-        return orders == {"day_first"}
-    for (rows, name, file), marks in zip(columns, read_, strict=True):
-        if marks.get("undecided") and not {"day_first", "month_first"} & set(marks):
-            first = next(cell for cell in cells.plain(rows[name]).dropna() if dates.EITHER_ORDER.match(cell))
-            raise Question(
-                f"{folder}, {file}, column {name}: day and month of '{first}' could stand in either order, and no "
-                "other cell tells: say --day-first yes or --day-first no.",
-                "day_first",
-                f"Does the day come first in '{first}' (yes or no)",
-            )
-    return None
 
 
 def _shared(names: list[str]) -> str:
@@ -315,6 +294,12 @@ def _pair(frame: pd.DataFrame, other: pd.DataFrame, called: str) -> tuple[str, s
                 # What earlier tables added stands behind the loans' own columns.
                 found.append((same, bare[another].is_unique, mine.nunique(), -len(one), one, another))
     return max(found)[4:] if found else None
+
+
+def _has_a_key(other: pd.DataFrame) -> bool:
+    """Say whether a column that has the name of a key tells all rows of a table apart."""
+    named = [name for name in other if any(roles.likeness(str(name), key) > 1 for key in KEYS)]
+    return any(once(other)[name].is_unique for name in named)
 
 
 def _untied(frame: pd.DataFrame, other: pd.DataFrame) -> str:

@@ -246,6 +246,8 @@ def against(role: Role, column: Column) -> str:
     if role.kind == "number" and column.kind not in numbers:
         return "its cells are no numbers"
     if role.kind == "date" and column.kind != "date" and column.as_dates < MOST:
+        if {"day_first", "month_first"} <= set(column.marks):
+            return "some cells name the day first and others the month, so that no order reads all: write them in one"
         return "its cells are no dates"
     if role.name in ("income", "assets", "savings", "employees", "age") and column.kind == "category":
         return "words in place of numbers" if column.distinct > 50 else ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates
 from pipeline.sources.tables import Form
 from pipeline.studies.own import profile
+from pipeline.studies.own.joining import Link
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.questions import Question
 
@@ -68,9 +69,32 @@ def day_first(
     date = open_[0]
     texts = cells.plain(table[date.name]).dropna()
     first = next(text for text in texts if dates.EITHER_ORDER.match(text))
-    raise Question(
-        f"{path}, column {date.name}: day and month of '{first}' could stand in either order, and no other cell tells: "
-        "say --day-first yes or --day-first no.",
+    raise _either(f"{path}, column {date.name}", first)
+
+
+def between(
+    options: Mapping[str, Any], frame: pd.DataFrame, other: pd.DataFrame, link: Link, folder: Path
+) -> bool | None:
+    """Return whether the day comes first in dates, as told; a Question where they could be read either way."""
+    if (told := options.get("day_first")) is not None:
+        return str(told).lower() in cells.YES
+    columns = ((frame, link.loan_date, "the loans"), (other, link.date, link.file))
+    read_ = [dates.read(rows[name]).marks if name else {} for rows, name, _ in columns]
+    orders = {order for marks in read_ for order in ("day_first", "month_first") if order in marks}
+    if len(orders) == 1 and any(marks.get("undecided") for marks in read_):
+        # What one column leaves open, the other of the same lender tells.
+        return orders == {"day_first"}
+    for (rows, name, file), marks in zip(columns, read_, strict=True):
+        if marks.get("undecided") and not {"day_first", "month_first"} & set(marks):
+            first = next(cell for cell in cells.plain(rows[name]).dropna() if dates.EITHER_ORDER.match(cell))
+            raise _either(f"{folder}, {file}, column {name}", first)
+    return None
+
+
+def _either(where: str, cell: str) -> Question:
+    return Question(
+        f"{where}: day and month of '{cell}' could stand in either order, and no other cell tells: say --day-first yes "
+        "or --day-first no.",
         "day_first",
-        f"Does the day come first in '{first}' (yes or no)",
+        f"Does the day come first in '{cell}' (yes or no)",
     )

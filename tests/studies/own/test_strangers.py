@@ -1,0 +1,125 @@
+"""Shapes of files of lenders in more countries and of services, made up here: dates, keys, lines, signs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.sources import dates, encodings, states
+from pipeline.studies.own import roles
+from tests.studies.own.test_files import cohort, loans, set_up
+from tests.studies.own.test_files import workplace as workplace
+
+
+@pytest.mark.parametrize(
+    ("cells", "name", "first"),
+    [
+        (["930706", "940101"], "date", "1993-07-06"),
+        (["200103", "991231"], "issue_date", "2020-01-03"),
+        (["200103", "200212"], "date", "2001-03-01"),
+        (["平成30年3月30日", "令和元年5月1日"], "実行日", "2018-03-30"),
+        (["R2.4.1", "H31.4.30"], "契約日", "2020-04-01"),
+        (["昭和63年1月7日"], "生年月日", "1988-01-07"),
+    ],
+)
+def test_dates_of_six_digits_and_of_eras(cells, name, first):
+    found = dates.read(pd.Series(cells, name=name))
+    assert str(found.meaning.iloc[0].date()) == first and not found.wrong.any()
+
+
+def test_six_digits_are_dates_only_where_the_name_says_so():
+    # Districts of Beijing and Shenzhen.
+    assert dates.read(pd.Series(["110105", "440305"], name="area")).meaning.isna().all()
+
+
+def test_dates_in_two_orders_are_no_dates_and_that_is_said(workplace, capsys):
+    section = set_up(loans(loan_date=["12/15/2019", "15/12/2019", "01/02/2019"]))
+    assert section["columns"]["origination_date"] is None
+    assert "some cells name the day first and others the month" in capsys.readouterr().out
+
+
+def test_lines_that_repeat_the_names_are_no_loans(workplace):
+    text = loans(status=["Repaid", "Repaid", "Default"]).drop(columns="default").to_csv(index=False).splitlines()
+    found = cohort("\n".join([*text[:30], text[0], *text[30:], text[0], "Total,63600,"]) + "\n")
+    assert (len(found), found["default"].sum()) == (60, 20)
+
+
+def test_amounts_below_nought_lose_their_sign_where_all_are(workplace, capsys):
+    made = loans()
+    assert cohort(made.assign(amount=-made["amount"]))["amount"].sum() == made["amount"].sum()
+    assert "amount is below nought where money was paid out" in capsys.readouterr().out
+
+
+def test_a_table_is_tied_by_the_key_that_another_brings(workplace, capsys):
+    """The Czech bank: districts of accounts come before the owners, and clients stand in districts, too."""
+    number = np.arange(1, 61)
+    tables = {
+        "loan": loans().assign(account_id=number, date=["930706", "941231"] * 30),
+        "account": pd.DataFrame({"account_id": number, "district_id": number % 7, "date": "930101"}),
+        "disp": pd.DataFrame({"disp_id": number, "account_id": number, "client_id": number + 500}),
+        "client": pd.DataFrame({"client_id": number + 500, "district_id": number % 5, "age": 20 + number}),
+    }
+    (workplace / "bank").mkdir()
+    for name, table in tables.items():
+        table.to_csv(workplace / "bank" / f"{name}.csv", index=False)
+    from pipeline.__main__ import main
+    from tests.studies.own.test_files import prepared
+
+    assert main(["init-study", "mine", "--data", "bank"]) == 0
+    assert "client.csv adds its columns, tied by client_id" in capsys.readouterr().out
+    found = prepared()
+    assert found["age"].sum() == (20 + number).sum() and set(found["origination_month"]) == {"1993-07", "1994-12"}
+
+
+KOREAN = pd.DataFrame({
+    "대출번호": range(60), "대출실행일": "2019년 03월 05일", "대출금액(만원)": 500, "대출기간": "36개월",
+    "상태": ["완납", "완납", "상환중", "연체"] * 15,
+})  # fmt: skip
+
+
+def test_a_korean_file_in_its_old_encoding(workplace):
+    found = cohort(KOREAN.to_csv(index=False), encoding="cp949")
+    assert (len(found), found["default"].sum()) == (45, 15)
+    assert set(found["amount"]) == {5_000_000} and set(found["term_months"]) == {36}
+    assert encodings.encoding_of(workplace / "loans.csv") == "cp949"
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"),
+    [
+        ("Takipte", "default"), ("Kapandı", "repaid"), ("Дефолт", "default"), ("Погашен", "repaid"),
+        ("Действующий", "running"), ("spłacona", "repaid"), ("wypowiedziana", "default"), ("w spłacie", "running"),
+        ("Nhóm 2", "arrears"), ("Nhóm 4", "default"), ("완납", "repaid"), ("متعثر", "default"), ("مسدد", "repaid"),
+        ("破綻懸念先", "default"), ("DA1", "default"), ("STD", "performing"),
+    ],
+)  # fmt: skip
+def test_states_in_more_languages(value, meaning):
+    assert states.meaning_of(value) == meaning
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("Kullandırım Tarihi", "origination_date"), ("Kredi Tutarı", "amount"), ("Vade (ay)", "term_months"),
+        ("Сумма кредита", "amount"), ("Срок, мес.", "term_months"), ("Количество звонков", "communication_frequency"),
+        ("Số tiền vay (triệu đồng)", "amount"), ("Ngày giải ngân", "origination_date"), ("대출금액(만원)", "amount"),
+        ("مبلغ القرض", "amount"), ("تاريخ الصرف", "origination_date"), ("Disbursed On (M-PESA)", "origination_date"),
+        ("ever_90dpd", "default"), ("lender_term", "term_months"), ("Annual HH Income (₹)", "income"),
+        ("VLR_CONTRATADO", "amount"), ("DT_CONTRATACAO", "origination_date"), ("tenor_weeks", "term_months"),
+        ("limit", "amount"), ("Kwota pożyczki", "amount"),
+    ],
+)  # fmt: skip
+def test_names_in_more_languages(name, role):
+    assert max(roles.roles(), key=lambda one: roles.likeness(name, one)) == role
+
+
+def test_a_flag_of_days_past_due_is_no_open_question(workplace, capsys):
+    cohort(loans(ever_90dpd=[1, 0, 0]).drop(columns="default"))
+    said = capsys.readouterr().out
+    assert "20 of 60 loans in default" in said and "does not say what" not in said
+
+
+def test_labels_of_a_baseline_survey_are_read(workplace):
+    made = loans(age_b=[30, 40]).rename(columns={"amount": "loan_amt"})
+    made.to_stata(workplace / "loans.dta", write_index=False, variable_labels={"age_b": "Age of client, baseline"})
+    section = set_up((workplace / "loans.dta").read_bytes(), name="loans.dta")
+    assert section["borrower"]["age"] == "age_b" and section["columns"]["amount"] == "loan_amt"
