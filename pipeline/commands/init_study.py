@@ -26,7 +26,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--before", nargs="+", metavar="FILE", help="tables without dates of which all came before the loans"
     )
+    parser.add_argument(
+        "--names", nargs="+", metavar="FILE", help="names of columns of a file without them, or TABLE=FILE in a folder"
+    )
     parser.add_argument("--default", metavar="COLUMN", help="the column that says which loans defaulted")
+    parser.add_argument(
+        "--lost", metavar="COLUMN", help="amounts lost: above nought a loan defaulted, whatever its state"
+    )
     parser.add_argument("--treated", metavar="COLUMN", help="the column that says which loans the programme reached")
     parser.add_argument("--role", nargs="+", metavar="ROLE=COLUMN", help="columns of other roles: term_months=Tenure")
     for name, meaning in (("default", "default"), ("repaid", "repaid"), ("left-out", "neither")):

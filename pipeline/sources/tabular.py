@@ -73,6 +73,7 @@ def form_of(
     separator: str | None = None,
     sheet: str | None = None,
     names: int | None = None,
+    header: Sequence[str] = (),
 ) -> Form:
     """Tell how a file is to be read from its name and content; what is given is taken as given.
 
@@ -86,6 +87,8 @@ def form_of(
         Of a workbook.
     names
         How many lines of names stand above the rows of a text file or a sheet.
+    header
+        Names of the columns of one without such a line.
 
     Raises
     ------
@@ -95,6 +98,7 @@ def form_of(
     """
     path = Path(path)
     _must_be_file(path)
+    names = 0 if header else names
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         hint = next((f" ({advice})" for end, advice in INSTEAD.items() if path.name.lower().endswith(end)), "")
@@ -103,7 +107,8 @@ def form_of(
         raise StudyError(f"{path} is empty: give a file with a line of column names and a line for each loan.")
     if kind == "excel":
         sheet = sheet or workbooks.first_sheet(path)
-        return Form(kind, sheet=sheet, names=workbooks.lines_above(path, sheet) if names is None else names)
+        above_ = workbooks.lines_above(path, sheet) if names is None else names
+        return Form(kind, sheet=sheet, names=above_, header=tuple(header))
     if kind != "text":
         return Form(kind)
     delimited.refuse_what_is_no_text(path)
@@ -114,7 +119,7 @@ def form_of(
     encoding = encoding or encodings.encoding_of(path)
     separator = separator or delimited.separator_of(path, encoding)
     above = delimited.above(path, encoding, separator, names)
-    return Form(kind, encoding, separator, names=above.names, idle=above.idle)
+    return Form(kind, encoding, separator, names=above.names, idle=above.idle, header=tuple(header))
 
 
 def header_of(path: Path, form: Form) -> list[str]:

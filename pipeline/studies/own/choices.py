@@ -49,6 +49,7 @@ class Own(Section):
     encoding: str | None = None
     separator: str | None = None
     names: Literal[0, 1, 2] = 1
+    header: dict[str, list[str]] = Field(default={})
     decimal: dict[str, Literal[".", ","]] = Field(default={})
     currency: str | None = None
     currency_column: str | None = None
@@ -62,6 +63,7 @@ class Own(Section):
     untreated_when: list[str] = Field(default=[])
     default_at_least: float | None = None
     default_dated: bool = False
+    lost: str | None = None
     panel: str | None = None
     late: str | None = None
     interest_rate_in: Literal["percent", "fraction"] = "percent"

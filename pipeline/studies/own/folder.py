@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +14,7 @@ import pandas as pd
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, tabular, workbooks
 from pipeline.sources.tables import KINDS, Form
-from pipeline.studies.own import months, panel, roles, writing
+from pipeline.studies.own import months, outcome, panel, roles, writing
 from pipeline.studies.own.joining import (
     ASKED,
     DOCUMENTS,
@@ -100,8 +100,17 @@ def tables_in(place: Path) -> list[str]:
     return named
 
 
-def table(place: Path, name: str, encoding: str | None = None, **form: Any) -> tuple[Form, pd.DataFrame]:
-    """Return a table of a folder or a workbook, and how it is read; ``*`` in its name stands for several files."""
+def table(
+    place: Path,
+    name: str,
+    encoding: str | None = None,
+    header: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    **form: Any,
+) -> tuple[Form, pd.DataFrame]:
+    """Return a table of a folder or a workbook, and how it is read; ``*`` in its name stands for several files.
+
+    `header` are names of columns of tables that have none, by the table.
+    """
     found = [one for one in tables_in(place) if one == name or fnmatchcase(one, name.replace("[", "[[]"))]
     if not found:
         raise StudyError(f"{place} holds no {name}: it has {', '.join(tables_in(place))}.")
@@ -110,12 +119,21 @@ def table(place: Path, name: str, encoding: str | None = None, **form: Any) -> t
         file, _, sheet = one.partition("#")
         path = place / file if file else place
         text = KINDS[path.suffix.lower()] == "text"
-        forms.append(tabular.form_of(path, encoding=encoding if text else None, sheet=sheet or None, **form))
+        forms.append(
+            tabular.form_of(
+                path, encoding=encoding if text else None, sheet=sheet or None, header=names_of(header, one), **form
+            )
+        )
         rows = tabular.read_table(path, forms[-1], rows=1).frame
         frames.append(rows if rows.empty else _with_mean_answer(tabular.read_table(path, forms[-1]).frame, one))
     if len(frames) == 1:
         return forms[0], frames[0]
     return forms[0], pd.concat([one.rename(columns=_same(one, frames[0])) for one in frames], ignore_index=True)
+
+
+def names_of(header: Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
+    """Return the names that a reader gives the columns of a table; none where it has its own."""
+    return next((names for of, names in header.items() if of == name or fnmatchcase(name, of.replace("[", "[[]"))), ())
 
 
 def _same(frame: pd.DataFrame, first: pd.DataFrame) -> dict[str, str]:
@@ -160,7 +178,7 @@ def _read_all(folder: Path, options: Mapping[str, Any]) -> tuple[dict[str, Form]
     named = tables_in(folder)
     if not named:
         raise StudyError(f"{folder} holds no table: give a folder of files such as loans.csv and contacts.csv.")
-    read_ = {name: table(folder, name, options.get("encoding")) for name in named}
+    read_ = {name: table(folder, name, options.get("encoding"), options.get("header") or {}) for name in named}
     forms = {name: form for name, (form, _) in read_.items()}
     empty = [name for name, (_, frame) in read_.items() if frame.empty]
     refused = [f"{name}: no row" for name in empty]
@@ -180,16 +198,15 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
     frame, links, landmark, ends, dated = frames[loans], [], None, None, {}
     waiting = [name for name in frames if name != loans]
     shared = _shared([_stem(name) for name in frames])
+    called = {name: _stem(name).removeprefix(shared) for name in frames}
     tied: dict[str, tuple[str, str]] = {}
     single = {name for name in waiting if _has_a_key(frames[name])}
     monthly = {name: _months(frames[name]) for name in waiting}
     while waiting:
-        for name in waiting:
-            # What was joined since may hold the key of a table with one row each.
-            if (name not in tied or name in single) and (
-                pair := _pair(frame, frames[name], _stem(name).removeprefix(shared))
-            ):
-                tied[name] = pair
+        # What was joined since may hold the key of a table with one row each.
+        again = [name for name in waiting if name not in tied or name in single]
+        pairs = {name: _pair(frame, frames[name], called[name]) for name in again}
+        tied |= {name: pair for name, pair in pairs.items() if pair}
         if not tied:
             refused += [f"{name}: {_untied(frame, frames[name])}" for name in waiting]
             break
@@ -197,8 +214,7 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
         name = min(tied, key=lambda one: (not monthly[one], frames[one][tied[one][1]].duplicated().any(), one))
         waiting.remove(name)
         earlier = name in (options.get("before") or ())
-        called = _stem(name).removeprefix(shared)
-        link = _link(name, frame, frames[name], tied.pop(name), called, monthly[name], earlier)
+        link = _link(name, frame, frames[name], tied.pop(name), called[name], monthly[name], earlier)
         if isinstance(link, str):
             refused.append(f"{name}: {link}")
         else:
@@ -209,12 +225,11 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
                 landmark = landmark or landmark_by_dates(frame, day_first)
             if landmark and link.take != "share" and mostly_after(frame, frames[name], link, day_first):
                 link = link._replace(until="landmark")
-            if link.take == "columns" and (again := int(keys(frames[name][link.other]).duplicated().sum())):
-                refused.append(
-                    f"{name}: the fullest row counts where a {link.other} has several (rows more: {again:,})"
-                )
+            if link.take == "columns" and (more := int(keys(frames[name][link.other]).duplicated().sum())):
+                refused.append(f"{name}: the fullest row counts where a {link.other} has several (rows more: {more:,})")
             before = list(frame)
             if link.take == "state":
+                link = outcome.sorted_months(link, frames[name], options, folder)
                 least = options.get("default_at_least")
                 frame, course = followed(frame, frames[name], link, day_first=day_first, least=least)
                 ends = course.ends()
@@ -261,7 +276,9 @@ def _loans_of(frames: Mapping[str, pd.DataFrame], default: str | None, folder: P
 
     best = max(frames, key=merit)
     if not any(merit(best)[:2]) and not merit(best)[3]:
-        raise StudyError(f"{folder}: no table has a row a loan with its number: say which with --loans FILE.")
+        nameless = [name for name, frame in frames.items() if "column 1" in frame]
+        hint = f"; {nameless[0]} has no line of names: give them with --names {nameless[0]}=FILE" if nameless else ""
+        raise StudyError(f"{folder}: no table has a row a loan with its number: say which with --loans FILE{hint}.")
     return best
 
 

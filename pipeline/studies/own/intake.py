@@ -17,6 +17,7 @@ from pipeline.sources.tables import LONGEST_WHOLE, Form, Table
 from pipeline.studies.own import folder, joining, months, ranges, roles
 from pipeline.studies.own.choices import KEYS, Own, checked, unused
 from pipeline.studies.own.joining import Link
+from pipeline.studies.own.outcome import with_losses
 from pipeline.studies.own.panel import collapse, moments
 
 SIGNALS = {"communication_frequency": "proactive_contacts", "early_warning": "alert"}
@@ -47,11 +48,14 @@ def intake(study: Study, where: str) -> Intake:
     own: Own = checked(Own, study.own, "own", where)
     path = tabular.path_of(own.file)
     mapped = own.mapped()
-    wanted = dict.fromkeys([*mapped.values(), *filter(None, (own.panel, own.late, own.currency_column))])
+    wanted = dict.fromkeys([*mapped.values(), *filter(None, (own.panel, own.late, own.lost, own.currency_column))])
     form, table = _read(path, own, None if own.loans else list(wanted))
     raw, course, signals = _joined(table.frame.reset_index(drop=True), path, own, study)
-    if missing := [name for name in wanted if name not in raw]:
-        raise StudyError(f"{path} and the tables beside it have no column '{missing[0]}': correct it in {where}.")
+    if missing := next((name for name in wanted if name not in raw), None):
+        raise StudyError(f"{path} and the tables beside it have no column '{missing}': correct it in {where}.")
+    if own.lost:
+        default = mapped["default"]
+        raw = raw.assign(**{default: with_losses(raw[default], raw[own.lost], own.mark(own.lost))})
     # The first lines hold the names. In Excel and text with broken lines the count may be short by those.
     row = pd.Series(np.arange(form.first, len(raw) + form.first), raw.index)
     typed: dict[str, pd.Series] = {}
@@ -73,17 +77,14 @@ def intake(study: Study, where: str) -> Intake:
         if read.wrong.any():
             told = f"{name}: '" + column[read.wrong].astype(str) + f"' is no {what}; "
             faults.loc[read.wrong] = faults[read.wrong] + told.astype("string")
-        sample = cells.plain(column).dropna()
-        if len(sample) and not read.meaning.notna().any():
+        if not read.meaning.notna().any() and len(sample := cells.plain(column).dropna()):
             raise StudyError(
                 f"{path}, row {row[sample.index[0]]}, column {name}: '{sample.iloc[0]}' and all other cells are no "
                 f"{what}s: correct {role} in {where}."
             )
     loans = pd.DataFrame({**typed, "row": row, "fault": faults.str.removesuffix("; ")})
     if own.currency_column:
-        loans["other_currency"] = (
-            (currencies.of_cells(raw[own.currency_column]) != own.currency).fillna(True).astype(bool)
-        )
+        loans["other_currency"] = ~currencies.of_cells(raw[own.currency_column]).eq(own.currency).fillna(False)
     followed: Mapping[str, pd.DataFrame] = {}
     if own.panel:
         loans, followed = _collapsed(loans, raw, own, study)
@@ -111,7 +112,7 @@ def _joined(
     course, signals = None, []
     landmark = study.landmark.months if study.landmark else None
     for link in [Link(**one) for one in own.tables]:
-        _, other = folder.table(path, link.file)
+        _, other = folder.table(path, link.file, header=own.header)
         if link.take == "state":
             key = joining.keys(raw[link.key])
             raw, at = joining.followed(
@@ -179,9 +180,9 @@ def _read(path: Path, own: Own, columns: list[str] | None) -> tuple[Form, Table]
     """Read the loans, from their file or from among several tables."""
     told = {"encoding": own.encoding, "separator": own.separator, "names": own.names}
     if own.loans:
-        form, frame = folder.table(path, own.loans, **told)
+        form, frame = folder.table(path, own.loans, header=own.header, **told)
         return form, Table(frame, [])
-    form = tabular.form_of(path, sheet=own.sheet, **told)
+    form = tabular.form_of(path, sheet=own.sheet, header=folder.names_of(own.header, path.name), **told)
     return form, tabular.read_table(path, form, columns=columns)
 
 

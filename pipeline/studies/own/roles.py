@@ -83,6 +83,11 @@ def counts_days(name: str) -> bool:
     return any((f" {one} " in given) or (one in given and not one.isascii()) for one in names)
 
 
+def loses(name: str) -> bool:
+    """Say whether a column's name tells that it holds what was lost of a loan."""
+    return normal(name) in map(normal, _table()["losses"])
+
+
 def late_in_months(name: str) -> bool:
     """Say whether a column's name tells that it counts months past due."""
     return any(one in normal(name) for one in _table()["months_past_due"])

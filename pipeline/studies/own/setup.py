@@ -30,14 +30,9 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     `name` is the study's, `options` are those of `init-study`. Raises a Question for what cannot be read for certain,
     and a StudyError when the file cannot be read or holds no outcome.
     """
-    path, others, whole = tabular.path_of(options["data"]), {}, True
-    several = options["data"].strip() and not options.get("sheet") and folder.holds_tables(path)
-    tables = folder.read(path, options) if several else None
-    if tables is not None:
-        form, table = tables.form, tables.frame
-    else:
-        form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"))
-        table, others, whole = _first_rows(path, form, options)
+    path = tabular.path_of(options["data"])
+    options = {**options, "header": writing.header(options.get("names") or (), path)}
+    tables, form, table, others, whole = _opened(path, options)
     decimal = writing.decimals(table, form, options.get("decimal") or [], path)
     monthly = panel.recognised(table) if tables is None else None
     first = table if monthly is None else panel.first_rows(table, monthly)
@@ -50,6 +45,9 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     guessed = _guessed(table, columns, offered, fixed, options, path)
     default = guessed.found["default"]
     place, loan = f"{path}, column {default}", monthly and table[monthly.loan]
+    table, options = _with_what_is_told(table, default, options, decimal, path, tables)
+    if options.get("lost"):
+        columns = columns | profile.profile(table[[default]])
     read = outcome.read(table[default], columns[default], options, place, loan)
     if monthly is None:
         roles.refuse_gaps(guessed, fixed, table, read.meaning(table[default]))
@@ -61,13 +59,12 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     ends = _dated_ends(ends, table, read, guessed.found, day_first=day_first)
     if options.get("horizon") and ends is None:
         raise StudyError(f"{path}: nothing dates default (no table of months, no date of default): leave --horizon.")
-    money = units.currency(table, guessed.found, options.get("currency"), path)
-    multiplied = units.times(columns, guessed.found, options.get("times") or ())
-    term_in = units.term_in(table, columns, guessed.found, decimal, options.get("term_in"), path)
     return Draft(
         name=name,
         file=file_of(path),
         form=form,
+        header=options["header"],
+        lost=options.get("lost"),
         rows=len(table),
         whole=whole,
         decimal=decimal,
@@ -75,10 +72,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         guessed=guessed,
         outcome=read,
         day_first=day_first,
-        term_in=term_in,
-        rates_in=units.rates_in(columns, guessed.found, options.get("rate_in"), path, multiplied),
-        times=multiplied,
-        currency=money,
+        units=units.of(table, columns, guessed.found, decimal, options, path),
         panel=monthly.month if monthly else None,
         late=late,
         notes=_notes(first, columns, guessed.found, decimal),
@@ -88,6 +82,48 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         undated=_undated(guessed.found, landmark, tables),
         tables=tables,
     )
+
+
+def _opened(
+    path: Path, options: Mapping[str, Any]
+) -> tuple[folder.Folder | None, Form, pd.DataFrame, dict[str, Column], bool]:
+    """Return the tables of a folder, if it is one, and form and rows of the loans (`_first_rows`)."""
+    if options["data"].strip() and not options.get("sheet") and folder.holds_tables(path):
+        tables = folder.read(path, options)
+        return tables, tables.form, tables.frame, {}, True
+    header = folder.names_of(options["header"], path.name)
+    form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"), header=header)
+    return None, form, *_first_rows(path, form, options)
+
+
+def _with_what_is_told(
+    table: pd.DataFrame,
+    default: str,
+    options: Mapping[str, Any],
+    decimal: Mapping[str, str],
+    path: Path,
+    tables: folder.Folder | None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the loans with the outcome that amounts lost tell, and what the reader has said of its values.
+
+    Parameters
+    ----------
+    table, default, decimal
+        The rows, the column of the outcome, and decimal marks.
+    options, path, tables
+        What the reader has said, the file, and the tables of a folder.
+
+    """
+    lost = options.get("lost")
+    if lost and lost not in table:
+        raise StudyError(f"{path} has no column '{lost}' (--lost): it has {', '.join(list(table)[:40])}.")
+    options = {**options, "losses": outcome.losses(table)}
+    if lost:
+        table = table.assign(**{default: outcome.with_losses(table[default], table[lost], decimal.get(lost, "."))})
+    if tables and any(link.bad for link in tables.links):
+        # It is said of the months.
+        options |= dict.fromkeys(outcome.GIVEN)
+    return table, options
 
 
 def _guessed(
@@ -340,7 +376,7 @@ def _no_outcome(path: Path, table: pd.DataFrame, columns: Mapping[str, Column]) 
     raise Question(
         f"{path}: no column was recognised as the outcome: name it with --default, one of {'; '.join(shown)}"
         f"{f' and {len(likely) - 25} more' if len(likely) > 25 else ''}."
-        + (" A line of names above the loans would tell the roles." if "column 1" in columns else ""),
+        + (" It has no line of names: give them with --names FILE, in their order." if "column 1" in columns else ""),
         "default",
         "The column that says which loans defaulted",
     )

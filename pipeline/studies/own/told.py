@@ -97,22 +97,20 @@ def assumed(draft: Draft) -> list[str]:
     said = _of_outcome(draft)
     rate, term = draft.column("interest_rate"), draft.column("term_months")
     if rate is not None:
-        scale = {"fraction": "fractions (.125 is 12.5%)", "percent": "percent"}[draft.rates_in]
-        scale += "" if rate.name in draft.times else " a year"
+        scale = {"fraction": "fractions (.125 is 12.5%)", "percent": "percent"}[draft.units.rates_in]
+        scale += "" if rate.name in draft.units.times else " a year"
         spread = f" ({rate.smallest} to {rate.largest})" if rate.smallest else ""
         said.append(f"{rate.name}{spread} is read as {scale}: own.interest_rate_in.")
         if 0 < rate.percent < 0.999 * (1 - rate.missing):
             said.append(f"{rate.name}: cells without a percent sign are brought to the scale of those with one.")
     if term is not None and term.kind == "number":
-        said.append(f"{term.name} without a unit is read in {draft.term_in or 'month'}s: own.term_in.")
-    for name, number in draft.times.items():
+        said.append(f"{term.name} without a unit is read in {draft.units.term_in or 'month'}s: own.term_in.")
+    for name, number in draft.units.times.items():
         made = "percent a year" if name == draft.found.get("interest_rate") else "ones"
         said.append(f"{name} is multiplied by {number:.10g}, as its name says, to be in {made}: own.times, --times.")
-    if draft.currency[0]:
-        said.append(
-            f"Loans whose {draft.currency[1]} is not {draft.currency[0]} are left out; the rate above counts them: "
-            "own.currency."
-        )
+    kept, told = draft.units.currency
+    if kept:
+        said.append(f"Loans whose {told} is not {kept} are left out; the rate above counts them: own.currency.")
     date = draft.column("origination_date")
     if date is not None and date.kind == "date":
         said.append(f"{date.name} runs from {date.smallest} to {date.largest}.")
@@ -121,7 +119,7 @@ def assumed(draft: Draft) -> list[str]:
         said.append(f"A comma is the decimal mark of {', '.join(draft.decimal)}: own.decimal.")
     if draft.form.idle:
         said.append(f"Lines above the names that are not read: {draft.form.idle}.")
-    if draft.form.names != 1:
+    if draft.form.names != 1 and not draft.header:
         lines = {0: "no line of names, so columns are called by their places", 2: "two lines of names"}
         said.append(f"The file has {lines[draft.form.names]}: own.names.")
     if draft.panel:
@@ -224,7 +222,9 @@ def advice(draft: Draft) -> list[str]:
             "No column on the borrower was recognised (income, age, ...): add what was known at "
             "origination under own.borrower."
         )
-    leaking = [name for name in draft.columns if name not in found.values() and roles.after_outcome(name)]
+    leaking = [
+        name for name in draft.columns if name not in (*found.values(), draft.lost) and roles.after_outcome(name)
+    ]
     if leaking:
         said.append(f"Not proposed, because they look as if filled after the outcome: {', '.join(leaking)}.")
     if not draft.file.startswith(("/", "data/raw/")) and ":" not in draft.file[:3]:
@@ -236,7 +236,7 @@ def advice(draft: Draft) -> list[str]:
         name
         for name in draft.columns
         if name not in (MONTHS, END)
-        and name not in (*found.values(), *leaking, draft.panel, draft.late, draft.currency[1])
+        and name not in (*found.values(), *leaking, draft.panel, draft.late, draft.lost, draft.units.currency[1])
         and draft.columns[name].kind != "key"
     ]
     if idle:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, currencies, dates, letters
@@ -86,6 +86,48 @@ def _a_year(name: str) -> float:
     words = letters.plain(" ".join((roles.normal(name), *roles.in_brackets(name))))
     part = 0.01 if re.search(r"\bbps?\b|basis points?", words) else 0.1 if "‰" in name else 1.0
     return part * 12 / cells.MONTHS_IN[roles.unit_in(name) or "year"]
+
+
+class Units(NamedTuple):
+    """In what a file's numbers are."""
+
+    term_in: str | None
+    """The unit of terms that have none in their cells."""
+    rates_in: str
+    """Whether interest rates are percent or fractions."""
+    times: dict[str, float]
+    """By what the numbers of columns are multiplied."""
+    currency: tuple[str | None, str | None]
+    """The currency that is studied, and the column that tells a loan's."""
+
+
+def of(
+    table: pd.DataFrame,
+    columns: Mapping[str, Column],
+    found: Mapping[str, str],
+    decimal: Mapping[str, str],
+    options: Mapping[str, Any],
+    path: Path,
+) -> Units:
+    """Return the units of a file's numbers; a Question where nothing tells one.
+
+    Parameters
+    ----------
+    table, columns, decimal
+        The rows, what each column holds, and decimal marks.
+    found
+        The columns of roles.
+    options, path
+        What the reader has said, and the file, for messages.
+
+    """
+    multiplied = times(columns, found, options.get("times") or ())
+    return Units(
+        term_in(table, columns, found, decimal, options.get("term_in"), path),
+        rates_in(columns, found, options.get("rate_in"), path, multiplied),
+        multiplied,
+        currency(table, found, options.get("currency"), path),
+    )
 
 
 CURRENCY = re.compile(

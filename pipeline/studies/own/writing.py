@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells, dates
+from pipeline.sources import cells, dates, delimited, tabular
 from pipeline.sources.tables import Form
 from pipeline.studies.own import profile
 from pipeline.studies.own.joining import Link
@@ -16,6 +17,31 @@ from pipeline.studies.own.questions import Question
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def header(told: Sequence[str], path: Path) -> dict[str, list[str]]:
+    """Return the names of columns that a reader gives, by the file they are for.
+
+    `told` is the name of a file that holds them, or of one for each table of a folder (``TABLE=FILE``): a name a line,
+    or all in one line as tables part their cells.
+    """
+    found = {}
+    for one in told:
+        table, _, file = one.rpartition("=")
+        place = tabular.path_of(file)
+        if not place.is_file():
+            raise StudyError(
+                f"--names {one}: there is no file {file}: write one with the names of the columns in order."
+            )
+        try:
+            text = place.read_text(encoding="utf-8-sig").strip()
+        except UnicodeDecodeError as error:
+            raise StudyError(f"--names {one}: {file} is no text in UTF-8: save it so.") from error
+        lines = text.splitlines()
+        part = max(delimited.SEPARATORS[:-1], key=text.count)
+        names = lines if len(lines) > 1 else next(csv.reader(lines, delimiter=part), [])
+        found[table or path.name] = [name.strip() for name in names]
+    return found
 
 
 def decimals(table: pd.DataFrame, form: Form, given: list[str], path: Path) -> dict[str, str]:

@@ -1,12 +1,15 @@
 """Shapes of files of lenders in more countries and of services, made up here: dates, keys, lines, signs."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.__main__ import main
 from pipeline.sources import dates, encodings, states
 from pipeline.studies.own import roles
-from tests.studies.own.test_files import cohort, loans, set_up
+from tests.studies.own.test_files import asked, cohort, loans, prepared, set_up
 from tests.studies.own.test_files import workplace as workplace
 
 
@@ -61,9 +64,6 @@ def test_a_table_is_tied_by_the_key_that_another_brings(workplace, capsys):
     (workplace / "bank").mkdir()
     for name, table in tables.items():
         table.to_csv(workplace / "bank" / f"{name}.csv", index=False)
-    from pipeline.__main__ import main
-    from tests.studies.own.test_files import prepared
-
     assert main(["init-study", "mine", "--data", "bank"]) == 0
     assert "client.csv adds its columns, tied by client_id" in capsys.readouterr().out
     found = prepared()
@@ -123,3 +123,78 @@ def test_labels_of_a_baseline_survey_are_read(workplace):
     made.to_stata(workplace / "loans.dta", write_index=False, variable_labels={"age_b": "Age of client, baseline"})
     section = set_up((workplace / "loans.dta").read_bytes(), name="loans.dta")
     assert section["borrower"]["age"] == "age_b" and section["columns"]["amount"] == "loan_amt"
+
+
+def folder_of(**tables):
+    """Write tables of a folder as text between bars, without a line of names."""
+    Path("tape").mkdir()
+    for name, table in tables.items():
+        table.to_csv(f"tape/{name}.txt", sep="|", index=False, header=False)
+
+
+def courses(number=40, last=9):
+    """Return months of loans, of which every fourth is three months past due in its last."""
+    rows = pd.DataFrame({"loan": np.repeat(np.arange(number), last), "month": np.tile(np.arange(1, last + 1), number)})
+    late = np.where(rows["loan"] % 4 == 0, (rows["month"] - last + 3).clip(lower=0), 0)
+    return rows.assign(month=[f"{month:02d}/2019" for month in rows["month"]], rate=7.5, late=late)
+
+
+MONTHLY = "loan_id|monthly_reporting_period|orig_rate|current_loan_delinquency_status"
+
+
+def test_months_without_names_get_them_from_a_file(workplace, capsys):
+    """As Fannie Mae writes them."""
+    table = courses().to_csv(sep="|", index=False, header=False)
+    assert "It has no line of names: give them with --names FILE" in asked(capsys, table, name="tape.txt")
+    Path("names.txt").write_text(MONTHLY.replace("|", "\n"))
+    told = ["--names", "names.txt", "--default", "current_loan_delinquency_status", "--default-at-least", "90"]
+    found = cohort(table, *told, name="tape.txt")
+    assert (len(found), found["default"].sum()) == (40, 10) and set(found["origination_month"]) == {"2019-01"}
+    assert "called by their places" not in capsys.readouterr().out
+
+
+def test_tables_without_names_get_them_one_by_one(workplace, capsys):
+    """As Freddie Mac writes them: the loans, and their months."""
+    number = np.arange(40)
+    folder_of(orig=pd.DataFrame({"fico": 700 + number, "seq": number, "upb": 1000 + number}), svcg=courses())
+    assert main(["init-study", "mine", "--data", "tape"]) == 1
+    assert "orig.txt has no line of names: give them with --names orig.txt=FILE" in capsys.readouterr().err
+    Path("orig.names").write_text("fico,loan_sequence_number,orig_upb")
+    Path("svcg.names").write_text(MONTHLY.replace("loan_id", "loan_sequence_number"))
+    told = ["--names", "orig.txt=orig.names", "svcg.txt=svcg.names", "--default-at-least", "90"]
+    assert main(["init-study", "mine", "--data", "tape", *told]) == 0
+    found = prepared()
+    assert (len(found), found["default"].sum(), found["amount"].sum()) == (40, 10, (1000 + number).sum())
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(["few.txt"], "has 4 columns, and 2 names were given"), (["none.txt"], "there is no file none.txt")],
+)
+def test_names_that_do_not_fit_are_refused(workplace, capsys, names, said):
+    Path("few.txt").write_text("loan_id,month")
+    table = courses().to_csv(sep="|", index=False, header=False)
+    assert said in asked(capsys, table, "--names", *names, name="tape.txt")
+
+
+def test_amounts_that_were_lost_tell_default_where_a_state_does_not(workplace, capsys):
+    made = loans(status=["Closed", "Closed", "Active"], charge_off_amount=[0, 0, 0, 250.5]).drop(columns="default")
+    assert "charge_off_amount is above nought for 15 loans: if these defaulted, say --lost" in asked(capsys, made)
+    found = cohort(made, "--lost", "charge_off_amount")
+    # Ten of the active ones were charged off in part, five are open.
+    assert (len(found), found["default"].sum()) == (45, 15)
+    assert "charged off  default" in capsys.readouterr().out
+
+
+def test_codes_of_a_table_of_months_are_asked_about(workplace, capsys):
+    """As a Chinese platform gives its schedules: 1 paid, 2 paid late, and no word on it."""
+    made = courses().assign(state=lambda rows: 1 + (rows["late"] == 3)).drop(columns=["rate", "late"])
+    made.columns = ["ListingId", "到期日期", "还款状态"]
+    Path("tape").mkdir()
+    made.to_csv("tape/LP.csv", index=False)
+    pd.DataFrame({"ListingId": range(40), "借款金额": range(1000, 1040)}).to_csv("tape/LC.csv", index=False)
+    assert main(["init-study", "mine", "--data", "tape"]) == 1
+    assert "What 1, 2 means is not known: say with --default-when" in capsys.readouterr().err
+    assert main(["init-study", "mine", "--data", "tape", "--default-when", "2"]) == 0
+    found = prepared()
+    assert (len(found), found["default"].sum()) == (40, 10)
