@@ -103,7 +103,7 @@ OTHERS = "岁|次|分|笔|个|人|家|times?|pts?|points?|days? ago"
 
 NUMERAL = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>[-+])?\s*(?:(?P<before>%)|{currencies.PATTERN})?\s*(?P<late_sign>[-+])?\s*"
-    r"(?P<digits>\d[\d.,'’\s]*(?:[eE][-+]?\d+)?|\.\d+)\s*(?:\+|[.,][-–]+)?\s*"
+    r"(?P<digits>\d[\d.,'’\s]*(?:[eE][-+]?\d+)?|\.\d+)\s*(?:\+|[.,][-–]+|/[=-])?\s*"
     rf"(?P<multiple>{'|'.join(sorted(MULTIPLES, key=len, reverse=True))})?\s*"
     rf"(?:(?P<percent>%)|(?P<unit>{'|'.join(sorted(UNITS, key=len, reverse=True))})|{currencies.PATTERN}|{OTHERS})?\s*"
     r"(?P<close>\))?",

@@ -144,11 +144,7 @@ def _within(loans: pd.DataFrame, ends: pd.DataFrame, told: pd.Series, horizon: i
     default = default.mask((default == 1) & loans["loan_id"].astype(str).isin(late["loan_id"]), 0.0)
     if "default_date" not in loans:
         return default
-    return default.mask((default == -1) & _open(told), 0.0)
-
-
-def _open(told: pd.Series) -> pd.Series:
-    return cells.by_value(cells.levels(told), states.is_open, "boolean").fillna(False).astype(bool)
+    return default.mask((default == -1) & states.open_then(told), 0.0)
 
 
 def _collapsed(

@@ -236,7 +236,7 @@ def ends_by_dates(
     elif found.at_least is None:
         told = cells.levels(table[found.column])
         default, idle = told.isin(found.in_default()), told.isin(states.named(found.states, LEFT_OUT))
-        out = told.isna() | (idle & ~cells.by_value(told, states.is_open, "boolean").fillna(False).astype(bool))
+        out = told.isna() | (idle & ~states.open_then(told))
     else:
         days = months.days_late(table[found.column]).meaning
         default, out = days >= found.at_least, days.isna()

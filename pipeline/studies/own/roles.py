@@ -215,6 +215,9 @@ SINCE = ("age", "relationship_length", "credit_history_years", "employment_lengt
 
 MOST_PLACES = 100
 
+COUNTED = re.compile(r"(?:次数|数量|个数|人数|笔数|天数|金额|余额)$")
+"""How names of counts and sums end, whatever they begin with: 客户经理走访次数 names no officer."""
+
 DEBT = re.compile(r"debt|loan|credit|owed|overdraft|outstanding|revol|负债|贷款")
 """Names of balances that are owed, not saved."""
 
@@ -231,6 +234,8 @@ def against(role: Role, column: Column) -> str:
         return "" if column.unique else f"{column.distinct:,} values do not tell every row from all others"
     if role.name in SINCE and column.kind == "date":
         return ""
+    if role.kind == "category" and COUNTED.search(normal(column.name)):
+        return "its name is that of a count"
     if role.name == "institution_id" and CLIENTS.search(normal(column.name)):
         return "its name is that of something of the client's"
     if role.name == "savings" and DEBT.search(normal(column.name)):

@@ -37,13 +37,17 @@ def horizon(draft: Draft) -> list[str]:
         return []
     last = draft.horizon or HORIZON
     known = months.within(ends, last, draft.landmark[0] if draft.landmark else 0)
-    count, young, still = known.count(), int(known.isna().sum()), int((ends["end"] == "open").sum())
+    count, young, open_ = known.count(), int(known.isna().sum()), ends[ends["end"] == "open"]
+    gone = int((open_["months"] < open_["followed"]).sum())
     counts = f"{int(known.sum()):,} of {count:,} loans ({100 * known.mean():.1f}%)" if count else "no loan"
     out = f"{young:,} granted too late to tell are left out"
     if draft.horizon:
         return [f"  Within {last} months: {counts}; {out} (horizon_months)."]
+    left = f"  {gone:,} loans leave the records before their end without a word: they count as not in default."
     return [
-        f"  Whenever default came: {still:,} loans still open at the end of the records had less time for it.",
+        f"  Whenever default came: {len(open_) - gone:,} loans still open at the end of the records "
+        "had less time for it.",
+        *([left] if gone else []),
         f"  With --horizon {last} default counts within {last} months: {counts}; {out}.",
     ]
 

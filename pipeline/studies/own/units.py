@@ -28,6 +28,7 @@ MONEY = ("amount", "income", "assets", "savings")
 MANY = {
     word: times
     for times, words in {
+        0.01: "cents, cent, fen, kobo, paise, centavos",
         1e3: "thousand, thousands, 000, 000s, k, tsd, thsd, tys, miles, тыс, ribu, nghin, bin",
         1e5: "lakh, lakhs, lac, lacs",
         1e6: "million, millions, m, mm, mn, mln, mio, millones, milhoes, juta, trieu, млн",
@@ -37,6 +38,7 @@ MANY = {
     for word in words.split(", ")
 }
 """Words in names of amounts that say how much their numbers stand for: short ones in brackets alone."""
+SHORT = ("000", "lac", "fen", "млн")
 MANY_ASIAN = re.compile(r"(百万|千万|十万|万|千|亿|백만|천|만|억)(?:元|円|圆|원|$)")
 ASIAN = {
     "千": 1e3,
@@ -76,7 +78,7 @@ def _many(column: Column) -> float:
     inside = [letters.plain(one) for one in roles.in_brackets(column.name)]
     asian = [MANY_ASIAN.search(one) for one in (*inside, letters.plain(column.name))]
     words = [word for one in inside for word in re.findall(r"[^\W_]+", one)]
-    words += [word for word in roles.normal(column.name).split() if len(word) > 3 or word in ("000", "lac", "млн")]
+    words += [word for word in roles.normal(column.name).split() if len(word) > 3 or word in SHORT]
     numbers = {ASIAN[one[1]] for one in asian if one} | {MANY[word] for word in words if word in MANY}
     return numbers.pop() if len(numbers) == 1 else 1.0
 

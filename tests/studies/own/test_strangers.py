@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 
 from pipeline.__main__ import main
+from pipeline.core import params, yaml
+from pipeline.runtime import places
 from pipeline.sources import dates, encodings, states
 from pipeline.studies.own import roles
+from tests import choices
 from tests.studies.own.test_files import asked, cohort, loans, prepared, set_up
 from tests.studies.own.test_files import workplace as workplace
 
@@ -89,7 +92,10 @@ def test_a_korean_file_in_its_old_encoding(workplace):
         ("Takipte", "default"), ("Kapandı", "repaid"), ("Дефолт", "default"), ("Погашен", "repaid"),
         ("Действующий", "running"), ("spłacona", "repaid"), ("wypowiedziana", "default"), ("w spłacie", "running"),
         ("Nhóm 2", "arrears"), ("Nhóm 4", "default"), ("완납", "repaid"), ("متعثر", "default"), ("مسدد", "repaid"),
-        ("破綻懸念先", "default"), ("DA1", "default"), ("STD", "performing"),
+        ("破綻懸念先", "default"),
+        ("Contentieux", "default"), ("Soldé", "repaid"), ("In corso", "running"),
+        ("Written-off (policy)", "default"), ("Fully paid - closed", "repaid"),
+        ("DA1", "default"), ("STD", "performing"),
     ],
 )  # fmt: skip
 def test_states_in_more_languages(value, meaning):
@@ -105,7 +111,10 @@ def test_states_in_more_languages(value, meaning):
         ("مبلغ القرض", "amount"), ("تاريخ الصرف", "origination_date"), ("Disbursed On (M-PESA)", "origination_date"),
         ("ever_90dpd", "default"), ("lender_term", "term_months"), ("Annual HH Income (₹)", "income"),
         ("VLR_CONTRATADO", "amount"), ("DT_CONTRATACAO", "origination_date"), ("tenor_weeks", "term_months"),
-        ("limit", "amount"), ("Kwota pożyczki", "amount"),
+        ("limit", "amount"), ("NOTE_RATE", "interest_rate"), ("CHGOFF_FLG", "default"),
+        ("Durata (mesi)", "term_months"),
+        ("Data erogazione", "origination_date"), ("n_calls", "communication_frequency"), ("ORIG_TERM", "term_months"),
+        ("Kwota pożyczki", "amount"),
     ],
 )  # fmt: skip
 def test_names_in_more_languages(name, role):
@@ -116,6 +125,16 @@ def test_a_flag_of_days_past_due_is_no_open_question(workplace, capsys):
     cohort(loans(ever_90dpd=[1, 0, 0]).drop(columns="default"))
     said = capsys.readouterr().out
     assert "20 of 60 loans in default" in said and "does not say what" not in said
+
+
+def test_shillings_end_in_a_stroke(workplace):
+    assert set(cohort(loans(amount=["1,200,000/=", "900/-"]))["amount"]) == {1_200_000, 900}
+
+
+def test_counts_of_an_officers_visits_name_no_officer(workplace):
+    section = set_up(loans(客户经理走访次数=[0, 1, 2]))
+    assert section["columns"]["institution_id"] is None
+    assert section["factors"]["communication_frequency"] == "客户经理走访次数"
 
 
 def test_labels_of_a_baseline_survey_are_read(workplace):
@@ -198,3 +217,26 @@ def test_codes_of_a_table_of_months_are_asked_about(workplace, capsys):
     assert main(["init-study", "mine", "--data", "tape", "--default-when", "2"]) == 0
     found = prepared()
     assert (len(found), found["default"].sum()) == (40, 10)
+
+
+def test_loans_that_leave_the_records_are_told_from_those_still_open(workplace, capsys):
+    made = courses().query("late == 0 and (loan % 2 == 0 or month < '06/2019')")
+    made.columns = ["loan_id", "month", "rate", "days_past_due"]
+    ended = made.assign(days_past_due=np.where((made["loan_id"] == 1) & (made["month"] == "05/2019"), 90, 0))
+    set_up(ended, "--default-at-least", "90")
+    said = capsys.readouterr().out
+    assert "10 loans still open at the end of the records" in said
+    assert "29 loans leave the records before their end without a word" in said
+
+
+def test_strata_of_a_lottery_follow_from_their_column(workplace):
+    set_up(loans(treated=[0, 1], stratum=["a", "b", "c"]), "--role", "treated=treated")
+
+    def randomised(content):
+        content.update(design="randomised")
+        content["own"]["borrower"]["lottery_stratum"] = "stratum"
+
+    choices.edit(places.choices("mine"), randomised)
+    assert "strata" in yaml.read(places.choices("mine"))["controls"]
+    assert list(params.load().study("mine").controls.strata) == ["lottery_stratum"]
+    prepared()

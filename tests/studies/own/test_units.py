@@ -21,12 +21,14 @@ from tests.studies.own.test_files import workplace as workplace
         ("loan_amount_thousands", 1_000), ("Amount (k EUR)", 1_000), ("Sanctioned Amt (₹ lakh)", 100_000),
         ("Amount in crores", 1e7), ("Số tiền vay (triệu đồng)", 1e6), ("Kreditbetrag (Tsd. EUR)", 1_000),
         ("Loan amount ($m)", 1e6), ("Plafon (juta)", 1e6), ("Сумма кредита (тыс. руб.)", 1_000),
+        
+        ("principal_cents", 0.01), ("Financed amount EUR", 1),
         ("Loan amount", 1), ("Loan amount (USD)", 1), ("贷款金额(元)", 1),
     ],
 )  # fmt: skip
 def test_names_of_amounts_say_what_their_numbers_stand_for(workplace, name, factor):
     made = loans().rename(columns={"amount": name})
-    assert cohort(made)["amount"].sum() == factor * made[name].sum()
+    assert cohort(made)["amount"].sum() == pytest.approx(factor * made[name].sum())
 
 
 def test_cells_that_say_it_themselves_are_not_multiplied_again(workplace):
