@@ -67,6 +67,7 @@ class Own(Section):
     panel: str | None = None
     late: str | None = None
     interest_rate_in: Literal["percent", "fraction"] = "percent"
+    term_unit: str | None = None
     term_in: Literal["month", "year", "fortnight", "week", "day"] | None = None
     factors: dict[Factor, str | None] = Field(default={})
     borrower: dict[Annotated[str, AfterValidator(_name)], str | None] = Field(default={})
@@ -101,6 +102,10 @@ class Own(Section):
     def mark(self, column: str) -> str:
         """Return the decimal mark of a column of text."""
         return self.decimal.get(column, ".")
+
+    def beside(self) -> list[str]:
+        """Return the columns without a role that say something of others: amounts lost, currencies, units of terms."""
+        return list(filter(None, (self.lost, self.currency_column, self.term_unit)))
 
     def mapped(self) -> dict[str, str]:
         """Return the file's column of every role that has one."""

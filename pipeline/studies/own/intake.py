@@ -19,6 +19,7 @@ from pipeline.studies.own.choices import KEYS, Own, checked, unused
 from pipeline.studies.own.joining import Link
 from pipeline.studies.own.outcome import with_losses
 from pipeline.studies.own.panel import collapse, moments
+from pipeline.studies.own.units import with_units
 
 SIGNALS = {"communication_frequency": "proactive_contacts", "early_warning": "alert"}
 """What analyses of loan-months call how often factors were seen in a month."""
@@ -48,14 +49,12 @@ def intake(study: Study, where: str) -> Intake:
     own: Own = checked(Own, study.own, "own", where)
     path = tabular.path_of(own.file)
     mapped = own.mapped()
-    wanted = dict.fromkeys([*mapped.values(), *filter(None, (own.panel, own.late, own.lost, own.currency_column))])
+    wanted = dict.fromkeys([*mapped.values(), *filter(None, (own.panel, own.late, *own.beside()))])
     form, table = _read(path, own, None if own.loans else list(wanted))
     raw, course, signals = _joined(table.frame.reset_index(drop=True), path, own, study)
     if missing := next((name for name in wanted if name not in raw), None):
         raise StudyError(f"{path} and the tables beside it have no column '{missing}': correct it in {where}.")
-    if own.lost:
-        default = mapped["default"]
-        raw = raw.assign(**{default: with_losses(raw[default], raw[own.lost], own.mark(own.lost))})
+    raw = _with_what_stands_beside(raw, own)
     # The first lines hold the names. In Excel and text with broken lines the count may be short by those.
     row = pd.Series(np.arange(form.first, len(raw) + form.first), raw.index)
     typed: dict[str, pd.Series] = {}
@@ -103,6 +102,16 @@ def intake(study: Study, where: str) -> Intake:
         loans.loc[len(loans), ["row", "fault"]] = [line, why]
     columns = pd.DataFrame({"role": list(mapped), "column": list(mapped.values()), "file": str(path)}, dtype="string")
     return Intake(loans, columns, unused(study, where), followed)
+
+
+def _with_what_stands_beside(raw: pd.DataFrame, own: Own) -> pd.DataFrame:
+    """Return the columns with what others say of the outcome (amounts lost) and of terms (their unit)."""
+    default, term = own.columns["default"], own.columns.get("term_months")
+    if own.lost and default:
+        raw = raw.assign(**{default: with_losses(raw[default], raw[own.lost], own.mark(own.lost))})
+    if own.term_unit and term:
+        raw = raw.assign(**{term: with_units(raw[term], raw[own.term_unit])})
+    return raw
 
 
 def _joined(

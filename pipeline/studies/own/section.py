@@ -44,6 +44,8 @@ class Draft(NamedTuple):
     """Names of columns that the reader gave, by the file."""
     lost: str | None = None
     """The column that says of which loans money was lost, beside the outcome's."""
+    term_unit: str | None = None
+    """The column that says in which unit each term is."""
     panel: str | None = None
     """The column of months, of a file with a row a loan and month."""
     late: str | None = None
@@ -130,6 +132,7 @@ def choices(draft: Draft) -> str:
         "default_dated": outcome.dated,
         "lost": draft.lost,
         "interest_rate_in": draft.units.rates_in,
+        "term_unit": draft.term_unit,
         "term_in": draft.units.term_in,
         "factors": mapped["factors"],
         "borrower": mapped["borrower"],

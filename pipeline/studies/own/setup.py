@@ -45,9 +45,9 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     guessed = _guessed(table, columns, offered, fixed, options, path)
     default = guessed.found["default"]
     place, loan = f"{path}, column {default}", monthly and table[monthly.loan]
-    table, options = _with_what_is_told(table, default, options, decimal, path, tables)
-    if options.get("lost"):
-        columns = columns | profile.profile(table[[default]])
+    table, options = _with_what_is_told(table, guessed.found, options, decimal, path, tables)
+    made = [guessed.found[role] for role in options["made"]]
+    columns = columns | profile.profile(table[made], decimal)
     read = outcome.read(table[default], columns[default], options, place, loan)
     if monthly is None:
         roles.refuse_gaps(guessed, fixed, table, read.meaning(table[default]))
@@ -65,6 +65,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         form=form,
         header=options["header"],
         lost=options.get("lost"),
+        term_unit=options["term_unit"],
         rows=len(table),
         whole=whole,
         decimal=decimal,
@@ -98,18 +99,18 @@ def _opened(
 
 def _with_what_is_told(
     table: pd.DataFrame,
-    default: str,
+    found: Mapping[str, str],
     options: Mapping[str, Any],
     decimal: Mapping[str, str],
     path: Path,
     tables: folder.Folder | None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the loans with the outcome that amounts lost tell, and what the reader has said of its values.
+    """Return the loans with what other columns say of the outcome and the term, and what the reader has said of values.
 
     Parameters
     ----------
-    table, default, decimal
-        The rows, the column of the outcome, and decimal marks.
+    table, found, decimal
+        The rows, the columns of roles, and decimal marks.
     options, path, tables
         What the reader has said, the file, and the tables of a folder.
 
@@ -117,8 +118,14 @@ def _with_what_is_told(
     lost = options.get("lost")
     if lost and lost not in table:
         raise StudyError(f"{path} has no column '{lost}' (--lost): it has {', '.join(list(table)[:40])}.")
-    options = {**options, "losses": outcome.losses(table)}
+    options = {**options, "losses": outcome.losses(table), "term_unit": units.unit_column(table, found), "made": []}
+    if unit := options["term_unit"]:
+        term = found["term_months"]
+        table = table.assign(**{term: units.with_units(table[term], table[unit])})
+        options["made"].append("term_months")
     if lost:
+        options["made"].append("default")
+        default = found["default"]
         table = table.assign(**{default: outcome.with_losses(table[default], table[lost], decimal.get(lost, "."))})
     if tables and any(link.bad for link in tables.links):
         # It is said of the months.

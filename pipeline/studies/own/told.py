@@ -112,6 +112,8 @@ def assumed(draft: Draft) -> list[str]:
     for name, number in draft.units.times.items():
         made = "percent a year" if name == draft.found.get("interest_rate") else "ones"
         said.append(f"{name} is multiplied by {number:.10g}, as its name says, to be in {made}: own.times, --times.")
+    if draft.term_unit:
+        said.append(f"{draft.term_unit} says in which unit each term is: own.term_unit.")
     kept, told = draft.units.currency
     if kept:
         said.append(f"Loans whose {told} is not {kept} are left out; the rate above counts them: own.currency.")
@@ -236,13 +238,9 @@ def advice(draft: Draft) -> list[str]:
             f"{draft.file} lies where git would commit it: move it to data/raw, which git ignores, or out of the "
             "repository, and correct own.file and the same path in the list of studies in params.yaml."
         )
-    idle = [
-        name
-        for name in draft.columns
-        if name not in (MONTHS, END)
-        and name not in (*found.values(), *leaking, draft.panel, draft.late, draft.lost, draft.units.currency[1])
-        and draft.columns[name].kind != "key"
-    ]
+    beside = (draft.panel, draft.late, draft.lost, draft.term_unit, draft.units.currency[1], MONTHS, END)
+    used = (*found.values(), *leaking, *beside)
+    idle = [name for name in draft.columns if name not in used and draft.columns[name].kind != "key"]
     if idle:
         said.append(f"Without a role, and so not read: {', '.join(idle[:15])}{' ...' if len(idle) > 15 else ''}.")
     return said

@@ -194,6 +194,29 @@ def rates_in(
     return "fraction" if float(rate.largest) <= 1 else "percent"
 
 
+UNIT_COLUMN = re.compile(
+    r"\b(?:term|tenor|tenure|duration|maturity|period|plazo|prazo|laufzeit)\b.*\b(?:unit|units|type|unidad|unidade|einheit)\b"
+    r"|\b(?:unit|units|unidad|unidade)\b.*\b(?:term|tenor|tenure|duration|maturity|plazo|prazo)\b|期限单位|期限类型|期间单位"
+)
+"""Names of columns that say in which unit a loan's term is."""
+
+
+def unit_column(table: pd.DataFrame, found: Mapping[str, str]) -> str | None:
+    """Return the column that says in which unit each loan's term is, where the term's own cells do not."""
+    if "term_months" not in found or cells.months(table[found["term_months"]]).marks:
+        return None
+    named = [str(name) for name in table if UNIT_COLUMN.search(roles.normal(str(name))) and name not in found.values()]
+    words = {**cells.UNITS, **cells.SHORT_UNITS}
+    return next(
+        (name for name in named if set(cells.plain(table[name]).dropna().str.lower().unique()) <= set(words)), None
+    )
+
+
+def with_units(terms: pd.Series, unit: pd.Series) -> pd.Series:
+    """Return terms with the unit that another column gives each."""
+    return cells.plain(terms) + " " + cells.plain(unit).fillna("")
+
+
 def term_in(
     table: pd.DataFrame,
     columns: Mapping[str, Column],

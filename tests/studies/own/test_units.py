@@ -132,3 +132,19 @@ def test_amounts_that_were_converted_are_taken_as_they_are(workplace):
 def test_currencies_are_read_beside_amounts_and_alone():
     cells = pd.Series(["$ 900", "900 EUR", "R$ 1.200,50", "1.2万元", "900", "KES", "shared", None, "(£300)"])
     assert currencies.of_cells(cells).fillna("").tolist() == ["USD", "EUR", "BRL", "CNY", "", "KES", "", "", "GBP"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "cells"),
+    [("term_unit", ["Days", "Weeks", "Months", "years"]), ("期限单位", ["天", "周", "个月", "年"]),
+     ("Unit of tenor", ["D", "W", "M", "Y"])],
+)  # fmt: skip
+def test_a_column_tells_the_unit_of_each_term(workplace, capsys, unit, cells):
+    found = cohort(loans(term=[365, 52, 12, 1], **{unit: cells}))
+    assert set(found["term_months"]) == {12}
+    assert f"{unit} says in which unit each term is" in capsys.readouterr().out
+
+
+def test_kinds_of_terms_that_are_no_units_are_left_alone(workplace):
+    found = cohort(loans(term=[12, 24], term_type=["short", "long"]))
+    assert set(found["term_months"]) == {12, 24} and params.load().study("mine").own["term_unit"] is None
