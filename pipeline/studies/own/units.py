@@ -54,7 +54,7 @@ ASIAN = {
 }
 
 
-def times(columns: Mapping[str, Column], found: Mapping[str, str], told: Sequence[str]) -> dict[str, float]:
+def times(columns: Mapping[str, Column], found: Mapping[str, str], told: Sequence[str], path: Path) -> dict[str, float]:
     """Return by what the numbers of columns are multiplied, as their names say: 12 for rates a month.
 
     Amounts in 万元 are multiplied by 10000. `told` are the reader's own (``COLUMN=12``); what is one is left out.
@@ -67,7 +67,10 @@ def times(columns: Mapping[str, Column], found: Mapping[str, str], told: Sequenc
         given[name] = float(number)
     by_name = {found[role]: _many(columns[found[role]]) for role in MONEY if role in found}
     if "interest_rate" in found:
-        by_name[found["interest_rate"]] = _a_year(found["interest_rate"])
+        name = found["interest_rate"]
+        by_name[name] = _a_year(name)
+        if name not in given:
+            _ask_if_high(columns[name], by_name[name], path)
     return {name: number for name, number in {**by_name, **given}.items() if number != 1}
 
 
@@ -123,7 +126,7 @@ def of(
         What the reader has said, and the file, for messages.
 
     """
-    multiplied = times(columns, found, options.get("times") or ())
+    multiplied = times(columns, found, options.get("times") or (), path)
     return Units(
         term_in(table, columns, found, decimal, options.get("term_in"), path),
         rates_in(columns, found, options.get("rate_in"), path, multiplied),
@@ -166,6 +169,25 @@ def currency(
     if told and told != ANY:
         raise StudyError(f"{path}: nothing tells amounts in {told} from others: leave out --currency.")
     return None, None
+
+
+HIGH = 120
+"""Percent a year that half of the rates hardly exceed, unless a name was misread."""
+
+
+def _ask_if_high(rate: Column, factor: float, path: Path) -> None:
+    """Raise a Question where a unit in the name of rates makes them very high: it may speak of something else."""
+    if factor <= 1 or rate.kind != "number":
+        return
+    fractions = not rate.percent and float(rate.largest) * factor <= 1
+    middle = rate.middle * factor * (100 if fractions else 1)
+    if middle > HIGH:
+        raise Question(
+            f"{path}, column {rate.name}: read as its name says, half of the rates are above {middle:.3g}% a year: say "
+            f"--times '{rate.name}={factor:.6g}' if that is right, or --times '{rate.name}=1' if they are a year's.",
+            "times",
+            f"What the rates are multiplied by, such as '{rate.name}={factor:.6g}'",
+        )
 
 
 def rates_in(

@@ -148,3 +148,20 @@ def test_a_column_tells_the_unit_of_each_term(workplace, capsys, unit, cells):
 def test_kinds_of_terms_that_are_no_units_are_left_alone(workplace):
     found = cohort(loans(term=[12, 24], term_type=["short", "long"]))
     assert set(found["term_months"]) == {12, 24} and params.load().study("mine").own["term_unit"] is None
+
+
+def test_a_unit_that_makes_rates_very_high_is_asked_about(workplace, capsys):
+    made = loans(**{"rate on day of disbursement": [12, 15, 18]})
+    told = ["--role", "interest_rate=rate on day of disbursement"]
+    assert "if they are rates a year" in asked(capsys, made, *told)
+    assert set(cohort(made, *told, "--times", "rate on day of disbursement=1")["interest_rate"]) == {12, 15, 18}
+
+
+def test_what_is_asked_can_be_answered_at_a_terminal(workplace, monkeypatch):
+    put(loans(currency=["USD", "KES"], **{"rate on day of disbursement": [12, 15, 18]}))
+    answers = {"multiplied": "'rate on day of disbursement=1'", "currency": "KES"}
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda asked: next(answers[word] for word in answers if word in asked))
+    told = ["--role", "interest_rate=rate on day of disbursement"]
+    assert main(["init-study", "mine", "--data", "loans.csv", *told]) == 0
+    assert params.load().study("mine").own["currency"] == "KES" and len(prepared()) == 30
