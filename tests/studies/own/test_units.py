@@ -153,7 +153,7 @@ def test_kinds_of_terms_that_are_no_units_are_left_alone(workplace):
 def test_a_unit_that_makes_rates_very_high_is_asked_about(workplace, capsys):
     made = loans(**{"rate on day of disbursement": [12, 15, 18]})
     told = ["--role", "interest_rate=rate on day of disbursement"]
-    assert "if they are rates a year" in asked(capsys, made, *told)
+    assert "if they are a year's" in asked(capsys, made, *told)
     assert set(cohort(made, *told, "--times", "rate on day of disbursement=1")["interest_rate"]) == {12, 15, 18}
 
 
