@@ -20,13 +20,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="PLACE",
-        help="a file (text, Excel, parquet, feather, Stata), a folder of them, or a workbook with several sheets",
+        help="a file (text, Excel, parquet, Stata, SAS, JSON ...), a folder of them, or a workbook of several sheets",
     )
     parser.add_argument("--loans", metavar="FILE", help="the file with the loans, where --data is a folder of tables")
     parser.add_argument(
         "--before", nargs="+", metavar="FILE", help="tables without dates of which all came before the loans"
     )
+    parser.add_argument(
+        "--names", nargs="+", metavar="FILE", help="names of columns of a file without them, or TABLE=FILE in a folder"
+    )
     parser.add_argument("--default", metavar="COLUMN", help="the column that says which loans defaulted")
+    parser.add_argument(
+        "--lost", metavar="COLUMN", help="amounts lost: above nought a loan defaulted, whatever its state"
+    )
     parser.add_argument("--treated", metavar="COLUMN", help="the column that says which loans the programme reached")
     parser.add_argument("--role", nargs="+", metavar="ROLE=COLUMN", help="columns of other roles: term_months=Tenure")
     for name, meaning in (("default", "default"), ("repaid", "repaid"), ("left-out", "neither")):
@@ -41,8 +47,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--decimal", nargs="+", metavar="COLUMN=MARK", help="decimal marks of columns of text: rate=,")
     parser.add_argument("--day-first", choices=("yes", "no"), help="whether 03/01/2015 is the third of January")
-    parser.add_argument("--term-in", choices=("month", "year", "week", "day"), help="the unit of terms without one")
+    parser.add_argument(
+        "--term-in", choices=("month", "year", "fortnight", "week", "day"), help="the unit of terms without one"
+    )
     parser.add_argument("--rate-in", choices=("percent", "fraction"), help="whether .125 is .125%% or 12.5%%")
+    parser.add_argument(
+        "--times", nargs="+", metavar="COLUMN=NUMBER", help="what numbers are multiplied by: rate=12 for one a month"
+    )
+    parser.add_argument("--currency", metavar="CODE", help="study the loans of one currency, or any: all are in one")
     parser.add_argument("--encoding", metavar="NAME", help="the encoding of a text file")
     parser.add_argument("--sheet", metavar="NAME", help="the sheet of a workbook")
     parser.add_argument("--template", metavar="DIR", help="write empty tables for a lender to fill, and what to record")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pipeline.sources import currencies
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -82,7 +84,8 @@ _UNITS = {
         "miesięcy, bulan, 个月, 個月, ヶ月, ヵ月, か月, カ月, ケ月, 개월, 月, 期",
     ),
     "year": (12.0, "year, years, yr, yrs, jahr, jahre, jahren, año, años, ano, anos, ans, 年"),
-    "week": (7 * 12 / 365.25, "week, weeks, wk, wks, woche, wochen, 周"),
+    "fortnight": (14 * 12 / 365.25, "fortnight, fortnights, quincena, quincenas"),
+    "week": (7 * 12 / 365.25, "week, weeks, wk, wks, woche, wochen, semana, semanas, 周"),
     "day": (12 / 365.25, "day, days, tag, tage, tagen, días, jours, 天, 日"),
 }  # fmt: skip
 MONTHS_IN = {unit: months for unit, (months, _) in _UNITS.items()}
@@ -95,18 +98,14 @@ SHORT_UNITS = {"m": "month", "y": "year", "w": "week", "d": "day"}
 MULTIPLES = {"万": 1e4, "萬": 1e4, "亿": 1e8, "千": 1e3, "百万": 1e6, "k": 1e3, "m": 1e6, "mn": 1e6, "bn": 1e9}
 """Words that multiply the number before them."""
 
-CURRENCIES = (
-    r"[$€£¥₹₽₩฿₺]|US\$|HK\$|A\$|R\$|US\$|zł|Kč|kr|lei|Ft|лв|₦|KSh|NGN|KES"
-    r"|USD|EUR|GBP|CNY|RMB|JPY|INR|HKD|ZAR|CHF|Rs\.?|人民币|美元|港元|欧元|元|圆|円|원|MXN|PLN|Rp\.?"
-)
 OTHERS = "岁|次|分|笔|个|人|家|times?|pts?|points?|days? ago"
 """What else may follow a number without changing it."""
 
 NUMERAL = re.compile(
-    rf"(?P<open>\()?\s*(?P<sign>[-+])?\s*(?:{CURRENCIES})?\s*(?P<late_sign>[-+])?\s*"
-    r"(?P<digits>\d[\d.,'’\s]*(?:[eE][-+]?\d+)?|\.\d+)\s*(?:\+|[.,][-–]+)?\s*"
+    rf"(?P<open>\()?\s*(?P<sign>[-+])?\s*(?:(?P<before>%)|{currencies.PATTERN})?\s*(?P<late_sign>[-+])?\s*"
+    r"(?P<digits>\d[\d.,'’\s]*(?:[eE][-+]?\d+)?|\.\d+)\s*(?:\+|[.,][-–]+|/[=-])?\s*"
     rf"(?P<multiple>{'|'.join(sorted(MULTIPLES, key=len, reverse=True))})?\s*"
-    rf"(?:(?P<percent>%)|(?P<unit>{'|'.join(sorted(UNITS, key=len, reverse=True))})|(?:{CURRENCIES}|{OTHERS}))?\s*"
+    rf"(?:(?P<percent>%)|(?P<unit>{'|'.join(sorted(UNITS, key=len, reverse=True))})|{currencies.PATTERN}|{OTHERS})?\s*"
     r"(?P<close>\))?",
     re.IGNORECASE,
 )
@@ -262,7 +261,7 @@ def _number(text: str, decimal: str) -> tuple[float | None, str]:
     value *= MULTIPLES[found["multiple"].lower()] if found["multiple"] else 1
     if found["open"] or "-" in (found["sign"], found["late_sign"]):
         value = -value
-    return value, "percent" if found["percent"] else (found["unit"] or "").lower()
+    return value, "percent" if found["percent"] or found["before"] else (found["unit"] or "").lower()
 
 
 class Marks(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,10 @@ _FORMS = tuple(
     for form in (
         r"(?P<year>\d{4})\s*[-/.年]\s*(?P<month>\d{1,2})(?:\s*[-/.月]\s*(?P<day>\d{1,2})?\s*日?)?",
         r"(?:民[国國]\s*)?(?P<republic>1[0-2]\d)\s*[-/.年]\s*(?P<month>\d{1,2})\s*[-/.月]\s*(?P<day>\d{1,2})\s*日?",
-        r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})?",
+        r"(?P<era>平成|令和|昭和|[HRS])\s*(?P<of_era>\d{1,2}|元)\s*[-/.年]\s*(?P<month>\d{1,2})\s*[-/.月]\s*(?P<day>\d{1,2})\s*日?",
+        r"(?P<year>(?:19|20)\d{2})(?P<month>\d{2})(?P<day>\d{2})?",
+        r"(?P<month>0?[1-9]|1[0-2])\s*[-/.]\s*(?P<year>(?:19|20)\d{2})",
+        r"(?P<month>0[1-9]|1[0-2])(?P<year>(?:19|20)\d{2})",
         r"(?P<year>\d{4})年?\s*-?(?:[Qq](?P<quarter>[1-4])|第?(?P<season>[1-4一二三四])季度)",
         r"(?P<one>\d{1,2})[-/.](?P<other>\d{1,2})[-/.]" + _YEAR,
         r"(?P<day>\d{1,2})[-/. ]?\s*" + _NAME + r"[-/., ]*" + _YEAR,
@@ -31,8 +35,16 @@ _FORMS = tuple(
         r"(?P<year>(?:19|20)\d{2})年?",
     )
 )
+ERAS = {"昭和": 1925, "平成": 1988, "令和": 2018, "S": 1925, "H": 1988, "R": 2018}
+"""The year before the first of each era by which Japan counts."""
+_SIX = re.compile(r"(?P<year>\d{2})(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])")
+_YEAR_AND_MONTH = re.compile(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])")
+_CALLED_DATE = re.compile(r"dat[aeu]|day|time|fecha|tanggal|日", re.IGNORECASE)
+"""Names of columns in which six digits may be a day: elsewhere 110105 is a district of Beijing."""
 EITHER_ORDER = re.compile(r"\d{1,2}[-/]\d{1,2}[-/]\d")
 """How dates begin whose day and month may stand in either order; between points, the day comes first."""
+FEW = 0.05
+"""Share of six-digit cells that may be no year and month where the others are."""
 _TIME = re.compile(r"[T ]\s*\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:[AaPp][Mm])?(?:Z|[+-]\d{2}:?\d{2})?$")
 
 
@@ -51,12 +63,18 @@ def read(column: pd.Series, day_first: bool | None = None, latest: int | None = 
         return Cells(values.dt.normalize().astype("datetime64[ms]"), pd.Series(False, column.index), {})
     texts = plain(column)
     latest = latest or datetime.date.today().year
-    parts = {text: _parts(text, latest) for text in texts.dropna().unique()}
+    values = texts.dropna().unique()
+    parts = {text: _parts(text, latest) for text in values}
+    if _CALLED_DATE.search(str(column.name)):
+        six = [text for text in values if len(text) == 6 and text.isdecimal()]
+        if sum(not _YEAR_AND_MONTH.fullmatch(text) for text in six) > FEW * len(six):
+            # 930706 can be no year and month, so 200103 is none either.
+            parts |= {text: _parts(text, latest, (_SIX,)) for text in six}
     counts = texts.value_counts()
     order = {"day_first": 0, "month_first": 0, "undecided": 0}
-    for text, found in parts.items():
-        if found and "one" in found:
-            first, second = found["one"], found["other"]
+    for text, part in parts.items():
+        if part and "one" in part:
+            first, second = part["one"], part["other"]
             side = "undecided" if max(first, second) <= 12 else "day_first" if first > 12 else "month_first"
             if side == "undecided" and not EITHER_ORDER.match(text):
                 side = "day_first"
@@ -67,17 +85,17 @@ def read(column: pd.Series, day_first: bool | None = None, latest: int | None = 
     def meaning(text: str) -> Any:
         return _date(parts[text], day_first)
 
-    values = by_value(texts, meaning, "datetime64[ms]")
-    return Cells(values, values.isna() & texts.notna(), {name: count for name, count in order.items() if count})
+    found = by_value(texts, meaning, "datetime64[ms]")
+    return Cells(found, found.isna() & texts.notna(), {name: count for name, count in order.items() if count})
 
 
-def _parts(text: str, latest: int) -> dict[str, int] | None:
+def _parts(text: str, latest: int, forms: Sequence[re.Pattern[str]] = _FORMS) -> dict[str, int] | None:
     text = _TIME.sub("", text).strip()
     if re.fullmatch(r"[2-6]\d{4}(?:\.\d+)?", text):
         # Days since the last day of 1899, as spreadsheets count.
         day = datetime.date(1899, 12, 30) + datetime.timedelta(days=int(float(text)))
         return {"year": day.year, "month": day.month, "day": day.day}
-    for form in _FORMS:
+    for form in forms:
         if found := form.fullmatch(text):
             parts = {name: value for name, value in found.groupdict().items() if value is not None}
             if "name" in parts:
@@ -88,6 +106,8 @@ def _parts(text: str, latest: int) -> dict[str, int] | None:
             if republic := parts.pop("republic", None):
                 # Taiwan counts years from the first of the Republic, 1912.
                 parts["year"] = str(int(republic) + 1911)
+            if era := parts.pop("era", None):
+                parts["year"] = str(ERAS[era] + int(parts.pop("of_era").replace("元", "1")))
             if season := parts.pop("season", None):
                 parts["quarter"] = str("一二三四".find(season) + 1 or season)
             numbers = {name: int(value) for name, value in parts.items()}

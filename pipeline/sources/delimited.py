@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.headings import LOOKED_AT, lines_of_names, names_from
-from pipeline.sources.tables import SAMPLE_BYTES, Form, Table, other_encoding, string_kind
+from pipeline.sources.tables import SAMPLE_BYTES, Form, Table, given, other_encoding, string_kind
 
 SEPARATORS = (",", "\t", ";", "|", " ")
 """What may stand between cells; a blank stands for any number of them, and only where nothing else parts the lines."""
@@ -134,6 +134,8 @@ def names_of(path: Path, form: Form) -> list[str]:
         raise StudyError(f"{path}, line {form.idle + 1}: the names of the columns cannot be read ({error}).") from error
     if not any(cell.strip() for row in rows for cell in row):
         raise StudyError(f"{path} has no line of column names: give one, and a line for each loan.")
+    if form.header:
+        return given(form.header, len(rows[-1]), str(path))
     return names_from(rows[: form.names], len(rows[-1]))
 
 

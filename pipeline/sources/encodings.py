@@ -72,6 +72,10 @@ USUAL = frozenset(
     "次数满意度调查姓名身合同产品途担保余状态本息借据申请管理经营购车装修个人公司万元未已到"
 )
 """Chinese characters of which tables of loans are full, in simplified writing: they tell a table of few words."""
+USUAL_KOREAN = frozenset(
+    "년월일대출금액만원천기간개리율이자실행지점번호상태환중완납연체정소득고객명주회방문횟수신용등급담보용도나성별남여직업은입부서울산인광경강전충청제"
+)
+"""The same of Korean, letter by letter."""
 
 _BEYOND = r"[^\W\da-zA-Z_]"
 _SIGNS = r"[^\w\s\x00-\x7f‘’“„–—](?=[A-Za-z_])"
@@ -170,7 +174,8 @@ def _likelihood(encoding: str, text: str) -> float:
     saved = 0.0
     if encoding in ASIAN:
         standard, size = ASIAN[encoding]
-        saved = math.log(size / len(USUAL)) * sum(count for one, count in letters.items() if simplified(one) in USUAL)
+        usual = USUAL_KOREAN if encoding == "cp949" else USUAL
+        saved = math.log(size / len(usual)) * sum(count for one, count in letters.items() if simplified(one) in usual)
         sizes = [(sum(count for one, count in letters.items() if standard(one)), size)]
     else:
         sizes = [

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.sources import letters
-from pipeline.sources.cells import NO, YES
+from pipeline.sources.cells import NO, YES, by_value, levels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DEFAULT, REPAID, LEFT_OUT = "default", "repaid", "left out"
 """How a value is read in the end."""
@@ -23,36 +26,50 @@ _WORDS = {
         loss, lost, bankrupt, bankruptcy, foreclosed,
         foreclosure, repossessed, uncollectible, doubtful, sold to collection, in collection, ausfall,
         ausgefallen, abgeschrieben, gekündigt, incumplido, impago, castigado, cartera vencida,
-        inadimplente, en défaut, défaut,
-        impayé, sofferenza, niespłacony, macet, diragukan, kurang lancar, sub standard, unpaid, not paid, not repaid,
+        inadimplente, en défaut, défaut, contentieux, contenzioso, deteriorato,
+        impayé, sofferenza, niespłacony, macet, diragukan, kurang lancar, sub standard, unpaid, not paid,
+        not repaid
         wypowiedziany, prejuízo, baixado como prejuízo, дефолт, списан, 貸倒, 부도, 违约, 已违约, 坏账,
         坏帐, 呆帐, 不良, 核销, 已核销, 呆账, 呆滞, 损失, 次级,
         坏, 可疑, 违约客户, 坏客户,
-        已垫付""",
+        已垫付,
+        takipte, batik, просрочен свыше 90 дней, списано, безнадежный, wypowiedziana, niespłacona, da1, da2, da3,
+        nieściągalny, windykacja, nhóm 3, nhóm 4, nhóm 5, nợ xấu, gagal bayar, 실질파산, 부실, 대손, 破綻先,
+        実質破綻先, 破綻懸念先, 貸倒れ, متعثر, معدوم""",
     "arrears": """
         late, overdue, past due, delinquent, in arrears, arrears, in grace period, moroso, en mora, mora, vencido,
         vencida, atrasado, em atraso, con atraso,
         verspätet, in verzug, en retard, dalam perhatian khusus, special mention, просрочка, 延滞, 연체, 逾期,
-        已逾期, 逾期中, 关注, 催收, 催收中""",
+        已逾期, 逾期中, 关注, 催收, 催收中,
+        gecikmede, просрочен, просрочено, w zaległości, opóźniony, nhóm 2, nợ quá hạn, 延滞中, 연체중, متأخر""",
     "repaid": """
         paid, fully paid, paid in full, pif, repaid, paid off, payed off, paid back, settled, closed, cleared,
         completed, finished, matured, prepaid, early repaid, fully repaid, getilgt, zurückgezahlt,
         vollständig getilgt, planmäßig getilgt, vorzeitig getilgt, vollständig zurückgezahlt, abgelöst, pagado,
-        liquidado, saldado, finiquitado, quitado, remboursé, spłacony, lunas, погашен, 完済, 상환, 结清, 已结清, 还清,
-        已还清, 正常结清, 提前结清, 已还款""",
+        liquidado, saldado, finiquitado, soldé, estinto, quitado, remboursé, spłacony, lunas, погашен, 完済,
+        상환, 结清, 已结清, 还清,
+        已还清, 正常结清, 提前结清, 已还款,
+        kapandı, kapalı, ödendi, погашено, закрыт, закрыто, spłacona, zamknięty, đã tất toán, tất toán, đã trả,
+        완납,
+        상환완료, 返済済, 返済完了, مسدد, تم السداد""",
     "performing": """
         good, performing, no default, not default, not defaulted, non default, non defaulted, no arrears,
         on time, standard, regular, regolare, up to date, al día, al corriente,
         adimplente, em dia, à jour, lancar, pass, kein ausfall,
         正常, 未违约, 不违约, 未逾期, 良好, 好,
-        好客户, 正常客户""",
+        好客户, 正常客户,
+        std, düzenli, nhóm 1, 정상, 正常先, منتظم""",
     "running": """
         current, active, open, running, ongoing, outstanding, in repayment, repaying, issued, live,
         in progress, final payment in progress, funded, disbursed, exempt,
-        laufend, vigente, ativo, em aberto, w trakcie spłaty, 还款中, 正常还款中, 进行中, 未结清, 未到期, 使用中,
-        已债转""",
+        laufend, vigente, ativo, em aberto, en cours, in corso, w trakcie spłaty, 还款中, 正常还款中, 进行中,
+        未结清, 未到期, 使用中,
+        已债转,
+        devam ediyor, açık, действующий, активный, открыт, w spłacie, aktywny, đang vay, 상환중, 返済中, قائم,
+        ساري""",
     "never": """
-        cancelled, canceled, cancld, withdrawn, undisbursed, not disbursed, commit, committed, fundraising, expired,
+        cancelled, canceled, cancld, withdrawn, undisbursed, not disbursed, commit, committed, fundraising,
+        expired,
         refunded, deleted, inactive""",
     "decision": """
         approved, rejected, declined, refused, denied, accepted, not approved, sanctioned,
@@ -84,8 +101,9 @@ GOOD_NAME = re.compile(
 """Names of columns in which yes would mean that a loan was repaid."""
 BAD_NAME = re.compile(r"unpaid|non perform|not paid|not repaid")
 TELLING_NAME = re.compile(
-    r"default|defaut|bad|charge|npl|npa|delinq|dlq|overdue|past due|arrears|\blate\b|loss|writ|unpaid|not paid|"
-    r"not repaid|non perform|inadimpl|impago|moros|ausfall|incumpl|违约|逾期|坏|不良|延滞|核销|呆"
+    r"default|defaut|bad|charge|chgoff|chg off|npl|npa|delinq|dlq|dpd|ever ?\d\d\b|overdue|past due|arrears|"
+    r"\blate\b|loss|writ|unpaid|not paid|not repaid|non perform|inadimpl|impago|moros|ausfall|incumpl|"
+    r"违约|逾期|坏|不良|延滞|核销|呆"
 )
 """Names of columns in which yes means default."""
 
@@ -133,6 +151,7 @@ def _of_its_words(text: str) -> str:
     """Return the state that a longer value names, such as "repaid on time"; nothing where it names two."""
     if _TURNED.search(text):
         return ""
+    text = re.sub(r"[-_/]", " ", text)
     kinds = {WORDS[plain(word)] for word in _TELLING if re.search(rf"\b{word}\b", text)}
     return "repaid" if kinds == {"repaid", "performing"} else kinds.pop() if len(kinds) == 1 else ""
 
@@ -195,9 +214,10 @@ def tells(name: str) -> bool:
     return bool(TELLING_NAME.search(name) or GOOD_NAME.search(name))
 
 
-def is_open(value: str) -> bool:
-    """Say whether a value names loans that had neither defaulted nor been repaid yet."""
-    return meaning_of(str(value)) in ("performing", "running", "arrears", "late")
+def open_then(column: pd.Series) -> pd.Series:
+    """Say which cells of an outcome name loans that had neither defaulted nor been repaid yet."""
+    open_ = ("performing", "running", "arrears", "late")
+    return by_value(levels(column), lambda value: meaning_of(str(value)) in open_, "boolean").fillna(False).astype(bool)
 
 
 def good_name(name: str) -> bool:

@@ -25,6 +25,11 @@ KINDS = {
     ".arrow": "arrow",
     ".ipc": "arrow",
     ".dta": "stata",
+    ".sas7bdat": "sas",
+    ".xpt": "sas",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
     ".xlsx": "excel",
     ".xlsm": "excel",
 }
@@ -52,6 +57,8 @@ class Form(NamedTuple):
     """Lines of names above the loans: 0, 1 or 2."""
     idle: int = 0
     """Lines of a text file before those: empty ones, titles."""
+    header: tuple[str, ...] = ()
+    """Names that the reader gives a file without any."""
 
     @property
     def first(self) -> int:
@@ -92,6 +99,15 @@ def opened(path: Path, read: Callable[[], Any]) -> Any:
 def other_encoding(path: Path, encoding: str) -> StudyError:
     """Return what to say when a file is no text in an encoding."""
     return StudyError(f"{path} is no text in the encoding {encoding}: save it as CSV UTF-8, or correct the encoding.")
+
+
+def given(header: Sequence[str], wide: int, where: str) -> list[str]:
+    """Return the names that a reader gives a file's columns; a StudyError when they are too few or many."""
+    if len(header) != wide:
+        raise StudyError(
+            f"{where} has {wide} columns, and {len(header)} names were given: give one for each, in order."
+        )
+    return distinct(header)
 
 
 def _tidy(name: Any) -> str:

@@ -1,19 +1,26 @@
-"""Tables as people keep them: text in any common encoding, Excel, parquet, Arrow, Stata; one reader for all."""
+"""Tables as people keep them: text in any common encoding, Excel, parquet, Stata, SAS, JSON; one reader."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import columnar, delimited, encodings, workbooks
+from pipeline.sources import columnar, delimited, encodings, foreign, workbooks
 from pipeline.sources.tables import KINDS, Form, Table, opened
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 READERS = {
     "text": delimited.read,
     "parquet": columnar.parquet,
     "arrow": columnar.arrow,
     "stata": columnar.stata,
+    "sas": foreign.sas,
+    "json": foreign.json_,
     "excel": workbooks.read,
 }
 
@@ -22,12 +29,10 @@ INSTEAD = {
     ".sav": "save it from SPSS as Stata .dta or as CSV with labels",
     ".zsav": "save it from SPSS as Stata .dta or as CSV with labels",
     ".por": "save it from SPSS as Stata .dta or as CSV with labels",
-    ".sas7bdat": "save it from SAS as CSV",
     ".rds": "save it from R with write.csv or arrow::write_parquet",
     ".rdata": "save it from R with write.csv or arrow::write_parquet",
     ".gz": "unpack it",
     ".zip": "unpack it, and give the file or the folder",
-    ".json": "save it as CSV, a line for each loan",
 }
 """What to do with a file of a kind that is not read, by the end of its name."""
 
@@ -68,6 +73,7 @@ def form_of(
     separator: str | None = None,
     sheet: str | None = None,
     names: int | None = None,
+    header: Sequence[str] = (),
 ) -> Form:
     """Tell how a file is to be read from its name and content; what is given is taken as given.
 
@@ -81,6 +87,8 @@ def form_of(
         Of a workbook.
     names
         How many lines of names stand above the rows of a text file or a sheet.
+    header
+        Names of the columns of one without such a line.
 
     Raises
     ------
@@ -90,6 +98,7 @@ def form_of(
     """
     path = Path(path)
     _must_be_file(path)
+    names = 0 if header else names
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         hint = next((f" ({advice})" for end, advice in INSTEAD.items() if path.name.lower().endswith(end)), "")
@@ -98,7 +107,8 @@ def form_of(
         raise StudyError(f"{path} is empty: give a file with a line of column names and a line for each loan.")
     if kind == "excel":
         sheet = sheet or workbooks.first_sheet(path)
-        return Form(kind, sheet=sheet, names=workbooks.lines_above(path, sheet) if names is None else names)
+        above_ = workbooks.lines_above(path, sheet) if names is None else names
+        return Form(kind, sheet=sheet, names=above_, header=tuple(header))
     if kind != "text":
         return Form(kind)
     delimited.refuse_what_is_no_text(path)
@@ -109,7 +119,7 @@ def form_of(
     encoding = encoding or encodings.encoding_of(path)
     separator = separator or delimited.separator_of(path, encoding)
     above = delimited.above(path, encoding, separator, names)
-    return Form(kind, encoding, separator, names=above.names, idle=above.idle)
+    return Form(kind, encoding, separator, names=above.names, idle=above.idle, header=tuple(header))
 
 
 def header_of(path: Path, form: Form) -> list[str]:
@@ -122,8 +132,9 @@ def header_of(path: Path, form: Form) -> list[str]:
 
 
 def labels_of(path: Path, form: Form) -> dict[str, str]:
-    """Return what a file calls its columns beside their names, where it does (Stata)."""
-    return columnar.stata_labels(path) if form.kind == "stata" else {}
+    """Return what a file calls its columns beside their names, where it does (Stata, SAS)."""
+    readers = {"stata": columnar.stata_labels, "sas": foreign.sas_labels}
+    return readers[form.kind](path) if form.kind in readers else {}
 
 
 def read_table(path: Path, form: Form, columns: Sequence[str] | None = None, rows: int | None = None) -> Table:
@@ -146,4 +157,17 @@ def read_table(path: Path, form: Form, columns: Sequence[str] | None = None, row
     if table.frame.empty and rows is None:
         broken = f" ({table.broken[0][1]} in line {table.broken[0][0]})" if table.broken else ""
         raise StudyError(f"{path} holds column names and no row{broken}: give a line for each loan.")
-    return table
+    return table._replace(frame=_without_names(table.frame))
+
+
+def _without_names(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without the lines that repeat its names, as where files were put one below the other."""
+    names = [name for name in frame.select_dtypes("string") if not re.fullmatch(r".* \(\d+\)", name)]
+    if len(names) < 2 or len(names) < len(frame.columns) / 2:
+        return frame
+    again = frame[names[0]].str.strip() == names[0]
+    for name in names[1:]:
+        if not again.any():
+            return frame
+        again &= frame[name].str.strip() == name
+    return frame[~again.fillna(False).astype(bool)].reset_index(drop=True)

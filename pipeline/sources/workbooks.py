@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pipeline.runtime.errors import StudyError
 from pipeline.sources.headings import LOOKED_AT, lines_of_names, names_from
-from pipeline.sources.tables import SAMPLE_BYTES, Form, Table, opened, plain_kinds
+from pipeline.sources.tables import SAMPLE_BYTES, Form, Table, given, opened, plain_kinds
 
 UNPACKED = 4 << 30
 """Bytes that a workbook may unpack to: a full sheet (1,048,576 rows) of sixty columns has about so many."""
@@ -122,7 +122,8 @@ def _cells_of(path: Path, form: Form, rows: int | None, values: bool = True) -> 
                     continue
                 above.append(named)
                 if len(above) >= max(form.names, 1):
-                    found.names.extend(names_from(above[: form.names], len(named)))
+                    named_ = given(form.header, len(named), str(path)) if form.header else None
+                    found.names.extend(named_ or names_from(above[: form.names], len(named)))
                 if form.names:
                     continue
             row = row[: len(found.names)]

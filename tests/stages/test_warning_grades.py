@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.analyses.grade import page as grade_page
 from pipeline.analyses.warning import book as warning_book
 from pipeline.analyses.warning import grades as warning_grades
+from pipeline.core.results import COLUMNS, Results
+from pipeline.present.words import Words
 
 LEVEL = 0.95
 CUTS = (0.3, 0.6)
@@ -120,3 +123,17 @@ def test_first_grades_of_a_quarter_are_as_steady_as_their_index_says(both):
         index = sum((b - a) * math.log(b / a) for a, b in zip(before, after, strict=True))
         row = find(rows, estimator="grade_stability", factor=f"quarter[2004-Q{number + 1}]")
         assert (row["estimate"], row["n"]) == (pytest.approx(index), len(of))
+
+
+def test_grades_without_loans_that_were_followed_long_keep_their_line():
+    """Both panels share one axis: of two grades in the second, the lines below stay empty and keep their names."""
+    spans = {grade_page.SHORT: range(1, 5), grade_page.LONG: range(1, 3)}
+    rows = pd.DataFrame([
+        {"stage": "warning", "estimator": "grade_moves", "specification": span, "factor": f"from[{start}]",
+         "estimand": f"to[{end}]", "estimate": 25.0}
+        for span, grades in spans.items() for start in grades for end in range(1, 5)
+    ])  # fmt: skip
+    figure = grade_page.moves(Results(rows.reindex(columns=COLUMNS)), Words("en", "mine", "own"))
+    shown = [axes.collections[0].get_array().reshape(4, 4) for axes in figure.axes]
+    assert np.ma.count_masked(shown[0]) == 0 and np.ma.getmaskarray(shown[1])[2:].all()
+    assert [one.get_text() for one in figure.axes[0].get_yticklabels()] == ["1", "2", "3", "4"]

@@ -138,14 +138,19 @@ def moves(results: Results, words: Words) -> Figure:
     from pipeline.present import figures
 
     tables = [_matrix(results, specification) for specification in (SHORT, LONG)]
+    # One axis names the lines of both: a grade without loans followed so long has an empty line.
+    lines = tables[0].index.union(tables[1].index)
+    tables = [table.reindex(lines) for table in tables]
     height = 0.27 * max(map(len, tables)) + 1.0
     figure, panels = plt.subplots(1, 2, figsize=(figures.WIDTH, height), layout="constrained", sharey=True)
     for axes, table, specification in zip(panels, tables, (SHORT, LONG), strict=True):
-        shown = table.map(lambda share: "" if share == 0 else "<1" if share < 1 else f"{share:.0f}")
+        shown = table.map(lambda share: "" if not share > 0 else "<1" if share < 1 else f"{share:.0f}")
         sns.heatmap(
             table, annot=shown, fmt="", cmap="Blues", vmin=0, vmax=100, cbar=False, ax=axes, linewidths=0.5,
             annot_kws={"fontsize": 8},
         )  # fmt: skip
+        if table.isna().any(axis=None):
+            axes.grid(visible=False)
         names = [name if name.isdigit() else words.label("grade_ends", name) for name in table]
         axes.set_xticks([place + 0.5 for place in range(len(names))], names, rotation=0)
         axes.tick_params(axis="y", rotation=0)

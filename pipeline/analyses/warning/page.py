@@ -229,7 +229,10 @@ def _of_areas(results: Results, gains: pd.DataFrame) -> dict[str, Any]:
     def row(score: str, when: str) -> Any:
         return results.one(stage=STAGE, estimator="area_under_curve", specification=score, estimand=when)
 
+    signals = _signals(results)
     return {
+        "contacts": any("contact" in name for name in signals),
+        "alerts": "alert" in signals,
         "age": int(ages.iloc[-1]),
         "static": row("static", last),
         "updated": row("updated", last),
@@ -303,7 +306,9 @@ def _of_alerts(page: Page) -> Iterator[str]:
     if marks is not None and same is not None and not any(row is None for row in own.values()):
         prevalence = results.one(stage=STAGE, estimator="prevalence", estimand="all_months")
         yield page.text("warning.own_alerts", **own, marks=marks, same=same, prevalence=prevalence)
-    yield page.show_table("warning_alerts", alerts(results, page.words), STAGE)
+    shown = {score for score, _ in _kinds(results)}
+    of = {"own": "lender" in shown, "activity": "falling_activity" in shown, "threshold": choice.threshold is not None}
+    yield page.show_table("warning_alerts", alerts(results, page.words), STAGE, **of)
     values = _costs(results, "updated")
     rows = results.where(stage=STAGE, estimator="costs", factor=share)
     rows = rows[rows["estimate"].notna()]

@@ -49,7 +49,11 @@ class Own(Section):
     encoding: str | None = None
     separator: str | None = None
     names: Literal[0, 1, 2] = 1
+    header: dict[str, list[str]] = Field(default={})
     decimal: dict[str, Literal[".", ","]] = Field(default={})
+    currency: str | None = None
+    currency_column: str | None = None
+    times: dict[str, Annotated[float, Field(gt=0)]] = Field(default={})
     day_first: bool | None = None
     columns: dict[_known("columns"), str | None]
     default_when: list[str] = Field(default=[])
@@ -59,10 +63,12 @@ class Own(Section):
     untreated_when: list[str] = Field(default=[])
     default_at_least: float | None = None
     default_dated: bool = False
+    lost: str | None = None
     panel: str | None = None
     late: str | None = None
     interest_rate_in: Literal["percent", "fraction"] = "percent"
-    term_in: Literal["month", "year", "week", "day"] | None = None
+    term_unit: str | None = None
+    term_in: Literal["month", "year", "fortnight", "week", "day"] | None = None
     factors: dict[Factor, str | None] = Field(default={})
     borrower: dict[Annotated[str, AfterValidator(_name)], str | None] = Field(default={})
     market: dict[_known("market"), str | None] = Field(default={})
@@ -87,11 +93,19 @@ class Own(Section):
             raise ValueError("default_at_least counts days, so default_when and repaid_when must be empty")
         if also := [role for role, column in self.mapped().items() if column == outcome and role != "default"]:
             raise ValueError(f"column '{outcome}' is the outcome and cannot be {also[0]} too: name another, or none")
+        if bool(self.currency) != bool(self.currency_column):
+            raise ValueError("currency and currency_column stand together: name both, or neither")
+        if idle := sorted(set(self.times) - set(self.mapped().values())):
+            raise ValueError(f"times names '{idle[0]}', which no role has: correct its name, or take it out")
         return self
 
     def mark(self, column: str) -> str:
         """Return the decimal mark of a column of text."""
         return self.decimal.get(column, ".")
+
+    def beside(self) -> list[str]:
+        """Return the columns without a role that say something of others: amounts lost, currencies, units of terms."""
+        return list(filter(None, (self.lost, self.currency_column, self.term_unit)))
 
     def mapped(self) -> dict[str, str]:
         """Return the file's column of every role that has one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells, dates, tabular, workbooks
+from pipeline.sources import cells, tabular, workbooks
 from pipeline.sources.tables import KINDS, Form
-from pipeline.studies.own import months, panel, roles
+from pipeline.studies.own import months, outcome, panel, roles, writing
 from pipeline.studies.own.joining import (
     ASKED,
     DOCUMENTS,
@@ -31,7 +31,6 @@ from pipeline.studies.own.joining import (
     mostly_after,
     once,
 )
-from pipeline.studies.own.questions import Question
 
 KEY_NAME = re.compile(r"\b(id|no|nr|number|key|code|ref|reference)\b|id$|编号|号$")
 """Names of columns that may tie tables together."""
@@ -101,8 +100,17 @@ def tables_in(place: Path) -> list[str]:
     return named
 
 
-def table(place: Path, name: str, encoding: str | None = None, **form: Any) -> tuple[Form, pd.DataFrame]:
-    """Return a table of a folder or a workbook, and how it is read; ``*`` in its name stands for several files."""
+def table(
+    place: Path,
+    name: str,
+    encoding: str | None = None,
+    header: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    **form: Any,
+) -> tuple[Form, pd.DataFrame]:
+    """Return a table of a folder or a workbook, and how it is read; ``*`` in its name stands for several files.
+
+    `header` are names of columns of tables that have none, by the table.
+    """
     found = [one for one in tables_in(place) if one == name or fnmatchcase(one, name.replace("[", "[[]"))]
     if not found:
         raise StudyError(f"{place} holds no {name}: it has {', '.join(tables_in(place))}.")
@@ -111,12 +119,21 @@ def table(place: Path, name: str, encoding: str | None = None, **form: Any) -> t
         file, _, sheet = one.partition("#")
         path = place / file if file else place
         text = KINDS[path.suffix.lower()] == "text"
-        forms.append(tabular.form_of(path, encoding=encoding if text else None, sheet=sheet or None, **form))
+        forms.append(
+            tabular.form_of(
+                path, encoding=encoding if text else None, sheet=sheet or None, header=names_of(header, one), **form
+            )
+        )
         rows = tabular.read_table(path, forms[-1], rows=1).frame
         frames.append(rows if rows.empty else _with_mean_answer(tabular.read_table(path, forms[-1]).frame, one))
     if len(frames) == 1:
         return forms[0], frames[0]
     return forms[0], pd.concat([one.rename(columns=_same(one, frames[0])) for one in frames], ignore_index=True)
+
+
+def names_of(header: Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
+    """Return the names that a reader gives the columns of a table; none where it has its own."""
+    return next((names for of, names in header.items() if of == name or fnmatchcase(name, of.replace("[", "[[]"))), ())
 
 
 def _same(frame: pd.DataFrame, first: pd.DataFrame) -> dict[str, str]:
@@ -161,7 +178,7 @@ def _read_all(folder: Path, options: Mapping[str, Any]) -> tuple[dict[str, Form]
     named = tables_in(folder)
     if not named:
         raise StudyError(f"{folder} holds no table: give a folder of files such as loans.csv and contacts.csv.")
-    read_ = {name: table(folder, name, options.get("encoding")) for name in named}
+    read_ = {name: table(folder, name, options.get("encoding"), options.get("header") or {}) for name in named}
     forms = {name: form for name, (form, _) in read_.items()}
     empty = [name for name, (_, frame) in read_.items() if frame.empty]
     refused = [f"{name}: no row" for name in empty]
@@ -181,12 +198,15 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
     frame, links, landmark, ends, dated = frames[loans], [], None, None, {}
     waiting = [name for name in frames if name != loans]
     shared = _shared([_stem(name) for name in frames])
+    called = {name: _stem(name).removeprefix(shared) for name in frames}
     tied: dict[str, tuple[str, str]] = {}
+    single = {name for name in waiting if _has_a_key(frames[name])}
     monthly = {name: _months(frames[name]) for name in waiting}
     while waiting:
-        for name in waiting:
-            if name not in tied and (pair := _pair(frame, frames[name], _stem(name).removeprefix(shared))):
-                tied[name] = pair
+        # What was joined since may hold the key of a table with one row each.
+        again = [name for name in waiting if name not in tied or name in single]
+        pairs = {name: _pair(frame, frames[name], called[name]) for name in again}
+        tied |= {name: pair for name, pair in pairs.items() if pair}
         if not tied:
             refused += [f"{name}: {_untied(frame, frames[name])}" for name in waiting]
             break
@@ -194,24 +214,22 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
         name = min(tied, key=lambda one: (not monthly[one], frames[one][tied[one][1]].duplicated().any(), one))
         waiting.remove(name)
         earlier = name in (options.get("before") or ())
-        called = _stem(name).removeprefix(shared)
-        link = _link(name, frame, frames[name], tied.pop(name), called, monthly[name], earlier)
+        link = _link(name, frame, frames[name], tied.pop(name), called[name], monthly[name], earlier)
         if isinstance(link, str):
             refused.append(f"{name}: {link}")
         else:
-            day_first = _day_first(options, frame, frames[name], link, folder)
+            day_first = writing.between(options, frame, frames[name], link, folder)
             if day_first is not None:
                 options = {**options, "day_first": "yes" if day_first else "no"}
             if link.take != "columns":
                 landmark = landmark or landmark_by_dates(frame, day_first)
             if landmark and link.take != "share" and mostly_after(frame, frames[name], link, day_first):
                 link = link._replace(until="landmark")
-            if link.take == "columns" and (again := int(keys(frames[name][link.other]).duplicated().sum())):
-                refused.append(
-                    f"{name}: the fullest row counts where a {link.other} has several (rows more: {again:,})"
-                )
+            if link.take == "columns" and (more := int(keys(frames[name][link.other]).duplicated().sum())):
+                refused.append(f"{name}: the fullest row counts where a {link.other} has several (rows more: {more:,})")
             before = list(frame)
             if link.take == "state":
+                link = outcome.sorted_months(link, frames[name], options, folder)
                 least = options.get("default_at_least")
                 frame, course = followed(frame, frames[name], link, day_first=day_first, least=least)
                 ends = course.ends()
@@ -238,30 +256,6 @@ def _months(other: pd.DataFrame) -> panel.Panel | None:
     return panel.recognised(once(other), counts=False) if told else None
 
 
-def _day_first(
-    options: Mapping[str, Any], frame: pd.DataFrame, other: pd.DataFrame, link: Link, folder: Path
-) -> bool | None:
-    """Return whether the day comes first in dates, as told; a Question where they could be read either way."""
-    if (told := options.get("day_first")) is not None:
-        return str(told).lower() in cells.YES
-    columns = ((frame, link.loan_date, "the loans"), (other, link.date, link.file))
-    read_ = [dates.read(rows[name]).marks if name else {} for rows, name, _ in columns]
-    orders = {order for marks in read_ for order in ("day_first", "month_first") if order in marks}
-    if len(orders) == 1 and any(marks.get("undecided") for marks in read_):
-        # What one column leaves open, the other of the same lender tells.
-        return orders == {"day_first"}
-    for (rows, name, file), marks in zip(columns, read_, strict=True):
-        if marks.get("undecided") and not {"day_first", "month_first"} & set(marks):
-            first = next(cell for cell in cells.plain(rows[name]).dropna() if dates.EITHER_ORDER.match(cell))
-            raise Question(
-                f"{folder}, {file}, column {name}: day and month of '{first}' could stand in either order, and no "
-                "other cell tells: say --day-first yes or --day-first no.",
-                "day_first",
-                f"Does the day come first in '{first}' (yes or no)",
-            )
-    return None
-
-
 def _shared(names: list[str]) -> str:
     """Return the letters with which all names begin."""
     first, last = min(names), max(names)
@@ -282,7 +276,9 @@ def _loans_of(frames: Mapping[str, pd.DataFrame], default: str | None, folder: P
 
     best = max(frames, key=merit)
     if not any(merit(best)[:2]) and not merit(best)[3]:
-        raise StudyError(f"{folder}: no table has a row a loan with its number: say which with --loans FILE.")
+        nameless = [name for name, frame in frames.items() if "column 1" in frame]
+        hint = f"; {nameless[0]} has no line of names: give them with --names {nameless[0]}=FILE" if nameless else ""
+        raise StudyError(f"{folder}: no table has a row a loan with its number: say which with --loans FILE{hint}.")
     return best
 
 
@@ -315,6 +311,12 @@ def _pair(frame: pd.DataFrame, other: pd.DataFrame, called: str) -> tuple[str, s
                 # What earlier tables added stands behind the loans' own columns.
                 found.append((same, bare[another].is_unique, mine.nunique(), -len(one), one, another))
     return max(found)[4:] if found else None
+
+
+def _has_a_key(other: pd.DataFrame) -> bool:
+    """Say whether a column that has the name of a key tells all rows of a table apart."""
+    named = [name for name in other if any(roles.likeness(str(name), key) > 1 for key in KEYS)]
+    return any(once(other)[name].is_unique for name in named)
 
 
 def _untied(frame: pd.DataFrame, other: pd.DataFrame) -> str:

@@ -12,12 +12,14 @@ import pandas as pd
 
 from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells, dates, states, tabular
+from pipeline.sources import cells, currencies, dates, states, tabular
 from pipeline.sources.tables import LONGEST_WHOLE, Form, Table
 from pipeline.studies.own import folder, joining, months, ranges, roles
 from pipeline.studies.own.choices import KEYS, Own, checked, unused
 from pipeline.studies.own.joining import Link
+from pipeline.studies.own.outcome import with_losses
 from pipeline.studies.own.panel import collapse, moments
+from pipeline.studies.own.units import with_units
 
 SIGNALS = {"communication_frequency": "proactive_contacts", "early_warning": "alert"}
 """What analyses of loan-months call how often factors were seen in a month."""
@@ -47,11 +49,12 @@ def intake(study: Study, where: str) -> Intake:
     own: Own = checked(Own, study.own, "own", where)
     path = tabular.path_of(own.file)
     mapped = own.mapped()
-    wanted = dict.fromkeys([*mapped.values(), *filter(None, (own.panel, own.late))])
+    wanted = dict.fromkeys([*mapped.values(), *filter(None, (own.panel, own.late, *own.beside()))])
     form, table = _read(path, own, None if own.loans else list(wanted))
     raw, course, signals = _joined(table.frame.reset_index(drop=True), path, own, study)
-    if missing := [name for name in wanted if name not in raw]:
-        raise StudyError(f"{path} and the tables beside it have no column '{missing[0]}': correct it in {where}.")
+    if missing := next((name for name in wanted if name not in raw), None):
+        raise StudyError(f"{path} and the tables beside it have no column '{missing}': correct it in {where}.")
+    raw = _with_what_stands_beside(raw, own)
     # The first lines hold the names. In Excel and text with broken lines the count may be short by those.
     row = pd.Series(np.arange(form.first, len(raw) + form.first), raw.index)
     typed: dict[str, pd.Series] = {}
@@ -73,13 +76,14 @@ def intake(study: Study, where: str) -> Intake:
         if read.wrong.any():
             told = f"{name}: '" + column[read.wrong].astype(str) + f"' is no {what}; "
             faults.loc[read.wrong] = faults[read.wrong] + told.astype("string")
-        sample = cells.plain(column).dropna()
-        if len(sample) and not read.meaning.notna().any():
+        if not read.meaning.notna().any() and len(sample := cells.plain(column).dropna()):
             raise StudyError(
                 f"{path}, row {row[sample.index[0]]}, column {name}: '{sample.iloc[0]}' and all other cells are no "
                 f"{what}s: correct {role} in {where}."
             )
     loans = pd.DataFrame({**typed, "row": row, "fault": faults.str.removesuffix("; ")})
+    if own.currency_column:
+        loans["other_currency"] = ~currencies.of_cells(raw[own.currency_column]).eq(own.currency).fillna(False)
     followed: Mapping[str, pd.DataFrame] = {}
     if own.panel:
         loans, followed = _collapsed(loans, raw, own, study)
@@ -100,6 +104,16 @@ def intake(study: Study, where: str) -> Intake:
     return Intake(loans, columns, unused(study, where), followed)
 
 
+def _with_what_stands_beside(raw: pd.DataFrame, own: Own) -> pd.DataFrame:
+    """Return the columns with what others say of the outcome (amounts lost) and of terms (their unit)."""
+    default, term = own.columns["default"], own.columns.get("term_months")
+    if own.lost and default:
+        raw = raw.assign(**{default: with_losses(raw[default], raw[own.lost], own.mark(own.lost))})
+    if own.term_unit and term:
+        raw = raw.assign(**{term: with_units(raw[term], raw[own.term_unit])})
+    return raw
+
+
 def _joined(
     raw: pd.DataFrame, path: Path, own: Own, study: Study
 ) -> tuple[pd.DataFrame, tuple[pd.Series, months.Course] | None, list[pd.DataFrame]]:
@@ -107,7 +121,7 @@ def _joined(
     course, signals = None, []
     landmark = study.landmark.months if study.landmark else None
     for link in [Link(**one) for one in own.tables]:
-        _, other = folder.table(path, link.file)
+        _, other = folder.table(path, link.file, header=own.header)
         if link.take == "state":
             key = joining.keys(raw[link.key])
             raw, at = joining.followed(
@@ -139,11 +153,7 @@ def _within(loans: pd.DataFrame, ends: pd.DataFrame, told: pd.Series, horizon: i
     default = default.mask((default == 1) & loans["loan_id"].astype(str).isin(late["loan_id"]), 0.0)
     if "default_date" not in loans:
         return default
-    return default.mask((default == -1) & _open(told), 0.0)
-
-
-def _open(told: pd.Series) -> pd.Series:
-    return cells.by_value(cells.levels(told), states.is_open, "boolean").fillna(False).astype(bool)
+    return default.mask((default == -1) & states.open_then(told), 0.0)
 
 
 def _collapsed(
@@ -175,9 +185,9 @@ def _read(path: Path, own: Own, columns: list[str] | None) -> tuple[Form, Table]
     """Read the loans, from their file or from among several tables."""
     told = {"encoding": own.encoding, "separator": own.separator, "names": own.names}
     if own.loans:
-        form, frame = folder.table(path, own.loans, **told)
+        form, frame = folder.table(path, own.loans, header=own.header, **told)
         return form, Table(frame, [])
-    form = tabular.form_of(path, sheet=own.sheet, **told)
+    form = tabular.form_of(path, sheet=own.sheet, header=folder.names_of(own.header, path.name), **told)
     return form, tabular.read_table(path, form, columns=columns)
 
 
@@ -220,7 +230,7 @@ def meaning(role: str, column: pd.Series, own: Own, place: str, where: str) -> t
         found = _in_percent(found, column, own)
     if found.doubt:
         raise StudyError(f"{place}: {found.doubt}: {answer}.")
-    return found, "number"
+    return found._replace(meaning=found.meaning * own.times.get(str(column.name), 1)), "number"
 
 
 def _years_before(granted: pd.Series, column: pd.Series, own: Own) -> cells.Cells | None:

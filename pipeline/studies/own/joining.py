@@ -8,6 +8,7 @@ not counted. DuckDB joins and counts.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -59,6 +60,8 @@ class Link(NamedTuple):
     loan_date: str | None = None
     until: str | None = None
     """What the table's date must not come after: loan, or landmark (from the loan on); blank where it has none."""
+    bad: str | None = None
+    """Of a table that says what became of loans: values that mean default, as the reader has told (JSON)."""
 
     def told(self) -> str:
         """Return a sentence on it."""
@@ -162,6 +165,12 @@ def _columns(
     return added
 
 
+def state_of(other: pd.DataFrame) -> str | None:
+    """Return the column of a table of months that says in words what became of loans; None where there is none."""
+    state = max(map(str, other), key=lambda one: roles.likeness(one, "default"))
+    return state if roles.likeness(state, "default") else None
+
+
 def followed(
     loans: pd.DataFrame,
     other: pd.DataFrame,
@@ -187,12 +196,12 @@ def followed(
         Days past due from which a loan is in default, where the table counts days.
 
     """
-    names = [str(name) for name in other]
-    state = max(names, key=lambda one: roles.likeness(one, "default"))
+    names, state = [str(name) for name in other], state_of(other)
     days = next((name for name in names if roles.counts_days(name)), "")
-    by_word = roles.likeness(state, "default") > 0
+    by_word = state is not None
     late = months.days_late(other[days]).meaning if days else None
-    told = months.said(other[state]) if by_word else months.counted(late, least)
+    bad = json.loads(link.bad) if link.bad else ()
+    told = months.said(other[state], told=bad) if by_word else months.counted(late, least)
     if by_word and late is not None:
         told["late"] = ((told["late"] == 1) | (late > 0)).astype("int8")
     rows = told.assign(key=keys(other[link.other]), calendar=months.month_of(other[link.date], day_first), days=late)

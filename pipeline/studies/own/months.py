@@ -87,11 +87,14 @@ def course(rows: pd.DataFrame, granted: pd.Series | None = None) -> Course:
     return Course(rows[open_].reset_index(drop=True), rows["calendar"].max())
 
 
-def said(column: pd.Series, default: pd.Series | None = None) -> pd.DataFrame:
-    """Return what a column of words says of months: ``default``, ``late`` and ``repaid`` (0/1)."""
+def said(column: pd.Series, default: pd.Series | None = None, told: Sequence[str] = ()) -> pd.DataFrame:
+    """Return what a column of words says of months: ``default``, ``late`` and ``repaid`` (0/1).
+
+    `told` are values of which the reader has said that they mean default.
+    """
     values = cells.levels(column)
     counts = {str(value): int(number) for value, number in values.value_counts().items()}
-    bad = states.named(states.sorted_out(counts, {}, months=True), DEFAULT)
+    bad = states.named(states.sorted_out(counts, dict.fromkeys(told, DEFAULT), months=True), DEFAULT)
     kinds = {value: states.meaning_of(value) for value in counts}
     is_ = {name: values.isin(words) for name, words in {
         "default": bad,

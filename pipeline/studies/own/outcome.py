@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -12,6 +14,7 @@ from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates, states
 from pipeline.sources.states import BASEL_DAYS, DEFAULT, LEFT_OUT, REPAID, State
 from pipeline.studies.own import months, roles
+from pipeline.studies.own.joining import Link, state_of
 from pipeline.studies.own.profile import FEW_LEVELS, MOST_STATES, Column
 from pipeline.studies.own.questions import Question
 
@@ -135,7 +138,7 @@ def read(
         default = {state.value: state.read_as == DEFAULT for state in found.states}
         ever = present.map(default).fillna(False).astype(bool).groupby(loan).any()
         found = found._replace(loans=(int(ever.sum()), len(ever)))
-    _ask(found, bool(options.get("default_when")), where)
+    _ask(found, bool(options.get("default_when")), where, options.get("losses") or "")
     return found
 
 
@@ -168,6 +171,49 @@ def _many(column: pd.Series, profiled: Column, where: str) -> StudyError:
     )
 
 
+LOST = "charged off"
+"""What a loan is called that another column says money was lost of."""
+
+
+def with_losses(column: pd.Series, lost: pd.Series, decimal: str = ".") -> pd.Series:
+    """Return the words of an outcome, and `LOST` where another column says that money was lost."""
+    return cells.levels(column).mask(cells.numbers(lost, decimal).meaning > 0, LOST)
+
+
+def losses(table: pd.DataFrame) -> str:
+    """Return a sentence on a column that says of which loans money was lost; empty without one."""
+    for name in filter(roles.loses, map(str, table)):
+        if rows := int((cells.numbers(table[name]).meaning > 0).sum()):
+            return f" {name} is above nought for {rows:,} loans: if these defaulted, say --lost {shlex.quote(name)}."
+    return ""
+
+
+def sorted_months(link: Link, other: pd.DataFrame, options: Mapping[str, Any], folder: Path) -> Link:
+    """Return how a table of months ties, with the values of its state that mean default where the reader has said so.
+
+    Raises a Question where nobody can know it, as of codes.
+    """
+    state = state_of(other)
+    if state is None:
+        return link
+    counts = {str(value): int(rows) for value, rows in cells.levels(other[state]).value_counts().items()}
+    told = list(options.get("default_when") or ())
+    if told and set(told) <= set(counts):
+        return link._replace(bad=json.dumps(told, ensure_ascii=False))
+    codes = not states.tells(roles.normal(state))
+    unknown = [value for value in counts if states.meaning_of(value) in (("", "yes", "no") if codes else ("",))]
+    if not unknown:
+        return link
+    shown = ", ".join(f"{shlex.quote(value)} ({counts[value]:,} rows)" for value in list(counts)[:12])
+    raise Question(
+        f"{folder}, {link.file}, column {state} says month by month what became of loans: {shown}. What "
+        f"{_listed(unknown)} means is not known: say with --default-when which values mean default.",
+        "default_when",
+        "Those that mean default",
+        list(counts),
+    )
+
+
 def ends(table: pd.DataFrame, found: Outcome, loan: str, month: pd.Series) -> pd.DataFrame:
     """Return how the loans of a table with a row a loan and month ended (`months.Course.ends`)."""
     column = table[found.column]
@@ -190,7 +236,7 @@ def ends_by_dates(
     elif found.at_least is None:
         told = cells.levels(table[found.column])
         default, idle = told.isin(found.in_default()), told.isin(states.named(found.states, LEFT_OUT))
-        out = told.isna() | (idle & ~cells.by_value(told, states.is_open, "boolean").fillna(False).astype(bool))
+        out = told.isna() | (idle & ~states.open_then(told))
     else:
         days = months.days_late(table[found.column]).meaning
         default, out = days >= found.at_least, days.isna()
@@ -203,7 +249,7 @@ def _listed(values: Sequence[str]) -> str:
     return f"{shown} and {len(values) - 8} more" if len(values) > 8 else shown
 
 
-def _ask(found: Outcome, told: bool, where: str) -> None:
+def _ask(found: Outcome, told: bool, where: str, losses: str) -> None:
     """Raise a Question when a value is not known, yes may be good news, or most loans would be in default."""
     shown = "; ".join(
         f"{shlex.quote(state.value)} ({state.rows:,} rows) {state.read_as or 'not known'}"
@@ -223,11 +269,12 @@ def _ask(found: Outcome, told: bool, where: str) -> None:
             f"{where}: {shown}. It tells which applications were granted, not which loans were repaid: name with "
             "--default the column that says which loans defaulted; where there is none, the file cannot be studied."
         )
-    for count, what, name in ((defaults, "defaulted", "--default-when"), (repaid, "was repaid", "--repaid-when")):
+    kinds = ((defaults, "defaulted", "--default-when", losses), (repaid, "was repaid", "--repaid-when", ""))
+    for count, what, name, hint in kinds:
         if not count:
             raise Question(
                 f"{where}: {shown}. No loan {what} so, and without both kinds nothing can be compared: say with {name} "
-                "which values mean it.",
+                f"which values mean it.{hint}",
                 "default_when",
                 "Values that mean default",
             )

@@ -95,13 +95,15 @@ def look(column: pd.Series, decimal: str = ".", label: str = "", copies: int = 0
     as_numbers = cells.numbers(column, decimal)
     # Dates cost more to read than numbers; a thousand cells tell.
     few = present.dropna().iloc[:: max(count // 1000, 1)]
-    as_dates = float(dates.read(few).meaning.notna().mean())
+    read_as_dates = dates.read(few)
+    as_dates = float(read_as_dates.meaning.notna().mean())
     numeric = float(as_numbers.meaning.notna().sum() / count)
     if numeric < MOST and distinct <= MOST_TERMS:
         numeric = max(numeric, float(cells.months(present, decimal).meaning.notna().sum() / count))
     kind = _kind(column, present, numeric, few, as_dates)
     smallest, largest, middle = "", "", 0.0
-    marks = dict(as_numbers.marks)
+    both = {order: read_as_dates.marks[order] for order in ("day_first", "month_first") if order in read_as_dates.marks}
+    marks = dict(as_numbers.marks) | (both if len(both) == 2 else {})
     if kind == "number":
         smallest, largest = (f"{value:g}" for value in (as_numbers.meaning.min(), as_numbers.meaning.max()))
         middle = float(as_numbers.meaning.median())

@@ -14,6 +14,8 @@ ANSWERS: dict[str, Callable[[str], Any]] = {
     "default_when": shlex.split,
     "default_at_least": float,
     "decimal": shlex.split,
+    "times": shlex.split,
+    "currency": str,
     "term_in": str,
     "rate_in": str,
     "day_first": str,
@@ -31,6 +33,7 @@ class Question(StudyError):
         `others` are values of the outcome that mean repaid when the answer does not name them.
         """
         super().__init__(sentence)
+        assert option in ANSWERS
         self.option, self.others = option, list(others)
         self.asked = asked or f"--{option.replace('_', '-')}"
 

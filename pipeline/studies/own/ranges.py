@@ -45,6 +45,10 @@ def inside(role: str, column: pd.Series, found: cells.Cells) -> tuple[cells.Cell
             return found, ""
         return lengths._replace(meaning=(lengths.meaning / 12).round(2)), f"{name} is read as years."
     values = found.meaning
+    if role == "amount" and (values < 0).mean() > MOST:
+        # What a bank paid out stands below nought in its books.
+        values = -values
+        said.append(f"{name} is below nought where money was paid out: read without the sign.")
     if role in YEARS and len(present := values.dropna()):
         unit = roles.unit_in(name)
         if (present < 0).mean() > 0.5:

@@ -63,7 +63,8 @@ def normal(name: str) -> str:
     text = letters.plain(re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text))
     # Chinese has no blanks; a blank beside a Chinese character means nothing.
     text = re.sub(r"[\W_]+", " ", text)
-    return re.sub(r"(?<=[\u3400-\u9fff]) | (?=[\u3400-\u9fff])", "", text).strip()
+    text = re.sub(r"(?<=[\u3400-\u9fff]) | (?=[\u3400-\u9fff])", "", text).strip()
+    return re.sub(r"(?<=[\u3400-\u9fff])(?:百万|千万|万|千|亿)元$", "", text)
 
 
 def after_outcome(name: str) -> bool:
@@ -82,6 +83,11 @@ def counts_days(name: str) -> bool:
     return any((f" {one} " in given) or (one in given and not one.isascii()) for one in names)
 
 
+def loses(name: str) -> bool:
+    """Say whether a column's name tells that it holds what was lost of a loan."""
+    return normal(name) in map(normal, _table()["losses"])
+
+
 def late_in_months(name: str) -> bool:
     """Say whether a column's name tells that it counts months past due."""
     return any(one in normal(name) for one in _table()["months_past_due"])
@@ -91,14 +97,38 @@ UNIT_NAMES = {
     "day": "day", "week": "week", "month": "month", "year": "year",
     "tag": "day", "woche": "week", "monat": "month", "jahr": "year",
 }  # fmt: skip
+UNIT_WORDS = {
+    letters.plain(word): unit
+    for unit, words in {
+        "day": "daily, diaria, diario, giorni, gun, ngay, hari, дней, дни, 日利率, 日息, 天数",
+        "week": "weekly, semana, semanas, semanal, hafta, tuan, minggu, недель, 周数, 周利率",
+        "fortnight": "fortnight, fortnights, fortnightly, biweekly, quincena, quincenas, quincenal",
+        "month": "monthly, mensual, mensal, mensuel, mensile, monatlich, miesieczna, miesieczne, miesiecznie, mies, "
+        "mes, meses, mois, mesi, aylik, ay, bulan, bulanan, thang, pm, p m, мес, месяцев, 月利率, 月息, 月费率, 月数",
+        "year": "annual, annually, yearly, anual, ano, anos, jahrlich, rok, lat, yil, yillik, nam, tahun, лет, год, "
+        "年限, 年数, 年利率, 年化利率",
+    }.items()
+    for word in words.split(", ")
+}
 
 
 def unit_in(name: str) -> str:
-    """Return the unit of time that a column's name tells: month, year, week, day, or nothing."""
+    """Return the unit of time that a column's name tells: month, year, fortnight, week, day, or nothing."""
     # Names run words together: termdays, loan_term_months.
-    found = {UNIT_NAMES[part] for part in re.findall(rf"({'|'.join(UNIT_NAMES)})(?:s|e|en|n)?\b", normal(name))}
-    found |= {cells.UNITS[part] for part in re.findall(r"[(（]([^()（）]+)[)）]", name) if part in cells.UNITS}
+    given = normal(name)
+    found = {UNIT_NAMES[part] for part in re.findall(rf"({'|'.join(UNIT_NAMES)})(?:s|e|en|n)?\b", given)}
+    phrases = [re.sub(r"[\W_]+", " ", letters.plain(one)).strip() for one in in_brackets(name)]
+    inside = {word for one in phrases for word in (one, *one.split())}
+    found |= {UNIT_WORDS[word] for word in {*given.split(), *inside} if word in UNIT_WORDS}
+    found |= {cells.UNITS[word] for word in inside if word in cells.UNITS}
+    # Chinese has no blanks between words.
+    found |= {unit for word, unit in UNIT_WORDS.items() if re.match(r"[\u3400-\u9fff]", word) and word in given}
     return found.pop() if len(found) == 1 else ""
+
+
+def in_brackets(name: str) -> list[str]:
+    """Return what stands in brackets in a name: units, mostly."""
+    return [one.strip() for one in re.findall(r"[(（\[]([^()（）\[\]]+)[)）\]]", name)]
 
 
 def _in_each_script(name: str) -> list[str]:
@@ -158,6 +188,10 @@ def _fits(given: str, role: str) -> int:
     words = _words(given)
     if roles()[role].section == "borrower" or role == "region":
         words = words - frozenset(_table()["of_the_borrower"]) or words
+    if role in ("term_months", "interest_rate"):
+        words = (
+            frozenset(word for word in words if word.rstrip("s") not in UNIT_NAMES and word not in UNIT_WORDS) or words
+        )
     if words in known.words:
         return 2
     return int(bool(known.parts.search(given)))
@@ -181,6 +215,9 @@ SINCE = ("age", "relationship_length", "credit_history_years", "employment_lengt
 
 MOST_PLACES = 100
 
+COUNTED = re.compile(r"(?:次数|数量|个数|人数|笔数|天数|金额|余额)$")
+"""How names of counts and sums end, whatever they begin with: 客户经理走访次数 names no officer."""
+
 DEBT = re.compile(r"debt|loan|credit|owed|overdraft|outstanding|revol|负债|贷款")
 """Names of balances that are owed, not saved."""
 
@@ -197,6 +234,8 @@ def against(role: Role, column: Column) -> str:
         return "" if column.unique else f"{column.distinct:,} values do not tell every row from all others"
     if role.name in SINCE and column.kind == "date":
         return ""
+    if role.kind == "category" and COUNTED.search(normal(column.name)):
+        return "its name is that of a count"
     if role.name == "institution_id" and CLIENTS.search(normal(column.name)):
         return "its name is that of something of the client's"
     if role.name == "savings" and DEBT.search(normal(column.name)):
@@ -217,6 +256,8 @@ def against(role: Role, column: Column) -> str:
     if role.kind == "number" and column.kind not in numbers:
         return "its cells are no numbers"
     if role.kind == "date" and column.kind != "date" and column.as_dates < MOST:
+        if {"day_first", "month_first"} <= set(column.marks):
+            return "some cells name the day first and others the month, so that no order reads all: write them in one"
         return "its cells are no dates"
     if role.name in ("income", "assets", "savings", "employees", "age") and column.kind == "category":
         return "words in place of numbers" if column.distinct > 50 else ""

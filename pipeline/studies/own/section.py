@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.runtime.errors import StudyError
@@ -15,6 +16,7 @@ from pipeline.studies.own.folder import Folder
 from pipeline.studies.own.outcome import Outcome
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.roles import Guess
+from pipeline.studies.own.units import Units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,9 +39,13 @@ class Draft(NamedTuple):
     guessed: Guess
     outcome: Outcome
     day_first: bool | None
-    term_in: str | None
-    rates_in: str = "percent"
-    """Whether interest rates are percent or fractions."""
+    units: Units
+    header: Mapping[str, Sequence[str]] = MappingProxyType({})
+    """Names of columns that the reader gave, by the file."""
+    lost: str | None = None
+    """The column that says of which loans money was lost, beside the outcome's."""
+    term_unit: str | None = None
+    """The column that says in which unit each term is."""
     panel: str | None = None
     """The column of months, of a file with a row a loan and month."""
     late: str | None = None
@@ -91,7 +97,7 @@ def _written(value: Any, indent: int) -> str:
     """Return what follows a key that is indented so far: a scalar, or further lines."""
     pad = "\n" + " " * indent
     if isinstance(value, dict):
-        return "".join(f"{pad}  {key}:{_written(inner, indent + 2)}" for key, inner in value.items()) or " {}"
+        return "".join(f"{pad}  {scalar(key)}:{_written(inner, indent + 2)}" for key, inner in value.items()) or " {}"
     if isinstance(value, list):
         items = (_written(one, indent).strip() if isinstance(one, dict) else scalar(one) for one in value)
         return "".join(f"{pad}- {item}" for item in items) or " []"
@@ -110,7 +116,11 @@ def choices(draft: Draft) -> str:
         "encoding": form.encoding,
         "separator": form.separator,
         "names": form.names,
+        "header": {name: list(names) for name, names in draft.header.items()},
         "decimal": dict(draft.decimal),
+        "times": dict(draft.units.times),
+        "currency": draft.units.currency[0],
+        "currency_column": draft.units.currency[1],
         "day_first": draft.day_first,
         "panel": draft.panel,
         "late": draft.late,
@@ -120,8 +130,10 @@ def choices(draft: Draft) -> str:
         "left_out_when": outcome.words(LEFT_OUT),
         "default_at_least": outcome.at_least,
         "default_dated": outcome.dated,
-        "interest_rate_in": draft.rates_in,
-        "term_in": draft.term_in,
+        "lost": draft.lost,
+        "interest_rate_in": draft.units.rates_in,
+        "term_unit": draft.term_unit,
+        "term_in": draft.units.term_in,
         "factors": mapped["factors"],
         "borrower": mapped["borrower"],
         "market": mapped["market"],

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells, dates, states, tabular
+from pipeline.sources import cells, states, tabular
 from pipeline.sources.tables import Form
-from pipeline.studies.own import folder, months, outcome, panel, profile, ranges, roles, units
+from pipeline.studies.own import folder, months, outcome, panel, profile, ranges, roles, units, writing
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.questions import Question
 from pipeline.studies.own.section import Draft
@@ -30,15 +30,10 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     `name` is the study's, `options` are those of `init-study`. Raises a Question for what cannot be read for certain,
     and a StudyError when the file cannot be read or holds no outcome.
     """
-    path, others, whole = tabular.path_of(options["data"]), {}, True
-    several = options["data"].strip() and not options.get("sheet") and folder.holds_tables(path)
-    tables = folder.read(path, options) if several else None
-    if tables is not None:
-        form, table = tables.form, tables.frame
-    else:
-        form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"))
-        table, others, whole = _first_rows(path, form, options)
-    decimal = _decimals(table, form, options.get("decimal") or [], path)
+    path = tabular.path_of(options["data"])
+    options = {**options, "header": writing.header(options.get("names") or (), path)}
+    tables, form, table, others, whole = _opened(path, options)
+    decimal = writing.decimals(table, form, options.get("decimal") or [], path)
     monthly = panel.recognised(table) if tables is None else None
     first = table if monthly is None else panel.first_rows(table, monthly)
     columns = others | profile.profile(first, decimal, {} if tables else tabular.labels_of(path, form))
@@ -50,22 +45,27 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     guessed = _guessed(table, columns, offered, fixed, options, path)
     default = guessed.found["default"]
     place, loan = f"{path}, column {default}", monthly and table[monthly.loan]
+    table, options = _with_what_is_told(table, guessed.found, options, decimal, path, tables)
+    made = [guessed.found[role] for role in options["made"]]
+    columns = columns | profile.profile(table[made], decimal)
     read = outcome.read(table[default], columns[default], options, place, loan)
     if monthly is None:
         roles.refuse_gaps(guessed, fixed, table, read.meaning(table[default]))
     late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
     if (day_first := tables.day_first if tables else None) is None:
-        day_first = _day_first(table, columns, guessed.found, options.get("day_first"), path)
+        day_first = writing.day_first(table, columns, guessed.found, options.get("day_first"), path)
     ends = tables.ends if tables else monthly and outcome.ends(table, read, monthly.loan, monthly.order)
     landmark = _landmark(monthly, ends, guessed.found, tables)
     ends = _dated_ends(ends, table, read, guessed.found, day_first=day_first)
     if options.get("horizon") and ends is None:
         raise StudyError(f"{path}: nothing dates default (no table of months, no date of default): leave --horizon.")
-    term_in = units.term_in(table, columns, guessed.found, decimal, options.get("term_in"), path)
     return Draft(
         name=name,
         file=file_of(path),
         form=form,
+        header=options["header"],
+        lost=options.get("lost"),
+        term_unit=options["term_unit"],
         rows=len(table),
         whole=whole,
         decimal=decimal,
@@ -73,8 +73,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         guessed=guessed,
         outcome=read,
         day_first=day_first,
-        term_in=term_in,
-        rates_in=units.rates_in(columns, guessed.found, options.get("rate_in"), path),
+        units=units.of(table, columns, guessed.found, decimal, options, path),
         panel=monthly.month if monthly else None,
         late=late,
         notes=_notes(first, columns, guessed.found, decimal),
@@ -84,6 +83,54 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         undated=_undated(guessed.found, landmark, tables),
         tables=tables,
     )
+
+
+def _opened(
+    path: Path, options: Mapping[str, Any]
+) -> tuple[folder.Folder | None, Form, pd.DataFrame, dict[str, Column], bool]:
+    """Return the tables of a folder, if it is one, and form and rows of the loans (`_first_rows`)."""
+    if options["data"].strip() and not options.get("sheet") and folder.holds_tables(path):
+        tables = folder.read(path, options)
+        return tables, tables.form, tables.frame, {}, True
+    header = folder.names_of(options["header"], path.name)
+    form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"), header=header)
+    return None, form, *_first_rows(path, form, options)
+
+
+def _with_what_is_told(
+    table: pd.DataFrame,
+    found: Mapping[str, str],
+    options: Mapping[str, Any],
+    decimal: Mapping[str, str],
+    path: Path,
+    tables: folder.Folder | None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the loans with what other columns say of the outcome and the term, and what the reader has said of values.
+
+    Parameters
+    ----------
+    table, found, decimal
+        The rows, the columns of roles, and decimal marks.
+    options, path, tables
+        What the reader has said, the file, and the tables of a folder.
+
+    """
+    lost = options.get("lost")
+    if lost and lost not in table:
+        raise StudyError(f"{path} has no column '{lost}' (--lost): it has {', '.join(list(table)[:40])}.")
+    options = {**options, "losses": outcome.losses(table), "term_unit": units.unit_column(table, found), "made": []}
+    if unit := options["term_unit"]:
+        term = found["term_months"]
+        table = table.assign(**{term: units.with_units(table[term], table[unit])})
+        options["made"].append("term_months")
+    if lost:
+        options["made"].append("default")
+        default = found["default"]
+        table = table.assign(**{default: outcome.with_losses(table[default], table[lost], decimal.get(lost, "."))})
+    if tables and any(link.bad for link in tables.links):
+        # It is said of the months.
+        options |= dict.fromkeys(outcome.GIVEN)
+    return table, options
 
 
 def _guessed(
@@ -336,62 +383,7 @@ def _no_outcome(path: Path, table: pd.DataFrame, columns: Mapping[str, Column]) 
     raise Question(
         f"{path}: no column was recognised as the outcome: name it with --default, one of {'; '.join(shown)}"
         f"{f' and {len(likely) - 25} more' if len(likely) > 25 else ''}."
-        + (" A line of names above the loans would tell the roles." if "column 1" in columns else ""),
+        + (" It has no line of names: give them with --names FILE, in their order." if "column 1" in columns else ""),
         "default",
         "The column that says which loans defaulted",
-    )
-
-
-def _decimals(table: pd.DataFrame, form: Form, given: list[str], path: Path) -> dict[str, str]:
-    """Return the decimal mark of columns of text, other than a point."""
-    told = dict(one.rpartition("=")[::2] for one in given)
-    if wrong := [one for one in given if one.rpartition("=")[0] not in table or one[-1:] not in (",", ".")]:
-        raise StudyError(f"--decimal {wrong[0]} is no column and its mark: write COLUMN=, or COLUMN=. for each.")
-    found = profile.decimals_of(table, form.separator)
-    if mixed := {name: two for name, two in found.mixed.items() if name not in told}:
-        name, (comma, point) = next(iter(mixed.items()))
-        raise StudyError(
-            f"{path}, column {name} holds '{comma}' and '{point}', with two decimal marks: write one in all of it, or "
-            f"say with --decimal {name}=, or --decimal {name}=. which is right; cells with the other are set aside."
-        )
-    if open_ := {name: cell for name, cell in found.undecided.items() if name not in told}:
-        shown = "; ".join(f"{name}, row {_row(table, name, cell, form)}: '{cell}'" for name, cell in open_.items())
-        mark = "." if "." in next(iter(open_.values())) else ","
-        other = {".": ",", ",": "."}[mark]
-        answer = " ".join(f"{name}={other}" for name in open_)
-        raise Question(
-            f"{path}: every cell with a mark has three digits after it, so it may be that of thousands or of decimals "
-            f"({shown}): say --decimal {answer} if it parts thousands, and {next(iter(open_))}={mark} if it is the "
-            "decimal mark.",
-            "decimal",
-            f"Decimal marks, such as {answer}",
-        )
-    return {name: "," for name in found.commas if told.get(name) != "."} | {k: v for k, v in told.items() if v != "."}
-
-
-def _row(table: pd.DataFrame, name: str, cell: str, form: Form) -> int:
-    return int((table[name] == cell).to_numpy().argmax()) + form.first
-
-
-def _day_first(
-    table: pd.DataFrame, columns: Mapping[str, Column], found: Mapping[str, str], told: str | None, path: Path
-) -> bool | None:
-    if told is not None:
-        return told.lower() in cells.YES
-    there = [columns[found[role]] for role in ("origination_date", "adoption_date") if role in found]
-    open_ = [one for one in there if one.marks.get("undecided") and not {"day_first", "month_first"} & set(one.marks)]
-    if not open_:
-        return None
-    # What one column leaves open, the other of the same lender tells.
-    orders = {order for one in there for order in ("day_first", "month_first") if order in one.marks}
-    if len(orders) == 1:
-        return orders == {"day_first"}
-    date = open_[0]
-    texts = cells.plain(table[date.name]).dropna()
-    first = next(text for text in texts if dates.EITHER_ORDER.match(text))
-    raise Question(
-        f"{path}, column {date.name}: day and month of '{first}' could stand in either order, and no other cell tells: "
-        "say --day-first yes or --day-first no.",
-        "day_first",
-        f"Does the day come first in '{first}' (yes or no)",
     )

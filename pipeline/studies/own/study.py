@@ -77,6 +77,8 @@ def prepare(tables: Mapping[str, pd.DataFrame], study: Study, checks: Checks) ->
     measured = good.drop(columns=["row", "fault"])
     nothing = pd.Series(False, good.index)
     flow.leave("recorded_twice", measured.duplicated() if "loan_id" in good else nothing)
+    if "other_currency" in good:
+        flow.leave("other_currency", good["other_currency"].astype(bool))
     flow.leave("missing_default", good["default"].isna())
     flow.leave("left_out", good["default"] == -1)
     if study.horizon_months and "ends" in tables:

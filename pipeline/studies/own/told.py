@@ -37,13 +37,17 @@ def horizon(draft: Draft) -> list[str]:
         return []
     last = draft.horizon or HORIZON
     known = months.within(ends, last, draft.landmark[0] if draft.landmark else 0)
-    count, young, still = known.count(), int(known.isna().sum()), int((ends["end"] == "open").sum())
+    count, young, open_ = known.count(), int(known.isna().sum()), ends[ends["end"] == "open"]
+    gone = int((open_["months"] < open_["followed"]).sum())
     counts = f"{int(known.sum()):,} of {count:,} loans ({100 * known.mean():.1f}%)" if count else "no loan"
     out = f"{young:,} granted too late to tell are left out"
     if draft.horizon:
         return [f"  Within {last} months: {counts}; {out} (horizon_months)."]
+    left = f"  {gone:,} loans leave the records before their end without a word: they count as not in default."
     return [
-        f"  Whenever default came: {still:,} loans still open at the end of the records had less time for it.",
+        f"  Whenever default came: {len(open_) - gone:,} loans still open at the end of the records "
+        "had less time for it.",
+        *([left] if gone else []),
         f"  With --horizon {last} default counts within {last} months: {counts}; {out}.",
     ]
 
@@ -97,13 +101,22 @@ def assumed(draft: Draft) -> list[str]:
     said = _of_outcome(draft)
     rate, term = draft.column("interest_rate"), draft.column("term_months")
     if rate is not None:
-        scale = {"fraction": "fractions (.125 is 12.5%)", "percent": "percent"}[draft.rates_in]
+        scale = {"fraction": "fractions (.125 is 12.5%)", "percent": "percent"}[draft.units.rates_in]
+        scale += "" if rate.name in draft.units.times else " a year"
         spread = f" ({rate.smallest} to {rate.largest})" if rate.smallest else ""
         said.append(f"{rate.name}{spread} is read as {scale}: own.interest_rate_in.")
         if 0 < rate.percent < 0.999 * (1 - rate.missing):
             said.append(f"{rate.name}: cells without a percent sign are brought to the scale of those with one.")
     if term is not None and term.kind == "number":
-        said.append(f"{term.name} without a unit is read in {draft.term_in or 'month'}s: own.term_in.")
+        said.append(f"{term.name} without a unit is read in {draft.units.term_in or 'month'}s: own.term_in.")
+    for name, number in draft.units.times.items():
+        made = "percent a year" if name == draft.found.get("interest_rate") else "ones"
+        said.append(f"{name} is multiplied by {number:.10g}, as its name says, to be in {made}: own.times, --times.")
+    if draft.term_unit:
+        said.append(f"{draft.term_unit} says in which unit each term is: own.term_unit.")
+    kept, told = draft.units.currency
+    if kept:
+        said.append(f"Loans whose {told} is not {kept} are left out; the rate above counts them: own.currency.")
     date = draft.column("origination_date")
     if date is not None and date.kind == "date":
         said.append(f"{date.name} runs from {date.smallest} to {date.largest}.")
@@ -112,7 +125,7 @@ def assumed(draft: Draft) -> list[str]:
         said.append(f"A comma is the decimal mark of {', '.join(draft.decimal)}: own.decimal.")
     if draft.form.idle:
         said.append(f"Lines above the names that are not read: {draft.form.idle}.")
-    if draft.form.names != 1:
+    if draft.form.names != 1 and not draft.header:
         lines = {0: "no line of names, so columns are called by their places", 2: "two lines of names"}
         said.append(f"The file has {lines[draft.form.names]}: own.names.")
     if draft.panel:
@@ -215,7 +228,9 @@ def advice(draft: Draft) -> list[str]:
             "No column on the borrower was recognised (income, age, ...): add what was known at "
             "origination under own.borrower."
         )
-    leaking = [name for name in draft.columns if name not in found.values() and roles.after_outcome(name)]
+    leaking = [
+        name for name in draft.columns if name not in (*found.values(), draft.lost) and roles.after_outcome(name)
+    ]
     if leaking:
         said.append(f"Not proposed, because they look as if filled after the outcome: {', '.join(leaking)}.")
     if not draft.file.startswith(("/", "data/raw/")) and ":" not in draft.file[:3]:
@@ -223,13 +238,9 @@ def advice(draft: Draft) -> list[str]:
             f"{draft.file} lies where git would commit it: move it to data/raw, which git ignores, or out of the "
             "repository, and correct own.file and the same path in the list of studies in params.yaml."
         )
-    idle = [
-        name
-        for name in draft.columns
-        if name not in (MONTHS, END)
-        and name not in (*found.values(), *leaking, draft.panel, draft.late)
-        and draft.columns[name].kind != "key"
-    ]
+    beside = (draft.panel, draft.late, draft.lost, draft.term_unit, draft.units.currency[1], MONTHS, END)
+    used = (*found.values(), *leaking, *beside)
+    idle = [name for name in draft.columns if name not in used and draft.columns[name].kind != "key"]
     if idle:
         said.append(f"Without a role, and so not read: {', '.join(idle[:15])}{' ...' if len(idle) > 15 else ''}.")
     return said

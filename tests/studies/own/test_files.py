@@ -959,8 +959,8 @@ def test_months_tell_which_loans_are_too_young_for_the_horizon(workplace, severa
 
 
 @pytest.mark.parametrize(("language", "young", "open_", "nothing"), [
-    ("en", "within 7 months of origination; 36 loans were", "still open at the end", "nothing dates it"),
-    ("zh", "只计发放后7个月之内的违约；另有36笔", "尚未结束的贷款计为未违约", "文件没有违约的日期"),
+    ("en", "within 7 months of origination; 36 loans were", "Loans whose records end", "nothing dates it"),
+    ("zh", "只计发放后7个月之内的违约；另有36笔", "直到记录中断或截止都没有违约的贷款计为未违约", "文件没有违约的日期"),
 ])  # fmt: skip
 def test_the_first_page_says_when_default_counts(language, young, open_, nothing):
     text = next(one for one in Words(language, "mine", "own").text("reading") if "too_young" in one)

@@ -236,7 +236,8 @@ def china_overdue(loans):
     each = loans.loc[loans.index.repeat(loans["contacts"])]
     tables = {
         "贷款台账": {"借据号": loans["id"], "客户号": client, "放款日": loans["date"].dt.strftime("%Y%m%d"),
-                  "贷款金额(万元)": loans["amount"], "贷款期限(月)": loans["term"], "执行利率(%)": loans["rate"],
+                  "贷款金额(万元)": loans["amount"] / 10_000, "贷款期限(月)": loans["term"],
+                  "执行利率(%)": loans["rate"],
                   "经办支行": loans["branch"].map("城东{}支行".format), "客户评级": loans["grade"],
                   "是否纳入客户关系管理": loans["treated"].map({1: "是", 0: "否"}), "最长逾期天数": late},
         "客户信息": {"客户号": client, "家庭年收入": loans["income"], "出生日期": "1980-05-01"},
