@@ -165,8 +165,7 @@ def _group(level: str, words: Words, text: Any) -> str:
 def _percents(row: Any) -> str:
     if row.ci_low != row.ci_low:
         return percent(row.estimate)
-    low, high = percent(max(row.ci_low, 0)), percent(min(row.ci_high, 100))
-    return f"{percent(row.estimate)} [{low}, {high}]"
+    return f"{percent(row.estimate)} [{percent(row.ci_low)}, {percent(row.ci_high)}]"
 
 
 def _limits(results: Results, text: Any) -> str:

@@ -9,8 +9,9 @@ from pipeline.analyses.predict.moments import HARD, HARD_MARKET, MARKET, Moment,
 from pipeline.core.params import Params
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import accuracy, discrimination
-from pipeline.stats.inference import Effect
+from pipeline.stats.inference import Effect, scaled
 from pipeline.stats.prediction import Kind
+from pipeline.stats.rates import on_log_odds
 
 CONTACTS = {"": 1.0, "_at_half": 0.5, "_at_twice": 2.0}
 """Multiples of the assumed cost of a contact at which savings are compared: the answer should not hang on one."""
@@ -111,8 +112,7 @@ def gains(
 
 def percent(found: Effect) -> Effect:
     """Return a share in percent."""
-    scaled = [100 * value for value in found[:4]]
-    return Effect(*scaled, np.nan)
+    return scaled(on_log_odds(found), 100)._replace(p_value=np.nan)
 
 
 def curves(moment: Moment, shares: dict[Kind, np.ndarray], rung: str) -> Iterator[Row]:

@@ -10,6 +10,7 @@ from pipeline.analyses.time.months import POINTS, FollowUp, Row
 from pipeline.core.scope import Scope
 from pipeline.stats import survival
 from pipeline.stats.inference import codes
+from pipeline.stats.rates import on_log_odds
 from pipeline.stats.samples import number_treated
 
 MONTHLY = 36
@@ -79,7 +80,7 @@ def curves(cohort: pd.DataFrame, followed: FollowUp, allowed: Scope, level: floa
     for name, loans in arms.items():
         of = counts(loans)
         for place, way in enumerate(followed.ways):
-            found = survival.jackknife(of_arm[name][:, place], level)
+            found = [on_log_odds(one, 100) for one in survival.jackknife(of_arm[name][:, place], level)]
             for month in shown:
                 yield row(
                     "cumulative_incidence",

@@ -8,6 +8,7 @@ from pipeline.analyses.warning.book import SCORES, Book, Row, last_month, not_es
 from pipeline.core.shared import EarlyWarning
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import early_warning
+from pipeline.stats.rates import on_log_odds
 
 DRAWS = 1_999
 """Draws of the bootstrap of lead times."""
@@ -102,7 +103,7 @@ def _judged(book: Book, score: str, rule: str, alerted: np.ndarray, level: float
 
     def one(estimand: str, part: np.ndarray, whole: np.ndarray, note: str) -> Row:
         try:
-            found = percent(early_warning.share(part, whole, cluster, level))
+            found = percent(on_log_odds(early_warning.share(part, whole, cluster, level)))
         except StudyError as error:
             found, note = {}, str(error)
         return book.row("alerts", score, estimand, factor=rule, **found, note=note)
@@ -124,10 +125,10 @@ def _judged(book: Book, score: str, rule: str, alerted: np.ndarray, level: float
                 book.loan, book.month, book.period, alerted, book.default_month, before
             )
             months = f"{before} whole month{'s' if before > 1 else ''} or more before the month of default"
-            found = percent(early_warning.share(caught, ones, bad, level))
+            found = percent(on_log_odds(early_warning.share(caught, ones, bad, level)))
             more = loans | found | {"note": f"of defaulted loans alerted {months}"}
             yield book.row_of_loans("alerts", score, estimand, lead.defaulted, **more)
-            found = percent(early_warning.share(chance, ones, bad, level))
+            found = percent(on_log_odds(early_warning.share(chance, ones, bad, level)))
             more = loans | found | {"note": "expected of as many alerts at random in every calendar month"}
             yield book.row_of_loans("alerts", score, f"{estimand}_random", lead.defaulted, **more)
             found = points(early_warning.share(caught - chance, ones, bad, level))

@@ -7,6 +7,7 @@ import numpy as np
 from pipeline.analyses.warning.book import Book, Row, percent, points
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import accuracy, early_warning, grading
+from pipeline.stats.rates import on_log_odds
 
 STEPS = (1, 6, 11)
 """Months over which moves are counted. The first is from every month to the next, the others from a loan's first
@@ -46,7 +47,7 @@ def _moves(book: Book, grade: np.ndarray, grades: int, step: int, level: float) 
         common = book.row("grade_moves", named, estimand, rows, factor=factor, outcome="grade")
         of_these, ones = part[rows].astype(float), np.ones(int(rows.sum()))
         try:
-            return common | percent(early_warning.share(of_these, ones, book.cluster[rows], level))
+            return common | percent(on_log_odds(early_warning.share(of_these, ones, book.cluster[rows], level)))
         except StudyError as error:
             # Of a single cluster; the share stands, its error cannot be told.
             return common | {"estimate": 100 * float(of_these.mean()), "unit": "percent", "note": str(error)}

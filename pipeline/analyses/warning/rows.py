@@ -19,6 +19,7 @@ from pipeline.runtime.errors import StudyError
 from pipeline.stats import early_warning
 from pipeline.stats.absorbed import absorbed_linear
 from pipeline.stats.histories import shifted
+from pipeline.stats.rates import on_log_odds
 
 MONTHS = ("loan_id", "month_number", "calendar_month", "current_at_start", "delinquent", "default")
 """Columns that loan-months need; contacts, alerts, the account and the market are used where they are there."""
@@ -132,7 +133,8 @@ def _areas(book: Book, level: float) -> Iterator[Row]:
     for name, rows in {"all_months": book.judged, "paid_on_time": on_time, **ages}.items():
         number = int(book.event[rows].sum())
         ones = np.ones(int(rows.sum()))
-        prevalence = percent(early_warning.share(book.event[rows].astype(float), ones, book.cluster[rows], level))
+        of_rows = early_warning.share(book.event[rows].astype(float), ones, book.cluster[rows], level)
+        prevalence = percent(on_log_odds(of_rows))
         yield book.row("prevalence", "all", name, rows, **prevalence, note="of loan-months with default ahead")
         said = f"{number} loan-months with default ahead; loans whose first month is {book.cut} or later"
         try:
