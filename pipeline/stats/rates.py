@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from pipeline.stats.inference import Effect
 from pipeline.stats.sampling import prior_ratio, to_population
 
 
@@ -17,23 +15,6 @@ def wilson(rate: pd.Series, size: pd.Series, level: float) -> tuple[pd.Series, p
     middle, share = rate + z**2 / (2 * size), 1 + z**2 / size
     half = z * (rate * (1 - rate) / size + (z / (2 * size)) ** 2) ** 0.5
     return ((middle - half) / share).clip(0, 1), ((middle + half) / share).clip(0, 1)
-
-
-def on_log_odds(found: Effect, whole: float = 1.0) -> Effect:
-    """Return a share of `whole` with its interval made on the log odds, which keeps it between nought and all.
-
-    That of a probability predicted by logistic regression (delta method, Agresti 2013, Categorical Data Analysis,
-    section 5.1). With few clusters the interval of the share itself leaves these bounds. Nothing moves where the share
-    has no error, or is nought or all.
-    """
-    from scipy.special import expit, logit
-
-    share = found.estimate / whole
-    if not (found.std_error > 0 and 0 < share < 1):
-        return found
-    half = (found.ci_high - found.ci_low) / (2 * whole * share * (1 - share))
-    low, high = whole * expit(logit(share) + half * np.array([-1, 1]))
-    return found._replace(ci_low=float(low), ci_high=float(high))
 
 
 def default_rates(default: pd.Series, group: pd.Series, level: float, weights: pd.Series | None = None) -> pd.DataFrame:

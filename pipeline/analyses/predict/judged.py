@@ -11,7 +11,7 @@ from pipeline.runtime.errors import StudyError
 from pipeline.stats import accuracy, discrimination
 from pipeline.stats.inference import Effect, scaled
 from pipeline.stats.prediction import Kind
-from pipeline.stats.rates import on_log_odds
+from pipeline.stats.shares import on_log_odds
 
 CONTACTS = {"": 1.0, "_at_half": 0.5, "_at_twice": 2.0}
 """Multiples of the assumed cost of a contact at which savings are compared: the answer should not hang on one."""

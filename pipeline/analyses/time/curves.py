@@ -10,8 +10,8 @@ from pipeline.analyses.time.months import POINTS, FollowUp, Row
 from pipeline.core.scope import Scope
 from pipeline.stats import survival
 from pipeline.stats.inference import codes
-from pipeline.stats.rates import on_log_odds
 from pipeline.stats.samples import number_treated
+from pipeline.stats.shares import on_log_odds
 
 MONTHLY = 36
 """Months up to which curves are written month by month; longer ones year by year."""

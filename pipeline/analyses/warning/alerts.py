@@ -8,7 +8,7 @@ from pipeline.analyses.warning.book import SCORES, Book, Row, last_month, not_es
 from pipeline.core.shared import EarlyWarning
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import early_warning
-from pipeline.stats.rates import on_log_odds
+from pipeline.stats.shares import on_log_odds
 
 DRAWS = 1_999
 """Draws of the bootstrap of lead times."""

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.analyses.warning.book import Book, Row, percent, points
 from pipeline.runtime.errors import StudyError
 from pipeline.stats import accuracy, early_warning, grading
-from pipeline.stats.rates import on_log_odds
+from pipeline.stats.shares import on_log_odds
 
 STEPS = (1, 6, 11)
 """Months over which moves are counted. The first is from every month to the next, the others from a loan's first

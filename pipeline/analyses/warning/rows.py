@@ -19,7 +19,7 @@ from pipeline.runtime.errors import StudyError
 from pipeline.stats import early_warning
 from pipeline.stats.absorbed import absorbed_linear
 from pipeline.stats.histories import shifted
-from pipeline.stats.rates import on_log_odds
+from pipeline.stats.shares import on_log_odds
 
 MONTHS = ("loan_id", "month_number", "calendar_month", "current_at_start", "delinquent", "default")
 """Columns that loan-months need; contacts, alerts, the account and the market are used where they are there."""
