@@ -59,8 +59,10 @@ def copy(tmp_path, monkeypatch):
     for name in LOCKS:
         (folder / name).write_text("as unpacked\n")
     (folder / "pipeline/studies/reference").mkdir(parents=True)
-    shutil.copy(ROOT / "pipeline/__init__.py", folder / "pipeline")
-    shutil.copytree(ROOT / "pipeline/runtime", folder / "pipeline/runtime")
+    for name in ("pipeline/__init__.py", "pipeline/__main__.py", "params.yaml", "dvc.yaml", "analyses/dvc.yaml"):
+        shutil.copy(ROOT / name, folder / name)
+    for name in ("commands", "core", "runtime"):
+        shutil.copytree(ROOT / "pipeline" / name, folder / "pipeline" / name)
     (folder / "pipeline/studies/reference/params.yaml").touch()
     (folder / ".venv" / "bin" / "dvc").write_text(DVC)
     (folder / ".venv" / "bin" / "dvc").chmod(0o755)

@@ -87,8 +87,8 @@ def test_an_outcome_of_one_kind(place, capsys, name):
 
 
 ENDINGS = {
-    "xls": "save it as .xlsx", "ods": "no kind of file", "json": "no kind of file", "csv.gz": "unpack it",
-    "pickle": "no kind of file", "sav": "save it from SPSS", "sas7bdat": "save it from SAS", "": "no kind of file",
+    "xls": "save it as .xlsx", "ods": "no kind of file", "json": "cannot be read as json", "csv.gz": "unpack it",
+    "pickle": "no kind of file", "sav": "save it from SPSS", "sas7bdat": "cannot be read as sas", "": "no kind of file",
 }  # fmt: skip
 
 
