@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -105,6 +106,15 @@ class Params(Section):
     procedure: Procedure
     evidence: Evidence
     studies: dict[str, Study]
+
+    @model_validator(mode="after")
+    def _windows_of_studies(self) -> Params:
+        # A study may have left; what is nearly the name of one that is there is that name, misspelt.
+        for name in self.predict.windows:
+            if name not in self.studies and get_close_matches(name, self.studies):
+                near = nearest(name, self.studies)
+                raise ValueError(f"predict.windows names '{name}', which is not among the studies{near}")
+        return self
 
     @property
     def compared(self) -> list[str]:

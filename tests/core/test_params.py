@@ -206,6 +206,12 @@ def test_a_month_is_a_month(text):
         TypeAdapter(Month).validate_python(text)
 
 
+def test_a_window_of_default_is_of_a_study(tmp_path):
+    windows = read(PARAMS)["predict"]["windows"]
+    with pytest.raises(StudyError, match=r"predict\.windows names 'sbaa', which is not among the studies \(did you"):
+        load(changed(tmp_path, {"predict.windows": {"sbaa": windows["sba"]}}))
+
+
 def test_a_study_without_a_folder_and_a_folder_without_a_line_are_said(tmp_path):
     copied(tmp_path, "sba")
     (tmp_path / places.choices("sba")).parent.rename((tmp_path / places.choices("other")).parent)
