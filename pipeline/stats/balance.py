@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+ROUNDING = 1e-12
+
 
 def indicators(covariates: pd.DataFrame) -> pd.DataFrame:
     """Return numeric columns as they are and one 0/1 column ``name[level]`` for every level of the others."""
@@ -35,7 +37,8 @@ def balance(
 
     Returns one row a covariate: ``mean_treated, mean_control, sd_treated, sd_control, scale,
     standardised_mean_difference, variance_ratio``. The ratio is missing for 0/1 columns, whose variance the mean
-    determines; the difference is 0 where neither arm varies and the means agree.
+    determines; the difference is 0 where the means agree. What is below `ROUNDING` of the values is no spread and no
+    difference, whatever the unit.
     """
     arm = treated.astype(bool)
     one, other = covariates[arm], covariates[~arm]
@@ -44,6 +47,7 @@ def balance(
     else:
         means = [_mean(side, weight[of]) for side, of in ((one, arm), (other, ~arm))]
         spreads = [_deviation(side, weight[of]) for side, of in ((one, arm), (other, ~arm))]
+    spreads = [spread.mask(spread <= ROUNDING * mean.abs(), 0.0) for spread, mean in zip(spreads, means, strict=True)]
     result = pd.DataFrame(
         {
             "mean_treated": means[0],
@@ -56,8 +60,9 @@ def balance(
         scale = np.sqrt((result["sd_treated"] ** 2 + result["sd_control"] ** 2) / 2)
     scale = scale.reindex(result.index)
     difference = result["mean_treated"] - result["mean_control"]
+    least = ROUNDING * np.maximum.reduce([result["mean_treated"].abs(), result["mean_control"].abs(), scale.fillna(0)])
     with np.errstate(divide="ignore", invalid="ignore"):
-        standardised = np.where(np.isclose(difference, 0, atol=1e-12), 0.0, difference / scale)
+        standardised = np.where(difference.abs() <= least, 0.0, difference / scale)
         ratio = result["sd_treated"] ** 2 / result["sd_control"] ** 2
     binary = covariates.isin([0, 1]).all()
     return result.assign(
