@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="PLACE",
-        help="a file (text, Excel, parquet, Stata, SAS, JSON ...), a folder of them, or a workbook of several sheets",
+        help="a file (text, Excel, parquet, Stata, SPSS, R ...), a folder of them, or a workbook of several sheets",
     )
     parser.add_argument("--loans", metavar="FILE", help="the file with the loans, where --data is a folder of tables")
     parser.add_argument(

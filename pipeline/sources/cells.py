@@ -22,6 +22,13 @@ MISSING = frozenset(
 """How people write that a cell is empty, in lower case."""
 LEVELS_TOO = frozenset({"none", "nil"})
 """Those of them that are a level of a category: no guarantee is not an unknown one."""
+UNSTATED = frozenset(
+    {"unknown", "refused", "refused to answer", "no answer", "not answered", "don't know", "do not know", "dont know"}
+    | {"not stated", "not available", "not asked", "not applicable", "missing", "unspecified", "not specified"}
+    | {"拒绝回答", "拒答", "不知道", "不清楚", "未填写", "未填", "不适用", "未提供"}
+    | {"keine angabe", "k.a.", "no sabe", "no contesta", "ns/nc", "não informado", "nao informado", "non renseigné"}
+)
+"""What stands in place of a number that was not told, in lower case; in a category it is a level."""
 
 YES = frozenset(
     {"1", "1.0", "yes", "y", "true", "t", "on", "是", "有", "真", "对"}
@@ -179,7 +186,8 @@ def numbers(column: pd.Series, decimal: str = ".") -> Cells:
 
     Numbers, and text such as ``1,234.50``, ``12.5%``, ``$ 900``, ``(300)``, ``1.2万元``, ``36 months``. A percent sign
     is dropped (12.5% is 12.5) and counted, and so is a unit of time; cells without the sign beside cells with it are
-    brought to percent (`_on_one_scale`). `decimal` is the decimal mark of the text.
+    brought to percent (`_on_one_scale`). `decimal` is the decimal mark of the text. What says that there is none
+    (`UNSTATED`) is a gap.
     """
     import pandas as pd
 
@@ -198,7 +206,8 @@ def numbers(column: pd.Series, decimal: str = ".") -> Cells:
         if value is not None and mark:
             marks[mark] = marks.get(mark, 0) + int(counts[cell])
     values = by_value(column, lambda cell: read[cell][0], "Float64").astype(float)
-    wrong = values.isna() & plain(column[values.isna()]).notna().reindex(column.index, fill_value=False)
+    stated = plain(column[values.isna()], MISSING | UNSTATED).notna()
+    wrong = values.isna() & stated.reindex(column.index, fill_value=False)
     found = Cells(values, wrong, marks)
     if 0 < marks.get("percent", 0) < values.notna().sum():
         return _on_one_scale(found, column, by_value(column, lambda cell: read[cell][1] == "percent", "boolean"))

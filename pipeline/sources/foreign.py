@@ -1,4 +1,4 @@
-"""Files of other programs: SAS data sets and transport files, and JSON as services give it, whole or line by line."""
+"""Files of other programs: SPSS, SAS and R, and JSON as services give it, whole or line by line."""
 
 from __future__ import annotations
 
@@ -7,67 +7,47 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.sources.tables import Form, Table, distinct, opened, plain_kinds
+from pipeline.sources import r_files
+from pipeline.sources.tables import KINDS, Form, Table, distinct, opened, plain_kinds
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def _sas_reader(path: Path, rows: int | None = None) -> Any:
-    import pandas as pd
+def statistical(path: Path, form: Form, columns: Sequence[str] | None, rows: int | None) -> Table:
+    """Read a file of SPSS or SAS with its labels of values and its dates, or some of its columns, or its first rows.
 
-    transport = path.suffix.lower() == ".xpt"
-    # Transport files do not say their encoding.
-    encoding = "latin-1" if transport else "infer"
-    return pd.read_sas(path, format="xport" if transport else "sas7bdat", encoding=encoding, chunksize=rows or 100_000)
-
-
-def sas(path: Path, form: Form, columns: Sequence[str] | None, rows: int | None) -> Table:
-    """Read a SAS data set, or some of its columns, or its first rows."""
-    import pandas as pd
-
-    def read() -> pd.DataFrame:
-        with _sas_reader(path, rows) as reader:
-            parts = []
-            for part in reader:
-                parts.append(part)
-                if rows is not None:
-                    break
-            frame = pd.concat(parts, ignore_index=True)
-            return _transported(frame, reader.fields) if path.suffix.lower() == ".xpt" else frame
-
-    return _table(opened(path, read), columns)
+    A number with a label among numbers without is its label: an income of -9, "refused", is none.
+    """
+    return _table(opened(path, lambda: _read(path, rows)[0]), columns)
 
 
-DATES = ("DATE", "DDMMYY", "MMDDYY", "YYMMDD", "MONYY", "YYMM", "DAY", "E8601DA")
-"""Formats of SAS under which numbers are days since 1960."""
-NOUGHT = 1e-70
-"""What is smaller in a transport file is nought, which pandas reads as 5e-79."""
+def statistical_labels(path: Path) -> dict[str, str]:
+    """Return what a file of SPSS or SAS calls its columns beside their names."""
+    told = _read(path, 1)[1].column_names_to_labels
+    return {name: label.strip() for name, label in told.items() if label and label.strip()}
 
 
-def _transported(frame: pd.DataFrame, fields: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Return numbers of a transport file as SAS shows them: noughts, and dates."""
-    import pandas as pd
+def _read(path: Path, rows: int | None) -> tuple[pd.DataFrame, Any]:
+    import pyreadstat
 
-    made = {name: frame[name].mask(frame[name].abs() < NOUGHT, 0.0) for name in frame.select_dtypes("number")}
-    for one in fields:
-        name, shown = _text(one["name"]), _text(one["nform"]).upper()
-        if name in made and shown.startswith(DATES):
-            unit = "s" if shown.startswith("DATETIME") else "D"
-            made[name] = pd.to_datetime(made[name], unit=unit, origin="1960-01-01")
-    return frame.assign(**made)
-
-
-def sas_labels(path: Path) -> dict[str, str]:
-    """Return what a SAS data set calls its columns beside their names."""
-    with _sas_reader(path, 1) as reader:
-        fields = getattr(reader, "fields", None) or [vars(one) for one in reader.columns]
-        labels = {_text(one["name"]): _text(one.get("label") or "") for one in fields}
-    return {name: label for name, label in labels.items() if label}
+    readers: dict[str, Any] = {
+        ".sav": pyreadstat.read_sav,
+        ".zsav": pyreadstat.read_sav,
+        ".por": pyreadstat.read_por,
+        ".sas7bdat": pyreadstat.read_sas7bdat,
+        ".xpt": pyreadstat.read_xport,
+    }
+    kind = path.suffix.lower()
+    # Files of SAS keep their labels of values elsewhere.
+    labelled = {} if KINDS[kind] == "SAS" else {"apply_value_formats": True, "formats_as_category": False}
+    return readers[kind](str(path), row_limit=rows or 0, **labelled)
 
 
-def _text(value: Any) -> str:
-    return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip()
+def r(path: Path, form: Form, columns: Sequence[str] | None, rows: int | None) -> Table:
+    """Read the one data frame of a file of R, or some of its columns, or its first rows."""
+    read = r_files.read_rds if path.suffix.lower() == ".rds" else r_files.read_rda
+    return _table(read(path, None).head(rows), columns)
 
 
 def json_(path: Path, form: Form, columns: Sequence[str] | None, rows: int | None) -> Table:

@@ -30,7 +30,7 @@ def _garbage_collection_paused() -> Iterator[None]:
 
 
 @_garbage_collection_paused()
-def read_rda(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def read_rda(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
     """Read some columns of the one data frame in an R data file (.rda, plain or compressed).
 
     Parameters
@@ -38,14 +38,14 @@ def read_rda(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     path
         The file.
     columns
-        The columns to convert, in the order they are wanted.
+        The columns to convert, in the order they are wanted; None: all.
 
     Returns
     -------
     DataFrame
         One row per row of the file, in its order. Text and factors become `string`, whole numbers `int64`
         (`Int64` where some are missing), reals `float64` (NA and NaN both missing), logicals `boolean`,
-        dates `datetime64[ns]`.
+        dates, and times in their time zone, `datetime64[ns]`.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def read_rda(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 @_garbage_collection_paused()
-def read_rds(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def read_rds(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
     """Read some columns of the data frame in a file of one R object (.rds, plain or compressed).
 
     Arguments, result and errors as in `read_rda`.
@@ -68,11 +68,12 @@ def read_rds(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return _converted(path, _data_frame(path, "an object", _parse(path)), columns)
 
 
-def _converted(path: Path, frame: RObject, columns: Sequence[str]) -> pd.DataFrame:
+def _converted(path: Path, frame: RObject, columns: Sequence[str] | None) -> pd.DataFrame:
     """Return the wanted columns of an R data frame."""
     import pandas as pd
 
     vectors = dict(zip(_strings(_attributes(frame)["names"]), frame.value, strict=True))
+    columns = [name for name in vectors if name is not None] if columns is None else columns
     missing = [column for column in columns if column not in vectors]
     if missing:
         wanted = ", ".join(with_nearest(column, [name for name in vectors if name is not None]) for column in missing)
@@ -82,7 +83,7 @@ def _converted(path: Path, frame: RObject, columns: Sequence[str]) -> pd.DataFra
         try:
             converted[column] = _column(vectors[column])
         except (ValueError, IndexError) as error:
-            raise StudyError(f"{path}: column {column} cannot be read ({error}): leave it out.") from error
+            raise StudyError(f"{path}: column {column} cannot be read ({error}): leave it out of the file.") from error
     try:
         return pd.DataFrame(converted)
     except ValueError as error:
@@ -177,6 +178,13 @@ def _column(vector: RObject) -> Any:
     if "Date" in classes:
         days = np.floor(np.where(missing | ~np.isfinite(values), np.nan, values))
         return pd.to_datetime(days, unit="D").as_unit("ns")
+    if "POSIXct" in classes:
+        zone = _strings(_attributes(vector)["tzone"])[0] if "tzone" in _attributes(vector) else ""
+        if not zone:
+            # A midnight there is the day before, or none, here.
+            raise ValueError("R class POSIXct without a time zone, which may change the day: use as.Date")
+        times = pd.to_datetime(np.where(missing, np.nan, values), unit="s", utc=True)
+        return times.tz_convert(zone).tz_localize(None).as_unit("ns")
     if classes:
         # A class can change what the numbers mean: times, differences, 64-bit integers stored as reals.
         raise ValueError(f"R class {', '.join(sorted(classes))}")

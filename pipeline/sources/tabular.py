@@ -1,4 +1,4 @@
-"""Tables as people keep them: text in any common encoding, Excel, parquet, Stata, SAS, JSON; one reader."""
+"""Tables as people keep them: text in any common encoding, Excel, parquet, Stata, SPSS, SAS, R, JSON; one reader."""
 
 from __future__ import annotations
 
@@ -19,18 +19,15 @@ READERS = {
     "parquet": columnar.parquet,
     "arrow": columnar.arrow,
     "stata": columnar.stata,
-    "sas": foreign.sas,
+    "SPSS": foreign.statistical,
+    "SAS": foreign.statistical,
+    "R": foreign.r,
     "json": foreign.json_,
     "excel": workbooks.read,
 }
 
 INSTEAD = {
     ".xls": "save it as .xlsx",
-    ".sav": "save it from SPSS as Stata .dta or as CSV with labels",
-    ".zsav": "save it from SPSS as Stata .dta or as CSV with labels",
-    ".por": "save it from SPSS as Stata .dta or as CSV with labels",
-    ".rds": "save it from R with write.csv or arrow::write_parquet",
-    ".rdata": "save it from R with write.csv or arrow::write_parquet",
     ".gz": "unpack it",
     ".zip": "unpack it, and give the file or the folder",
 }
@@ -132,8 +129,9 @@ def header_of(path: Path, form: Form) -> list[str]:
 
 
 def labels_of(path: Path, form: Form) -> dict[str, str]:
-    """Return what a file calls its columns beside their names, where it does (Stata, SAS)."""
-    readers = {"stata": columnar.stata_labels, "sas": foreign.sas_labels}
+    """Return what a file calls its columns beside their names, where it does (Stata, SPSS, SAS)."""
+    of_programs = {"SPSS": foreign.statistical_labels, "SAS": foreign.statistical_labels}
+    readers = {"stata": columnar.stata_labels, **of_programs}
     return readers[form.kind](path) if form.kind in readers else {}
 
 

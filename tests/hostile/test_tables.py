@@ -88,7 +88,8 @@ def test_an_outcome_of_one_kind(place, capsys, name):
 
 ENDINGS = {
     "xls": "save it as .xlsx", "ods": "no kind of file", "json": "cannot be read as json", "csv.gz": "unpack it",
-    "pickle": "no kind of file", "sav": "save it from SPSS", "sas7bdat": "cannot be read as sas", "": "no kind of file",
+    "pickle": "no kind of file", "sav": "cannot be read as SPSS", "": "no kind of file",
+    "sas7bdat": "cannot be read as SAS", "rds": "is not a complete R data file",
 }  # fmt: skip
 
 

@@ -1,11 +1,14 @@
-"""SAS transport files and JSON: a writer of the former, byte by byte, stands below."""
+"""Files of SPSS, SAS and R, and JSON; a writer of SAS transport files, byte by byte, stands below."""
 
+import datetime
 import json
 import math
 import struct
 
 import pandas as pd
+import pyreadstat
 import pytest
+import rdata
 
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import tabular
@@ -85,3 +88,55 @@ def test_json_that_pandas_wrote_by_columns_is_read(tmp_path):
 def test_json_that_holds_no_loans_is_refused(tmp_path, content):
     with pytest.raises(StudyError, match="cannot be read as json"):
         read(tmp_path / "loans.json", content)
+
+
+@pytest.mark.parametrize("end", [".sav", ".zsav", ".por"])
+def test_a_file_of_spss_has_its_labels_dates_and_long_names(tmp_path, end):
+    made = pd.DataFrame(
+        {
+            "LOAN_NO": [1.0, 2.0, 3.0],
+            "BAD": [0.0, 1.0, 0.0],
+            "INCOME": [1000.0, -9.0, 2500.5],
+            "GRANTED": [datetime.date(2020, 1, 1), None, datetime.date(2020, 3, 26)],
+            "TOWN": ["Köln", "", "北京"],
+        }
+    )
+    path = tmp_path / f"loans{end}"
+    labels = {"BAD": {0: "repaid", 1: "defaulted"}, "INCOME": {-9: "refused"}}
+    about = {"column_labels": {"BAD": "Default within a year"}, "variable_value_labels": labels}
+    about["variable_format"] = {"GRANTED": "DATE11"}
+    if end == ".por":
+        # Of the old form, whose writer takes labels of columns and formats alone.
+        pyreadstat.write_por(
+            made.assign(TOWN="a"), str(path), **{name: about[name] for name in ("column_labels", "variable_format")}
+        )
+    else:
+        pyreadstat.write_sav(made, str(path), compress=end == ".zsav", **about)
+    form = tabular.form_of(path)
+    frame = tabular.read_table(path, form).frame
+    assert tabular.labels_of(path, form) == {"BAD": "Default within a year"}
+    assert frame["LOAN_NO"].tolist() == [1, 2, 3]
+    assert frame["GRANTED"].tolist() == [pd.Timestamp("2020-01-01"), pd.NaT, pd.Timestamp("2020-03-26")]
+    assert tabular.header_of(path, form) == list(made.columns)
+    if end != ".por":
+        assert frame["BAD"].tolist() == ["repaid", "defaulted", "repaid"] and frame["TOWN"].tolist()[::2] == [
+            "Köln",
+            "北京",
+        ]
+        # As SPSS shows them: an income that was refused is no number.
+        assert frame["INCOME"].tolist() == ["1000", "refused", "2500.5"]
+
+
+@pytest.mark.parametrize("end", [".rds", ".rda", ".RData"])
+def test_a_data_frame_of_r_is_read(tmp_path, end):
+    towns = pd.Categorical(["a", "b", "a"])
+    made = pd.DataFrame({"id": [1, 2, 3], "bad": [0.0, 1.0, None], "town": towns}, index=pd.RangeIndex(1, 4))
+    path = tmp_path / f"loans{end}"
+    if end == ".rds":
+        rdata.write_rds(path, made)
+    else:
+        rdata.write_rda(path, {"loans": made})
+    frame = tabular.read_table(path, tabular.form_of(path), ["town", "bad", "id"]).frame
+    assert frame["town"].tolist() == ["a", "b", "a"]
+    assert frame["id"].tolist() == [1, 2, 3] and frame["bad"].tolist()[:2] == [0, 1]
+    assert tabular.header_of(path, tabular.form_of(path)) == ["id", "bad", "town"]

@@ -38,6 +38,7 @@ class Classed:
     numbers: np.ndarray
     name: str = "Date"
     levels: np.ndarray | None = None
+    zone: str | None = None
 
 
 def _frame(data, converter):
@@ -51,6 +52,8 @@ def _frame(data, converter):
 
 def _classed(data, converter):
     about = {"class": data.name} if data.levels is None else {"levels": data.levels, "class": data.name}
+    if data.zone is not None:
+        about["tzone"] = data.zone
     kind = converter.convert_to_r_object(data.numbers).info.type
     attributes = converter.convert_to_r_attributes(about)
     return build_r_object(kind, value=data.numbers, is_object=True, attributes=attributes)
@@ -106,6 +109,7 @@ def test_every_kind_of_column_keeps_its_meaning(tmp_path, loans):
         }
     )
     pd.testing.assert_frame_equal(read_rda(path, list(loans.columns)), expected)
+    pd.testing.assert_frame_equal(read_rda(path, None), expected)
 
 
 def test_only_the_columns_asked_for_in_their_order(tmp_path, loans):
@@ -144,6 +148,19 @@ def test_a_class_that_changes_the_numbers_is_refused(tmp_path, name):
     path = write(tmp_path / "a.rda", {"x": Frame({"when": Classed(np.array([1.0]), name)})})
     with pytest.raises(StudyError, match=f"column when cannot be read .R class {name}"):
         read_rda(path, ["when"])
+
+
+def test_times_are_those_of_their_zone_and_without_one_refused(tmp_path):
+    def times(zone):
+        # Midnight in Shanghai on the second of January 2020.
+        when = Classed(np.array([1577894400.0, R_FLOAT_NA]), "POSIXct", zone=zone)
+        path = write(tmp_path / "a.rda", {"x": Frame({"when": when})})
+        return read_rda(path, None)["when"]
+
+    assert times("Asia/Shanghai").tolist() == [pd.Timestamp("2020-01-02"), pd.NaT]
+    assert times("UTC").tolist() == [pd.Timestamp("2020-01-01 16:00"), pd.NaT]
+    with pytest.raises(StudyError, match="without a time zone, which may change the day"):
+        times("")
 
 
 def test_a_date_too_far_away_is_refused(tmp_path):

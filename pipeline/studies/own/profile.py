@@ -97,9 +97,10 @@ def look(column: pd.Series, decimal: str = ".", label: str = "", copies: int = 0
     few = present.dropna().iloc[:: max(count // 1000, 1)]
     read_as_dates = dates.read(few)
     as_dates = float(read_as_dates.meaning.notna().mean())
-    numeric = float(as_numbers.meaning.notna().sum() / count)
+    stated = max(count - int(present.str.lower().isin(cells.UNSTATED).sum()), 1)
+    numeric = float(as_numbers.meaning.notna().sum() / stated)
     if numeric < MOST and distinct <= MOST_TERMS:
-        numeric = max(numeric, float(cells.months(present, decimal).meaning.notna().sum() / count))
+        numeric = max(numeric, float(cells.months(present, decimal).meaning.notna().sum() / stated))
     kind = _kind(column, present, numeric, few, as_dates)
     smallest, largest, middle = "", "", 0.0
     both = {order: read_as_dates.marks[order] for order in ("day_first", "month_first") if order in read_as_dates.marks}

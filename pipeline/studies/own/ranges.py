@@ -45,6 +45,10 @@ def inside(role: str, column: pd.Series, found: cells.Cells) -> tuple[cells.Cell
             return found, ""
         return lengths._replace(meaning=(lengths.meaning / 12).round(2)), f"{name} is read as years."
     values = found.meaning
+    unstated = cells.plain(column[values.isna() & ~found.wrong]).dropna()
+    if len(unstated):
+        words = " and ".join(f"'{word}'" for word in unstated.unique()[:3])
+        said.append(f"{name}: {words} ({len(unstated):,} cells) stand for no number, so they are gaps.")
     if role == "amount" and (values < 0).mean() > MOST:
         # What a bank paid out stands below nought in its books.
         values = -values

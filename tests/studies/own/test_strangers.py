@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyreadstat
 import pytest
 
 from pipeline.__main__ import main
@@ -240,3 +241,34 @@ def test_strata_of_a_lottery_follow_from_their_column(workplace):
     assert "strata" in yaml.read(places.choices("mine"))["controls"]
     assert list(params.load().study("mine").controls.strata) == ["lottery_stratum"]
     prepared()
+
+
+@pytest.mark.parametrize(("word", "every"), [("refused", 4), ("Unknown", 40), ("不清楚", 3)])
+def test_numbers_that_were_not_told_are_gaps(workplace, capsys, word, every):
+    told = [word if place % every == 0 else str(1000 + place) for place in range(120)]
+    found = cohort(loans(120).assign(income=told).to_csv(index=False))
+    assert f"income: '{word}' ({told.count(word)} cells) stand for no number" in capsys.readouterr().out
+    assert len(found) == 120 and found["income"].isna().sum() == told.count(word)
+    assert found["income"].sum() == sum(int(one) for one in told if one != word)
+
+
+def test_a_survey_of_spss_becomes_a_study(workplace):
+    made = loans(
+        V1=[1.0, 0.0, 0.0], V2=[36, 24], V3=[1200.0, 800.0, -9.0, 950.0], GRANT_DT=[pd.Timestamp("2019-03-05")]
+    )
+    made = made.astype({"loan_id": float, "default": float})
+    labels = {
+        "V1": "Satisfaction with the service",
+        "V2": "Term in months",
+        "V3": "Monthly income",
+        "GRANT_DT": "Date granted",
+        "default": "Outcome",
+    }
+    values = {"V1": {0: "no", 1: "yes"}, "V3": {-9: "refused"}, "default": {0: "repaid", 1: "defaulted"}}
+    date = {"GRANT_DT": "DATE11"}
+    pyreadstat.write_sav(made, "loans.sav", column_labels=labels, variable_value_labels=values, variable_format=date)
+    assert main(["init-study", "mine", "--data", "loans.sav"]) == 0
+    found = prepared()
+    assert found["default"].sum() == made["default"].sum() and set(found["term_months"]) == {24, 36}
+    assert found["income"].isna().sum() == (made["V3"] < 0).sum() and found["income"].max() == made["V3"].max()
+    assert set(found["origination_month"]) == {"2019-03"}
