@@ -17,7 +17,12 @@ def data(book: Book) -> dict[str, Any]:
     for study in book.studies:
         for name in book.params.study(study).sources:
             used.setdefault(name, []).append(study)
-    return {"records": [{"record": load_source(name), "studies": by} for name, by in used.items()]}
+    return {
+        "records": [
+            {"record": load_source(name), "studies": by, "measures": book.measured_by(name, by[0])}
+            for name, by in used.items()
+        ]
+    }
 
 
 def chosen_cases(book: Book) -> dict[str, Any]:
