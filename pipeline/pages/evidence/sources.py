@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.pages import cases
@@ -38,17 +39,18 @@ def chosen_cases(book: Book) -> dict[str, Any]:
 
 
 def trail(book: Book) -> dict[str, Any]:
-    """Return each study's figures and tables with the program that made them."""
-    listed = []
+    """Return each study's figures and tables with the program that made them, in this language as far as known."""
+    listed, twin = [], book.language == book.params.report.twin
     for study in book.studies:
         names = Trail(study)
         shown = [
             {
                 "kind": item["kind"],
                 "number": item["number"],
-                "file": item["file"],
+                "file": item["file"] and book.picture(study, PurePosixPath(item["file"]).stem),
                 "stage": item["stage"],
-                "caption": item["caption"],
+                "caption": (twin and item.get("caption_twin")) or item["caption"],
+                "as_written": not (twin and item.get("caption_twin")),
                 "parameters": names.sentence(item["stage"]),
                 "rows": book.found[study].where(stage=item["stage"]).shape[0],
             }
