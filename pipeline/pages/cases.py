@@ -119,7 +119,7 @@ def lenders(results: Results, word: Word) -> Iterator[dict[str, Any]]:
             name = factor.removeprefix("quarter[").removesuffix("]")
             quarters.append(
                 {
-                    "quarter": name.replace("Q", " Q"),
+                    "quarter": word("cases", "quarter_of").format(year=name[:4], quarter=name[-1]),
                     "loans": whole(value.at["default", "n"]),
                     "starts": bool(started) and name == _quarter(started),
                     "default": percent(value.at["default", "estimate"]),

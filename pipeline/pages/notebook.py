@@ -151,7 +151,7 @@ def _in_html(output: NotebookNode) -> Iterator[str]:
         )
     elif PICTURE in output["data"]:
         held = base64.b64encode(output["data"][PICTURE].encode()).decode()
-        alt = html.escape(output["metadata"][PICTURE]["alt"])
+        alt = minus(html.escape(output["metadata"][PICTURE]["alt"]))
         yield f'<figure><img src="data:{PICTURE};base64,{held}" alt="{alt}"></figure>'
     elif "text/html" in output["data"]:
         yield f'<div class="table" tabindex="0">{minus(with_scopes(output["data"]["text/html"]))}</div>'
@@ -161,7 +161,7 @@ def _in_html(output: NotebookNode) -> Iterator[str]:
 
 def minus(text: str) -> str:
     """Return what Python printed with true minus signs, as all pages have them."""
-    return re.sub(r"(?<![\w.-])-(?=\d)", "\N{MINUS SIGN}", text)
+    return re.sub(r"(?<![\w.-])-(?=\d)", "\N{MINUS SIGN}", text, flags=re.ASCII)
 
 
 def with_scopes(table: str) -> str:

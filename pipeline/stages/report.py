@@ -45,7 +45,7 @@ def run(study: str, params: Params) -> str:
     store.write_text(folder / "findings.txt", for_code_host.findings())
     if not rows.where(stage="predict").empty:
         store.write_text(folder / "model_card.md", model_card(study, params, words))
-    store.write_csv(folder / "contents.csv", pd.DataFrame(for_code_host.contents, columns=list(CONTENTS)))
+    listed = pd.DataFrame(for_code_host.contents, columns=list(CONTENTS))
     page = report(words, "pandoc").render()
     other, pictures = f"report.{twin}.html", f"figures_{twin}"
     beside = (other, second) if second else None
@@ -55,17 +55,17 @@ def run(study: str, params: Params) -> str:
     # What stood beside the report when its language was the other one.
     (folder / f"report.{language}.html").unlink(missing_ok=True)
     shutil.rmtree(folder / f"figures_{language}", ignore_errors=True)
-    # The same page in the other language.
     shown = second or words
     if second:
         draw_all(rows, second, allowed, params, folder / pictures)
-        text = report(second, "pandoc", pictures).render()
+        turned = report(second, "pandoc", pictures)
+        text, listed["caption_twin"] = turned.render(), [one["caption"] for one in turned.contents]
     else:
         shutil.rmtree(folder / pictures, ignore_errors=True)
         (folder / pictures).mkdir()
         text = untranslated(words)
-    back = to_html(text, PANDOC, shown.text("title"), shown, folder, ("report.html", words))
-    store.write_text(folder / other, back)
+    store.write_text(folder / other, to_html(text, PANDOC, shown.text("title"), shown, folder, ("report.html", words)))
+    store.write_csv(folder / "contents.csv", listed)
 
     effects = rows.where(stage="regress", estimator="linear_probability", specification=rungs_shown(allowed))
     results.write(folder / "headline.csv", effects[effects["factor"] == "treated"])

@@ -16,7 +16,7 @@ from pipeline.analyses.evidence import answer, checks, requirements, rows
 from pipeline.analyses.evidence.findings import PRACTICES, needed
 from pipeline.core import params
 from pipeline.pages import readme, written
-from pipeline.pages.evidence import advice, book, claims, first, said, site, sure
+from pipeline.pages.evidence import advice, book, claims, first, said, site, sources, sure
 from pipeline.present import numerals
 from pipeline.present.site import known, notebook_of
 from pipeline.present.words import LANGUAGES, TEMPLATES, Words, upper_first
@@ -515,3 +515,20 @@ def test_colours_have_enough_contrast():
         for front, back in pairs:
             high, low = sorted((luminance(colour[front]), luminance(colour[back])), reverse=True)
             assert (high + 0.05) / (low + 0.05) >= 4.5, (front, back)
+
+
+def test_the_trail_has_captions_and_figures_of_its_language(material):
+    ledger, tables, found, known, _ = material
+    item = {"kind": "figure", "number": "1", "file": "figures/ladder.svg", "stage": "regress", "caption": "One"}
+    listed = {"lendingclub": [item | {"caption_twin": "一"}], "sba": [item]}
+    shown = {
+        language: {
+            one["study"]: one["shown"]
+            for one in sources.trail(book.Book(language, ledger, tables, found, known, listed))["listed"]
+        }
+        for language in LANGUAGES
+    }
+    assert [shown[language]["lendingclub"][0]["caption"] for language in ("en", "zh")] == ["One", "一"]
+    assert shown["zh"]["lendingclub"][0]["file"] == "lendingclub/figures_zh/ladder.svg"
+    # A report written before its captions were listed in both languages.
+    assert shown["zh"]["sba"][0]["caption"] == "One" and shown["zh"]["sba"][0]["as_written"]

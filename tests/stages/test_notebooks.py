@@ -141,4 +141,5 @@ def test_no_cell_of_an_executed_notebook_warns(path):
 
 def test_a_page_shows_true_minus_signs_and_leaves_hyphens_alone():
     assert minus("CI -1.01 to -0.37, [-2, 3]") == "CI \u22121.01 to \u22120.37, [\u22122, 3]"
+    assert minus("95%置信区间为-1.01至-0.37") == "95%置信区间为\u22121.01至\u22120.37"
     assert minus("2009-12, 1e-05, a-1, --x") == "2009-12, 1e-05, a-1, --x"

@@ -230,7 +230,9 @@ def _relations(results: Results, words: Words, names: list[str]) -> str:
                 with_interval(row, 2),
                 unit,
                 p_value(row.p_value),
-                MISSING if plain else ", ".join(lower_first(_label(words, term)) for term in given.split(", ")),
+                MISSING
+                if plain
+                else words.text("joining.list").join(lower_first(_label(words, term)) for term in given.split(", ")),
                 whole(row.n),
             ]
         )

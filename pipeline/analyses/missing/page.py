@@ -10,7 +10,7 @@ from pipeline.core.scope import Scope
 from pipeline.present.numerals import MISSING, p_value, percent, whole, with_interval
 from pipeline.present.page import Page
 from pipeline.present.tables import markdown
-from pipeline.present.words import Words, lower_first
+from pipeline.present.words import Words, filled, lower_first
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -152,7 +152,7 @@ def _added(results: Results, words: Words) -> str:
     """Return the labels of the controls with gaps."""
     rows = results.where(stage=STAGE, estimator="complete_cases", specification="incomplete_controls")
     names = rows["note"].iloc[0].removeprefix("with ").split(", ")
-    return ", ".join(lower_first(_label(words, name)) for name in names)
+    return words.text("joining.list").join(lower_first(_label(words, name)) for name in names)
 
 
 def _tipped(results: Results) -> list[str]:
@@ -177,7 +177,7 @@ def _table(results: Results, words: Words, compared: list[tuple[str, str]]) -> s
         information = results.where(stage=STAGE, factor=factor, specification=controls, estimand="missing_information")
         label = _label(words, factor)
         if controls:
-            label = f"{label} ({words.text('columns.given_too')} {_added(results, words)})"
+            label = words.bracketed(label, filled(words.text("columns.given_too"), controls=_added(results, words)))
         body.append(
             [
                 label,

@@ -60,8 +60,9 @@ def blocks(page: Page) -> Iterator[str]:
     if len(results.where(stage=STAGE, estimator="roc")):
         yield page.show_figure("predict", STAGE, **named)
     best = models(rows, last)
+    named |= {"last": compared(rows)}
     yield page.text("predict.models", models=best, name=lambda row: words.label("score_models", row.estimator), **named)
-    yield page.show_table("predict", scores(rows, words, last), STAGE, last=compared(rows), **named)
+    yield page.show_table("predict", scores(rows, words, last), STAGE, **named)
     slope, large = (optional(rows, "logistic", last, f"calibration_{name}") for name in ("slope", "intercept"))
     lift, precision = (optional(rows, "logistic", last, name) for name in ("lift", "precision"))
     if slope is not None and lift is not None:

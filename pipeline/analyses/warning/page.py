@@ -12,7 +12,7 @@ from pipeline.core.scope import Scope
 from pipeline.present.numerals import MISSING, p_value, percent, with_interval
 from pipeline.present.page import Page
 from pipeline.present.tables import markdown
-from pipeline.present.words import Words
+from pipeline.present.words import Words, filled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -260,8 +260,8 @@ def _named(score: str, rule: str, words: Words) -> str:
     if score == "falling_activity":
         return words.label("warning_signals", score)
     share = percent(100 * _share(rule))
-    shown = f"{words.text('columns.warning_risk_above')} {share}" if rule.startswith("threshold[") else share
-    return f"{words.label('warning_scores', score)}, {shown}"
+    shown = filled(words.text("columns.warning_risk_above"), risk=share) if rule.startswith("threshold[") else share
+    return words.text("joining.comma").join((words.label("warning_scores", score), shown))
 
 
 def _kinds(results: Results) -> list[tuple[str, str]]:

@@ -145,6 +145,10 @@ class Book:
             found = found[step]
         return found
 
+    def measured_by(self, source: str, study: str) -> str | None:
+        """Return what a source measures, where the words say it; otherwise its record does."""
+        return self._labels[study].known("measures", source)
+
     def text(self, *path: str, **more: Any) -> str:
         """Return a text of the words with its numbers filled in."""
         return self.fill(self.word(*path), **more)

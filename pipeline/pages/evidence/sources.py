@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.pages import cases
@@ -17,7 +18,12 @@ def data(book: Book) -> dict[str, Any]:
     for study in book.studies:
         for name in book.params.study(study).sources:
             used.setdefault(name, []).append(study)
-    return {"records": [{"record": load_source(name), "studies": by} for name, by in used.items()]}
+    return {
+        "records": [
+            {"record": load_source(name), "studies": by, "measures": book.measured_by(name, by[0])}
+            for name, by in used.items()
+        ]
+    }
 
 
 def chosen_cases(book: Book) -> dict[str, Any]:
@@ -33,17 +39,18 @@ def chosen_cases(book: Book) -> dict[str, Any]:
 
 
 def trail(book: Book) -> dict[str, Any]:
-    """Return each study's figures and tables with the program that made them."""
-    listed = []
+    """Return each study's figures and tables with the program that made them, in this language as far as known."""
+    listed, twin = [], book.language == book.params.report.twin
     for study in book.studies:
         names = Trail(study)
         shown = [
             {
                 "kind": item["kind"],
                 "number": item["number"],
-                "file": item["file"],
+                "file": item["file"] and book.picture(study, PurePosixPath(item["file"]).stem),
                 "stage": item["stage"],
-                "caption": item["caption"],
+                "caption": (twin and item.get("caption_twin")) or item["caption"],
+                "as_written": not (twin and item.get("caption_twin")),
                 "parameters": names.sentence(item["stage"]),
                 "rows": book.found[study].where(stage=item["stage"]).shape[0],
             }

@@ -128,7 +128,7 @@ print(
 # ranks, of the mean balance, the lowest balance and the largest single credit. The grades are quarters of the score.
 
 # %% [markdown] lang="zh"
-# ## 自构的信用等级
+# ## 自建的信用等级
 #
 # 数据表没有评级。研究用账户在放款前的表现构造一个评分：平均余额、最低余额、最大单笔入账三项排名的均值。等级是评分的四分位。
 
@@ -209,7 +209,7 @@ print(
 # %% [markdown] lang="zh"
 # ## 加入控制变量：线性概率模型
 #
-# 以违约对因素作最小二乘回归：先不加控制，再加入研究所定的贷款与借款人控制变量。系数是因素多一单位时违约率变化的百分点。
+# 以违约对因素作最小二乘回归：先不加控制，再加入研究所定的贷款与借款人控制变量。系数是因素增加一个单位时违约率的变化（百分点）。
 
 # %%
 controls = [term.replace("log(", "np.log(") for term in protocol.controls.ladder()["borrower"]]

@@ -178,7 +178,7 @@ print(f"回头客的申请平均晚{later[1] - later[0]:.1f}年；{len(by_year)}
 # %% [markdown] lang="zh"
 # ## 控制全部变量
 #
-# 以违约对因素及研究所定的全部控制变量作最小二乘回归。系数是因素多一单位时违约率变化的百分点。
+# 以违约对因素及研究所定的全部控制变量作最小二乘回归。系数是因素增加一个单位时违约率的变化（百分点）。
 
 # %%
 # Formulas want plain text where the cohort has categories.

@@ -26,7 +26,7 @@
 # %% [markdown] lang="zh"
 # # 南非消费贷款机构：承诺长期关系能降低逾期吗？
 #
-# **问题。** Karlan与Zinman（2008）让机会来决定：一家机构的老客户中，哪些人得到“优惠利率保持一年”的承诺。承诺今后的信贷，就是有意安排的长期关系。得到承诺的客户违约更少吗？
+# **问题。** Karlan与Zinman（2008）以随机分配决定一家机构的老客户中哪些人得到“信中利率一年内有效”的承诺。承诺今后的贷款条件，就是有意安排的长期关系。得到承诺的客户违约更少吗？
 #
 # **数据。** 每一封信及其随机决定的条款，以及借款者贷款的结果。信件分三批寄出，在批次、风险与网点构成的层之内，利率与承诺随机分配。
 #
@@ -101,7 +101,7 @@ GROUPS, LETTERS = ["没有承诺", "有承诺"], "成为贷款的信（%）"
 # %%
 taken = offers.groupby(["origination_month", "credit_grade", "treated"], observed=True)["took_up"].mean().unstack()
 shown = (100 * taken).set_axis(GROUPS, axis=1)
-shown.index = [f"{month}, {words.level(grade)}" for month, grade in shown.index]
+shown.index = [words.text("joining.comma").join((month, words.level(grade))) for month, grade in shown.index]
 axes = shown.plot.barh(color=["#D55E00", "#0072B2"], figsize=(4.8, 3.6))
 axes.set(xlabel=LETTERS, ylabel="")
 axes.invert_yaxis()

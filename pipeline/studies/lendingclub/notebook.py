@@ -30,7 +30,7 @@
 #
 # **数据。** 平台最初几年已经结束的全部贷款，一行是一笔贷款。出资前至少有一条带日期的留言者为处理组，没有留言者为对照组。
 #
-# **本笔记本做什么。** 从贷款数据重新推出[报告](../reports/lendingclub/report.zh.html)的主要数字：原始差异与回归用statsmodels，配对用朴素的Python写出。流水线之中只用研究的参数与标签，不用其任何估计程序。只要有一个数字不同，就停止。
+# **本笔记本做什么。** 从贷款数据重新推出[报告](../reports/lendingclub/report.zh.html)的主要数字：原始差异与回归用statsmodels，配对用纯Python写出。流水线之中只用研究的参数与标签，不用其任何估计程序。只要有一个数字不同，就停止。
 #
 # **运行方法：** 先`make reproduce STUDY=lendingclub`，再`make lab`，打开`notebooks/lendingclub.zh.ipynb`。两种语言的源文件是`pipeline/studies/lendingclub/notebook.py`。
 

@@ -25,9 +25,9 @@
 # %% [markdown] lang="zh"
 # # SBA：材料更齐全的企业违约更少吗？
 #
-# **问题。** 美国小企业的担保贷款，有的要求材料齐全，有的手续从简。向银行提供更多信息，与违约更少相关吗？
+# **问题。** 美国小企业的担保贷款，有的要求材料齐全，有的只要简化材料。向银行提供更多信息，与违约更少相关吗？
 #
-# **数据。** 美国银行发放、由小企业管理局担保的贷款，取自为教学制作的样本，一行是一笔贷款。材料齐全的贷款为处理组，手续从简的为对照组。
+# **数据。** 美国银行发放、由小企业管理局担保的贷款，取自为教学制作的样本，一行是一笔贷款。材料齐全的贷款为处理组，材料简化的为对照组。
 #
 # **本笔记本做什么。** 用statsmodels与简单的算术，从贷款数据重新推出[报告](../reports/sba/report.zh.html)的主要数字。流水线之中只用研究的参数与标签，不用其任何估计程序。只要有一个数字不同，就停止。
 #
@@ -93,7 +93,7 @@ GROUPS = ["little documentation", "full documentation"]
 COLUMNS = ["loans", "defaults", "rate in the samples (%)", "rate in the file (%)"]
 
 # %% lang="zh"
-GROUPS = ["手续从简", "材料齐全"]
+GROUPS = ["材料简化", "材料齐全"]
 COLUMNS = ["贷款数", "违约数", "样本违约率（%）", "全部贷款违约率（%）"]
 
 # %%
@@ -113,7 +113,7 @@ pd.DataFrame(table, index=GROUPS, columns=COLUMNS).round(2)
 print(f"In the file, default with full documentation is {apart(raw)} than with little.")
 
 # %% lang="zh"
-print(f"就全部贷款而言，材料齐全者的违约率比手续从简者{apart(raw)}。")
+print(f"就全部贷款而言，材料齐全者的违约率比材料简化者{apart(raw)}。")
 
 # %% [markdown] lang="en"
 # ## When the loans were approved
@@ -142,7 +142,7 @@ print(
 
 # %% lang="zh"
 print(
-    f"{len(by_year)}个年份中有{lower}个，材料齐全者违约率较低；手续从简者的违约率由{by_year.index[0]}年的{by_year[0].iloc[0]:.0f}%"
+    f"{len(by_year)}个年份中有{lower}个，材料齐全者违约率较低；材料简化者的违约率由{by_year.index[0]}年的{by_year[0].iloc[0]:.0f}%"
     f"变为{by_year.index[-1]}年的{by_year[0].iloc[-1]:.0f}%。"
 )
 
@@ -219,7 +219,7 @@ print(
 )
 
 # %% lang="zh"
-print(f"材料齐全者的违约优势是手续从简者的{odds_ratio:.2f}倍；对全部贷款平均，违约率{apart(marginal)}。")
+print(f"材料齐全者的违约优势是材料简化者的{odds_ratio:.2f}倍；对全部贷款平均，违约率{apart(marginal)}。")
 
 # %% [markdown] lang="en"
 # ## Side by side
