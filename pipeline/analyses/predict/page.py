@@ -69,7 +69,8 @@ def blocks(page: Page) -> Iterator[str]:
     parts = {name: _part(results, rows, name) for name in ("market", "elsewhere", "renewed")}
     if any(part is not None for part in parts.values()):
         hard_elsewhere = _elsewhere(results, HARD, "auc")
-        yield page.text("predict.further", parts=parts, hard_elsewhere=hard_elsewhere, **named)
+        institution = lower_first(words.known("columns", "institution_id") or page.text("predict.institution"))
+        yield page.text("predict.further", parts=parts, hard_elsewhere=hard_elsewhere, institution=institution, **named)
     yield from _meanings(page, rows)
     depends = results.where(stage=STAGE, estimator="partial_dependence")
     if len(depends):
