@@ -1,16 +1,22 @@
 """Sentences and titles name the estimate that they are about, and do not say more than its rows."""
 
+import json
 import re
 
+import pandas as pd
 import pytest
 
+from pipeline.analyses.predict import card as model_card
 from pipeline.analyses.robustness.page import gelbach
 from pipeline.core import params
 from pipeline.core.results import Results
 from pipeline.pages import seen
+from pipeline.pages.evidence import book
 from pipeline.pages.synthesis import SynthesisPage
 from pipeline.present.page import strata_apart
 from pipeline.present.words import LANGUAGES, Words
+from pipeline.runtime import places
+from pipeline.sources.claims import load_bearings, load_claims, load_limits
 from tests.present.test_first_sentence import report, rows
 
 
@@ -131,3 +137,30 @@ def test_slopes_of_the_top_are_counted_on_neither_side_and_said(language):
     assert counts["undecided"] == int(((real["ci_low"] <= 1) & (real["ci_high"] >= 1)).sum())
     assert counts["top"] in said and ("highest values" in said if language == "en" else "最高值" in said)
     assert counts["top"] in page.text("messages.forest")
+
+
+def test_the_card_promises_no_alerts_where_many_share_the_highest_score():
+    model = json.loads((places.reports("berka") / "model.json").read_text(encoding="utf-8"))
+    card = model_card.card(rows("berka"), model, Words("en", "berka", "berka"), 0.95, simulated=False)
+    alerts = re.findall(r"^\| [^|]+ \| \d+ \| ([\d.]+)% \|", card, flags=re.M)
+    assert alerts and set(alerts) == {"0.0"}
+    assert "at most 10% of those that it learnt from, and fewer or none" in card
+
+
+def test_the_card_shows_on_which_side_of_zero_a_gain_ends():
+    model = json.loads((places.reports("karlan_zinman") / "model.json").read_text(encoding="utf-8"))
+    words = Words("en", "karlan_zinman", "karlan_zinman")
+    card = model_card.card(rows("karlan_zinman"), model, words, 0.95, simulated=False)
+    assert "[0.0000, 0.0090]" not in card and "−0.00005" in card
+
+
+def test_a_number_in_the_unit_of_its_outcome_names_it():
+    known, claims = params.load(), load_claims()
+    bearings = load_bearings(claims, {"reference"})
+    ledger = book.Ledger(claims, bearings, load_limits(claims, bearings))
+    tables = book.Tables(*(pd.read_csv(places.results("evidence", name)) for name in book.Tables._fields))
+    found = {name: rows(name) for name in known.compared}
+    for language, said in (("en", "in “rate of the contract (% a month)”"), ("zh", "单位同“合同利率（每月%）”")):
+        one = book.Book(language, ledger, tables, found, known)
+        (row,) = one.parts("F02", "karlan_zinman")
+        assert said in one.size(row) and said in one.margin(row)
