@@ -103,6 +103,15 @@ def test_the_share_of_the_curve_in_which_the_headline_lies_is_the_parameter():
     assert f"the headline lies {inside} the middle {100 * central:.0f}% of them" in chapter("sba", "curve")
 
 
+@pytest.mark.parametrize("study", ["sba", "reference"])
+def test_loans_in_default_without_a_date_are_counted_where_curves_leave_them_out(study):
+    cohort = rows(study).one(estimator="default_rate", factor="all", specification="before_00").n
+    start = rows(study).where(stage="time", estimator="at_risk", estimand="month_000", factor="treated")
+    left = int(cohort - start["estimate"].sum())
+    assert (left > 0) == (study == "sba")
+    assert (f"{left} loan in default without a date is not followed" in chapter(study, "time")) == (left == 1)
+
+
 def test_nobody_is_told_to_act_on_simulated_clients():
     (only,) = report("reference").todo()
     assert "simulated" in only
