@@ -12,6 +12,7 @@ from pipeline.core import params
 from pipeline.core.results import Results
 from pipeline.pages import seen
 from pipeline.pages.evidence import book
+from pipeline.pages.evidence import claims as claims_page
 from pipeline.pages.synthesis import SynthesisPage
 from pipeline.present.page import strata_apart
 from pipeline.present.words import LANGUAGES, Words
@@ -163,13 +164,31 @@ def test_the_card_shows_on_which_side_of_zero_a_gain_ends():
     assert "[0.0000, 0.0090]" not in card and "−0.00005" in card
 
 
-def test_a_number_in_the_unit_of_its_outcome_names_it():
+def book_in(language):
     known, claims = params.load(), load_claims()
     bearings = load_bearings(claims, {"reference"})
     ledger = book.Ledger(claims, bearings, load_limits(claims, bearings))
     tables = book.Tables(*(pd.read_csv(places.results("evidence", name)) for name in book.Tables._fields))
-    found = {name: rows(name) for name in known.compared}
-    for language, said in (("en", "in “rate of the contract (% a month)”"), ("zh", "单位同“合同利率（每月%）”")):
-        one = book.Book(language, ledger, tables, found, known)
-        (row,) = one.parts("F02", "karlan_zinman")
-        assert said in one.size(row) and said in one.margin(row)
+    return book.Book(language, ledger, tables, {name: rows(name) for name in known.compared}, known)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "in “rate of the contract (% a month)”"), ("zh", "单位同“合同利率（每月%）”")]
+)
+def test_a_number_in_the_unit_of_its_outcome_names_it(language, said):
+    one = book_in(language)
+    (row,) = one.parts("F02", "karlan_zinman")
+    assert said in one.size(row) and said in one.margin(row)
+
+
+def test_why_a_row_is_inconclusive_is_true_of_its_interval():
+    one = book_in("en")
+    words = {name: one.word("meanings", name) for name in ("open", "corrected", "adjustment")}
+    asked = [row for name in ("E10", "E31", "S04") for study in one.real for row in one.parts(name, study)]
+    seen = set()
+    for row in (row for row in asked if row.verdict == "inconclusive" and row.unit == "percentage points"):
+        apart, within = row.ci_low > 0 or row.ci_high < 0, -row.margin < row.ci_low and row.ci_high < row.margin
+        name = "corrected" if apart else "adjustment" if within else "open"
+        assert claims_page.because(one, row) == words[name], (row.claim, row.study, row.factor)
+        seen.add(name)
+    assert seen == set(words)
