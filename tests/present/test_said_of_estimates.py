@@ -113,6 +113,16 @@ def test_loans_in_default_without_a_date_are_counted_where_curves_leave_them_out
     assert (f"{left} loan in default without a date is not followed" in chapter(study, "time")) == (left == 1)
 
 
+@pytest.mark.parametrize("study", ["berka", "lendingclub"])
+def test_the_caption_names_the_panels_that_are_drawn(study):
+    page = report(study)
+    drawing, *inputs = page._drawn["predict"]
+    titles = [axes.get_title(loc="left") for axes in drawing(page.results, page.words, *inputs).axes]
+    drawn = page.words.text("predict.panels.importance") in titles
+    assert drawn == (study != "berka")
+    assert drawn == ("columns of a block are permuted" in chapter(study, "predict"))
+
+
 def test_nobody_is_told_to_act_on_simulated_clients():
     (only,) = report("reference").todo()
     assert "simulated" in only
