@@ -29,7 +29,7 @@ from pipeline.stats.verdicts import Found, judge
 class Report(Page):
     """A study's report, as its template lays it out."""
 
-    _judged: tuple[str, str] | None = None
+    _judged: tuple[str, str, list[str]] | None = None
     """The factor of the first sentence and its verdict, once they are said."""
 
     def render(self) -> str:
@@ -87,12 +87,15 @@ class Report(Page):
 
     def todo(self) -> list[str]:
         """Return what to do, by rule: from the verdict of the first sentence, its checks, and what a score gains."""
-        said: list[tuple[str, dict[str, Any]]] = [("simulated", {})] if self._protocol.simulated else []
-        if self._judged and not self._protocol.simulated:
-            factor, verdict = self._judged
+        if self._protocol.simulated:
+            # Nobody should act on made-up clients.
+            return [self.text("todo.simulated")]
+        said: list[tuple[str, dict[str, Any]]] = []
+        if self._judged:
+            factor, verdict, beside = self._judged
             randomised = self._protocol.design == "randomised" and self._treats(factor)
             label = lower_first(self._words.known("columns", factor) or factor)
-            said.append((f"verdicts.{verdict}", {"factor": label, "randomised": randomised}))
+            said.append((f"verdicts.{verdict}", {"factor": label, "randomised": randomised, "beside": beside}))
             said += [("failed", {})] if self.failed_beside(factor) else []
         if len(self._results.where(stage="predict", estimator="logistic")):
             row = optional(main(self._results), "logistic", ALL, "auc_gain_clustered")
@@ -135,6 +138,7 @@ class Report(Page):
         margin = margin_of(
             row.unit, row.outcome, default_rate(self._results), choices, simulated=self._protocol.simulated
         )
+        other = doubly_robust(self._results) if how == "controls" and self._treats(factor) and sd is None else None
         verdict = judge(
             found,
             "lower",
@@ -142,9 +146,12 @@ class Report(Page):
             self._params.inference.level,
             corrected=row.p_value,
             most=margin.most,
-            beside=doubly_robust(self._results) if how == "controls" and self._treats(factor) and sd is None else None,
+            beside=other,
         ).verdict
-        self._judged = (factor, verdict)
+        # Of an interval within what matters another adjustment decides that this is not firm.
+        within = -margin.size < found.ci_low and found.ci_high < margin.size
+        beside = [fixed(end, 2) for end in other] if other and within and verdict == "inconclusive" else []
+        self._judged = (factor, verdict, beside)
         construct = next((name for name in CONSTRUCTS if factor.startswith(name)), factor)
         said = filled(
             self._words.text(f"claims.{verdict}"),
@@ -153,6 +160,8 @@ class Report(Page):
             how=self._words.text(f"claims_by.{how}"),
             margin=fixed(margin.size, 2),
             per_deviation=sd is not None,
+            beside=beside,
+            level=f"{100 * self._params.inference.level:g}",
             randomised=self._protocol.design == "randomised" and self._treats(factor),
         )
         return ("" if WIDE.search(said) else " ").join(filter(None, [said, self.failed_beside(factor)]))

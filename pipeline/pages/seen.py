@@ -35,7 +35,10 @@ def flow(results: Results, words: Words, scope: Scope, params: Params) -> dict[s
 
 
 def raw(results: Results, words: Words, scope: Scope, params: Params) -> dict[str, Any]:
-    """Return the rates of the first and of the last group, and whether their intervals are apart."""
+    """Return the rates of the first and of the last group, and whether they differ.
+
+    Two arms are judged by the regression, more groups by whether the intervals of the two are apart.
+    """
     factor = raw_factor(scope.protocol, scope.arms)
     rows = group_rates(results, factor)
     first, last = (next(rows.iloc[[place]].itertuples()) for place in (0, -1))
@@ -43,6 +46,10 @@ def raw(results: Results, words: Words, scope: Scope, params: Params) -> dict[st
     if factor != "treated":
         names = [words.pair(lower_first(words.label("columns", factor)), name) for name in names]
     side = "higher" if last.ci_low > first.ci_high else "lower" if last.ci_high < first.ci_low else "neither"
+    if factor == "treated":
+        # As the regression without controls says, which lets loans of one cluster resemble each other.
+        counted = sides([effect_row(results, factor, "M1")])
+        side = "lower" if counted["lower"] else "higher" if counted["higher"] else "neither"
     return {"first": first, "last": last, "first_name": names[0], "last_name": names[-1], "side": side}
 
 

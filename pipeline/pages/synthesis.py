@@ -66,7 +66,9 @@ class SynthesisPage:
         real = one[one["estimate"].notna() & (one["note"] != "simulated")]
         turned = real["factor"].isin(self._params.synthesis.reversed)
         steady = ~real.apply(lambda row: gone(self._results, row), axis=1).astype(bool)
+        apart = (real["ci_high"] < 1) | (real["ci_low"] > 1)
         lower, higher = (real["ci_high"] < 1) & steady, (real["ci_low"] > 1) & steady
+        top = int((apart & ~steady).sum())
         clear = {
             "expected": int(lower.where(~turned, higher).sum()),
             "against": int(higher.where(~turned, lower).sum()),
@@ -75,7 +77,8 @@ class SynthesisPage:
             "clear": {name: self._words.counted(count) for name, count in clear.items()},
             "effects": whole(len(real)),
             "studies": self._words.counted(real["study"].nunique()),
-            "undecided": len(real) - sum(clear.values()),
+            "top": self._words.counted(top) if top else "",
+            "undecided": len(real) - sum(clear.values()) - top,
             "relationship": next((one.facts() for one in self._subjects if one.name == "relationship"), None),
             "turned": self._words.series(
                 [
@@ -100,6 +103,7 @@ class SynthesisPage:
             counts = {
                 "lower": sum(len(one["less"]) for one in facts),
                 "higher": sum(len(one["more"]) for one in facts),
+                "top": sum(len(one["top"]) for one in facts),
                 "number": sum(len(one.parts) for one in every),
             }
             title = filled(self._words.text("messages.subject"), subject=label, **counts)
@@ -158,7 +162,7 @@ class SynthesisPage:
                     self._words.label("outcomes", row.outcome),
                     _with_interval(row, 3),
                     _with_interval(other, 2),
-                    whole(row.n),
+                    whole(row.n) + ("" if row.n == other.n or math.isnan(row.estimate) else f" ({whole(other.n)})"),
                 ]
             )
         names = ("construct", "factor", "study", "design", "outcome", "odds_ratio", "points", "loans")

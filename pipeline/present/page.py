@@ -40,6 +40,11 @@ def labels_of(results: Results) -> dict[str, str]:
     return dict(zip(rows["factor"], rows["note"], strict=True))
 
 
+def strata_apart(protocol: Study) -> bool:
+    """Say whether treatment was randomised within strata that pairs and weights do not hold fixed."""
+    return not set(protocol.controls.strata) <= set(protocol.matching.exact)
+
+
 def raw_factor(protocol: Study, arms: bool) -> str:
     """Return what the raw pattern is drawn by: the treatment's doses where it has any, its two arms where not."""
     if protocol.treatment is None or not arms:

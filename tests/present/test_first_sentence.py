@@ -108,4 +108,4 @@ def test_the_advice_on_scores_rests_on_the_gain_that_the_chapter_reports(study):
         stage="predict", estimator="logistic", factor="with_crm", estimand="auc_gain_clustered", specification=way
     )
     assert ("Add what is known" in " ".join(own.todo())) == (gain.ci_low > 0)
-    assert f"{gain.estimate:.3f}" in " ".join(own.todo())
+    assert f"{gain.estimate:.4f}" in " ".join(own.todo())

@@ -11,7 +11,7 @@ from pipeline.core.protocol import rungs_of
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
 from pipeline.present.numerals import p_value, percent, with_interval
-from pipeline.present.page import Page
+from pipeline.present.page import Page, strata_apart
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words, lower_first
 
@@ -47,7 +47,7 @@ def blocks(page: Page) -> Iterator[str]:
     if not any(one.kind == "model" for one in shown):
         return
     yield f"## {page.text('headings.adjust')}"
-    yield page.text("adjust.all", **_agreement(shown, words))
+    yield page.text("adjust.all", apart=strata_apart(page.scope.protocol), **_agreement(shown, words))
     yield page.show_figure("adjust", STAGE, **_agreement(shown, words))
     on_pairs = _first(results, regress=True, specification="M6")
     if on_pairs is not None:
@@ -163,6 +163,9 @@ def hidden(results: Results, words: Words) -> str:
     """Lay out what chance and hidden confounding could do: a line for each measure, and how to read it."""
     body = []
     for name, row in _measures(results).items():
+        if name == "e_ratio":
+            # The estimate that the two below it are about: the text names it.
+            continue
         value = with_interval(row, 2)
         if name == "rejection":
             value = percent(100 * row.estimate)
@@ -179,6 +182,7 @@ def _measures(results: Results) -> dict[str, Any]:
     named = {
         "rejection": {"estimator": "permuted_treatment", "estimand": "rejection_rate"},
         "permuted": {"estimator": "permuted_treatment", "estimand": "t_statistic"},
+        "e_ratio": {"estimator": "e_value", "estimand": "risk_ratio"},
         "e_estimate": {"estimator": "e_value", "estimand": "estimate"},
         "e_interval": {"estimator": "e_value", "estimand": "interval"},
         "gamma": {"estimator": "sensitivity_value", "estimand": "gamma"},
@@ -194,7 +198,8 @@ def _measures(results: Results) -> dict[str, Any]:
 
 def _hidden(results: Results) -> dict[str, Any]:
     measures = _measures(results)
-    return {name: measures.get(name) for name in ("e_estimate", "e_interval", "gamma", "delta", "bias_adjusted")}
+    names = ("e_ratio", "e_estimate", "e_interval", "gamma", "delta", "bias_adjusted")
+    return {name: measures.get(name) for name in names}
 
 
 def _agreement(shown: list[Shown], words: Words) -> dict[str, Any]:

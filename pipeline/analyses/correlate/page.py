@@ -37,9 +37,10 @@ def blocks(page: Page) -> Iterator[str]:
                 directions[where].append(name)
         alone = page.scope.protocol.cluster == "loan_id"
         yield page.text("correlate_more.trend", group=group, alone=alone, **directions)
-        counted = {name: len(found) for name, found in directions.items()}
-        if _unseen(page.scope, factors):
-            yield page.show_figure("binned", STAGE, number=len(steps), **counted)
+        unseen = _unseen(page.scope, factors)
+        if unseen:
+            counted = {name: len(set(found) & set(unseen)) for name, found in directions.items()}
+            yield page.show_figure("binned", STAGE, number=sum(counted.values()), **counted)
         yield page.show_table("trends", trends(results, words, factors), STAGE)
     inflation = results.where(stage=STAGE, estimator="assumption", specification="collinear", factor=factors)
     strongest = _strongest(results)

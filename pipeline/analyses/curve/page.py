@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
 from pipeline.present.numerals import fixed, whole
-from pipeline.present.page import Page
+from pipeline.present.page import Page, strata_apart
 from pipeline.present.words import Words
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def blocks(page: Page) -> Iterator[str]:
         spread=spread["median"],
         headline=next(own.itertuples(), None),
         place=spread.get("place_of_headline"),
+        central=page.params.specification_curve.typical,
         typical="headline_typical" in checks and checks["headline_typical"].note.startswith("passed"),
         alike="curve_of_one_mind" in checks and checks["curve_of_one_mind"].note.startswith("passed"),
     )
@@ -81,7 +82,8 @@ def blocks(page: Page) -> Iterator[str]:
             counts=counts,
             alpha=1 - page.params.inference.level,
         )
-    yield page.text("curve.choices", counts=counts["matching"], threshold=page.params.checks.balance)
+    apart = strata_apart(page.scope.protocol)
+    yield page.text("curve.choices", counts=counts["matching"], threshold=page.params.checks.balance, apart=apart)
 
 
 def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[Any, ...]]:

@@ -58,8 +58,9 @@ def blocks(page: Page) -> Iterator[str]:
         }
         # Whether the other scale was asked wherever one of them shows a difference.
         both = all("ratio" in one.tests for one in of_treatment if one.clear("difference", alpha))
-        yield page.text("heterogeneity.tests", number=len(of_treatment), both=both, **by_scale)
-        yield page.show_figure("heterogeneity", STAGE, number=len(of_treatment), clear=by_scale["difference"])
+        said = {scale: words.series(names) for scale, names in by_scale.items()}
+        yield page.text("heterogeneity.tests", number=len(of_treatment), both=both, **said)
+        yield page.show_figure("heterogeneity", STAGE, number=len(of_treatment), clear=said["difference"])
         clear = [one for one in of_treatment if any(one.clear(scale, alpha) for scale in SCALES)]
         if clear:
             yield page.text("heterogeneity.groups", found=[_ends(words, one, alpha) for one in clear])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.core.results import Results
-from pipeline.present.numerals import MISSING, compact, fixed, p_value, percent, whole
+from pipeline.present.numerals import MISSING, compact, fixed, p_value, percent, whole, with_interval
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words, environment, split
 
@@ -66,20 +66,13 @@ def _metrics(results: Results, outcome: str, words: Words, text: Any) -> Iterato
         for kind in KINDS:
             found = rows[(rows["estimator"] == kind) & (rows["estimand"] == name)]
             row = next(found[found["estimate"].notna()].itertuples(), None)
-            cells.append(MISSING if row is None else _interval(row, decimals))
+            cells.append(MISSING if row is None else with_interval(row, decimals))
         if cells[1:] != [MISSING] * len(KINDS):
             body.append(cells)
     header = [text("columns.measure"), *(words.label("score_models", kind) for kind in KINDS)]
     yield f"## {text('headings.metrics')}"
     yield text("metrics", how=words.label("score_splits", way))
     yield markdown(header, body)
-
-
-def _interval(row: Any, decimals: int) -> str:
-    # An estimate without an interval stands alone.
-    if row.ci_low != row.ci_low:
-        return fixed(row.estimate, decimals)
-    return f"{fixed(row.estimate, decimals)} [{fixed(row.ci_low, decimals)}, {fixed(row.ci_high, decimals)}]"
 
 
 def _points(model: Mapping[str, Any], words: Words, text: Any) -> Iterator[str]:

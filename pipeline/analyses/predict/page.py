@@ -58,7 +58,9 @@ def blocks(page: Page) -> Iterator[str]:
         yield page.text("predict.one_block", **named)
     yield page.text("predict.split", **named)
     if len(results.where(stage=STAGE, estimator="roc")):
-        yield page.show_figure("predict", STAGE, **named)
+        # The last span may hold too few defaults to permute anything.
+        lost = bool(rows.frame["estimator"].str.startswith("importance_").any())
+        yield page.show_figure("predict", STAGE, lost=lost, **named)
     best = models(rows, last)
     named |= {"last": compared(rows)}
     yield page.text("predict.models", models=best, name=lambda row: words.label("score_models", row.estimator), **named)
@@ -70,7 +72,8 @@ def blocks(page: Page) -> Iterator[str]:
     parts = {name: _part(results, rows, name) for name in ("market", "elsewhere", "renewed")}
     if any(part is not None for part in parts.values()):
         hard_elsewhere = _elsewhere(results, HARD, "auc")
-        yield page.text("predict.further", parts=parts, hard_elsewhere=hard_elsewhere, **named)
+        institution = lower_first(words.known("columns", "institution_id") or page.text("predict.institution"))
+        yield page.text("predict.further", parts=parts, hard_elsewhere=hard_elsewhere, institution=institution, **named)
     yield from _meanings(page, rows)
     depends = results.where(stage=STAGE, estimator="partial_dependence")
     if len(depends):

@@ -12,7 +12,7 @@ from pipeline.core.fields import BLOCKS
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
 from pipeline.present.numerals import MISSING, fixed, with_interval
-from pipeline.present.page import Page, effect_row, shown_factors
+from pipeline.present.page import Page, shown_factors
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words, lower_first
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STAGE = "robustness"
+
+LEAST_SQUARES = {"stage": "regress", "estimator": "linear_probability"}
 
 ERRORS = ("robust", "clustered", "clustered_t", "two_way", "jackknife", "wild_bootstrap")
 
@@ -155,14 +157,17 @@ def _specified(results: Results, factor: str) -> list[tuple[Any, str, str]]:
 
 
 def gelbach(results: Results, words: Words, factors: list[str]) -> str:
-    """Raw effect, what each block of controls takes away, and what is left; standard errors below."""
+    """Raw effect, what each block of controls takes away, and what is left; standard errors below.
+
+    All of least squares, also where penalised likelihood stands for it elsewhere: only then do the parts add up.
+    """
     present = _blocks_of(results)
     ends = {"with_controls": _clustered, "inside": _inside}
     if all(_inside(results, factor) is None for factor in factors):
         del ends["inside"]
     body = []
     for factor in factors:
-        raw = effect_row(results, factor, "M1")
+        raw = results.one(estimand="risk_difference", factor=factor, specification="M1", **LEAST_SQUARES)
         parts = results.where(stage=STAGE, estimator="gelbach", factor=factor, estimand="part_of_difference")
         found = {row.specification: row for row in parts.itertuples()}
         cells = [raw, *(found.get(block) for block in present), *(find(results, factor) for find in ends.values())]

@@ -260,7 +260,15 @@ def _of_curves(results: Results) -> dict[str, Any]:
         "tests": {row.specification: row for row in tests.itertuples()},
         "plain": {row.specification: row for row in plain.itertuples()},
         "dated": _repaid(results),
+        "undated": _undated(results),
     }
+
+
+def _undated(results: Results) -> int:
+    """Return how many loans of the cohort the curves cannot follow, because their default carries no date."""
+    cohort = results.first(estimator="default_rate", factor="all", specification="before_00")
+    followed = results.where(stage=STAGE, estimator="at_risk", estimand="month_000", factor="treated")["estimate"].sum()
+    return 0 if cohort is None else int(cohort.n - followed)
 
 
 def _contacts(results: Results) -> dict[str, Any] | None:

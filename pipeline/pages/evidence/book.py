@@ -245,9 +245,11 @@ class Book:
         start, unit = start_at(row), row.unit or ""
         per = self.word("formats", "per", row.per or "none")
         if row.ci_low is None:
-            return self.text("formats", "alone", amount=self.amount(unit, row.estimate, start=start), per=per)
+            return self.text(
+                "formats", "alone", amount=self.amount(unit, row.estimate, start=start, of=self._outcome(row)), per=per
+            )
         digits = min(decimals(x) for x in (row.estimate, row.ci_low, row.ci_high) if math.isfinite(x))
-        amount = self.amount(unit, row.estimate, digits, start)
+        amount = self.amount(unit, row.estimate, digits, start, self._outcome(row))
         low, high = (signed(number, digits, start) for number in (row.ci_low, row.ci_high))
         return self.text("formats", "with_interval", amount=amount, per=per, low=low, high=high)
 
@@ -257,22 +259,30 @@ class Book:
         numbers = [signed(number, digits, start_at(row)) for number in (row.estimate, row.ci_low, row.ci_high)]
         return self.text("formats", form, **dict(zip(("amount", "low", "high"), numbers, strict=True)))
 
-    def amount(self, unit: str, number: float, digits: int | None = None, start: float = 0.0) -> str:
-        """Return a number with its unit; in the words a unit stands around a hash."""
+    def amount(self, unit: str, number: float, digits: int | None = None, start: float = 0.0, of: str = "") -> str:
+        """Return a number with its unit; in the words a unit stands around a hash, an outcome (`of`) for braces."""
         shown = signed(number, decimals(number) if digits is None else digits, start)
-        return str(self.word("units", unit or "none")).replace("#", shown)
+        return str(self.word("units", unit or "none")).replace("#", shown).replace("{}", of)
+
+    def _outcome(self, row: Any) -> str:
+        """Return what a row's outcome is called at its lender, where the number is in the unit of the outcome."""
+        if row.unit != "units of the outcome":
+            return ""
+        return lower_first(self._labels[row.study].known("columns", row.outcome) or row.outcome)
 
     def least(self, row: Any) -> str | None:
         """Return the minimum detectable effect; None where even the largest effect could not be seen."""
         number = row.smallest_detectable
-        return None if number is None else self.amount(row.unit or "", number, start=start_at(row))
+        return (
+            None if number is None else self.amount(row.unit or "", number, start=start_at(row), of=self._outcome(row))
+        )
 
     def margin(self, row: Any) -> str | None:
         """Return the smallest difference that matters, in the row's unit or on the logarithm of a ratio."""
         if row.margin is None:
             return None
         ratio = neutral(row.unit or "") == 1
-        return self.amount("log points" if ratio else row.unit or "", row.margin)
+        return self.amount("log points" if ratio else row.unit or "", row.margin, of=self._outcome(row))
 
     def p(self, value: float | None) -> str | None:
         """Return a p-value; None where there is none."""

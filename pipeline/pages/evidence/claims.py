@@ -199,7 +199,8 @@ def because(book: Book, row: Any) -> str:
     if row.verdict == "inconclusive":
         start = start_at(row)
         beyond = row.ci_low > start or row.ci_high < start
-        return str(book.word("meanings", "corrected" if beyond else "inconclusive"))
+        within = "another adjustment" in (row.reason or "")
+        return str(book.word("meanings", "corrected" if beyond else "adjustment" if within else "open"))
     return str(book.word("meanings", row.verdict))
 
 

@@ -20,6 +20,7 @@ from pipeline.present import tables
 from pipeline.present.documents import PANDOC
 from pipeline.present.labels import ASKED
 from pipeline.present.numerals import fixed, percent, whole
+from pipeline.present.page import strata_apart
 from pipeline.present.words import AFTER_STOP, TEMPLATES, WIDE, environment, lower_first
 from pipeline.present.words import FOLDER as WORDS
 from pipeline.runtime import places
@@ -159,6 +160,9 @@ class Paper(Book):
             "date": self._citation["date-released"],
             "licence": self._citation["license"],
             "year": str(self._citation["date-released"])[:4],
+            "apart": self.join(
+                [self.word("studies", one) for one in self.real if strata_apart(self.params.study(one))]
+            ),
             "studies": self.word("semicolon").join(self.word("studies", study) for study in self.real),
         }
 
