@@ -220,7 +220,7 @@ class Study(Section):
     study does not have is left out: sources and vintages when it is simulated, scenario and scale when it is not, a
     treatment rule when treatment is recorded, a landmark when every factor is known at origination.
 
-    `undated` are factors to which the records give no date, so that they may follow the loan. `placebo` are columns
+    `rate_months` are the months for which an interest rate is the price: 12 where it is a year's. `undated` are factors to which the records give no date, so that they may follow the loan. `placebo` are columns
     that treatment cannot have changed. `moderators` says by which columns (or windows of origination, which may have
     any name) the effect of treatment may differ, and `moderated` of which other columns the effect is asked by some of
     them. `alternatives` are choices that could as well have been made.
@@ -230,6 +230,7 @@ class Study(Section):
     outcome: Literal["default", "arrears"] = "default"
     design: Literal["randomised", "quasi_experimental", "matched_observational", "simulated"]
     institution_type: Literal["commercial_bank", "consumer_finance", "p2p", "sme_lender", "several", "other"]
+    rate_months: Months = 12
     # `dvc exp run -S ...scenario=null` writes YAML's null, which stands there for the name.
     scenario: Annotated[Scenario | None, BeforeValidator(lambda name: "null" if name is None else name)] = None
     scale: Scale | None = None

@@ -128,6 +128,13 @@ def test_the_smallest_difference_that_matters(unit, outcome, size):
     assert margins.margin_of(unit, outcome, 0.1, MARGINS, simulated=False).size == pytest.approx(size)
 
 
+def test_the_margin_of_a_rate_is_that_of_its_months():
+    size = margins.margin_of("units of the outcome", "interest_rate", 0.1, MARGINS, simulated=False, rate_months=1).size
+    assert size == pytest.approx(MARGINS.interest_rate / 12)
+    days = margins.margin_of("days", "first_late", 0.1, MARGINS, simulated=False, rate_months=1)
+    assert days.size == MARGINS.days
+
+
 def test_a_unit_without_a_margin_stops_the_build_for_real_lenders_alone():
     with pytest.raises(StudyError, match="no margin is stated for the unit 'apples'"):
         margins.margin_of("apples", "trees", 0.1, MARGINS, simulated=False)

@@ -44,7 +44,9 @@ def default_rate(has: Results) -> float:
     )
 
 
-def margin_of(unit: str, outcome: str, rate: float, margins: Margins, *, simulated: bool) -> Margin:
+def margin_of(
+    unit: str, outcome: str, rate: float, margins: Margins, *, simulated: bool, rate_months: int = 12
+) -> Margin:
     """Return the margin of a row.
 
     Parameters
@@ -57,6 +59,8 @@ def margin_of(unit: str, outcome: str, rate: float, margins: Margins, *, simulat
         The choices of params.yaml.
     simulated
         Whether the row is about simulated loans: what has no margin of its own then takes the one for all others.
+    rate_months
+        Months for which the study's interest rates are the price; their margin is a year's.
 
     Raises
     ------
@@ -64,7 +68,8 @@ def margin_of(unit: str, outcome: str, rate: float, margins: Margins, *, simulat
         Where a real lender's row has a unit without a margin.
     """
     if outcome in BY_OUTCOME:
-        return Margin(getattr(margins, BY_OUTCOME[outcome]), math.inf)
+        share = rate_months / 12 if outcome == "interest_rate" else 1
+        return Margin(share * getattr(margins, BY_OUTCOME[outcome]), math.inf)
     if unit in OF_DEFAULT:
         return Margin(100 * rate * margins.default, 100 * rate)
     if unit == "squared error":

@@ -77,8 +77,8 @@ def interviews(has: Results, protocol: Study) -> Checked:
 
 
 def kind_of_lender(has: Results, protocol: Study) -> Checked:
-    """M03: one of the kinds of lender that the claim names, or several at once."""
-    return _share([protocol.institution_type in ("commercial_bank", "consumer_finance", "p2p", "several")])
+    """M03: one of the kinds of lender that the claim names, or several at once; those to small firms are banks."""
+    return _share([protocol.institution_type != "other"])
 
 
 def lenders_contrasted(has: Results, protocol: Study) -> Checked:
