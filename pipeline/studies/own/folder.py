@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, tabular, workbooks
-from pipeline.sources.tables import KINDS, Form
+from pipeline.sources.tables import KINDS, Form, Table
 from pipeline.studies.own import months, outcome, panel, roles, writing
 from pipeline.studies.own.joining import (
     ASKED,
@@ -106,15 +106,17 @@ def table(
     encoding: str | None = None,
     header: Mapping[str, Sequence[str]] = MappingProxyType({}),
     **form: Any,
-) -> tuple[Form, pd.DataFrame]:
-    """Return a table of a folder or a workbook, and how it is read; ``*`` in its name stands for several files.
+) -> tuple[Form, pd.DataFrame, list[str]]:
+    """Return how a table of a folder or a workbook is read, its rows, and sentences on lines that are none of them.
+
+    ``*`` in its name stands for several files.
 
     `header` are names of columns of tables that have none, by the table.
     """
     found = [one for one in tables_in(place) if one == name or fnmatchcase(one, name.replace("[", "[[]"))]
     if not found:
         raise StudyError(f"{place} holds no {name}: it has {', '.join(tables_in(place))}.")
-    forms, frames = [], []
+    forms, frames, aside = [], [], []
     for one in found:
         file, _, sheet = one.partition("#")
         path = place / file if file else place
@@ -125,10 +127,12 @@ def table(
             )
         )
         rows = tabular.read_table(path, forms[-1], rows=1).frame
-        frames.append(rows if rows.empty else _with_mean_answer(tabular.read_table(path, forms[-1]).frame, one))
+        read_ = Table(rows, []) if rows.empty else tabular.read_table(path, forms[-1])
+        aside += [f"{one}: {sentence}" for sentence in read_.aside(forms[-1].first)]
+        frames.append(rows if rows.empty else _with_mean_answer(read_.frame, one))
     if len(frames) == 1:
-        return forms[0], frames[0]
-    return forms[0], pd.concat([one.rename(columns=_same(one, frames[0])) for one in frames], ignore_index=True)
+        return forms[0], frames[0], aside
+    return forms[0], pd.concat([one.rename(columns=_same(one, frames[0])) for one in frames], ignore_index=True), aside
 
 
 def names_of(header: Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
@@ -179,10 +183,10 @@ def _read_all(folder: Path, options: Mapping[str, Any]) -> tuple[dict[str, Form]
     if not named:
         raise StudyError(f"{folder} holds no table: give a folder of files such as loans.csv and contacts.csv.")
     read_ = {name: table(folder, name, options.get("encoding"), options.get("header") or {}) for name in named}
-    forms = {name: form for name, (form, _) in read_.items()}
-    empty = [name for name, (_, frame) in read_.items() if frame.empty]
-    refused = [f"{name}: no row" for name in empty]
-    frames = {name: frame for name, (_, frame) in read_.items() if name not in empty}
+    forms = {name: form for name, (form, _, _) in read_.items()}
+    empty = [name for name, (_, frame, _) in read_.items() if frame.empty]
+    refused = [f"{name}: no row" for name in empty] + [one for _, _, aside in read_.values() for one in aside]
+    frames = {name: frame for name, (_, frame, _) in read_.items() if name not in empty}
     if not frames:
         raise StudyError(f"{folder} holds {len(empty)} tables and no row: fill in the loans at least.")
     frames = _stacked(forms, frames, refused)
