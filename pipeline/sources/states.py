@@ -28,8 +28,7 @@ _WORDS = {
         ausgefallen, abgeschrieben, gekündigt, incumplido, impago, castigado, cartera vencida,
         inadimplente, en défaut, défaut, contentieux, contenzioso, deteriorato,
         impayé, sofferenza, niespłacony, macet, diragukan, kurang lancar, sub standard, unpaid, not paid,
-        not repaid
-        wypowiedziany, prejuízo, baixado como prejuízo, дефолт, списан, 貸倒, 부도, 违约, 已违约, 坏账,
+        not repaid, wypowiedziany, prejuízo, baixado como prejuízo, дефолт, списан, 貸倒, 부도, 违约, 已违约, 坏账,
         坏帐, 呆帐, 不良, 核销, 已核销, 呆账, 呆滞, 损失, 次级,
         坏, 可疑, 违约客户, 坏客户,
         已垫付,
@@ -102,7 +101,7 @@ GOOD_NAME = re.compile(
 BAD_NAME = re.compile(r"unpaid|non perform|not paid|not repaid|not fully paid")
 TELLING_NAME = re.compile(
     r"default|defaut|bad|charge|chgoff|chg off|npl|npa|delinq|dlq|dpd|ever ?\d\d\b|overdue|past due|arrears|"
-    r"\blate\b|loss|writ|unpaid|not paid|not repaid|not fully paid|non perform|inadimpl|impago|moros|ausfall|incumpl|"
+    r"\blate\b|loss|writ|unpaid|not paid|not repaid|not fully paid|non perform|inadimpl|impa[gy]|moros|ausfall|incumpl|"
     r"违约|逾期|坏|不良|延滞|核销|呆"
 )
 """Names of columns in which yes means default."""
@@ -190,9 +189,10 @@ def sorted_out(counts: Mapping[str, int], given: Mapping[str, str], *, months: b
     short = {"g": "performing", "b": "default"} if letters == {"g", "b"} else {}
     kinds = {value: short.get(plain(value)) or meaning_of(value) for value in counts}
     said = set(given.values())
-    if not said and any(value.isdecimal() and not kind for value, kind in kinds.items()):
+    codes = {value for value in counts if re.fullmatch(r"-?\d+", value)}
+    if not said and not all(kinds[value] for value in codes):
         # Beside other codes, 1 is no yes.
-        kinds = {value: "" if value.isdecimal() else kind for value, kind in kinds.items()}
+        kinds |= dict.fromkeys(codes, "")
     there = {*kinds.values(), *said}
     last = {
         "default": DEFAULT,

@@ -168,7 +168,9 @@ def read_table(path: Path, form: Form, columns: Sequence[str] | None = None, row
 WITH_OTHER_LINES = ("text", "excel")
 """Kinds of files that people write lines into which are no loans."""
 LABELS = 3
-"""Columns at the left in which a line says that it holds totals."""
+"""Columns at the left in which a line says that it holds totals ..."""
+SELDOM = 0.05
+"""... and leaves cells empty that are so up to this share of other lines."""
 TOTALS = (
     r"^\s*(?i:(?:grand|sub|over)?[ -]?totals?|.+ (?:sub)?total|合计|合計|小计|小計|总计|總計|итого|всего|toplam|"
     r"gesamt(?:summe)?|summe|suma|razem|totale|jumlah|tổng(?: cộng)?|المجموع|الإجمالي|합계)\s*:?\s*$"
@@ -178,13 +180,20 @@ TOTALS = (
 
 def _loans_alone(table: Table, labels: Sequence[str]) -> Table:
     """Return a table without the lines that repeat its names, and without totals beside empty cells of its `labels`."""
+    import pandas as pd
+
     frame = table.frame
     what = {place: "repeat the names" for place in _places(_repeats_names(frame))}
-    left = frame[list(labels)]
-    empty = left.isna().any(axis=1) | left.eq("").any(axis=1).fillna(value=False)
-    for name in left.select_dtypes("string"):
-        totals = frame[name].str.contains(TOTALS, regex=True).fillna(value=False).astype(bool)
-        what = dict.fromkeys(_places(totals & empty), "hold totals") | what
+    text = frame[list(labels)].select_dtypes("string")
+    totals = pd.Series(data=False, index=frame.index)
+    for name in text:
+        totals |= text[name].str.contains(TOTALS, regex=True).fillna(value=False).astype(bool)
+    if totals.any():
+        left = frame[list(labels)]
+        empty = left.isna() | left.eq("").fillna(value=False)
+        # A client may be called so: other lines leave no such cell empty.
+        always = empty[~totals].mean() <= SELDOM
+        what = dict.fromkeys(_places(totals & empty.loc[:, always].any(axis=1)), "hold totals") | what
     if not what:
         return table
     rows = frame.drop(index=list(what)).reset_index(drop=True)

@@ -194,11 +194,18 @@ def with_losses(column: pd.Series, lost: pd.Series, decimal: str = ".") -> pd.Se
 
 
 def losses(table: pd.DataFrame) -> str:
-    """Return a sentence on a column that says of which loans money was lost; empty without one."""
-    for name in filter(roles.loses, map(str, table)):
-        if rows := int((cells.numbers(table[name]).meaning > 0).sum()):
-            return f" {name} is above nought for {rows:,} loans: if these defaulted, say --lost {shlex.quote(name)}."
-    return ""
+    """Return sentences on columns that tell losses, or how late loans are, whatever their state; empty without any."""
+    said = ""
+    for name in map(str, table):
+        if roles.loses(name) and (rows := int((cells.numbers(table[name]).meaning > 0).sum())):
+            said += f" {name} is above nought for {rows:,} loans: if these defaulted, say --lost {shlex.quote(name)}."
+        elif roles.counts_days(name) and (rows := int((months.days_late(table[name]).meaning >= BASEL_DAYS).sum())):
+            said += f" Or say {_days(name)} for the {rows:,} loans that are so late."
+    return said
+
+
+def _days(name: str) -> str:
+    return f"--default {shlex.quote(name)} --default-at-least {BASEL_DAYS}"
 
 
 def beside(
@@ -230,8 +237,7 @@ def beside(
         others.append(f"--default {shlex.quote(dated)} for the {int(has_date.sum()):,} loans with a date there")
     if days in table and days != found.column:
         rows = int((months.days_late(table[days]).meaning >= BASEL_DAYS).sum())
-        told = f"--default {shlex.quote(str(days))} --default-at-least {BASEL_DAYS}"
-        others.append(f"{told} for the {rows:,} loans that are so late")
+        others.append(f"{_days(str(days))} for the {rows:,} loans that are so late")
     if late and others:
         shown = " and ".join(f"{shlex.quote(state.value)} ({state.rows:,} rows)" for state in late)
         raise Question(

@@ -27,7 +27,7 @@ MOST_CODES = 12
 LIFE, LONGEST_LIFE = 100, 120
 """Years that few lengths of time exceed, and that none does."""
 
-SUMS = ("amount", "income", "debt_to_income", "interest_rate")
+SUMS = ("amount", "term_months", "income", "debt_to_income", "interest_rate")
 NINES, NINES_OF_COUNTS, FAR = re.compile(r"9{3,}"), re.compile(r"9+[6-9]"), 5
 """What stands for none as a number where the next largest is so many times smaller: 99999999."""
 
@@ -62,7 +62,7 @@ def inside(role: str, column: pd.Series, found: cells.Cells) -> tuple[cells.Cell
             said.append(f"{name} is read in {unit}s, as years.")
         elif role != "age" and not roles.unit_in(name):
             said.append(f"{name} without a unit is read in years.")
-    if role in (*NEVER_NEGATIVE, *SUMS):
+    if role in (*NEVER_NEGATIVE, *SUMS, "satisfaction"):
         none = _nines(role, values)
         if role in NEVER_NEGATIVE:
             none |= values < 0
@@ -83,12 +83,12 @@ def _unit_of(length: float) -> str:
 
 
 def _nines(role: str, values: pd.Series) -> pd.Series:
-    """Say which numbers are nothing but nines, of counts also 96 to 98, and far above all others."""
-    nines = NINES_OF_COUNTS if role in COUNTS else NINES
-    there = values.dropna().unique()
-    codes = [value for value in there if nines.fullmatch(f"{value:.15g}")]
-    others = [value for value in there if value not in codes]
-    return values.isin(codes if codes and others and min(codes) >= FAR * max(others) else [])
+    """Say which numbers are nothing but nines, of counts and answers also 96 to 98, and far from all others."""
+    nines = NINES_OF_COUNTS if role in (*COUNTS, "satisfaction") else NINES
+    there = {abs(value) for value in values.dropna().unique()}
+    codes = {value for value in there if nines.fullmatch(f"{value:.15g}")}
+    far = codes and there - codes and min(codes) >= FAR * max(there - codes)
+    return values.abs().isin(codes if far else [])
 
 
 def coded(role: str, found: cells.Cells) -> bool:

@@ -40,8 +40,6 @@ class Draft(NamedTuple):
     outcome: Outcome
     day_first: bool | None
     units: Units
-    other_currency: int = 0
-    """Rows whose amounts are in another currency than the one that is studied."""
     header: Mapping[str, Sequence[str]] = MappingProxyType({})
     """Names of columns that the reader gave, by the file."""
     lost: str | None = None

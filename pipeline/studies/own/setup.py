@@ -49,7 +49,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     columns = columns | profile.profile(table[made], decimal)
     read = outcome.read(table[default], columns[default], options, place, loan)
     measured = units.of(table, columns, guessed.found, decimal, options, path)
-    kept = units.studied(table, measured.currency)
+    kept, left = _counted(table, guessed.found, measured.currency, single=monthly is None)
     read = read.among(table.loc[kept, default], None if loan is None else loan[kept])
     if monthly is None:
         aside += outcome.beside(read, table, columns, guessed.found, place)
@@ -57,6 +57,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
     if (day_first := tables.day_first if tables else None) is None:
         day_first = writing.day_first(table, columns, guessed.found, options.get("day_first"), path)
+    columns |= writing.dated(first, columns, guessed.found, day_first)
     ends = tables.ends if tables else monthly and outcome.ends(table[kept], read, monthly.loan, monthly.order[kept])
     landmark = _landmark(monthly, ends, guessed.found, tables)
     ends = _dated_ends(ends, table[kept], read, guessed.found, day_first=day_first)
@@ -77,16 +78,35 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         outcome=read,
         day_first=day_first,
         units=measured,
-        other_currency=int((~kept).sum()),
         panel=monthly.month if monthly else None,
         late=late,
-        notes=[*aside, *_notes(first, columns, guessed.found, decimal)],
+        notes=[*aside, *left, *_notes(first, columns, guessed.found, decimal)],
         landmark=landmark,
         ends=ends,
         horizon=options.get("horizon"),
         undated=_undated(guessed.found, landmark, tables),
         tables=tables,
     )
+
+
+def _counted(
+    table: pd.DataFrame, found: Mapping[str, str], currency: tuple[str | None, str | None], *, single: bool
+) -> tuple[pd.Series, list[str]]:
+    """Say which rows count, without other currencies and copies of rows of `single` loans; and sentences on the others.
+
+    `found` are columns by role, `currency` is the one that is studied, and the column that tells it.
+    """
+    kept, said = units.studied(table, currency), []
+    if others := int((~kept).sum()):
+        said.append(
+            f"{others:,} loans whose {currency[1]} is not {currency[0]} are left out, and stand in no count above: "
+            "own.currency."
+        )
+    if single and "loan_id" in found:
+        copies = table[list(dict.fromkeys(found.values()))].duplicated()
+        said += [f"Rows that are copies of others, and count once: {int(copies.sum()):,}."] if copies.any() else []
+        kept &= ~copies
+    return kept, said
 
 
 def _with_what_is_told(
@@ -253,7 +273,7 @@ def _notes(
     for role, name in found.items():
         if columns[name].kind == "date":
             continue
-        if role in (*ranges.NEVER_NEGATIVE, *ranges.SUMS):
+        if role in (*ranges.NEVER_NEGATIVE, *ranges.SUMS, "satisfaction"):
             said.append(ranges.inside(role, table[name], cells.numbers(table[name], decimal.get(name, ".")))[1])
         elif role in ranges.CODED and ranges.coded(role, cells.numbers(table[name])):
             coded.append(name)

@@ -115,12 +115,6 @@ def assumed(draft: Draft) -> list[str]:
         said.append(f"{name} is multiplied by {number:.10g}, {why}, to be in {made}: own.times, --times.")
     if draft.term_unit:
         said.append(f"{draft.term_unit} says in which unit each term is: own.term_unit.")
-    kept, told = draft.units.currency
-    if kept:
-        said.append(
-            f"{draft.other_currency:,} loans whose {told} is not {kept} are left out, and stand in no count above: "
-            "own.currency."
-        )
     date = draft.column("origination_date")
     if date is not None and date.kind == "date":
         said.append(f"{date.name} runs from {date.smallest} to {date.largest}.")

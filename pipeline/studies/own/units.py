@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, currencies, dates, letters
-from pipeline.studies.own import rates, roles
+from pipeline.studies.own import ranges, rates, roles
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.questions import Question
 
@@ -245,7 +245,7 @@ def term_in(
     name = found["term_months"]
     if unit := roles.unit_in(f"{name} {columns[name].label}"):
         return unit
-    read = cells.months(table[name], decimal.get(name, "."))
+    read, _ = ranges.inside("term_months", table[name], cells.months(table[name], decimal.get(name, ".")))
     if not read.marks and (unit := _by_due_date(table, columns, found, read.meaning)):
         return unit
     doubt, longest = read.doubt, read.meaning.max()

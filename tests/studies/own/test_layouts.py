@@ -44,8 +44,18 @@ def test_lines_of_totals_are_no_loans(workplace, capsys, label):
     assert params.load().study("mine").own["columns"]["loan_id"] == "loan_id"
 
 
-def test_a_level_called_total_is_one(workplace):
-    assert len(cohort(loans(loss=["total", "partial"]))) == 60
+def test_a_client_or_a_level_called_total_is_one(workplace):
+    made = loans(client=["Total", "Shell"], note=["x", None, None], loss=["total", "partial"])
+    assert len(cohort(made[["client", "note", "loan_id", "amount", "loss", "default"]])) == 60
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", ";"])
+def test_names_of_rows_without_a_name_shift_no_column(workplace, separator):
+    """As R writes them."""
+    made = loans(date=["2018-03-05"])
+    text = made.set_index(made["loan_id"] + 7000).to_csv(sep=separator, index_label=False)
+    found = cohort(text, name="loans.txt")
+    assert (found["amount"].sum(), found["default"].sum()) == (made["amount"].sum(), 12)
 
 
 def test_totals_of_a_workbook_stand_in_their_rows(workplace, capsys):
@@ -87,6 +97,34 @@ def test_lines_of_tables_in_a_folder_are_said_with_their_table(workplace, capsys
     assert len(prepared()) == 60
 
 
+def test_copies_of_rows_stand_in_no_count(workplace, capsys):
+    made = loans()
+    found = cohort(pd.concat([made, made[made["default"] == 1]]))
+    said = capsys.readouterr().out
+    assert "12 of 60 loans in default (20.0%)" in said and "copies of others, and count once: 12." in said
+    assert (len(found), found["default"].sum()) == (60, 12)
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_loans_of_a_year_with_one_column_more_are_not_left_out_in_silence(workplace, capsys, told):
+    Path("files").mkdir()
+    loans().to_csv("files/loans_2018.csv", index=False)
+    later = loans().assign(loan_id=range(101, 161), channel="web")
+    later.to_csv("files/loans_2019.csv", index=False)
+    if told:
+        assert main(["init-study", "mine", "--data", "files", "--loans", "loans_2018.csv"]) == 0
+        assert len(prepared()) == 60
+        return
+    assert main(["init-study", "mine", "--data", "files"]) == 1
+    said = capsys.readouterr().err
+    assert "both hold loans (60 and 60), and differ in columns (channel)" in said and "--loans" in said
+
+
+def test_dates_are_told_in_the_order_that_the_reader_gives(workplace, capsys):
+    set_up(loans(date=["05/03/2018", "07/09/2018"]), "--day-first", "yes")
+    assert "date runs from 2018-03-05 to 2018-09-07" in capsys.readouterr().out
+
+
 # States.
 
 
@@ -97,6 +135,7 @@ def test_lines_of_tables_in_a_folder_are_said_with_their_table(workplace, capsys
         ("逾期90天以上", "default"), ("120 days or less past due", "late"), ("Просрочка до 90 дней", "late"),
         ("Просрочка 90+", "default"), ("Просрочен свыше 90 дней", "default"), ("Просрочка", "arrears"),
         ("atraso de 120 dias", "default"), ("Group 3 (91-180 days overdue)", "default"), ("> 90", "default"),
+        ("not repaid", "default"), ("wypowiedziany", "default"),
     ],
 )  # fmt: skip
 def test_days_past_due_have_a_bound_above_or_below(value, meaning):
@@ -110,6 +149,18 @@ def test_codes_are_asked_about_with_their_counts(workplace, capsys):
     assert "column Kol: 1 (30 rows) not known; 2 (10 rows) not known" in said and "--default-when" in said
     found = cohort(made, "--default-when", "3", "5", "--repaid-when", "1", "--left-out-when", "2")
     assert (len(found), found["default"].sum()) == (50, 20)
+
+
+def test_one_and_minus_one_are_codes(workplace, capsys):
+    assert "1 (40 rows) not known; -1 (20 rows) not known" in asked(
+        capsys, loans(status=[1, 1, -1]).drop(columns="default")
+    )
+
+
+def test_days_past_due_are_offered_where_states_name_no_default(workplace, capsys):
+    """As a cooperative in Uganda keeps its loans."""
+    made = loans(Status=["Active", "Closed"], **{"Days In Arrears": [0, 0, 0, 120]}).drop(columns="default")
+    assert "--default 'Days In Arrears' --default-at-least 90 for the 15 loans that are so late" in asked(capsys, made)
 
 
 def test_codes_under_an_unknown_name_are_shown_with_their_counts(workplace, capsys):
@@ -239,6 +290,17 @@ def cohort_of_inquiries(counts):
     for stage in ("intake", "prepare"):
         assert main([stage, "--study", "again"]) == 0
     return pd.read_parquet(places.processed("again") / "cohort.parquet")["inquiries"].max()
+
+
+def test_codes_among_answers_are_gaps(workplace):
+    found = cohort(loans(satisfaction=[1, 2, 3, 4, 5, 99, -98]))
+    assert found["satisfaction"].max() == 5 and found["satisfaction"].min() == 1
+    assert found["satisfaction"].isna().sum() == 16
+
+
+def test_nines_among_terms_are_gaps(workplace):
+    found = cohort(loans(term=[12, 24, 999]))
+    assert set(found["term_months"].dropna()) == {12, 24} and found["term_months"].isna().sum() == 20
 
 
 @pytest.mark.parametrize("term", ["12 tháng", "12 شهر", "12 мес.", "1 năm", "1 год"])
