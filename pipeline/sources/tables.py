@@ -84,24 +84,27 @@ class Table(NamedTuple):
     numbers: Sequence[int] = ()
     """The lines of all rows, where a file's kind tells them."""
 
-    def _every(self, first: int) -> Sequence[int]:
+    def _every(self, first: int) -> Any:
+        import numpy as np
+
         if self.numbers:
-            return self.numbers
-        broken = {line for line, _ in self.broken}
-        last = first + len(self.frame) + len(self.dropped) + len(broken)
-        return [line for line in range(first, last) if line not in broken][: len(self.frame) + len(self.dropped)]
+            return np.array(self.numbers)
+        broken, rows = [line for line, _ in self.broken], len(self.frame) + len(self.dropped)
+        every = np.arange(first, first + rows + len(broken))
+        return every[~np.isin(every, broken)][:rows]
 
     def lines(self, first: int) -> Any:
         """Return the line of each row; where nothing tells it, the first row of all stands in line `first`."""
         import numpy as np
 
-        return np.delete(np.array(self._every(first), dtype="int64"), [place for place, _ in self.dropped])
+        return np.delete(self._every(first), [place for place, _ in self.dropped])
 
     def aside(self, first: int) -> list[str]:
         """Return sentences on lines that are not read as loans."""
         kinds: dict[str, list[int]] = {}
+        every = self._every(first)
         for place, what in self.dropped:
-            kinds.setdefault(f"that {what}, no loans", []).append(self._every(first)[place])
+            kinds.setdefault(f"that {what}, no loans", []).append(int(every[place]))
         for line, why in self.broken:
             kinds.setdefault(f"with {why}, set aside", []).append(line)
         return [

@@ -180,20 +180,18 @@ TOTALS = (
 
 def _loans_alone(table: Table, labels: Sequence[str]) -> Table:
     """Return a table without the lines that repeat its names, and without totals beside empty cells of its `labels`."""
-    import pandas as pd
-
     frame = table.frame
     what = {place: "repeat the names" for place in _places(_repeats_names(frame))}
-    text = frame[list(labels)].select_dtypes("string")
-    totals = pd.Series(data=False, index=frame.index)
-    for name in text:
-        totals |= text[name].str.contains(TOTALS, regex=True).fillna(value=False).astype(bool)
-    if totals.any():
-        left = frame[list(labels)]
-        empty = left.isna() | left.eq("").fillna(value=False)
+    left = frame[list(labels)]
+    empty = left.isna() | left.eq("").fillna(value=False)
+    # Words are looked for in few lines: those that leave a cell empty which most do not.
+    few = left[empty.loc[:, empty.mean() <= 0.5].any(axis=1)].select_dtypes("string")
+    called = [few.index[few[name].str.contains(TOTALS, regex=True).fillna(value=False)] for name in few]
+    if totals := sorted({place for places in called for place in places}):
         # A client may be called so: other lines leave no such cell empty.
-        always = empty[~totals].mean() <= SELDOM
-        what = dict.fromkeys(_places(totals & empty.loc[:, always].any(axis=1)), "hold totals") | what
+        always = empty.drop(index=totals).mean() <= SELDOM
+        beside = empty.loc[totals, always].any(axis=1)
+        what = dict.fromkeys(_places(beside), "hold totals") | what
     if not what:
         return table
     rows = frame.drop(index=list(what)).reset_index(drop=True)
