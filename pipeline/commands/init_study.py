@@ -134,7 +134,9 @@ def _asked(options):
                 raise
             print(question)
             answer = question.answered(input(f"{question.asked}: "))
-            setattr(options, question.option, answer)
+            # What was told of other columns still holds.
+            told = getattr(options, question.option) if question.option in ("decimal", "role", "times") else None
+            setattr(options, question.option, [*(told or []), *answer] if isinstance(answer, list) else answer)
             if question.option == "default_when":
                 options.repaid_when = [value for value in question.others if value not in answer]
 

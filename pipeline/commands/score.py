@@ -113,7 +113,7 @@ def read(data: Path, needed: list[dict[str, Any]], protocol: Study) -> pd.DataFr
         line, why = table.broken[0]
         raise StudyError(f"{data}, row {line or '?'}: {why}: correct the line.")
     raw = table.frame.reset_index(drop=True)
-    found = {"row": np.arange(form.names + 1, len(raw) + form.names + 1)}
+    found = {"row": table.lines(form.first)}
     if identifier in header:
         found["loan_id"] = cells.plain(raw[identifier])
     for one in needed:

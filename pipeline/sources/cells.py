@@ -87,13 +87,15 @@ SCALES = (
 _UNITS = {
     "month": (
         1.0,
-        "month, months, mth, mths, mo, mos, mon, monat, monate, mes, meses, mois, x, parcelas, miesiąc, miesiące, "
-        "miesięcy, bulan, 个月, 個月, ヶ月, ヵ月, か月, カ月, ケ月, 개월, 月, 期",
+        "month, months, monthly, mth, mths, mo, mos, mon, monat, monate, mes, meses, mois, x, parcelas, miesiąc, "
+        "miesiące, miesięcy, bulan, tháng, شهر, شهرا, месяц, месяца, месяцев, мес, ay, "
+        "个月, 個月, ヶ月, ヵ月, か月, カ月, ケ月, 개월, 月, 期",
     ),
-    "year": (12.0, "year, years, yr, yrs, jahr, jahre, jahren, año, años, ano, anos, ans, 年"),
-    "fortnight": (14 * 12 / 365.25, "fortnight, fortnights, quincena, quincenas"),
-    "week": (7 * 12 / 365.25, "week, weeks, wk, wks, woche, wochen, semana, semanas, 周"),
-    "day": (12 / 365.25, "day, days, tag, tage, tagen, días, jours, 天, 日"),
+    "year": (12.0, "year, years, yr, yrs, jahr, jahre, jahren, año, años, ano, anos, ans, "
+        "năm, سنة, سنوات, год, года, лет, yıl, tahun, 年"),
+    "fortnight": (14 * 12 / 365.25, "fortnight, fortnights, fortnightly, biweekly, bi-weekly, quincena, quincenas"),
+    "week": (7 * 12 / 365.25, "week, weeks, weekly, wk, wks, woche, wochen, semana, semanas, 周"),
+    "day": (12 / 365.25, "day, days, daily, tag, tage, tagen, días, jours, 天, 日"),
 }  # fmt: skip
 MONTHS_IN = {unit: months for unit, (months, _) in _UNITS.items()}
 """Units of time, in months."""

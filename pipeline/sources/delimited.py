@@ -129,13 +129,17 @@ def _first_rows(path: Path, encoding: str, separator: str, number: int) -> Itera
 def names_of(path: Path, form: Form) -> list[str]:
     """Return the names of the columns."""
     try:
-        rows = list(_first_rows(path, *form.of_text(), form.idle + max(form.names, 1)))[form.idle :]
+        first = list(_first_rows(path, *form.of_text(), form.idle + max(form.names, 1) + LOOKED_AT))[form.idle :]
     except csv.Error as error:
         raise StudyError(f"{path}, line {form.idle + 1}: the names of the columns cannot be read ({error}).") from error
+    rows, below = first[: max(form.names, 1)], [row for row in first[max(form.names, 1) :] if row]
     if not any(cell.strip() for row in rows for cell in row):
         raise StudyError(f"{path} has no line of column names: give one, and a line for each loan.")
     if form.header:
         return given(form.header, len(rows[-1]), str(path))
+    if form.names == 1 and below and {len(row) for row in below} == {len(rows[0]) + 1}:
+        # R gives its rows names, and these none.
+        rows = [["", *rows[0]]]
     return names_from(rows[: form.names], len(rows[-1]))
 
 

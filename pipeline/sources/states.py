@@ -28,12 +28,11 @@ _WORDS = {
         ausgefallen, abgeschrieben, gekündigt, incumplido, impago, castigado, cartera vencida,
         inadimplente, en défaut, défaut, contentieux, contenzioso, deteriorato,
         impayé, sofferenza, niespłacony, macet, diragukan, kurang lancar, sub standard, unpaid, not paid,
-        not repaid
-        wypowiedziany, prejuízo, baixado como prejuízo, дефолт, списан, 貸倒, 부도, 违约, 已违约, 坏账,
+        not repaid, wypowiedziany, prejuízo, baixado como prejuízo, дефолт, списан, 貸倒, 부도, 违约, 已违约, 坏账,
         坏帐, 呆帐, 不良, 核销, 已核销, 呆账, 呆滞, 损失, 次级,
         坏, 可疑, 违约客户, 坏客户,
         已垫付,
-        takipte, batik, просрочен свыше 90 дней, списано, безнадежный, wypowiedziana, niespłacona, da1, da2, da3,
+        takipte, batik, списано, безнадежный, wypowiedziana, niespłacona, da1, da2, da3,
         nieściągalny, windykacja, nhóm 3, nhóm 4, nhóm 5, nợ xấu, gagal bayar, 실질파산, 부실, 대손, 破綻先,
         実質破綻先, 破綻懸念先, 貸倒れ, متعثر, معدوم""",
     "arrears": """
@@ -99,16 +98,26 @@ GOOD_NAME = re.compile(
     r"repaid|paid|good|perform|non default|no default|not default|success|结清|还清|已还|正常|履约|好客户"
 )
 """Names of columns in which yes would mean that a loan was repaid."""
-BAD_NAME = re.compile(r"unpaid|non perform|not paid|not repaid")
+BAD_NAME = re.compile(r"unpaid|non perform|not paid|not repaid|not fully paid")
 TELLING_NAME = re.compile(
     r"default|defaut|bad|charge|chgoff|chg off|npl|npa|delinq|dlq|dpd|ever ?\d\d\b|overdue|past due|arrears|"
-    r"\blate\b|loss|writ|unpaid|not paid|not repaid|non perform|inadimpl|impago|moros|ausfall|incumpl|"
+    r"\blate\b|loss|writ|unpaid|not paid|not repaid|not fully paid|non perform|inadimpl|impa[gy]|moros|ausfall|incumpl|"
     r"违约|逾期|坏|不良|延滞|核销|呆"
 )
 """Names of columns in which yes means default."""
 
-_DAYS = re.compile(r"(?P<low>\d+)\s*(?:(?:-|–|to|至|~)\s*(?P<high>\d+))?\s*(?P<open>\+|or more|以上|plus)?")
-_LATE = re.compile(r"late|past ?due|overdue|arrears|delinq|dpd|days|逾期|天")
+_UP_TO = (
+    r"less than|fewer than|under|below|up to|within|<=?|≤|до|hasta|menos de|até|bis(?: zu)?|unter|jusqu'?à|"
+    r"不超过|少于|小于"
+)
+_DAYS = re.compile(
+    rf"(?P<up_to>{_UP_TO})?\s*(?P<low>\d+)\s*(?:(?:-|–|to|至|~)\s*(?P<high>\d+))?\s*(?:\+|or more|plus)?\s*"
+    r"(?P<unit>days?|天|日|dpd|д|d[ií]as?)?\s*(?P<below>or less|or fewer|以内|以下|之内)?"
+)
+"""Days, as in 31-90 days, 90+ DPD or up to 30 days."""
+_LATE = re.compile(
+    r"late|past ?due|overdue|arrears|delinq|dpd|days|逾期|天|延滞|просроч|atras|\bmora\b|retard|verzug|gecik"
+)
 _SPECIAL_MENTION = re.compile(r"sma[012]")
 """India's classes of accounts up to ninety days past due."""
 _MONTHS_LATE = re.compile(r"m(?P<months>[0-7])(?P<open>plus)?")
@@ -139,11 +148,12 @@ def meaning_of(value: str) -> str:
         number = int(months["months"]) + bool(months["open"])
         return _by_days(30 * number, certain=number > 3)
     text = unicodedata.normalize("NFKC", str(value)).lower()
-    days = _DAYS.search(text)
+    days = max(_DAYS.finditer(text), key=lambda one: bool(one["high"]) + bool(one["unit"]), default=None)
     if days and (
         _LATE.search(text) or (re.fullmatch(r"\s*[>≥]?=?\s*\d+\s*\+?\s*", text) and re.search(r"[+>≥]", text))
     ):
-        return _by_days(int(days["high"] or days["low"]), certain=int(days["low"]) >= BASEL_DAYS)
+        least = 0 if days["up_to"] or days["below"] else int(days["low"])
+        return _by_days(int(days["high"] or days["low"]), certain=least >= BASEL_DAYS)
     return _of_its_words(text)
 
 
@@ -178,8 +188,12 @@ def sorted_out(counts: Mapping[str, int], given: Mapping[str, str], *, months: b
     letters = {plain(value) for value in counts}
     short = {"g": "performing", "b": "default"} if letters == {"g", "b"} else {}
     kinds = {value: short.get(plain(value)) or meaning_of(value) for value in counts}
-    there = {*kinds.values(), *given.values()}
     said = set(given.values())
+    codes = {value for value in counts if re.fullmatch(r"-?\d+", value)}
+    if not said and not all(kinds[value] for value in codes):
+        # Beside other codes, 1 is no yes.
+        kinds |= dict.fromkeys(codes, "")
+    there = {*kinds.values(), *said}
     last = {
         "default": DEFAULT,
         # Where the reader has said which values mean default, a bare yes that is not among them does not.

@@ -84,6 +84,39 @@ class Table(NamedTuple):
     """One row per row; text files give text, other kinds numbers and dates where the file has them."""
     broken: list[tuple[int, str]]
     """Lines of a text file with too few or too many cells: number of the line, and what is wrong with it."""
+    dropped: list[tuple[int, str]] = []  # noqa: RUF012  # nobody changes it
+    """Rows that are no loans and were taken out: their places among all rows, and what they do."""
+
+    numbers: Sequence[int] = ()
+    """The lines of all rows, where a file's kind tells them."""
+
+    def _every(self, first: int) -> Any:
+        import numpy as np
+
+        if self.numbers:
+            return np.array(self.numbers)
+        broken, rows = [line for line, _ in self.broken], len(self.frame) + len(self.dropped)
+        every = np.arange(first, first + rows + len(broken))
+        return every[~np.isin(every, broken)][:rows]
+
+    def lines(self, first: int) -> Any:
+        """Return the line of each row; where nothing tells it, the first row of all stands in line `first`."""
+        import numpy as np
+
+        return np.delete(self._every(first), [place for place, _ in self.dropped])
+
+    def aside(self, first: int) -> list[str]:
+        """Return sentences on lines that are not read as loans."""
+        kinds: dict[str, list[int]] = {}
+        every = self._every(first)
+        for place, what in self.dropped:
+            kinds.setdefault(f"that {what}, no loans", []).append(int(every[place]))
+        for line, why in self.broken:
+            kinds.setdefault(f"with {why}, set aside", []).append(line)
+        return [
+            f"Lines {what} ({len(lines):,}): {', '.join(map(str, lines[:8]))}{' ...' if len(lines) > 8 else ''}."
+            for what, lines in kinds.items()
+        ]
 
 
 def opened(path: Path, read: Callable[[], Any]) -> Any:

@@ -151,21 +151,63 @@ def read_table(path: Path, form: Form, columns: Sequence[str] | None = None, row
             raise StudyError(f"{path} has no column '{missing[0]}': {hint}")
         if twice := [name for name in columns if f"{name} (2)" in known]:
             raise StudyError(f"{path} has several columns '{twice[0]}': rename or remove all but one.")
-    table = opened(path, lambda: READERS[form.kind](path, form, columns, rows))
+    asked = columns
+    if columns is not None and form.kind in WITH_OTHER_LINES:
+        asked = list(dict.fromkeys([*columns, *known[:LABELS]]))
+    table = opened(path, lambda: READERS[form.kind](path, form, asked, rows))
     if table.frame.empty and rows is None:
         broken = f" ({table.broken[0][1]} in line {table.broken[0][0]})" if table.broken else ""
         raise StudyError(f"{path} holds column names and no row{broken}: give a line for each loan.")
-    return table._replace(frame=_without_names(table.frame))
+    if form.kind in WITH_OTHER_LINES:
+        table = _loans_alone(table, list(table.frame if columns is None else known)[:LABELS])
+    return table if columns is None else table._replace(frame=table.frame[list(columns)])
 
 
-def _without_names(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table without the lines that repeat its names, as where files were put one below the other."""
+WITH_OTHER_LINES = ("text", "excel")
+"""Kinds of files that people write lines into which are no loans."""
+LABELS = 3
+"""Columns at the left in which a line says that it holds totals ..."""
+SELDOM = 0.05
+"""... and leaves cells empty that are so up to this share of other lines."""
+TOTALS = (
+    r"^\s*(?i:(?:grand|sub|over)?[ -]?totals?|.+ (?:sub)?total|合计|合計|小计|小計|总计|總計|итого|всего|toplam|"
+    r"gesamt(?:summe)?|summe|suma|razem|totale|jumlah|tổng(?: cộng)?|المجموع|الإجمالي|합계)\s*:?\s*$"
+)
+"""What such lines are called."""
+
+
+def _loans_alone(table: Table, labels: Sequence[str]) -> Table:
+    """Return a table without the lines that repeat its names, and without totals beside empty cells of its `labels`."""
+    frame = table.frame
+    what = {place: "repeat the names" for place in _places(_repeats_names(frame))}
+    left = frame[list(labels)]
+    empty = left.isna() | left.eq("").fillna(value=False)
+    # Words are looked for in few lines: those that leave a cell empty which most do not.
+    few = left[empty.loc[:, empty.mean() <= 0.5].any(axis=1)].select_dtypes("string")
+    called = [few.index[few[name].str.contains(TOTALS, regex=True).fillna(value=False)] for name in few]
+    if totals := sorted({place for places in called for place in places}):
+        # A client may be called so: other lines leave no such cell empty.
+        always = empty.drop(index=totals).mean() <= SELDOM
+        beside = empty.loc[totals, always].any(axis=1)
+        what = dict.fromkeys(_places(beside), "hold totals") | what
+    if not what:
+        return table
+    rows = frame.drop(index=list(what)).reset_index(drop=True)
+    return table._replace(frame=rows, dropped=sorted(what.items()))
+
+
+def _places(said: pd.Series) -> list[int]:
+    return said[said].index.tolist()
+
+
+def _repeats_names(frame: pd.DataFrame) -> pd.Series:
+    """Say which lines repeat the names, as where files were put one below the other."""
+    import pandas as pd
+
     names = [name for name in frame.select_dtypes("string") if not re.fullmatch(r".* \(\d+\)", name)]
-    if len(names) < 2 or len(names) < len(frame.columns) / 2:
-        return frame
-    again = frame[names[0]].str.strip() == names[0]
-    for name in names[1:]:
+    again = pd.Series(len(names) > 1 and len(names) >= len(frame.columns) / 2, frame.index)
+    for name in names:
         if not again.any():
-            return frame
-        again &= frame[name].str.strip() == name
-    return frame[~again.fillna(False).astype(bool)].reset_index(drop=True)
+            break
+        again &= (frame[name].str.strip() == name).fillna(value=False).astype(bool)
+    return again

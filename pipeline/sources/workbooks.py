@@ -186,4 +186,4 @@ def read(path: Path, form: Form, columns: Sequence[str] | None, rows: int | None
     frame = frame.loc[:, [not (name.startswith("column ") and frame[name].isna().all()) for name in names]]
     if columns is not None:
         frame = frame[list(columns)]
-    return Table(plain_kinds(frame), [])
+    return Table(plain_kinds(frame), [], numbers=found.numbers)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, tabular, workbooks
-from pipeline.sources.tables import KINDS, Form
+from pipeline.sources.tables import KINDS, Form, Table
 from pipeline.studies.own import months, outcome, panel, roles, writing
 from pipeline.studies.own.joining import (
     ASKED,
@@ -31,6 +31,7 @@ from pipeline.studies.own.joining import (
     mostly_after,
     once,
 )
+from pipeline.studies.own.stacking import refuse_more_loans, same_names, shared_start, stacked
 
 KEY_NAME = re.compile(r"\b(id|no|nr|number|key|code|ref|reference)\b|id$|编号|号$")
 """Names of columns that may tie tables together."""
@@ -106,15 +107,17 @@ def table(
     encoding: str | None = None,
     header: Mapping[str, Sequence[str]] = MappingProxyType({}),
     **form: Any,
-) -> tuple[Form, pd.DataFrame]:
-    """Return a table of a folder or a workbook, and how it is read; ``*`` in its name stands for several files.
+) -> tuple[Form, pd.DataFrame, list[str]]:
+    """Return how a table of a folder or a workbook is read, its rows, and sentences on lines that are none of them.
+
+    ``*`` in its name stands for several files.
 
     `header` are names of columns of tables that have none, by the table.
     """
     found = [one for one in tables_in(place) if one == name or fnmatchcase(one, name.replace("[", "[[]"))]
     if not found:
         raise StudyError(f"{place} holds no {name}: it has {', '.join(tables_in(place))}.")
-    forms, frames = [], []
+    forms, frames, aside = [], [], []
     for one in found:
         file, _, sheet = one.partition("#")
         path = place / file if file else place
@@ -125,21 +128,21 @@ def table(
             )
         )
         rows = tabular.read_table(path, forms[-1], rows=1).frame
-        frames.append(rows if rows.empty else _with_mean_answer(tabular.read_table(path, forms[-1]).frame, one))
+        read_ = Table(rows, []) if rows.empty else tabular.read_table(path, forms[-1])
+        aside += [f"{one}: {sentence}" for sentence in read_.aside(forms[-1].first)]
+        frames.append(rows if rows.empty else _with_mean_answer(read_.frame, one))
     if len(frames) == 1:
-        return forms[0], frames[0]
-    return forms[0], pd.concat([one.rename(columns=_same(one, frames[0])) for one in frames], ignore_index=True)
+        return forms[0], frames[0], aside
+    return (
+        forms[0],
+        pd.concat([one.rename(columns=same_names(one, frames[0])) for one in frames], ignore_index=True),
+        aside,
+    )
 
 
 def names_of(header: Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
     """Return the names that a reader gives the columns of a table; none where it has its own."""
     return next((names for of, names in header.items() if of == name or fnmatchcase(name, of.replace("[", "[[]"))), ())
-
-
-def _same(frame: pd.DataFrame, first: pd.DataFrame) -> dict[str, str]:
-    """Return the names of the first table's columns by those of another with the same ones."""
-    mine = {roles.normal(str(name)): str(name) for name in first}
-    return {str(name): mine.get(roles.normal(str(name)), str(name)) for name in frame}
 
 
 def _with_mean_answer(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -153,39 +156,19 @@ def _with_mean_answer(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     return frame.assign(satisfaction=answers.mean(axis=1).where(enough))
 
 
-def _stacked(forms: Mapping[str, Form], frames: dict[str, pd.DataFrame], refused: list[str]) -> dict[str, pd.DataFrame]:
-    """Return tables, those with the same columns put together under a name with ``*`` for what differs."""
-    alike: dict[tuple[Any, ...], list[str]] = {}
-    for name, frame in frames.items():
-        alike.setdefault((forms[name].kind, *sorted(roles.normal(str(one)) for one in frame)), []).append(name)
-    found = {}
-    for names in alike.values():
-        name = names[0]
-        if len(names) > 1:
-            first, last = _shared(names), _shared([one[::-1] for one in names])[::-1]
-            pattern = f"{first}*{last}"
-            if not first or [one for one in forms if fnmatchcase(one, pattern.replace("[", "[[]"))] != names:
-                refused += [f"{one}: the same columns as {name}: put them in one file" for one in names[1:]]
-            else:
-                name = pattern
-        each = [frames[one].rename(columns=_same(frames[one], frames[names[0]])) for one in names]
-        found[name] = pd.concat(each, ignore_index=True) if "*" in name else frames[names[0]]
-    return found
-
-
 def _read_all(folder: Path, options: Mapping[str, Any]) -> tuple[dict[str, Form], dict[str, pd.DataFrame], list[str]]:
     """Return the form and the rows of every table that has any, and sentences on those that add nothing."""
     named = tables_in(folder)
     if not named:
         raise StudyError(f"{folder} holds no table: give a folder of files such as loans.csv and contacts.csv.")
     read_ = {name: table(folder, name, options.get("encoding"), options.get("header") or {}) for name in named}
-    forms = {name: form for name, (form, _) in read_.items()}
-    empty = [name for name, (_, frame) in read_.items() if frame.empty]
-    refused = [f"{name}: no row" for name in empty]
-    frames = {name: frame for name, (_, frame) in read_.items() if name not in empty}
+    forms = {name: form for name, (form, _, _) in read_.items()}
+    empty = [name for name, (_, frame, _) in read_.items() if frame.empty]
+    refused = [f"{name}: no row" for name in empty] + [one for _, _, aside in read_.values() for one in aside]
+    frames = {name: frame for name, (_, frame, _) in read_.items() if name not in empty}
     if not frames:
         raise StudyError(f"{folder} holds {len(empty)} tables and no row: fill in the loans at least.")
-    frames = _stacked(forms, frames, refused)
+    frames = stacked(forms, frames, refused)
     return forms, frames, refused
 
 
@@ -197,7 +180,9 @@ def read(folder: Path, options: Mapping[str, Any]) -> Folder:
         raise StudyError(f"{folder} holds no {loans} (--loans): it has {', '.join(frames)}.")
     frame, links, landmark, ends, dated = frames[loans], [], None, None, {}
     waiting = [name for name in frames if name != loans]
-    shared = _shared([_stem(name) for name in frames])
+    if not options.get("loans"):
+        refuse_more_loans(frames, loans, folder)
+    shared = shared_start([_stem(name) for name in frames])
     called = {name: _stem(name).removeprefix(shared) for name in frames}
     tied: dict[str, tuple[str, str]] = {}
     single = {name for name in waiting if _has_a_key(frames[name])}
@@ -254,13 +239,6 @@ def _months(other: pd.DataFrame) -> panel.Panel | None:
     """Return loan and month of a table that says month by month what became of loans."""
     told = any(roles.likeness(str(one), "default") or roles.counts_days(str(one)) for one in other)
     return panel.recognised(once(other), counts=False) if told else None
-
-
-def _shared(names: list[str]) -> str:
-    """Return the letters with which all names begin."""
-    first, last = min(names), max(names)
-    same = next((place for place, one in enumerate(first) if last[place : place + 1] != one), len(first))
-    return first[:same] if len(names) > 1 else ""
 
 
 def _loans_of(frames: Mapping[str, pd.DataFrame], default: str | None, folder: Path) -> str:

@@ -56,7 +56,7 @@ def intake(study: Study, where: str) -> Intake:
         raise StudyError(f"{path} and the tables beside it have no column '{missing}': correct it in {where}.")
     raw = _with_what_stands_beside(raw, own)
     # The first lines hold the names. In Excel and text with broken lines the count may be short by those.
-    row = pd.Series(np.arange(form.first, len(raw) + form.first), raw.index)
+    row = pd.Series(table.lines(form.first), raw.index)
     typed: dict[str, pd.Series] = {}
     faults = pd.Series("", raw.index, dtype="string")
     for role, name in mapped.items():
@@ -121,7 +121,7 @@ def _joined(
     course, signals = None, []
     landmark = study.landmark.months if study.landmark else None
     for link in [Link(**one) for one in own.tables]:
-        _, other = folder.table(path, link.file, header=own.header)
+        _, other, _ = folder.table(path, link.file, header=own.header)
         if link.take == "state":
             key = joining.keys(raw[link.key])
             raw, at = joining.followed(
@@ -185,7 +185,7 @@ def _read(path: Path, own: Own, columns: list[str] | None) -> tuple[Form, Table]
     """Read the loans, from their file or from among several tables."""
     told = {"encoding": own.encoding, "separator": own.separator, "names": own.names}
     if own.loans:
-        form, frame = folder.table(path, own.loans, header=own.header, **told)
+        form, frame, _ = folder.table(path, own.loans, header=own.header, **told)
         return form, Table(frame, [])
     form = tabular.form_of(path, sheet=own.sheet, header=folder.names_of(own.header, path.name), **told)
     return form, tabular.read_table(path, form, columns=columns)

@@ -69,6 +69,19 @@ class Outcome(NamedTuple):
             return self.loans[0], self.loans[1] - self.loans[0]
         return self.rows(DEFAULT), self.rows(REPAID)
 
+    def among(self, column: pd.Series, loan: pd.Series | None) -> Outcome:
+        """Return the same reading with the rows of some of the loans; `loan` as in `read`."""
+        meaning = self.meaning(column)
+        counts = cells.levels(column).value_counts()
+        if self.dated or self.at_least is not None:
+            of_kind = {DEFAULT: int((meaning == 1).sum()), REPAID: int((meaning == 0).sum())}
+            states = [state._replace(rows=of_kind[state.read_as]) for state in self.states]
+        else:
+            states = [state._replace(rows=int(counts.get(state.value, 0))) for state in self.states]
+        ever = None if loan is None else (meaning == 1).groupby(loan).any()
+        loans = None if ever is None else (int(ever.sum()), len(ever))
+        return self._replace(states=states, empty=len(column) - sum(one.rows for one in states), loans=loans)
+
     def meaning(self, column: pd.Series) -> pd.Series:
         """Return 1 for default and 0 for repaid by row; missing where neither, or nothing, is told."""
         if self.dated:
@@ -181,11 +194,61 @@ def with_losses(column: pd.Series, lost: pd.Series, decimal: str = ".") -> pd.Se
 
 
 def losses(table: pd.DataFrame) -> str:
-    """Return a sentence on a column that says of which loans money was lost; empty without one."""
-    for name in filter(roles.loses, map(str, table)):
-        if rows := int((cells.numbers(table[name]).meaning > 0).sum()):
-            return f" {name} is above nought for {rows:,} loans: if these defaulted, say --lost {shlex.quote(name)}."
-    return ""
+    """Return sentences on columns that tell losses, or how late loans are, whatever their state; empty without any."""
+    said = ""
+    for name in map(str, table):
+        if roles.loses(name) and (rows := int((cells.numbers(table[name]).meaning > 0).sum())):
+            said += f" {name} is above nought for {rows:,} loans: if these defaulted, say --lost {shlex.quote(name)}."
+        elif roles.counts_days(name) and (rows := int((months.days_late(table[name]).meaning >= BASEL_DAYS).sum())):
+            said += f" Or say {_days(name)} for the {rows:,} loans that are so late."
+    return said
+
+
+def _days(name: str) -> str:
+    return f"--default {shlex.quote(name)} --default-at-least {BASEL_DAYS}"
+
+
+def beside(
+    found: Outcome, table: pd.DataFrame, columns: Mapping[str, Column], column_of: Mapping[str, str], where: str
+) -> list[str]:
+    """Return a sentence where dates of default say otherwise than an outcome.
+
+    Parameters
+    ----------
+    found
+        How the outcome is read.
+    table, columns
+        The loans, and what each column holds.
+    column_of, where
+        The columns of roles, and the file and the outcome's column, for messages.
+
+    Raises
+    ------
+    Question
+        When arrears would count as default, and another column tells how late loans are.
+
+    """
+    dated = column_of.get("default_date")
+    days = next((name for name, one in columns.items() if roles.counts_days(name) and one.kind == "number"), None)
+    late = [state for state in found.states if (state.read_as, state.why) == (DEFAULT, states.WHY["arrears"])]
+    has_date = cells.plain(table[dated]).notna() if dated in table else pd.Series(data=False, index=table.index)
+    others = []
+    if dated:
+        others.append(f"--default {shlex.quote(dated)} for the {int(has_date.sum()):,} loans with a date there")
+    if days in table and days != found.column:
+        rows = int((months.days_late(table[days]).meaning >= BASEL_DAYS).sum())
+        others.append(f"{_days(str(days))} for the {rows:,} loans that are so late")
+    if late and others:
+        shown = " and ".join(f"{shlex.quote(state.value)} ({state.rows:,} rows)" for state in late)
+        raise Question(
+            f"{where}: {shown} may be arrears of few days: say {' or '.join(others)}, or --default-when "
+            f"{_listed([state.value for state in late])} if that is default.",
+            "default_when",
+            "Values that mean default",
+        )
+    if rows := int((has_date & (found.meaning(table[found.column]) == 0)).sum()):
+        return [f"{rows:,} loans that are read as repaid have a {dated}: say --default {dated} if they defaulted."]
+    return []
 
 
 def sorted_months(link: Link, other: pd.DataFrame, options: Mapping[str, Any], folder: Path) -> Link:

@@ -24,8 +24,11 @@ CODED = ("female", "married", "education", "home_ownership", "collateral")
 """Roles whose whole numbers, where they are three to `MOST_CODES`, are codes of answers and no amounts."""
 MOST_CODES = 12
 
-SUMS = ("amount", "income", "debt_to_income", "interest_rate")
-NINES, FAR = re.compile(r"9{3,}"), 5
+LIFE, LONGEST_LIFE = 100, 120
+"""Years that few lengths of time exceed, and that none does."""
+
+SUMS = ("amount", "term_months", "income", "debt_to_income", "interest_rate")
+NINES, NINES_OF_COUNTS, FAR = re.compile(r"9{3,}"), re.compile(r"9+[6-9]"), 5
 """What stands for none as a number where the next largest is so many times smaller: 99999999."""
 
 LOWEST_SCORE = 100
@@ -54,17 +57,21 @@ def inside(role: str, column: pd.Series, found: cells.Cells) -> tuple[cells.Cell
         values = -values
         said.append(f"{name} is below nought where money was paid out: read without the sign.")
     if role in YEARS and len(present := values.dropna()):
-        unit = roles.unit_in(name)
+        unit = roles.unit_in(name) or _unit_of(present[~_nines(role, present)].abs().quantile(MOST))
         if (present < 0).mean() > 0.5:
             values = -values
             said.append(f"{name} counts back from the loan.")
         if unit in ("day", "week", "month"):
             values = values * cells.MONTHS_IN[unit] / 12
             said.append(f"{name} is read in {unit}s, as years.")
-    if role in (*NEVER_NEGATIVE, *SUMS):
-        none = _nines(values)
+        elif role != "age" and not roles.unit_in(name):
+            said.append(f"{name} without a unit is read in years.")
+    if role in (*NEVER_NEGATIVE, *SUMS, "satisfaction"):
+        none = _nines(role, values)
         if role in NEVER_NEGATIVE:
             none |= values < 0
+        if role in YEARS:
+            none |= values > LONGEST_LIFE
         if role == "credit_score" and (values[values > 0] >= LOWEST_SCORE).all():
             none |= values == 0
         if none.any():
@@ -74,11 +81,18 @@ def inside(role: str, column: pd.Series, found: cells.Cells) -> tuple[cells.Cell
     return found._replace(meaning=values), " ".join(said)
 
 
-def _nines(values: pd.Series) -> pd.Series:
-    """Say which numbers are nothing but nines, and far above all others."""
-    largest, others = values.max(), values[values < values.max()]
-    told = bool(NINES.fullmatch(f"{largest:.15g}")) and len(others) > 0 and largest >= FAR * others.max()
-    return values.eq(largest) & told
+def _unit_of(length: float) -> str:
+    """Return the unit of a length of time that few exceed: as years no life is as long, as months none longer."""
+    return "" if length <= LIFE else "month" if length <= 12 * LIFE else "day"
+
+
+def _nines(role: str, values: pd.Series) -> pd.Series:
+    """Say which numbers are nothing but nines, of counts and answers also 96 to 98, and far from all others."""
+    nines = NINES_OF_COUNTS if role in (*COUNTS, "satisfaction") else NINES
+    there = {abs(value) for value in values.dropna().unique()}
+    codes = {value for value in there if nines.fullmatch(f"{value:.15g}")}
+    far = codes and there - codes and min(codes) >= FAR * max(there - codes)
+    return values.abs().isin(codes if far else [])
 
 
 def coded(role: str, found: cells.Cells) -> bool:

@@ -104,8 +104,10 @@ UNIT_WORDS = {
         "week": "weekly, semana, semanas, semanal, hafta, tuan, minggu, недель, 周数, 周利率",
         "fortnight": "fortnight, fortnights, fortnightly, biweekly, quincena, quincenas, quincenal",
         "month": "monthly, mensual, mensal, mensuel, mensile, monatlich, miesieczna, miesieczne, miesiecznie, mies, "
-        "mes, meses, mois, mesi, aylik, ay, bulan, bulanan, thang, pm, p m, мес, месяцев, 月利率, 月息, 月费率, 月数",
-        "year": "annual, annually, yearly, anual, ano, anos, jahrlich, rok, lat, yil, yillik, nam, tahun, лет, год, "
+        "mes, meses, mois, mesi, aylik, ay, bulan, bulanan, thang, pm, p m, am, a m, tem, nmv, "
+        "n m v, мес, месяцев, 月利率, 月息, 月费率, 月数",
+        "year": "annual, annually, yearly, pa, p a, aa, a a, ea, e a, tea, "
+        "anual, ano, anos, jahrlich, rok, lat, yil, yillik, nam, tahun, лет, год, "
         "年限, 年数, 年利率, 年化利率",
     }.items()
     for word in words.split(", ")
@@ -161,7 +163,8 @@ class _Known(NamedTuple):
 def _known(role: str) -> _Known:
     names = roles()[role].names
     chinese = [re.escape(one) for one in names if re.search(r"[\u3400-\u9fff]", one) and len(one) > 2]
-    several = [one for one in names if len(one) > 6 and not re.search(r"[\u3400-\u9fff]", one)]
+    vague = _table()["vague"]
+    several = [one for one in names if len(one) > 6 and one not in vague and not re.search(r"[\u3400-\u9fff]", one)]
     if roles()[role].kind == "key":
         # The satisfaction of a client names nobody: one word alone says too little.
         several = [one for one in several if " " in one or len(one) > 9]
@@ -315,6 +318,8 @@ def guess(columns: Mapping[str, Column], fixed: Mapping[str, str] | None = None)
                 given = normal(name)
                 # Of places, those that many loans share.
                 wide = role.name == "region" and column.distinct > MOST_PLACES
+                # A loan is granted before its first payment.
+                wide |= role.name == "origination_date" and "payment" in given
                 order = (wide, -like, column.missing > 0.5, place, round(column.missing, 1))
                 order += (given != role.name.replace("_", " "), -len(given), position)
                 wishes.append((order, role.name, name, like))
@@ -337,6 +342,11 @@ def guess(columns: Mapping[str, Column], fixed: Mapping[str, str] | None = None)
 def is_due_date(name: str) -> bool:
     """Say whether a column's name is that of the date on which a loan is to be repaid."""
     return normal(name) in _table()["due_date"]
+
+
+def is_instalment(name: str) -> bool:
+    """Say whether a column's name is that of what is to be paid each month."""
+    return normal(name) in _table()["instalment"]
 
 
 def refuse_gaps(guessed: Guess, fixed: Mapping[str, str], table: pd.DataFrame, default: pd.Series) -> None:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, states, tabular
-from pipeline.sources.tables import Form
-from pipeline.studies.own import folder, months, outcome, panel, profile, ranges, roles, units, writing
+from pipeline.studies.own import folder, months, opening, outcome, panel, profile, ranges, roles, units, writing
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.questions import Question
 from pipeline.studies.own.section import Draft
@@ -32,7 +31,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     """
     path = tabular.path_of(options["data"])
     options = {**options, "header": writing.header(options.get("names") or (), path)}
-    tables, form, table, others, whole = _opened(path, options)
+    tables, form, table, others, whole, aside = opening.opened(path, options)
     decimal = writing.decimals(table, form, options.get("decimal") or [], path)
     monthly = panel.recognised(table) if tables is None else None
     first = table if monthly is None else panel.first_rows(table, monthly)
@@ -49,14 +48,19 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     made = [guessed.found[role] for role in options["made"]]
     columns = columns | profile.profile(table[made], decimal)
     read = outcome.read(table[default], columns[default], options, place, loan)
+    measured = units.of(table, columns, guessed.found, decimal, options, path)
+    kept, left = _counted(table, guessed.found, measured.currency, single=monthly is None)
+    read = read.among(table.loc[kept, default], None if loan is None else loan[kept])
     if monthly is None:
+        aside += outcome.beside(read, table, columns, guessed.found, place)
         roles.refuse_gaps(guessed, fixed, table, read.meaning(table[default]))
     late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
     if (day_first := tables.day_first if tables else None) is None:
         day_first = writing.day_first(table, columns, guessed.found, options.get("day_first"), path)
-    ends = tables.ends if tables else monthly and outcome.ends(table, read, monthly.loan, monthly.order)
+    columns |= writing.dated(first, columns, guessed.found, day_first)
+    ends = tables.ends if tables else monthly and outcome.ends(table[kept], read, monthly.loan, monthly.order[kept])
     landmark = _landmark(monthly, ends, guessed.found, tables)
-    ends = _dated_ends(ends, table, read, guessed.found, day_first=day_first)
+    ends = _dated_ends(ends, table[kept], read, guessed.found, day_first=day_first)
     if options.get("horizon") and ends is None:
         raise StudyError(f"{path}: nothing dates default (no table of months, no date of default): leave --horizon.")
     return Draft(
@@ -73,10 +77,10 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         guessed=guessed,
         outcome=read,
         day_first=day_first,
-        units=units.of(table, columns, guessed.found, decimal, options, path),
+        units=measured,
         panel=monthly.month if monthly else None,
         late=late,
-        notes=_notes(first, columns, guessed.found, decimal),
+        notes=[*aside, *left, *_notes(first, columns, guessed.found, decimal)],
         landmark=landmark,
         ends=ends,
         horizon=options.get("horizon"),
@@ -85,16 +89,24 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     )
 
 
-def _opened(
-    path: Path, options: Mapping[str, Any]
-) -> tuple[folder.Folder | None, Form, pd.DataFrame, dict[str, Column], bool]:
-    """Return the tables of a folder, if it is one, and form and rows of the loans (`_first_rows`)."""
-    if options["data"].strip() and not options.get("sheet") and folder.holds_tables(path):
-        tables = folder.read(path, options)
-        return tables, tables.form, tables.frame, {}, True
-    header = folder.names_of(options["header"], path.name)
-    form = tabular.form_of(path, encoding=options.get("encoding"), sheet=options.get("sheet"), header=header)
-    return None, form, *_first_rows(path, form, options)
+def _counted(
+    table: pd.DataFrame, found: Mapping[str, str], currency: tuple[str | None, str | None], *, single: bool
+) -> tuple[pd.Series, list[str]]:
+    """Say which rows count, without other currencies and copies of rows of `single` loans; and sentences on the others.
+
+    `found` are columns by role, `currency` is the one that is studied, and the column that tells it.
+    """
+    kept, said = units.studied(table, currency), []
+    if others := int((~kept).sum()):
+        said.append(
+            f"{others:,} loans whose {currency[1]} is not {currency[0]} are left out, and stand in no count above: "
+            "own.currency."
+        )
+    if single and "loan_id" in found:
+        copies = table[list(dict.fromkeys(found.values()))].duplicated()
+        said += [f"Rows that are copies of others, and count once: {int(copies.sum()):,}."] if copies.any() else []
+        kept &= ~copies
+    return kept, said
 
 
 def _with_what_is_told(
@@ -261,7 +273,7 @@ def _notes(
     for role, name in found.items():
         if columns[name].kind == "date":
             continue
-        if role in (*ranges.NEVER_NEGATIVE, *ranges.SUMS):
+        if role in (*ranges.NEVER_NEGATIVE, *ranges.SUMS, "satisfaction"):
             said.append(ranges.inside(role, table[name], cells.numbers(table[name], decimal.get(name, ".")))[1])
         elif role in ranges.CODED and ranges.coded(role, cells.numbers(table[name])):
             coded.append(name)
@@ -280,39 +292,6 @@ def _undated(
         for role in roles.of_section("factors")
         if role in found and role not in late and not dated.get(found[role], "" if role in months.EVENTS else "loan")
     ]
-
-
-def _first_rows(path: Path, form: Form, options: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Column], bool]:
-    """Return the first rows of a file, what further columns hold, and whether that is all rows.
-
-    Of very many columns the rows are those whose name is one of a role; all others are looked at in fewer rows.
-    """
-    given = {options[role] for role in ("default", "treated") if options.get(role)}
-    given |= {one.partition("=")[2] for one in options.get("role") or ()}
-    few = tabular.read_table(path, form, rows=profile.FEW_ROWS).frame
-    if few.empty:
-        tabular.read_table(path, form)
-    if len(few.columns) <= profile.MANY_COLUMNS or len(few) < profile.FEW_ROWS:
-        table = tabular.read_table(path, form, rows=profile.SAMPLE_ROWS).frame
-        return table, {}, len(table) < profile.SAMPLE_ROWS
-    labels = tabular.labels_of(path, form)
-    most = profile.SAMPLE_ROWS
-    if form.kind == "text":
-        most = max(min(most, profile.SAMPLE_CELLS // len(few.columns)), profile.FEW_ROWS)
-    told = [name for name in few if name in given or any(map(_may_play_a_role, (name, labels.get(name, ""))))]
-    profile.progress(
-        f"{len(told):,} of {len(few.columns):,} columns have the name of a role; looking at the others ..."
-    )
-    others = {name: profile.glance(few[name], labels.get(name, "")) for name in few if name not in told}
-    profile.progress("reading those with the name of a role ...")
-    table = tabular.read_table(path, form, columns=told, rows=most).frame
-    return table, others, len(table) < most
-
-
-def _may_play_a_role(name: str) -> bool:
-    return bool(name) and (
-        roles.counts_days(name) or panel.of_month(name) or any(roles.likeness(name, role) for role in roles.roles())
-    )
 
 
 def _called_as_outcome(columns: Mapping[str, Column], at_least: float | None, *, months: bool) -> str | None:
@@ -378,10 +357,12 @@ def _no_outcome(path: Path, table: pd.DataFrame, columns: Mapping[str, Column]) 
     likely = sorted(columns, key=lambda name: (
         not roles.likeness(name, "default") and not roles.counts_days(name),
         not 1 < columns[name].distinct <= profile.FEW_LEVELS,
+        columns[name].distinct != 2,
     ))  # fmt: skip
-    shown = [f"{name} ({', '.join(columns[name].samples)})" for name in likely[:25]]
+    shown = [f"{name} ({', '.join(columns[name].levels[:6] or columns[name].samples)})" for name in likely[:25]]
     raise Question(
-        f"{path}: no column was recognised as the outcome: name it with --default, one of {'; '.join(shown)}"
+        f"{path}: no column was recognised as the outcome: name it with --default, and codes that mean default with "
+        f"--default-when; it is one of {'; '.join(shown)}"
         f"{f' and {len(likely) - 25} more' if len(likely) > 25 else ''}."
         + (" It has no line of names: give them with --names FILE, in their order." if "column 1" in columns else ""),
         "default",

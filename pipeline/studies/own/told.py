@@ -107,16 +107,14 @@ def assumed(draft: Draft) -> list[str]:
         said.append(f"{rate.name}{spread} is read as {scale}: own.interest_rate_in.")
         if 0 < rate.percent < 0.999 * (1 - rate.missing):
             said.append(f"{rate.name}: cells without a percent sign are brought to the scale of those with one.")
-    if term is not None and term.kind == "number":
+    if term is not None and term.kind == "number" and not term.marks and not draft.term_unit:
         said.append(f"{term.name} without a unit is read in {draft.units.term_in or 'month'}s: own.term_in.")
     for name, number in draft.units.times.items():
         made = "percent a year" if name == draft.found.get("interest_rate") else "ones"
-        said.append(f"{name} is multiplied by {number:.10g}, as its name says, to be in {made}: own.times, --times.")
+        why = draft.units.why[name]
+        said.append(f"{name} is multiplied by {number:.10g}, {why}, to be in {made}: own.times, --times.")
     if draft.term_unit:
         said.append(f"{draft.term_unit} says in which unit each term is: own.term_unit.")
-    kept, told = draft.units.currency
-    if kept:
-        said.append(f"Loans whose {told} is not {kept} are left out; the rate above counts them: own.currency.")
     date = draft.column("origination_date")
     if date is not None and date.kind == "date":
         said.append(f"{date.name} runs from {date.smallest} to {date.largest}.")

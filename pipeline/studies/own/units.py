@@ -1,4 +1,4 @@
-"""The units of terms and of rates: told by names and cells, by a date on which loans are due, or asked for."""
+"""The units of terms, amounts and rates: told by names and cells, by what is due and when, or asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, currencies, dates, letters
-from pipeline.studies.own import roles
+from pipeline.studies.own import ranges, rates, roles
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.questions import Question
 
@@ -38,7 +38,7 @@ MANY = {
     for word in words.split(", ")
 }
 """Words in names of amounts that say how much their numbers stand for: short ones in brackets alone."""
-SHORT = ("000", "lac", "fen", "млн")
+SHORT = ("000", "lac", "fen", "tsd", "tys", "тыс", "mln", "mio", "млн")
 MANY_ASIAN = re.compile(r"(百万|千万|十万|万|千|亿|백만|천|만|억)(?:元|円|圆|원|$)")
 ASIAN = {
     "千": 1e3,
@@ -54,27 +54,19 @@ ASIAN = {
 }
 
 
-def times(columns: Mapping[str, Column], found: Mapping[str, str], told: Sequence[str], path: Path) -> dict[str, float]:
-    """Return by what the numbers of columns are multiplied, as their names say: 12 for rates a month.
-
-    Amounts in 万元 are multiplied by 10000. `told` are the reader's own (``COLUMN=12``); what is one is left out.
-    """
+def told_times(columns: Mapping[str, Column], told: Sequence[str]) -> dict[str, float]:
+    """Return by what the reader says that the numbers of columns are multiplied (``COLUMN=12``)."""
     given: dict[str, float] = {}
     for one in told:
         name, _, number = one.rpartition("=")
         if name not in columns or not re.fullmatch(r"\d+(?:\.\d+)?|\.\d+", number) or float(number) == 0:
             raise StudyError(f"--times {one} is no column and a number above nought: write COLUMN=12 for each.")
         given[name] = float(number)
-    by_name = {found[role]: _many(columns[found[role]]) for role in MONEY if role in found}
-    if "interest_rate" in found:
-        name = found["interest_rate"]
-        by_name[name] = _a_year(name)
-        if name not in given:
-            _ask_if_high(columns[name], by_name[name], path)
-    return {name: number for name, number in {**by_name, **given}.items() if number != 1}
+    return given
 
 
-def _many(column: Column) -> float:
+def many(column: Column) -> float:
+    """Return by what amounts are multiplied, as their name says: 10000 for 万元."""
     # Where cells say themselves that they are thousands, the name says it again.
     if any((cell := cells.NUMERAL.fullmatch(one)) and cell["multiple"] for one in column.samples):
         return 1.0
@@ -86,13 +78,6 @@ def _many(column: Column) -> float:
     return numbers.pop() if len(numbers) == 1 else 1.0
 
 
-def _a_year(name: str) -> float:
-    """Return what makes a rate one in percent a year: of rates a month twelve, of basis points a hundredth."""
-    words = letters.plain(" ".join((roles.normal(name), *roles.in_brackets(name))))
-    part = 0.01 if re.search(r"\bbps?\b|basis points?", words) else 0.1 if "‰" in name else 1.0
-    return part * 12 / cells.MONTHS_IN[roles.unit_in(name) or "year"]
-
-
 class Units(NamedTuple):
     """In what a file's numbers are."""
 
@@ -101,7 +86,9 @@ class Units(NamedTuple):
     rates_in: str
     """Whether interest rates are percent or fractions."""
     times: dict[str, float]
-    """By what the numbers of columns are multiplied."""
+    """By what the numbers of columns are multiplied ..."""
+    why: dict[str, str]
+    """... and what says so."""
     currency: tuple[str | None, str | None]
     """The currency that is studied, and the column that tells a loan's."""
 
@@ -126,13 +113,49 @@ def of(
         What the reader has said, and the file, for messages.
 
     """
-    multiplied = times(columns, found, options.get("times") or (), path)
-    return Units(
-        term_in(table, columns, found, decimal, options.get("term_in"), path),
-        rates_in(columns, found, options.get("rate_in"), path, multiplied),
-        multiplied,
-        currency(table, found, options.get("currency"), path),
-    )
+    term = term_in(table, columns, found, decimal, options.get("term_in"), path)
+    told = told_times(columns, options.get("times") or ())
+    money = {found[role]: many(columns[found[role]]) for role in MONEY if role in found} | told
+    why = {name: "as told" if name in told else "as its name says" for name in money}
+    scale = "percent"
+    if "interest_rate" in found:
+        name, rows = found["interest_rate"], table.head(rates.LOOKED_AT)
+        months = _months(rows, found, decimal, term)
+        repaid = None if months is None else _repayments(rows, columns, found, decimal, money, months)
+        middle = None if months is None else float(months.median())
+        rate = rates.scale(columns[name], told.get(name), options.get("rate_in"), path, middle, repaid)
+        scale, money[name], why[name] = rate.rates_in, rate.times, rate.why
+    times = {name: number for name, number in money.items() if number != 1}
+    return Units(term, scale, times, why, currency(table, found, options.get("currency"), path))
+
+
+def _months(
+    rows: pd.DataFrame, found: Mapping[str, str], decimal: Mapping[str, str], unit: str | None
+) -> pd.Series | None:
+    """Return the terms of loans in months; None without any."""
+    name = found.get("term_months")
+    return None if name is None else cells.months(rows[name], decimal.get(name, "."), unit or "").meaning
+
+
+def _repayments(
+    rows: pd.DataFrame,
+    columns: Mapping[str, Column],
+    found: Mapping[str, str],
+    decimal: Mapping[str, str],
+    times: Mapping[str, float],
+    months: pd.Series,
+) -> rates.Repayments | None:
+    """Return amounts, terms, rates and instalments of loans; None where they have no column of instalments."""
+    name = next((one for one in map(str, rows) if roles.is_instalment(one)), None)
+    if name is None or "amount" not in found:
+        return None
+
+    def numbers(one: str, factor: float) -> pd.Series:
+        return factor * cells.numbers(rows[one], decimal.get(one, ".")).meaning
+
+    amount = numbers(found["amount"], times.get(found["amount"], 1))
+    paid = numbers(name, times.get(name, many(columns[name])))
+    return rates.Repayments(name, amount, months, numbers(found["interest_rate"], 1), paid)
 
 
 CURRENCY = re.compile(
@@ -171,49 +194,14 @@ def currency(
     return None, None
 
 
-HIGH = 120
-"""Percent a year that half of the rates hardly exceed, unless a name was misread."""
+def studied(table: pd.DataFrame, of: tuple[str | None, str | None]) -> pd.Series:
+    """Say which rows are in the currency that is studied (`currency`): all where there is but one."""
+    kept, told = of
+    if told is None:
+        import pandas as pd
 
-
-def _ask_if_high(rate: Column, factor: float, path: Path) -> None:
-    """Raise a Question where a unit in the name of rates makes them very high: it may speak of something else."""
-    if factor <= 1 or rate.kind != "number":
-        return
-    fractions = not rate.percent and float(rate.largest) * factor <= 1
-    middle = rate.middle * factor * (100 if fractions else 1)
-    if middle > HIGH:
-        raise Question(
-            f"{path}, column {rate.name}: read as its name says, half of the rates are above {middle:.3g}% a year: say "
-            f"--times '{rate.name}={factor:.6g}' if that is right, or --times '{rate.name}=1' if they are a year's.",
-            "times",
-            f"What the rates are multiplied by, such as '{rate.name}={factor:.6g}'",
-        )
-
-
-def rates_in(
-    columns: Mapping[str, Column],
-    found: Mapping[str, str],
-    told: str | None,
-    path: Path,
-    multiplied: Mapping[str, float] | None = None,
-) -> str:
-    """Return whether rates are percent or fractions: the latter where none is above one, and none has a sign.
-
-    `multiplied` is by what the numbers of columns are (`times`).
-    """
-    rate = columns[found["interest_rate"]] if "interest_rate" in found else None
-    if told or rate is None or rate.percent or rate.kind != "number":
-        return told or "percent"
-    a_year = (multiplied or {}).get(rate.name, 1.0)
-    rate = rate._replace(middle=rate.middle * a_year, largest=f"{float(rate.largest) * a_year:g}")
-    if rate.middle < 1 < float(rate.largest):
-        raise Question(
-            f"{path}, column {rate.name}: half of the rates are below {rate.middle:g}, the largest is {rate.largest}: "
-            "say with --rate-in fraction that .125 is 12.5%, or with --rate-in percent that .125 is .125%.",
-            "rate_in",
-            "Interest rates are in (percent or fraction)",
-        )
-    return "fraction" if float(rate.largest) <= 1 else "percent"
+        return pd.Series(data=True, index=table.index)
+    return currencies.of_cells(table[told]).eq(kept).fillna(value=False).astype(bool)
 
 
 UNIT_COLUMN = re.compile(
@@ -221,13 +209,17 @@ UNIT_COLUMN = re.compile(
     r"|\b(?:unit|units|unidad|unidade)\b.*\b(?:term|tenor|tenure|duration|maturity|plazo|prazo)\b|期限单位|期限类型|期间单位"
 )
 """Names of columns that say in which unit a loan's term is."""
+FREQUENCY = re.compile(r"\bfrequency\b|\binterval\b|frecuencia|frequencia|还款频率|还款方式")
+"""Names of columns that say how often instalments are due: where terms count instalments, their unit."""
 
 
 def unit_column(table: pd.DataFrame, found: Mapping[str, str]) -> str | None:
     """Return the column that says in which unit each loan's term is, where the term's own cells do not."""
     if "term_months" not in found or cells.months(table[found["term_months"]]).marks:
         return None
-    named = [str(name) for name in table if UNIT_COLUMN.search(roles.normal(str(name))) and name not in found.values()]
+    names = {str(name): roles.normal(str(name)) for name in table if name not in found.values()}
+    counted = bool(COUNTED.search(roles.normal(found["term_months"])))
+    named = [name for name, one in names.items() if UNIT_COLUMN.search(one) or (counted and FREQUENCY.search(one))]
     words = {**cells.UNITS, **cells.SHORT_UNITS}
     return next(
         (name for name in named if set(cells.plain(table[name]).dropna().str.lower().unique()) <= set(words)), None
@@ -253,7 +245,7 @@ def term_in(
     name = found["term_months"]
     if unit := roles.unit_in(f"{name} {columns[name].label}"):
         return unit
-    read = cells.months(table[name], decimal.get(name, "."))
+    read, _ = ranges.inside("term_months", table[name], cells.months(table[name], decimal.get(name, ".")))
     if not read.marks and (unit := _by_due_date(table, columns, found, read.meaning)):
         return unit
     doubt, longest = read.doubt, read.meaning.max()

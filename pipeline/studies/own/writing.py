@@ -98,6 +98,19 @@ def day_first(
     raise _either(f"{path}, column {date.name}", first)
 
 
+def dated(
+    table: pd.DataFrame, columns: Mapping[str, Column], found: Mapping[str, str], day_first: bool | None
+) -> dict[str, Column]:
+    """Return the profiles of dates that may be read either way, as they are read once the order is known."""
+    made = {}
+    for name in set(found.values()):
+        if day_first is not None and columns[name].kind == "date" and columns[name].marks.get("undecided"):
+            read = dates.read(table[name], day_first).meaning
+            first, last = (str(one.date()) for one in (read.min(), read.max()))
+            made[name] = columns[name]._replace(smallest=first, largest=last)
+    return made
+
+
 def between(
     options: Mapping[str, Any], frame: pd.DataFrame, other: pd.DataFrame, link: Link, folder: Path
 ) -> bool | None:

@@ -190,7 +190,7 @@ def test_a_path_that_dvc_would_read_as_a_parameter_is_refused(workplace, capsys)
         ({"AMT_INCOME_TOTAL": [1500, 2500, 900]}, "income", "AMT_INCOME_TOTAL"),
         ({"婚姻狀況": ["已婚", "未婚"], "年齡": [20, 30, 40]}, "age", "年齡"),
         ({"prazo_meses": ["12x", "24x"]}, "term_months", "prazo_meses"),
-        ({"Taxa de Juros": ["3,5%", "4,25%"]}, "interest_rate", "Taxa de Juros"),
+        ({"Taxa de Juros": ["13,5%", "14,25%"]}, "interest_rate", "Taxa de Juros"),
         ({"term_years": [1, 3, 5]}, "term_months", "term_years"),
         ({"Tenure": [12, 24, 36, 6]}, "term_months", "Tenure"),
         ({"Tenure": range(1, 61)}, "relationship_length", "Tenure"),
@@ -552,7 +552,8 @@ def test_new_loans_of_a_client_are_no_months(workplace):
 def test_a_brazilian_file_needs_no_option(workplace):
     made = pd.DataFrame({
         "ID_Contrato": range(60), "Data da Contratação": "25/07/2018", "Valor Financiado": "R$ 1.234,56",
-        "Prazo": "24x", "Taxa de Juros": "3,5%", "Participante": ["Sim", "Não"] * 30, "Nº de Contatos": range(60),
+        "Prazo": "24x", "Taxa de Juros (a.a.)": "3,5%", "Participante": ["Sim", "Não"] * 30,
+        "Nº de Contatos": range(60),
         "Situação": ["Quitado", "Quitado", "Inadimplente"] * 20,
     })  # fmt: skip
     found = cohort(made.to_csv(index=False, sep=";"), encoding="latin-1")

@@ -180,7 +180,7 @@ def test_a_date_of_default_is_an_outcome_once_it_is_told(workplace, capsys):
 
 def test_a_file_without_an_outcome_shows_what_might_be_it(workplace, capsys):
     made = loans(flag7=["p", "q"], date=["2020-01-01"]).drop(columns="default")
-    assert "one of flag7 (p, q); loan_id (1, 2, 3); amount" in asked(capsys, made)
+    assert "one of flag7 (p (30), q (30)); loan_id (1, 2, 3); amount" in asked(capsys, made)
 
 
 def test_clusters_that_are_too_few_are_said_to_be_none(workplace, capsys):

@@ -67,6 +67,7 @@ def test_a_randomised_design_has_the_words_of_one(workplace):
 def test_units_currencies_and_losses_stand_on_the_first_page(workplace):
     made = loans().drop(columns=["branch", "grade", "contacts"]).rename(columns={"amount": "Amount ('000)"})
     made = made.assign(**{"MonthlyRate": 1.5 + made["id"] % 10 / 10, "currency": ["KES", "KES", "USD", "KES"] * 40})
+    made["no_of_instalments"], made["repayment_frequency"] = [26, 52] * 80, "Weekly"
     made["write_off_amount"] = made.pop("default") * 100
     made["status"] = "closed"
     assert set_up(made, "--default", "status", "--lost", "write_off_amount", "--currency", "KES") == 0
@@ -74,6 +75,7 @@ def test_units_currencies_and_losses_stand_on_the_first_page(workplace):
     page = report()
     assert "Amount ('000) is multiplied by 1,000, for its unit; MonthlyRate is multiplied by 12, for its unit;" in page
     assert 'loans of which "write_off_amount" is above nought are in default' in page
-    assert "loans whose currency is not KES" in page
+    assert "loans whose currency is not KES" in page and '"repayment_frequency" gives the unit of each term;' in page
     chinese = (places.reports("mine") / "report.zh.html").read_text(encoding="utf-8")
     assert "乘以1,000" in chinese and "大于零的贷款算作违约" in chinese and "不是KES的贷款" in chinese
+    assert "期限的单位见“repayment_frequency”列" in chinese

@@ -162,6 +162,7 @@ def test_what_is_asked_can_be_answered_at_a_terminal(workplace, monkeypatch):
     answers = {"multiplied": "'rate on day of disbursement=1'", "currency": "KES"}
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("builtins.input", lambda asked: next(answers[word] for word in answers if word in asked))
-    told = ["--role", "interest_rate=rate on day of disbursement"]
+    told = ["--role", "interest_rate=rate on day of disbursement", "--times", "amount=1000"]
     assert main(["init-study", "mine", "--data", "loans.csv", *told]) == 0
-    assert params.load().study("mine").own["currency"] == "KES" and len(prepared()) == 30
+    own = params.load().study("mine").own
+    assert own["currency"] == "KES" and own["times"] == {"amount": 1000} and len(prepared()) == 30
