@@ -205,8 +205,11 @@ print(f"判定行共{len(found)}行，其中{int(found['estimate'].isna().sum())
 # %%
 def margin(row):
     risk, share = rate[row.study] / 100, margins["default"]
-    if row.outcome in ("interest_rate", "net_received", "loss_given_default"):
-        return margins["interest_rate" if row.outcome == "interest_rate" else "received"]
+    if row.outcome == "interest_rate":
+        # A year's; some lenders state their rates a month.
+        return margins["interest_rate"] * protocols[row.study].get("rate_months", 12) / 12
+    if row.outcome in ("net_received", "loss_given_default"):
+        return margins["received"]
     if row.unit in (
         "percentage points",
         "percent",

@@ -220,10 +220,11 @@ class Study(Section):
     study does not have is left out: sources and vintages when it is simulated, scenario and scale when it is not, a
     treatment rule when treatment is recorded, a landmark when every factor is known at origination.
 
-    `rate_months` are the months for which an interest rate is the price: 12 where it is a year's. `undated` are factors to which the records give no date, so that they may follow the loan. `placebo` are columns
-    that treatment cannot have changed. `moderators` says by which columns (or windows of origination, which may have
-    any name) the effect of treatment may differ, and `moderated` of which other columns the effect is asked by some of
-    them. `alternatives` are choices that could as well have been made.
+    `rate_months` are the months for which an interest rate is the price: 12 where it is a year's. `undated` are factors
+    to which the records give no date, so that they may follow the loan. `placebo` are columns that treatment cannot
+    have changed. `moderators` says by which columns (or windows of origination, which may have any name) the effect of
+    treatment may differ, and `moderated` of which other columns the effect is asked by some of them. `alternatives`
+    are choices that could as well have been made.
     """
 
     module: Name

@@ -78,7 +78,8 @@ def interviews(has: Results, protocol: Study) -> Checked:
 
 def kind_of_lender(has: Results, protocol: Study) -> Checked:
     """M03: one of the kinds of lender that the claim names, or several at once; those to small firms are banks."""
-    return _share([protocol.institution_type != "other"])
+    named = ("commercial_bank", "sme_lender", "consumer_finance", "p2p", "several")
+    return _share([protocol.institution_type in named])
 
 
 def lenders_contrasted(has: Results, protocol: Study) -> Checked:
