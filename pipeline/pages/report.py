@@ -135,9 +135,7 @@ class Report(Page):
         scale = 1.0 if sd is None else sd
         found = Found(*(scale * x for x in (row.estimate, row.ci_low, row.ci_high)), row.p_value, row.unit)
         choices = self._params.evidence.margins
-        margin = margin_of(
-            row.unit, row.outcome, default_rate(self._results), choices, simulated=self._protocol.simulated
-        )
+        margin = margin_of(row.unit, row.outcome, default_rate(self._results), choices, self._protocol)
         other = doubly_robust(self._results) if how == "controls" and self._treats(factor) and sd is None else None
         verdict = judge(
             found,

@@ -109,6 +109,11 @@ def test_a_row_that_could_not_be_estimated_says_why():
 # Margins.
 
 
+YEARLY = SimpleNamespace(simulated=False, rate_months=12)
+MONTHLY = SimpleNamespace(simulated=False, rate_months=1)
+SIMULATED = SimpleNamespace(simulated=True, rate_months=12)
+
+
 @pytest.mark.parametrize(
     ("unit", "outcome", "size"),
     [
@@ -125,20 +130,20 @@ def test_a_row_that_could_not_be_estimated_says_why():
     ],
 )
 def test_the_smallest_difference_that_matters(unit, outcome, size):
-    assert margins.margin_of(unit, outcome, 0.1, MARGINS, simulated=False).size == pytest.approx(size)
+    assert margins.margin_of(unit, outcome, 0.1, MARGINS, YEARLY).size == pytest.approx(size)
 
 
 def test_the_margin_of_a_rate_is_that_of_its_months():
-    size = margins.margin_of("units of the outcome", "interest_rate", 0.1, MARGINS, simulated=False, rate_months=1).size
+    size = margins.margin_of("units of the outcome", "interest_rate", 0.1, MARGINS, MONTHLY).size
     assert size == pytest.approx(MARGINS.interest_rate / 12)
-    days = margins.margin_of("days", "first_late", 0.1, MARGINS, simulated=False, rate_months=1)
+    days = margins.margin_of("days", "first_late", 0.1, MARGINS, MONTHLY)
     assert days.size == MARGINS.days
 
 
 def test_a_unit_without_a_margin_stops_the_build_for_real_lenders_alone():
     with pytest.raises(StudyError, match="no margin is stated for the unit 'apples'"):
-        margins.margin_of("apples", "trees", 0.1, MARGINS, simulated=False)
-    assert margins.margin_of("apples", "trees", 0.1, MARGINS, simulated=True).size == MARGINS.others
+        margins.margin_of("apples", "trees", 0.1, MARGINS, YEARLY)
+    assert margins.margin_of("apples", "trees", 0.1, MARGINS, SIMULATED).size == MARGINS.others
 
 
 def test_more_of_it_is_told_per_standard_deviation_and_yes_or_no_as_it_is():

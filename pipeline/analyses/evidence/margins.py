@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from pipeline.core.protocol import Study
 from pipeline.core.results import Results
 from pipeline.core.shared import Margins
 from pipeline.runtime.errors import StudyError
@@ -44,9 +45,7 @@ def default_rate(has: Results) -> float:
     )
 
 
-def margin_of(
-    unit: str, outcome: str, rate: float, margins: Margins, *, simulated: bool, rate_months: int = 12
-) -> Margin:
+def margin_of(unit: str, outcome: str, rate: float, margins: Margins, protocol: Study) -> Margin:
     """Return the margin of a row.
 
     Parameters
@@ -57,10 +56,9 @@ def margin_of(
         Share of the cohort's loans that default.
     margins
         The choices of params.yaml.
-    simulated
-        Whether the row is about simulated loans: what has no margin of its own then takes the one for all others.
-    rate_months
-        Months for which the study's interest rates are the price; their margin is a year's.
+    protocol
+        The study's: of simulated loans, what has no margin of its own takes the one for all others, and of interest
+        rates the margin is the share of a year's that their months are.
 
     Raises
     ------
@@ -68,7 +66,7 @@ def margin_of(
         Where a real lender's row has a unit without a margin.
     """
     if outcome in BY_OUTCOME:
-        share = rate_months / 12 if outcome == "interest_rate" else 1
+        share = protocol.rate_months / 12 if outcome == "interest_rate" else 1
         return Margin(share * getattr(margins, BY_OUTCOME[outcome]), math.inf)
     if unit in OF_DEFAULT:
         return Margin(100 * rate * margins.default, 100 * rate)
@@ -81,7 +79,7 @@ def margin_of(
         lower = rate * (1 - margins.default)
         size = -math.log(lower / rate) if "rate" in unit else -math.log(lower / (1 - lower) / (rate / (1 - rate)))
         return Margin(size, math.inf)
-    if simulated:
+    if protocol.simulated:
         return Margin(margins.others, math.inf)
     raise StudyError(f"no margin is stated for the unit '{unit}' of the outcome {outcome}: add it to evidence.margins.")
 

@@ -121,14 +121,7 @@ def part_of(claim: Claim, one: Bearing, has: Results, protocol: Study, params: P
         row = has.one(stage="robustness", estimator="dose", specification="without_top", factor=one.column)
     unit = row.unit or ("area" if row.estimator == "chosen" else "")
     rate = default_rate(has)
-    margin = margin_of(
-        unit,
-        row.outcome,
-        rate,
-        params.evidence.margins,
-        simulated=protocol.simulated,
-        rate_months=protocol.rate_months,
-    )
+    margin = margin_of(unit, row.outcome, rate, params.evidence.margins, protocol)
     numbers = [row.estimate, row.ci_low, row.ci_high]
     per = ""
     # Of an interaction the moderator is what there can be a standard deviation more of.
