@@ -54,7 +54,7 @@ def version(name: str) -> Version:
     if (Path(name) / "params.yaml").is_file():
         return _read(name, Path(name))
     with tempfile.TemporaryDirectory() as folder:
-        if name == LAST and UNPACKED.exists():
+        if name == LAST and UNPACKED.exists() and not _tracked():
             _unpack(UNPACKED.read_bytes(), Path(folder))
         else:
             _unpack(_archived(_commit(name)), Path(folder))
@@ -90,6 +90,15 @@ def _read(name: str, root: Path) -> Version:
     studies.pop("every", None)  # names again those of each kind
     studies |= {file.parent.name: yaml.read(file) for file in sorted(root.glob(places.choices("*").as_posix()))}
     return Version(name, choices, metrics, rows, verdicts, figures)
+
+
+def _tracked() -> bool:
+    """Say whether git keeps these files: a copy that was unpacked may have been put under it since."""
+    try:
+        _git("ls-files", "--error-unmatch", "params.yaml")
+    except (StudyError, subprocess.CalledProcessError):
+        return False
+    return True
 
 
 def _git(*arguments: str) -> bytes:

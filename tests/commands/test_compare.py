@@ -109,3 +109,11 @@ def test_a_folder_that_holds_no_study_is_said_so(tmp_path, monkeypatch, capsys):
     git(tmp_path, "init", "--quiet")
     assert main(["compare", "workspace"]) == 1
     assert "workspace has no params.yaml" in capsys.readouterr().err
+
+
+def test_what_was_unpacked_is_no_version_once_git_keeps_the_files(repository, capsys):
+    (repository / ".dvc").mkdir()
+    with tarfile.open(repository / ".dvc/unpacked.tar", "w"):
+        pass
+    assert main(["compare"]) == 0
+    assert "  match.caliper: 0.2 became 0.1" in capsys.readouterr().out.splitlines()
