@@ -193,7 +193,7 @@ def test_every_recipe_for_experiments_works(reproduced, tmp_path):
     assert {"match", "describe", "regress", "report"} <= ran and not {"collect", "prepare", "correlate"} & ran
     for line in ("make compare", "make compare A=main B=tight"):
         assert "  match.caliper: 0.2 became 0.05" in said[line]
-        assert "  treated, matched pairs: " in said[line] and "  treated, all controls" not in said[line]
+        assert "  treated.matched: " in said[line] and "  treated.adjusted: " not in said[line]
     assert "  match.caliper: 0.1 became 0.3" in said["make compare A=caliper-1 B=caliper-2"]
     assert "treated.matched.risk_difference" in said["dvc metrics diff"]
     assert {"tight", "caliper-1", "caliper-2"} <= set(said["dvc exp show"].replace("[", " ").replace("]", " ").split())
