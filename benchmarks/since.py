@@ -21,6 +21,11 @@ TARGETS = {"report": 0.4, "curve": 0.6, "predict": 0.6, "adjust": 0.7, RECOVERY:
 LEFT = {
     "regress": "statsmodels fits least squares by singular values and takes whole cross products in each of Newton's "
     "steps, where version 1 ran its own engine; each factor has a design of its own, so no fit serves twice.",
+    "missing": "a quarter imputes, a quarter fits response weights with an effect of each lender, a fifth asks whether "
+    "values are missing by chance; each set of imputed values is regressed for each factor.",
+    "heterogeneity": "two fifths are interactions of each factor with each moderator, by least squares and by logit, a "
+    "third are effects by group, a fifth effects of single clients; each pair has a design of its own.",
+    "notebook": "it is executed in both languages, where version 1 had one.",
     "adjust": "most of it is cross-fitted models, boosted trees of scikit-learn before all, and loading that package; "
     "each fold has loans of its own, and logistic regressions start from those of the fold before.",
     RECOVERY: "a third estimates, most of that in the hazards of contacts, where scores and debts differ from loan to "
