@@ -98,12 +98,12 @@ def penalised_logit(
     relative to their mean. A fit on nearly the same loans to `start` from saves steps, and gives its scale.
     """
     w = np.ones(len(y)) if weights is None else weights / weights.mean()
+    at_the_mean = np.zeros(x.shape[1] + 1)
+    share = float(np.clip(np.average(y, weights=w), 1e-6, 1 - 1e-6))
+    at_the_mean[0] = np.log(share / (1 - share))
     if start is None:
-        centre, spread = x.mean(axis=0), x.std(axis=0)
+        centre, spread, slopes = x.mean(axis=0), x.std(axis=0), at_the_mean
         spread[spread == 0] = 1.0
-        slopes = np.zeros(x.shape[1] + 1)
-        share = float(np.clip(np.average(y, weights=w), 1e-6, 1 - 1e-6))
-        slopes[0] = np.log(share / (1 - share))
     else:
         centre, spread, slopes = start
     if y.min() == y.max():
@@ -112,7 +112,9 @@ def penalised_logit(
         slopes[0] = FARTHEST if y[0] else -FARTHEST
         return Logistic(centre, spread, slopes)
     z = np.column_stack([np.ones(len(x)), (x - centre) / spread])
-    found = maximum(z, y, w, ridge=np.append(0.0, np.full(x.shape[1], penalty)), start=slopes)
+    ridge = np.append(0.0, np.full(x.shape[1], penalty))
+    # Where other loans had rare categories, their slopes may be too far away to begin from.
+    found = maximum(z, y, w, ridge=ridge, start=slopes) or maximum(z, y, w, ridge=ridge, start=at_the_mean)
     if found is None:
         raise StudyError("a logistic regression with a ridge penalty does not converge.")
     return Logistic(centre, spread, found.slopes)

@@ -94,7 +94,24 @@ def test_only_a_lottery_whose_strata_pairs_do_not_share_says_so():
         apart = strata_apart(params.load().study(study))
         assert apart == (study == "karlan_zinman")
         assert apart == ("only within its strata" in chapter(study, "adjust"))
-        assert apart == ("no matched specification does" in chapter(study, "curve"))
+        assert apart == ("as does the doubly robust estimate with all controls" in chapter(study, "adjust"))
+        assert apart == ("only specifications that hold them fixed" in chapter(study, "curve"))
+
+
+@pytest.mark.parametrize("study", ["karlan_zinman", "berka", "reference"])
+def test_the_page_says_how_the_specifications_were_tested_together(study):
+    drawn = "assignment was re-randomised" in chapter(study, "curve")
+    assert drawn == (params.load().study(study).design == "randomised")
+
+
+def test_the_paper_counts_what_is_evidence_from_a_randomisation_within_strata():
+    found = rows("karlan_zinman").where(stage="curve", estimator=["matching", "regression"])
+    found = found[found["estimate"].notna()]
+    within = (found["estimator"] == "regression") | found["specification"].str.contains("exact=strata")
+    counts = rows("karlan_zinman").where(estimator="specification_count", specification="within_strata")
+    of = dict(zip(counts["estimand"], counts["estimate"], strict=True))
+    assert of["specifications"] == within.sum() < len(found)
+    assert of["significant_lower"] == (found.loc[within, "ci_high"] < 0).sum()
 
 
 def test_the_share_of_the_curve_in_which_the_headline_lies_is_the_parameter():

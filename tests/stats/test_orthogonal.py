@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.cross_fitting import Nuisances, assign_folds, cross_fit, features, hashes, penalised_logit
 from pipeline.stats.inference import Effect
+from pipeline.stats.logistic import maximum
 from pipeline.stats.orthogonal import balancing, effect_on_treated, median_of
 
 
@@ -72,6 +73,17 @@ def test_a_start_on_the_wrong_side_of_a_rare_category_is_left():
     start = penalised_logit(x, never)
     assert start(x)[0] < 0.02
     assert penalised_logit(x, once, start=start)(x) == pytest.approx(penalised_logit(x, once)(x), abs=1e-7)
+
+
+def test_a_start_that_leads_nowhere_costs_steps_and_no_fit():
+    generator = np.random.default_rng(0)
+    x = np.eye(150)[generator.integers(0, 150, 2000)]
+    y = (generator.random(2000) < 0.3).astype(float)
+    whole = penalised_logit(x, y)
+    far = whole._replace(slopes=np.where(np.arange(151) % 2 == 0, 100.0, -100.0))
+    z = np.column_stack([np.ones(len(x)), (x - whole.centre) / whole.spread])
+    assert maximum(z, y, ridge=np.append(0.0, np.ones(150)), start=far.slopes) is None
+    assert penalised_logit(x, y, start=far)(x) == pytest.approx(whole(x), abs=1e-9)
 
 
 def test_the_penalised_logit_has_a_maximum_where_one_arm_is_alone():

@@ -47,7 +47,9 @@ def blocks(page: Page) -> Iterator[str]:
     if not any(one.kind == "model" for one in shown):
         return
     yield f"## {page.text('headings.adjust')}"
-    yield page.text("adjust.all", apart=strata_apart(page.scope.protocol), **_agreement(shown, words))
+    robust = _first(results, estimator="doubly_robust", specification="controls") is not None
+    apart = strata_apart(page.scope.protocol)
+    yield page.text("adjust.all", apart=apart, robust=robust, **_agreement(shown, words))
     yield page.show_figure("adjust", STAGE, **_agreement(shown, words))
     on_pairs = _first(results, regress=True, specification="M6")
     if on_pairs is not None:

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
 from pipeline.present.numerals import fixed, whole
-from pipeline.present.page import Page, strata_apart
+from pipeline.present.page import Page
 from pipeline.present.words import Words
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ DIMENSIONS = (
 
 OWN = "protocol"
 
+WITHIN_STRATA = "within_strata"
+"""The rows on specifications within the strata of a randomisation, where others are not."""
+
 
 def blocks(page: Page) -> Iterator[str]:
     """Yield the chapter's blocks of Markdown."""
@@ -64,6 +67,8 @@ def blocks(page: Page) -> Iterator[str]:
         typical="headline_typical" in checks and checks["headline_typical"].note.startswith("passed"),
         alike="curve_of_one_mind" in checks and checks["curve_of_one_mind"].note.startswith("passed"),
     )
+    if within := _counts(results, WITHIN_STRATA):
+        yield page.text("curve.strata", counts=within, every=counts["all"])
     yield page.show_figure("curve", STAGE, counts=counts["all"])
     # Where a simulation knows it: what all specifications agree on need not be so.
     known = results.where(
@@ -73,7 +78,7 @@ def blocks(page: Page) -> Iterator[str]:
         within = float(np.mean((rows["ci_low"] <= truth) & (truth <= rows["ci_high"])))
         yield page.text("curve.truth", truth=truth, within=within)
     if joint:
-        drawn = joint["median"].note.endswith("lottery")
+        drawn = joint["median"].note.endswith("as the study randomised it")
         yield page.text(
             "curve.joint",
             joint=joint,
@@ -82,8 +87,7 @@ def blocks(page: Page) -> Iterator[str]:
             counts=counts,
             alpha=1 - page.params.inference.level,
         )
-    apart = strata_apart(page.scope.protocol)
-    yield page.text("curve.choices", counts=counts["matching"], threshold=page.params.checks.balance, apart=apart)
+    yield page.text("curve.choices", counts=counts["matching"], threshold=page.params.checks.balance)
 
 
 def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[Any, ...]]:

@@ -15,6 +15,9 @@ from pipeline.core.protocol import Study
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.specification_curve import joint
 
+WITHIN_STRATA = "within_strata"
+"""The specifications that are evidence from a randomisation within strata, where some are not."""
+
 NO_ARMS: Row = {
     "estimator": "specification_count",
     "specification": "all",
@@ -45,6 +48,17 @@ def _noted(row: Row, params: Params, protocol: Study) -> Row:
     return {name: value for name, value in row.items() if name != "unlike"} | {"note": "; ".join(said)}
 
 
+def _holds_strata(row: Row, protocol: Study) -> bool:
+    """Say whether a specification compares loans within the strata in which treatment was randomised.
+
+    Regressions have an effect for each; of the matched ones those whose exact keys name them do.
+    """
+    keys = {OWN: protocol.matching.exact, **protocol.alternatives.exact}
+    if row["estimator"] == "regression":
+        return True
+    return set(protocol.controls.strata) <= {*keys[choices_of(row["specification"])["exact"]]}
+
+
 def _of_study(row: Row, params: Params, protocol: Study) -> bool:
     match, ladder = params.match, [*protocol.controls.ladder()]
     own = {"sample": OWN, "treatment": OWN}
@@ -65,12 +79,13 @@ def _summary(found: list[Specified], noted: list[Row], job: Job, params: Params)
     from scipy.special import ndtri
 
     alpha = round(1 - job.level, 12)
-    for part in ("all", "matching", "regression"):
-        chosen = [
-            (one, row)
-            for one, row in zip(found, noted, strict=True)
-            if part in ("all", row["estimator"]) and row.get("estimate") is not None
-        ]
+    estimated = [pair for pair in zip(found, noted, strict=True) if pair[1].get("estimate") is not None]
+    parts = {"all": estimated}
+    parts |= {kind: [one for one in estimated if one[1]["estimator"] == kind] for kind in ("matching", "regression")}
+    held = [one for one in estimated if _holds_strata(one[1], job.protocol)]
+    if len(held) < len(estimated):
+        parts[WITHIN_STRATA] = held
+    for part, chosen in parts.items():
         if not chosen:
             continue
         estimates, p = (np.array([row[name] for _, row in chosen]) for name in ("estimate", "p_value"))
@@ -104,7 +119,9 @@ def _summary(found: list[Specified], noted: list[Row], job: Job, params: Params)
             }
             | ends
         )
-        yield from _joint([one for one, _ in chosen], common, job, float(ndtri(1 - alpha / 2)))
+        if part != WITHIN_STRATA:
+            # Pairs are not formed again under each permutation: what can be tested are the regressions, as above.
+            yield from _joint([one for one, _ in chosen], common, job, float(ndtri(1 - alpha / 2)))
     yield from _checked(noted, params)
 
 

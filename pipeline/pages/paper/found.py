@@ -12,6 +12,7 @@ from pipeline.pages.evidence.book import Book
 from pipeline.pages.paper.sample import Table
 from pipeline.pages.paper.steps import hypotheses, of_class
 from pipeline.present.numerals import MISSING, fixed, percent, whole, with_interval
+from pipeline.present.page import strata_apart
 from pipeline.present.words import upper_first
 from pipeline.sources.claims import Claim
 
@@ -188,7 +189,13 @@ def checked(book: Book) -> Table:
     for study in book.real:
         codes = [code for row in book.findings if row.study == study for code in (row.why or "").split()]
         failed = [book.check(code.split(":")[1]) for code in dict.fromkeys(codes) if code.startswith("bias:")]
-        counts = book.found[study].where(stage="curve", estimator="specification_count", specification="all")
+        # Evidence from a randomisation within strata is what holds them fixed.
+        parts = ["within_strata", "all"] if strata_apart(book.params.study(study)) else ["all"]
+        counts = next(
+            found
+            for part in parts
+            if len(found := book.found[study].where(stage="curve", estimator="specification_count", specification=part))
+        )
         of = dict(zip(counts["estimand"], counts["estimate"], strict=True))
         ways = (of.get(name, math.nan) for name in ("specifications", "significant_lower", "significant_higher"))
         rows.append([book.word("studies", study), book.word("semicolon").join(failed) or MISSING, *map(whole, ways)])
