@@ -37,7 +37,8 @@ def flow(results: Results, words: Words, scope: Scope, params: Params) -> dict[s
 def raw(results: Results, words: Words, scope: Scope, params: Params) -> dict[str, Any]:
     """Return the rates of the first and of the last group, and whether they differ.
 
-    Two arms are judged by the regression, more groups by whether the intervals of the two are apart.
+    Two arms are judged by the regression, more groups by whether the intervals of the two are apart; `apart` says that
+    the intervals that are drawn judged.
     """
     factor = raw_factor(scope.protocol, scope.arms)
     rows = group_rates(results, factor)
@@ -50,7 +51,8 @@ def raw(results: Results, words: Words, scope: Scope, params: Params) -> dict[st
         # As the regression without controls says, which lets loans of one cluster resemble each other.
         counted = sides([effect_row(results, factor, "M1")])
         side = "lower" if counted["lower"] else "higher" if counted["higher"] else "neither"
-    return {"first": first, "last": last, "first_name": names[0], "last_name": names[-1], "side": side}
+    ends = {"first": first, "last": last, "first_name": names[0], "last_name": names[-1]}
+    return {**ends, "side": side, "apart": factor != "treated"}
 
 
 def rates(results: Results, words: Words, scope: Scope, params: Params) -> dict[str, Any]:

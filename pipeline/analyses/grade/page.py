@@ -33,6 +33,7 @@ def blocks(page: Page) -> Iterator[str]:
     """Yield the chapter's blocks of Markdown."""
     results, words = page.results, page.words
     yield f"## {page.text('headings.grade')}"
+    built = words.has("grade_built_here")
     graded = results.where(stage=STAGE, estimator="graded")
     if graded.empty:
         yield page.text("grade.nothing", note=results.where(stage=STAGE, estimator="not_graded")["note"].iloc[0])
@@ -66,13 +67,15 @@ def blocks(page: Page) -> Iterator[str]:
         )
         rate = _optional(results, estimator="terms_by_grade", factor="interest_rate")
         first, last = (next(rates.iloc[[place]].itertuples()) for place in (0, -1))
-        yield page.text("grade.recorded", area=area, down=down, trend=trend, rate=rate, safest=first, riskiest=last)
+        ends = {"safest": first, "riskiest": last}
+        yield page.text("grade.recorded", built=built, area=area, down=down, trend=trend, rate=rate, **ends)
     kind = results.where(stage=STAGE, estimator="leniency", specification="given_grade")
     kind = kind[kind["estimate"].notna() & kind["factor"].isin(shown_factors(results, page.scope))]
     if len(kind):
         pairs = [(words.label("columns", row.factor), row) for row in kind.itertuples()]
         yield page.text(
             "grade.leniency",
+            built=built,
             kindly=[one for one in pairs if one[1].ci_low > 0],
             harshly=[one for one in pairs if one[1].ci_high < 0],
             alike=[one for one in pairs if one[1].ci_low <= 0 <= one[1].ci_high],

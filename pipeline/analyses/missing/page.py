@@ -23,12 +23,11 @@ SCHEMES = ("complete_cases", "response_weighted", "multiple_imputation")
 def blocks(page: Page) -> Iterator[str]:
     """Yield the chapter's blocks of Markdown."""
     results, words = page.results, page.words
-    gone = results.where(stage=STAGE, estimator="left_out_for_gaps")
-    left = {name: gone.loc[gone["estimand"] == name, "estimate"].sum() for name in ("loans", "defaults")}
+    left = _left_out(results, words)
     yield f"## {page.text('headings.missing')}"
     shares = results.where(stage=STAGE, estimator="share_missing", specification="column")
     if shares.empty:
-        yield page.text("missing.nothing", **{f"left_{name}": number for name, number in left.items()})
+        yield page.text("missing.nothing", **left)
         return
     named = [(_label(words, row.factor), row.estimate) for row in shares.itertuples()]
     whole_rows = results.where(stage=STAGE, estimator="pattern")
@@ -40,7 +39,7 @@ def blocks(page: Page) -> Iterator[str]:
         complete=complete["estimate"].sum(),
         common=common,
         columns=[] if common is None else [_label(words, name) for name in common["note"].split(", ")],
-        **{f"left_{name}": number for name, number in left.items()},
+        **left,
     )
     against = [row for row in _against(results, "default") if row.ci_low > 0 or row.ci_high < 0]
     little = next(iter(results.each(stage=STAGE, estimator="little")), None)
@@ -118,6 +117,15 @@ def tipping(results: Results, words: Words, factors: list[str]) -> Figure:
     panels[0, 0].set_ylabel(words.text("columns.points"))
     figures.keys(figure, panels[0, 0])
     return figure
+
+
+def _left_out(results: Results, words: Words) -> dict[str, Any]:
+    """Return how many loans preparation left out for gaps, and by which rules: it left out others, too."""
+    gone = results.where(stage=STAGE, estimator="left_out_for_gaps")
+    loans = gone[(gone["estimand"] == "loans") & (gone["estimate"] > 0)]
+    rules = [(lower_first(words.label("reasons", row.specification)), row.estimate) for row in loans.itertuples()]
+    defaults = gone.loc[gone["estimand"] == "defaults", "estimate"].sum()
+    return {"left_loans": loans["estimate"].sum(), "left_defaults": defaults, "rules": rules}
 
 
 def _label(words: Words, name: str) -> str:

@@ -43,6 +43,7 @@ def blocks(page: Page) -> Iterator[str]:
     if gain is not None:
         named |= {
             "gain": gain,
+            "alone": page.scope.protocol.cluster == "loan_id",
             "by_loan": one(rows, "logistic", ALL, "auc_gain"),
             "hard": one(rows, "logistic", HARD, "auc"),
             "brier": one(rows, "logistic", ALL, "brier_gain"),

@@ -148,12 +148,16 @@ def _specified(results: Results, factor: str) -> list[tuple[Any, str, str]]:
     """Return the rows of the figure from the top, each with its estimator and specification."""
     rows = results.where(stage=STAGE, factor=factor)
     rows = rows[rows["ci_low"].notna()]
-    return [
+    shown = [
         (found.iloc[0], estimator, name)
         for estimator, name, estimand in SPECIFICATIONS
         for found in [rows[(rows.estimator == estimator) & (rows.specification == name) & (rows.estimand == estimand)]]
         if len(found)
     ]
+    # Where each loan is a cluster of its own, the clustered error is the robust one again.
+    width = {name: row["std_error"] for row, _, name in shown}
+    twin = width.get("clustered") == width.get("robust")
+    return [one for one in shown if not (twin and one[2] == "clustered")]
 
 
 def gelbach(results: Results, words: Words, factors: list[str]) -> str:
