@@ -75,6 +75,12 @@ def shown_factors(results: Results, allowed: Scope) -> list[str]:
     return [name for name in allowed.factors if not (same and name == "treated")]
 
 
+def separated(results: Results) -> list[str]:
+    """Return the factors with or without which all loans end alike: least squares has no error for them."""
+    rows = results.where(stage="regress", estimator="firth")
+    return list(dict.fromkeys(rows.loc[rows["estimate"].notna(), "factor"]))
+
+
 def left_out(note: str) -> list[str]:
     """Return the columns, and levels of columns, that a row's note names as determined by other controls."""
     named = re.match(r"left out as determined by other controls: (.*)", note)
@@ -274,7 +280,7 @@ class Page:
             "software": [f"{name} {version}" for name, version in software()],
             "engines": ENGINES,
             "made": lambda estimator: not results.where(stage="effects", estimator=estimator).empty,
-            "separated": results.where(stage="regress", estimator="firth")["estimate"].notna().any(),
+            "separated": listed(separated(results)),
             "study": self._study,
             "count": count,
             "rate": rate,

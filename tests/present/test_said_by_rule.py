@@ -161,3 +161,16 @@ def test_one_activity_differs_and_several_differ():
     for number, said in ((1, "one differs significantly"), (2, "two differ significantly")):
         frame.loc[frame.index[mine][:number], "p_adjusted"] = 0.001
         assert said in chapter("berka", "warning", found=Results(frame))
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_intervals_of_factors_without_a_default_are_said_to_be_too_narrow(study):
+    firth = rows(study).where(stage="regress", estimator="firth")
+    bare = list(dict.fromkeys(firth.loc[firth["estimate"].notna(), "factor"]))
+    assert bool(bare) == (study == "berka")
+    for language, said in zip(LANGUAGES, ("too narrow", "区间过窄"), strict=True):
+        page = report(study, language)
+        for text in ("\n".join(page.inside("correlate")), in_language(study, language, "grade")):
+            assert (said in text) == bool(bare)
+            sentence = text[: text.find(said)].lower()[-150:]
+            assert all(page.words.label("columns", name).lower() in sentence for name in bare)

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
 from pipeline.present.numerals import MISSING, compact, fixed, percent, whole, with_interval
-from pipeline.present.page import Page, shown_factors
+from pipeline.present.page import Page, separated, shown_factors
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words
 
@@ -76,6 +76,7 @@ def blocks(page: Page) -> Iterator[str]:
         yield page.text(
             "grade.leniency",
             built=built,
+            bare=any(row.factor in separated(results) for row in kind.itertuples()),
             kindly=[one for one in pairs if one[1].ci_low > 0],
             harshly=[one for one in pairs if one[1].ci_high < 0],
             alike=[one for one in pairs if one[1].ci_low <= 0 <= one[1].ci_high],
