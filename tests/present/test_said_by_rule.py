@@ -87,9 +87,11 @@ def test_a_grade_counts_as_the_lenders_where_the_evidence_judges_it_as_such(stud
     assert {"lendingclub", "bondora"} <= judged
     for language, ours in zip(LANGUAGES, ("The grade was built here", "等级是这里自建的"), strict=True):
         assert Words(language, study, study).has("grade_built_here") == (study not in judged)
-        assert (ours in in_language(study, language, "grade")) == (study not in judged)
+        said = in_language(study, language, "grade")
+        assert (ours in said) == (study not in judged)
     text = chapter(study, "grade")
-    assert ("graded too kindly" in text) == ("The grade on record" in text) == (study in judged)
+    assert ("The grade on record" in text) == (study in judged)
+    assert study in judged or "graded too kindly" not in text
 
 
 def test_the_grades_that_taught_the_score_are_said_to_rise_where_they_do():
@@ -174,3 +176,11 @@ def test_intervals_of_factors_without_a_default_are_said_to_be_too_narrow(study)
             assert (said in text) == bool(bare)
             sentence = text[: text.find(said)].lower()[-150:]
             assert all(page.words.label("columns", name).lower() in sentence for name in bare)
+
+
+@pytest.mark.parametrize(("study", "asked"), [("lendingclub", False), ("bondora", True), ("berka", True)])
+def test_only_a_relationship_tells_how_well_a_lender_knows_its_clients(study, asked):
+    text = chapter(study, "grade")
+    question = text.partition("clients whom the lender knows better")[2]
+    assert bool(question) == asked
+    assert "message" not in question and "statements" not in question

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.core.fields import construct
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
 from pipeline.present.numerals import MISSING, compact, fixed, percent, whole, with_interval
 from pipeline.present.page import Page, separated, shown_factors
 from pipeline.present.tables import markdown
 from pipeline.present.words import Words
+from pipeline.stats.features import BLOCK_OF_CONSTRUCT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,28 +64,33 @@ def blocks(page: Page) -> Iterator[str]:
     if area is not None:
         rates = results.where(stage=STAGE, estimator="recorded", estimand="default_rate")
         down = _optional(results, estimator="trend", specification="all", factor="credit_grade", estimand="steps_down")
-        trend = _optional(
-            results, estimator="trend", specification="all", factor="credit_grade", estimand="jonckheere_terpstra"
-        )
         rate = _optional(results, estimator="terms_by_grade", factor="interest_rate")
         first, last = (next(rates.iloc[[place]].itertuples()) for place in (0, -1))
         ends = {"safest": first, "riskiest": last}
-        yield page.text("grade.recorded", built=built, area=area, down=down, trend=trend, rate=rate, **ends)
-    kind = results.where(stage=STAGE, estimator="leniency", specification="given_grade")
-    kind = kind[kind["estimate"].notna() & kind["factor"].isin(shown_factors(results, page.scope))]
-    if len(kind):
-        pairs = [(words.label("columns", row.factor), row) for row in kind.itertuples()]
-        yield page.text(
-            "grade.leniency",
-            built=built,
-            bare=any(row.factor in separated(results) for row in kind.itertuples()),
-            kindly=[one for one in pairs if one[1].ci_low > 0],
-            harshly=[one for one in pairs if one[1].ci_high < 0],
-            alike=[one for one in pairs if one[1].ci_low <= 0 <= one[1].ci_high],
-        )
+        yield page.text("grade.recorded", built=built, area=area, down=down, rate=rate, **ends)
+    if graded := _leniency(page):
+        yield page.text("grade.leniency", built=built, **graded)
     quality = _optional(results, estimator="assessment")
     if quality is not None:
         yield page.text("grade.assessment", quality=quality, lenders=quality.note.split()[0])
+
+
+def _leniency(page: Page) -> dict[str, Any]:
+    """Return the rows on how well the lender knows a client, by whether known ones default more; nothing without any.
+
+    Treatment is one only where it is of the relationship.
+    """
+    results, rule = page.results, page.scope.protocol.treatment
+    shown = set(shown_factors(results, page.scope))
+    if rule is not None and BLOCK_OF_CONSTRUCT[construct(rule.factor)] != "relationship":
+        shown.discard("treated")
+    rows = results.where(stage=STAGE, estimator="leniency", specification="given_grade")
+    found: dict[str, Any] = {"kindly": [], "harshly": [], "alike": []}
+    for row in rows[rows["estimate"].notna() & rows["factor"].isin(shown)].itertuples():
+        name = "kindly" if row.ci_low > 0 else "harshly" if row.ci_high < 0 else "alike"
+        found[name].append((page.words.label("columns", row.factor), row))
+    bare = any(row.factor in separated(results) for pairs in found.values() for _, row in pairs)
+    return {**found, "bare": bare} if any(found.values()) else {}
 
 
 def drawings(results: Results, words: Words, scope: Scope) -> dict[str, tuple[Any, ...]]:
