@@ -9,12 +9,14 @@ from pipeline.analyses.robustness.page import _specified
 from pipeline.core import params
 from pipeline.core.results import Results
 from pipeline.pages import seen
+from pipeline.pages.evidence import advice
+from pipeline.pages.evidence import said as answers
 from pipeline.present.numerals import signed
 from pipeline.present.sample_figures import group_rates
 from pipeline.present.words import LANGUAGES, Words
 from pipeline.sources.claims import load_bearings, load_claims
 from tests.present.test_first_sentence import report, rows
-from tests.present.test_said_of_estimates import changed, chapter
+from tests.present.test_said_of_estimates import book_in, changed, chapter
 
 STUDIES = params.load().compared
 
@@ -184,3 +186,18 @@ def test_only_a_relationship_tells_how_well_a_lender_knows_its_clients(study, as
     question = text.partition("clients whom the lender knows better")[2]
     assert bool(question) == asked
     assert "message" not in question and "statements" not in question
+
+
+@pytest.mark.parametrize(("language", "best"), [("en", "at best "), ("zh", "最高为")])
+def test_advice_says_where_certainties_differ_that_it_names_the_highest(language, best):
+    page = book_in(language)
+    found = [row for row in page.findings if row.study == "bondora"]
+    assert {row.certainty for row in found} == {"very_low"} and best not in advice.conclusion(page, found)
+    found[0] = found[0]._replace(certainty="low")
+    assert f"{best}{page.word('certainty', 'low')}" in advice.conclusion(page, found)
+
+
+def test_the_first_of_several_experiments_is_not_called_the_only_one():
+    page = book_in("zh")
+    (row,) = (one for one in page.findings if one.design == "randomised")
+    assert "唯一" not in answers.randomised(page, row, 0) + answers.randomised(page, row, 1)
