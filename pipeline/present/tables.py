@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -100,10 +101,16 @@ def regressions(results: Results, words: Words, factors: list[str], blocks: dict
     for block in dict.fromkeys(block for rung in rungs for block in blocks[rung]):
         held = [words.text("labels.yes") if block in blocks[rung] else "" for rung in rungs]
         body.append([words.label("blocks", block), *held])
-    first = [next(linear[name, rung] for name in factors if (name, rung) in linear) for rung in rungs]
-    body.append([words.text("columns.loans"), *(whole(row.n) for row in first)])
-    body.append([words.text("columns.clusters"), *(whole(row.n_clusters) for row in first)])
+    fitted = [[linear[name, rung] for name in factors if (name, rung) in linear] for rung in rungs]
+    body.append([words.text("columns.loans"), *(_span(row.n for row in rows) for rows in fitted)])
+    body.append([words.text("columns.clusters"), *(_span(row.n_clusters for row in rows) for rows in fitted)])
     return markdown([words.text("columns.factor"), *rungs], body)
+
+
+def _span(numbers: Iterable[float]) -> str:
+    """Return a number that all factors share, or the smallest and the largest: not each is known of all loans."""
+    ends = sorted(set(numbers))
+    return whole(ends[0]) if len(ends) == 1 else f"{whole(ends[0])}–{whole(ends[-1])}"
 
 
 def effects_in_points(results: Results) -> pd.DataFrame:

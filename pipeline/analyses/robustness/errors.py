@@ -55,6 +55,9 @@ def errors(sample: Sample, fit: robust_errors.Partialled, without: np.ndarray | 
         yield sample.row("errors", name, "risk_difference", **found, note=note)
 
 
+UNNAMED = "without one client"
+
+
 def without_clusters(sample: Sample, without: np.ndarray | None) -> Iterator[Row]:
     """Yield the smallest and the largest effect that leaving one cluster out gives."""
     if without is None or np.isnan(without).all():
@@ -64,6 +67,8 @@ def without_clusters(sample: Sample, without: np.ndarray | None) -> Iterator[Row
     sizes = sample.clusters.value_counts()
     for estimand, place in (("smallest", np.nanargmin(without)), ("largest", np.nanargmax(without))):
         name = names[place]
+        # Clusters may be clients, whom no page names.
+        called = f"without {name}" if sample.protocol.cluster != "client_id" else UNNAMED
         yield sample.row(
             "leave_one_cluster_out",
             "linear_probability",
@@ -71,5 +76,5 @@ def without_clusters(sample: Sample, without: np.ndarray | None) -> Iterator[Row
             stays=(sample.clusters != name).to_numpy(),
             estimate=100 * without[place],
             unit="percentage points",
-            note=f"without {name}, {sizes[name]} loans",
+            note=f"{called}, {sizes[name]} loans",
         )

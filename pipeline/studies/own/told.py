@@ -44,9 +44,11 @@ def horizon(draft: Draft) -> list[str]:
     if draft.horizon:
         return [f"  Within {last} months: {counts}; {out} (horizon_months)."]
     left = f"  {gone:,} loans leave the records before their end without a word: they count as not in default."
+    late = "still open at the end of the records had less time for it."
+    if "default_date" in draft.found and "closing_date" not in draft.found:
+        late = "that no date of closing ends count as followed to the last date; those granted late had less time."
     return [
-        f"  Whenever default came: {len(open_) - gone:,} loans still open at the end of the records "
-        "had less time for it.",
+        f"  Whenever default came: {len(open_) - gone:,} loans {late}",
         *([left] if gone else []),
         f"  With --horizon {last} default counts within {last} months: {counts}; {out}.",
     ]
@@ -214,7 +216,7 @@ def advice(draft: Draft) -> list[str]:
         "loan_type": "loans are not compared within the same kind",
         "amount": "the size of the loan is not controlled for",
         "origination_date": "nothing is controlled for time",
-        "institution_id": "errors take loans as independent of each other",
+        "institution_id": "errors do not allow for loans of one institution to resemble each other",
         "loan_id": "loans are known by what stands in their row",
     }
     for role, consequence in wanted.items():

@@ -79,3 +79,37 @@ def test_units_currencies_and_losses_stand_on_the_first_page(workplace):
     chinese = (places.reports("mine") / "report.zh.html").read_text(encoding="utf-8")
     assert "乘以1,000" in chinese and "大于零的贷款算作违约" in chinese and "不是KES的贷款" in chinese
     assert "期限的单位见“repayment_frequency”列" in chinese
+
+
+def test_no_client_is_named_and_nothing_is_said_of_what_the_file_lacks(workplace):
+    made = loans(400).drop(columns=["branch", "treated"])
+    made["client_id"] = [f"KH{number // 2:05d}" for number in range(400)]
+    made["satisfaction"] = [1 + number % 5 if number % 4 else None for number in range(400)]
+    assert set_up(made) == 0
+    run(*ANALYSES, "robustness")
+    page = report()
+    chinese = (places.reports("mine") / "report.zh.html").read_text(encoding="utf-8")
+    written = [file.read_text(encoding="utf-8") for file in places.reports("mine").rglob("*.csv")]
+    assert not any("KH0" in text for text in [page, chinese, *written])
+    assert "Leaving out one client at a time" in page and "It moves most" not in page
+    assert "clustered by client" in page and "take loans as independent of each other; they are" not in page
+    assert "standard errors do not allow for loans of one institution to resemble each other" in page
+    assert "matched pairs" not in page.split("## The full record")[0] and "方块为配对样本" not in chinese
+    # Each factor is known of other loans.
+    assert "| Loans | 300–400 |" in page
+
+
+def test_months_of_loans_are_not_called_rows(workplace):
+    one = loans(120)[["id", "amount", "contacts", "default"]]
+    rows = one.loc[one.index.repeat(8)].reset_index(drop=True)
+    number = rows.index % 8
+    rows["month"] = [f"2019-{1 + place:02d}" for place in number]
+    rows["status"] = [("Charged-off" if bad else "Paid-off") if place == 7 else "Current"
+                      for bad, place in zip(rows.pop("default"), number, strict=True)]  # fmt: skip
+    assert set_up(rows) == 0
+    run(*ANALYSES)
+    page = report()
+    assert "**Read:** 120 loans." in page and "Of 120 loans in the file" in page
+    assert "does default fall with contacts?" in page and "of 1 factors" not in page and "Of the one factor," in page
+    chinese = (places.reports("mine") / "report.zh.html").read_text(encoding="utf-8")
+    assert "文件的120笔贷款中" in chinese and "1个因素中" not in chinese
