@@ -34,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--lost", metavar="COLUMN", help="amounts lost: above nought a loan defaulted, whatever its state"
     )
     parser.add_argument("--treated", metavar="COLUMN", help="the column that says which loans the programme reached")
+    parser.add_argument("--treated-when", nargs="+", metavar="VALUE", help="its values of loans that were reached")
     parser.add_argument("--role", nargs="+", metavar="ROLE=COLUMN", help="columns of other roles: term_months=Tenure")
     for name, meaning in (("default", "default"), ("repaid", "repaid"), ("left-out", "neither")):
         parser.add_argument(
@@ -63,6 +64,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> str:
     """Write the study's choices, its line in params.yaml and the dictionary; return what was found and is missing."""
+    from pipeline.sources import packed, tabular
     from pipeline.studies.own import template, told
     from pipeline.studies.own.choices import unused
 
@@ -75,12 +77,17 @@ def run(options: argparse.Namespace) -> str:
     _may_be_called(options.name)
     if options.treated and options.treated == options.default:
         raise StudyError(f"--default and --treated both name '{options.default}': name two columns, or leave one out.")
+    given = tabular.path_of(options.data)
+    if (place := packed.unpacked(given, places.RAW / options.name)) != given:
+        options.data = str(place)
     draft = _asked(options)
     target = _write(draft)
     looked = f"all {draft.rows:,} rows" if draft.whole else f"the first {draft.rows:,} rows"
     form = draft.form
     written = " ".join(filter(None, (form.kind, form.encoding, form.sheet and f"sheet {form.sheet}")))
     lines = [f"{draft.file}: {written}, {len(draft.columns)} columns; looked at {looked}."]
+    if place != given:
+        lines.append(f"{given} was unpacked there, into a folder that git ignores: it is what the study reads.")
     lines += ["", f"Outcome, column {draft.outcome.column}:", *draft.outcome.shown(), *told.horizon(draft)]
     lines += ["", "Found (role, column, why, first cells):", *told.found(draft)]
     for title, said in (

@@ -88,7 +88,7 @@ _UNITS = {
     "month": (
         1.0,
         "month, months, monthly, mth, mths, mo, mos, mon, monat, monate, mes, meses, mois, x, parcelas, miesiąc, "
-        "miesiące, miesięcy, bulan, tháng, شهر, شهرا, месяц, месяца, месяцев, мес, ay, "
+        "miesiące, miesięcy, mies, bln, bulan, tháng, شهر, شهرا, месяц, месяца, месяцев, мес, ay, "
         "个月, 個月, ヶ月, ヵ月, か月, カ月, ケ月, 개월, 月, 期",
     ),
     "year": (12.0, "year, years, yr, yrs, jahr, jahre, jahren, año, años, ano, anos, ans, "

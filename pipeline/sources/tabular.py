@@ -174,6 +174,8 @@ TOTALS = (
     r"gesamt(?:summe)?|summe|suma|razem|totale|jumlah|tổng(?: cộng)?|المجموع|الإجمالي|합계)\s*:?\s*$"
 )
 """What such lines are called."""
+KEY = re.compile(r"(?i:(?:^|[\W_])(?:id|no|nr|num|number|ref|reference|key|code)\W*$)|[a-z]I[Dd]$|编号|号码|号$")
+"""Names of columns that lines of totals leave empty: one with a number there is the loan of a client called so."""
 
 
 def _loans_alone(table: Table, labels: Sequence[str]) -> Table:
@@ -188,7 +190,9 @@ def _loans_alone(table: Table, labels: Sequence[str]) -> Table:
     if totals := sorted({place for places in called for place in places}):
         # A client may be called so: other lines leave no such cell empty.
         always = empty.drop(index=totals).mean() <= SELDOM
-        beside = empty.loc[totals, always].any(axis=1)
+        keys = left.loc[totals, [name for name in left if KEY.search(str(name))]]
+        numbered = keys.notna() & keys.ne("") & ~keys.astype("string").apply(lambda one: one.str.contains(TOTALS))
+        beside = empty.loc[totals, always].any(axis=1) & ~numbered.fillna(value=False).any(axis=1)
         what = dict.fromkeys(_places(beside), "hold totals") | what
     if not what:
         return table

@@ -13,6 +13,7 @@ import pandas as pd
 
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, tabular, workbooks
+from pipeline.sources.packed import packed_in
 from pipeline.sources.tables import KINDS, Form, Table
 from pipeline.studies.own import months, outcome, panel, roles, writing
 from pipeline.studies.own.joining import (
@@ -164,7 +165,9 @@ def _read_all(folder: Path, options: Mapping[str, Any]) -> tuple[dict[str, Form]
     read_ = {name: table(folder, name, options.get("encoding"), options.get("header") or {}) for name in named}
     forms = {name: form for name, (form, _, _) in read_.items()}
     empty = [name for name, (_, frame, _) in read_.items() if frame.empty]
-    refused = [f"{name}: no row" for name in empty] + [one for _, _, aside in read_.values() for one in aside]
+    packed = packed_in(folder) if folder.is_dir() else []
+    refused = [f"{file.name}: packed beside tables that are not; unpack it if it holds others" for file in packed]
+    refused += [f"{name}: no row" for name in empty] + [one for _, _, aside in read_.values() for one in aside]
     frames = {name: frame for name, (_, frame, _) in read_.items() if name not in empty}
     if not frames:
         raise StudyError(f"{folder} holds {len(empty)} tables and no row: fill in the loans at least.")
@@ -281,7 +284,10 @@ def _pair(frame: pd.DataFrame, other: pd.DataFrame, called: str) -> tuple[str, s
             mine_, theirs_ = _of_table(one, "loan"), _of_table(another, called)
             same = roles.normal(mine_).replace(" ", "") == roles.normal(theirs_).replace(" ", "")
             role = any(roles.likeness(mine_, key) > 1 and roles.likeness(theirs_, key) > 1 for key in KEYS)
-            if not role and not (same and KEY_NAME.search(roles.normal(mine_))):
+            named = KEY_NAME.search(roles.normal(mine_)) and not any(
+                roles.likeness(mine_, other_role) > 1 for other_role in roles.of_section("borrower")
+            )
+            if not role and not (same and named):
                 continue
             mine, theirs = keys(frame[one]), keys(other[another])
             least = OVERLAP if same else OVERLAP_OF_OTHER_NAMES

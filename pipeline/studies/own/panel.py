@@ -8,11 +8,13 @@ they happen are means over the months up to the landmark, and are studied on loa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, dates
 from pipeline.studies.own import months, roles
 
@@ -77,6 +79,11 @@ def moments(column: pd.Series, day_first: bool | None = None) -> tuple[pd.Series
     return pd.Series(made.astype("datetime64[ms]"), column.index).mask(number.isna()), True
 
 
+def of_course(name: str, panel: Panel) -> bool:
+    """Say whether a column tells the course of a loan and nothing else: its month, and what is still owed."""
+    return name == panel.month or roles.normal(name) in ("balance", "余额")
+
+
 def _comes_again(column: pd.Series) -> bool:
     present = column.dropna()
     return len(present) >= FEWEST_MONTHS * max(present.nunique(), 1)
@@ -86,6 +93,35 @@ def _follow_each_other(key: pd.Series, month: pd.Series) -> bool:
     """Say whether the months of nearly every key have no gap."""
     of_key = months.month_of(month).groupby(key.to_numpy())
     return bool((of_key.max() - of_key.min() + 1 == of_key.nunique()).mean() >= 0.95)
+
+
+WAVES = frozenset([
+    "wave", "waves", "round", "survey round", "survey wave", "visit", "phase", "follow up", "ola", "ronda", "vague",
+    "welle", "轮次", "轮", "期次", "调查轮次",
+])  # fmt: skip
+"""Names of columns that count the times at which a study asked the same borrowers."""
+
+
+def of_loans(table: pd.DataFrame, path: Path) -> Panel | None:
+    """Return loan and month of a file with one row a loan and month; a StudyError where its rows are waves."""
+    found = recognised(table)
+    if found is None and (waves := _of_waves(table)):
+        raise StudyError(
+            f"{path}: each {waves[0]} has a row for every {waves[1]}, and a study needs one row a loan: keep the rows "
+            f"of one {waves[1]} (the last, if it tells how loans ended), with what was known before in columns of them."
+        )
+    return found
+
+
+def _of_waves(table: pd.DataFrame) -> tuple[str, str] | None:
+    """Return the borrower's column and the one of the wave, of a table with a row for each of both; None for others."""
+    named = [name for name in table if roles.normal(str(name)) in WAVES]
+    loans = [name for name in table if roles.likeness(str(name), "loan_id")]
+    if not named or any(table[name].is_unique for name in loans):
+        return None
+    keys = [*loans, *(name for name in table if roles.likeness(str(name), "client_id") > 1)]
+    found = ((str(key), str(name)) for key in keys for name in named if not table.duplicated([key, name]).any())
+    return next((pair for pair in found if _comes_again(table[pair[0]])), None)
 
 
 MONTH_WORDS = frozenset([

@@ -12,6 +12,7 @@ ANSWERS: dict[str, Callable[[str], Any]] = {
     "default": str,
     "role": shlex.split,
     "default_when": shlex.split,
+    "treated_when": shlex.split,
     "default_at_least": float,
     "decimal": shlex.split,
     "times": shlex.split,

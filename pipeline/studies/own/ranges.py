@@ -23,11 +23,16 @@ NEVER_NEGATIVE = (*YEARS, *COUNTS, "credit_score", "revolving_utilisation")
 CODED = ("female", "married", "education", "home_ownership", "collateral")
 """Roles whose whole numbers, where they are three to `MOST_CODES`, are codes of answers and no amounts."""
 MOST_CODES = 12
+BANDS = ("employment_length", "savings")
+"""Roles whose numbers are codes of bands where they are 1, 2, 3 ... and nothing else: years would go on, or be gaps."""
+MOST_BANDS = 10
 
 LIFE, LONGEST_LIFE = 100, 120
 """Years that few lengths of time exceed, and that none does."""
 
 SUMS = ("amount", "term_months", "income", "debt_to_income", "interest_rate")
+OF_NUMBERS = (*NEVER_NEGATIVE, *SUMS, *CODED, *BANDS)
+"""Roles of which numbers are looked at for what they can be."""
 NINES, NINES_OF_COUNTS, FAR = re.compile(r"9{3,}"), re.compile(r"9+[6-9]"), 5
 """What stands for none as a number where the next largest is so many times smaller: 99999999."""
 
@@ -97,8 +102,10 @@ def _nines(role: str, values: pd.Series) -> pd.Series:
 
 def coded(role: str, found: cells.Cells) -> bool:
     """Say whether the numbers of a role's column are codes of answers."""
-    values = found.meaning.dropna().unique()
-    return role in CODED and 2 < len(values) <= MOST_CODES and bool((values % 1 == 0).all())
+    values = sorted(found.meaning.dropna().unique())
+    if role in BANDS:
+        return 2 < len(values) <= MOST_BANDS and values == list(range(1, len(values) + 1))
+    return role in CODED and 2 < len(values) <= MOST_CODES and all(value % 1 == 0 for value in values)
 
 
 def mostly(found: cells.Cells, column: pd.Series) -> bool:

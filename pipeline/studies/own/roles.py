@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Mapping
 from functools import cache
@@ -217,6 +218,8 @@ SINCE = ("age", "relationship_length", "credit_history_years", "employment_lengt
 """Roles of lengths of time: where their column holds dates, the years from these to the loan."""
 
 MOST_PLACES = 100
+MOST_ARMS = 12
+"""Values of a column from which on it cannot say who was treated."""
 
 COUNTED = re.compile(r"(?:次数|数量|个数|人数|笔数|天数|金额|余额)$")
 """How names of counts and sums end, whatever they begin with: 客户经理走访次数 names no officer."""
@@ -232,7 +235,9 @@ def against(role: Role, column: Column) -> str:
     if role.name == "default":
         return "" if any(state.read_as == DEFAULT for state in column.states) else "no value is a state of default"
     if role.name == "treated":
-        return "" if column.kind == "flag" else f"{column.distinct:,} values are not yes and no"
+        told = f": say --treated {shlex.quote(column.name)}, and --treated-when with those of loans that were reached"
+        few = told if column.distinct <= MOST_ARMS else ""
+        return "" if column.kind == "flag" else f"{column.distinct:,} values are not yes and no{few}"
     if role.name == "loan_id":
         return "" if column.unique else f"{column.distinct:,} values do not tell every row from all others"
     if role.name in SINCE and column.kind == "date":
@@ -245,6 +250,8 @@ def against(role: Role, column: Column) -> str:
         return "its name is that of a debt"
     if role.name == "savings" and likeness(column.name, "savings") == 1 and "balance" in normal(column.name):
         return "its name does not say that the balance is saved, not owed"
+    if role.name in SUMS and {"log", "ln"} & set(normal(column.name).split()):
+        return "its name is that of a logarithm"
     sums = {*SUMS, "revolving_utilisation"} - {"term_months"}
     if role.name in sums and "number" in _words(normal(column.name)):
         return "its name is that of a count"

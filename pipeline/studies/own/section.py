@@ -60,6 +60,8 @@ class Draft(NamedTuple):
     """How loans ended, where months or dates tell it ..."""
     horizon: int | None = None
     """... and the months within which default counts."""
+    arms: tuple[list[str], list[str]] = ([], [])
+    """Values that mean treated and untreated, where they are not yes and no."""
     undated: list[str] = []  # noqa: RUF012  # nobody changes it
     """Factors that are recorded as they happen, without anything that says when."""
 
@@ -131,6 +133,8 @@ def choices(draft: Draft) -> str:
         "default_at_least": outcome.at_least,
         "default_dated": outcome.dated,
         "lost": draft.lost,
+        "treated_when": draft.arms[0],
+        "untreated_when": draft.arms[1],
         "interest_rate_in": draft.units.rates_in,
         "term_unit": draft.term_unit,
         "term_in": draft.units.term_in,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, states, tabular
-from pipeline.studies.own import folder, months, opening, outcome, panel, profile, ranges, roles, units, writing
+from pipeline.studies.own import arms, folder, months, opening, outcome, panel, profile, ranges, roles, units, writing
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.questions import Question
 from pipeline.studies.own.section import Draft
@@ -33,14 +33,14 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     options = {**options, "header": writing.header(options.get("names") or (), path)}
     tables, form, table, others, whole, aside = opening.opened(path, options)
     decimal = writing.decimals(table, form, options.get("decimal") or [], path)
-    monthly = panel.recognised(table) if tables is None else None
+    monthly = panel.of_loans(table, path) if tables is None else None
     first = table if monthly is None else panel.first_rows(table, monthly)
     columns = others | profile.profile(first, decimal, {} if tables else tabular.labels_of(path, form))
     fixed = _told(options, columns, path)
     if monthly is not None:
         fixed["loan_id"] = monthly.loan
         columns |= _of_all_months(table, columns, fixed.get("default"))
-    offered = {name: column for name, column in columns.items() if monthly is None or name != monthly.month}
+    offered = {name: one for name, one in columns.items() if monthly is None or not panel.of_course(name, monthly)}
     guessed = _guessed(table, columns, offered, fixed, options, path)
     default = guessed.found["default"]
     place, loan = f"{path}, column {default}", monthly and table[monthly.loan]
@@ -57,7 +57,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
     if (day_first := tables.day_first if tables else None) is None:
         day_first = writing.day_first(table, columns, guessed.found, options.get("day_first"), path)
-    columns |= writing.dated(first, columns, guessed.found, day_first)
+    columns |= writing.dated(first, columns, guessed.found, day_first, path)
     ends = tables.ends if tables else monthly and outcome.ends(table[kept], read, monthly.loan, monthly.order[kept])
     landmark = _landmark(monthly, ends, guessed.found, tables)
     ends = _dated_ends(ends, table[kept], read, guessed.found, day_first=day_first)
@@ -84,6 +84,7 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
         landmark=landmark,
         ends=ends,
         horizon=options.get("horizon"),
+        arms=arms.told(table, guessed.found.get("treated"), options.get("treated_when") or [], path),
         undated=_undated(guessed.found, landmark, tables),
         tables=tables,
     )
@@ -271,12 +272,13 @@ def _notes(
     """
     said, coded = [], []
     for role, name in found.items():
-        if columns[name].kind == "date":
+        if columns[name].kind == "date" or role not in (*ranges.OF_NUMBERS, "satisfaction"):
             continue
-        if role in (*ranges.NEVER_NEGATIVE, *ranges.SUMS, "satisfaction"):
-            said.append(ranges.inside(role, table[name], cells.numbers(table[name], decimal.get(name, ".")))[1])
-        elif role in ranges.CODED and ranges.coded(role, cells.numbers(table[name])):
+        numbers = cells.numbers(table[name], decimal.get(name, "."))
+        if role in (*ranges.CODED, *ranges.BANDS) and ranges.coded(role, numbers):
             coded.append(name)
+        elif role not in (*ranges.CODED, "savings"):
+            said.append(ranges.inside(role, table[name], numbers)[1])
     if coded:
         said.append(f"Numbers of {', '.join(coded)} are codes of answers, so they are levels of categories.")
     return [one for one in said if one]

@@ -98,10 +98,30 @@ def day_first(
     raise _either(f"{path}, column {date.name}", first)
 
 
+CALENDARS = {range(1300, 1480): "Iranian or Islamic", range(2400, 2600): "Buddhist"}
+"""Years that no loan here was granted in, and the calendar of which they are."""
+
+
+def _refuse_other_calendars(columns: Mapping[str, Column], found: Mapping[str, str], path: Path) -> None:
+    """Raise a StudyError when dates with a role in `found` are counted by years of another calendar."""
+    for column in (columns[name] for name in found.values() if columns[name].kind == "date"):
+        year = int(str(column.largest)[:4])
+        for years, calendar in CALENDARS.items():
+            if year in years:
+                raise StudyError(
+                    f"{path}, column {column.name}: '{column.samples[0]}' is a date of the {calendar} calendar: write "
+                    "its dates in the Gregorian calendar (2023-08-23)."
+                )
+
+
 def dated(
-    table: pd.DataFrame, columns: Mapping[str, Column], found: Mapping[str, str], day_first: bool | None
+    table: pd.DataFrame, columns: Mapping[str, Column], found: Mapping[str, str], day_first: bool | None, path: Path
 ) -> dict[str, Column]:
-    """Return the profiles of dates that may be read either way, as they are read once the order is known."""
+    """Return the profiles of dates that may be read either way, as they are read once the order is known.
+
+    Raises a StudyError when dates of the file at `path` are of a calendar that is not read.
+    """
+    _refuse_other_calendars(columns, found, path)
     made = {}
     for name in set(found.values()):
         if day_first is not None and columns[name].kind == "date" and columns[name].marks.get("undecided"):
