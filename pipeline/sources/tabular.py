@@ -183,7 +183,13 @@ def _loans_alone(table: Table, labels: Sequence[str]) -> Table:
     frame = table.frame
     what = {place: "repeat the names" for place in _places(_repeats_names(frame))}
     left = frame[list(labels)]
-    empty = left.isna() | left.eq("").fillna(value=False)
+    empty = _empty(left)
+    # A sentence below the loans, or above them, stands in one cell.
+    alone = frame[empty.iloc[:, 1:].all(axis=1) & ~empty.iloc[:, 0]].select_dtypes("string")
+    if labels[0] in alone and len(frame.columns) > LABELS:
+        others = _empty(frame.loc[alone.index].drop(columns=labels[0])).all(axis=1)
+        said = alone[labels[0]].str.contains(r"\w\s+\w").fillna(value=False)
+        what = dict.fromkeys(_places(others & said), "hold a sentence") | what
     # Words are looked for in few lines: those that leave a cell empty which most do not.
     few = left[empty.loc[:, empty.mean() <= 0.5].any(axis=1)].select_dtypes("string")
     called = [few.index[few[name].str.contains(TOTALS, regex=True).fillna(value=False)] for name in few]
@@ -198,6 +204,10 @@ def _loans_alone(table: Table, labels: Sequence[str]) -> Table:
         return table
     rows = frame.drop(index=list(what)).reset_index(drop=True)
     return table._replace(frame=rows, dropped=sorted(what.items()))
+
+
+def _empty(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.isna() | frame.eq("").fillna(value=False)
 
 
 def _places(said: pd.Series) -> list[int]:

@@ -93,3 +93,13 @@ def test_loans_without_a_date_of_closing_are_not_said_to_be_open(workplace, caps
     set_up(loans(date=["2018-01-05", "2018-07-05"], default_date=dated))
     said = capsys.readouterr().out
     assert "loans that no date of closing ends" in said and "still open at the end" not in said
+
+
+def test_sentences_below_the_loans_are_no_loans(workplace, capsys):
+    """As Lending Club's files end, whose numbers of loans are empty."""
+    made = loans(id=[None], rate=[5, 6, 7]).drop(columns="loan_id")[["id", "amount", "rate", "default"]]
+    below = "Total amount funded in policy code 1: 6417608175,,,"
+    text = f"Notes offered by Prospectus\n{made.to_csv(index=False)}\n\n{below}\n"
+    assert len(cohort(text)) == 60
+    said = capsys.readouterr().out
+    assert "Lines that hold a sentence, no loans (1): " in said and "0 left out" in said
