@@ -33,6 +33,9 @@ from tests.studies.own.test_files import workplace as workplace
         ("标当前状态", "default"),
         ("Rate % p.a.", "interest_rate"),
         ("fico_range_low", "credit_score"),
+        ("网点编号", "institution_id"),
+        ("客户关怀计划", "treated"),
+        ("original_balance", "amount"),
     ],
 )
 def test_names_of_public_files_are_known(name, role):
