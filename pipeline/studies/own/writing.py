@@ -105,9 +105,10 @@ CALENDARS = {range(1300, 1480): "Iranian or Islamic", range(2400, 2600): "Buddhi
 def _refuse_other_calendars(columns: Mapping[str, Column], found: Mapping[str, str], path: Path) -> None:
     """Raise a StudyError when dates with a role in `found` are counted by years of another calendar."""
     for column in (columns[name] for name in found.values() if columns[name].kind == "date"):
-        year = int(str(column.largest)[:4])
+        # One date that is far off, as that of a loan without an end, tells no calendar.
+        ends = {int(one[:4]) for one in (column.smallest, column.largest)}
         for years, calendar in CALENDARS.items():
-            if year in years:
+            if ends <= set(years):
                 raise StudyError(
                     f"{path}, column {column.name}: '{column.samples[0]}' is a date of the {calendar} calendar: write "
                     "its dates in the Gregorian calendar (2023-08-23)."

@@ -42,6 +42,7 @@ def test_values_of_the_treatment_without_its_column(workplace, capsys):
 )
 def test_years_of_other_calendars_are_no_dates_of_loans(workplace, capsys, dates, calendar):
     assert f"is a date of the {calendar} calendar" in asked(capsys, loans(date=dates))
+    set_up(loans(date=["2015-03-02", "2016-03-02"], closing_date=["2017-05-01", "2500-01-01"]))
 
 
 def test_a_client_who_is_called_total_has_a_loan(workplace, capsys):
