@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
+import os
 import re
 import shutil
 import zipfile
@@ -45,8 +47,9 @@ def unpacked(path: Path, beside: Path) -> Path:
         When a file is damaged, has a password, holds no table or several of one name, or would fill the disk.
 
     """
-    files = [path] if path.suffix.lower() in PACKED and path.is_file() else []
-    if path.is_dir() and not any(file.suffix.lower() in KINDS for file in path.iterdir()):
+    # Names too long for a path are neither, and are told of elsewhere.
+    files = [path] if path.suffix.lower() in PACKED and os.path.isfile(path) else []  # noqa: PTH113
+    if os.path.isdir(path) and not any(file.suffix.lower() in KINDS for file in path.iterdir()):  # noqa: PTH112
         files = packed_in(path)
     if not files:
         return path
@@ -64,6 +67,10 @@ def unpacked(path: Path, beside: Path) -> Path:
             raise StudyError(f"{file} cannot be unpacked ({error}): unpack it, and give what it holds.") from error
         finally:
             shutil.rmtree(part, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                # Nothing is left of what could not be unpacked; folders that hold something stay.
+                beside.rmdir()
+                beside.parent.rmdir()
     tables = sorted(made.iterdir())
     return tables[0] if len(tables) == 1 else made
 
