@@ -77,6 +77,7 @@ class SynthesisPage:
             "clear": {name: self._words.counted(count) for name, count in clear.items()},
             "effects": whole(len(real)),
             "studies": self._words.counted(real["study"].nunique()),
+            "randomised": real.loc[real["note"] == "randomised", "study"].nunique(),
             "top": self._words.counted(top) if top else "",
             "undecided": len(real) - sum(clear.values()) - top,
             "relationship": next((one.facts() for one in self._subjects if one.name == "relationship"), None),

@@ -314,6 +314,7 @@ class Page:
             "exact": protocol.matching.exact,
             "score": protocol.matching.score,
             "cluster": protocol.cluster,
+            "robust": words.text("robust.loans" if protocol.cluster == "loan_id" else "robust.clusters"),
             "eligibility": protocol.eligibility,
             "treatment": protocol.treatment,
             "lags": protocol.release_lag_months,

@@ -104,6 +104,15 @@ def test_the_page_says_how_the_specifications_were_tested_together(study):
     assert drawn == (params.load().study(study).design == "randomised")
 
 
+@pytest.mark.parametrize("study", ["superlender", "sba"])
+def test_captions_say_what_errors_allow_for(study):
+    page = report(study).render()
+    alone = params.load().study(study).cluster == "loan_id"
+    robust, other = ("heteroskedasticity-robust", "cluster-robust")[:: 1 if alone else -1]
+    for said in ("linear probability models, {} standard errors", "one unit more, with {} intervals"):
+        assert said.format(robust) in page and said.format(other) not in page
+
+
 def test_the_paper_counts_what_is_evidence_from_a_randomisation_within_strata():
     found = rows("karlan_zinman").where(stage="curve", estimator=["matching", "regression"])
     found = found[found["estimate"].notna()]
