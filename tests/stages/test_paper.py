@@ -53,7 +53,7 @@ def test_both_languages_have_the_same_words_and_ask_for_the_same_numbers():
     assert english == chinese
 
 
-def test_the_specifications_of_a_lottery_are_no_evidence_from_it_where_pairs_do_not_share_its_strata(papers):
+def test_only_specifications_within_the_strata_of_a_randomisation_are_counted(papers):
     for one in papers.values():
         said = one.say("empirical", "checks")
         assert one.word("studies", "karlan_zinman") in said and one.word("studies", "lendingclub") not in said

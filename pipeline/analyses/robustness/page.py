@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.analyses.robustness.errors import UNNAMED
 from pipeline.core.fields import BLOCKS
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
@@ -218,8 +217,8 @@ def _end(results: Results, factor: str, end: str) -> Any:
 
 def _name(row: Any) -> str:
     """Return the cluster that a row leaves out; empty where that is a client."""
-    named = row.note.rsplit(", ", 1)[0]
-    return "" if named == UNNAMED else named.removeprefix("without ")
+    named = row.note.rsplit(", ", 1)[0].removeprefix("without ")
+    return "" if named == "one client" else named
 
 
 def _blocks_of(results: Results) -> list[str]:

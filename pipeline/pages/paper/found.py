@@ -12,7 +12,6 @@ from pipeline.pages.evidence.book import Book
 from pipeline.pages.paper.sample import Table
 from pipeline.pages.paper.steps import hypotheses, of_class
 from pipeline.present.numerals import MISSING, fixed, percent, whole, with_interval
-from pipeline.present.page import strata_apart
 from pipeline.present.words import upper_first
 from pipeline.sources.claims import Claim
 
@@ -190,12 +189,9 @@ def checked(book: Book) -> Table:
         codes = [code for row in book.findings if row.study == study for code in (row.why or "").split()]
         failed = [book.check(code.split(":")[1]) for code in dict.fromkeys(codes) if code.startswith("bias:")]
         # Evidence from a randomisation within strata is what holds them fixed.
-        parts = ["within_strata", "all"] if strata_apart(book.params.study(study)) else ["all"]
-        counts = next(
-            found
-            for part in parts
-            if len(found := book.found[study].where(stage="curve", estimator="specification_count", specification=part))
-        )
+        curve = book.found[study].where(stage="curve", estimator="specification_count")
+        within = curve[curve["specification"] == "within_strata"]
+        counts = within if len(within) else curve[curve["specification"] == "all"]
         of = dict(zip(counts["estimand"], counts["estimate"], strict=True))
         ways = (of.get(name, math.nan) for name in ("specifications", "significant_lower", "significant_higher"))
         rows.append([book.word("studies", study), book.word("semicolon").join(failed) or MISSING, *map(whole, ways)])
