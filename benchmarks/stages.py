@@ -12,14 +12,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.history import Measurement, measurement
 from benchmarks.machine import Spent
+from pipeline.commands.side_by_side import in_turn, needed
 from pipeline.core import params, yaml
 from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
@@ -36,15 +36,6 @@ TO_REPORT = "from raw tables to report"
 
 AT_A_TIME = 2
 """Stages that run side by side, as far as what they read allows."""
-
-LARGE = ("effects", "time", "warning")
-"""Stages that hold all loan-months: one of them at a time, so that two do not need the memory of both."""
-
-LAST = ("notebook",)
-"""Stages that no other waits for and the report does without: they begin when nothing else can."""
-
-LONG = ("curve", "predict", "effects", "adjust", "time", "robustness")
-"""Stages that begin as soon as they can: who begins a long one last waits for it alone."""
 
 
 def stages_of(study: str) -> list[str]:
@@ -88,56 +79,6 @@ def copy(study: str, scale: float = 1.0) -> Iterator[Path]:
         yield folder
 
 
-def needed(study: str) -> dict[str, set[str]]:
-    """Return for each stage of a study the other ones whose files it reads, as DVC names them."""
-    pipeline = yaml.stages()
-    names = stages_of(study)
-
-    def paths(stage: str, *kinds: str) -> list[Path]:
-        listed = [one for kind in kinds for one in pipeline[stage]["do"].get(kind, [])]
-        return [Path(next(iter(one)) if isinstance(one, dict) else one) for one in listed]
-
-    def reads(stage: str, other: str) -> bool:
-        return any(
-            read.is_relative_to(written) or written.is_relative_to(read)
-            for read in paths(stage, "deps")
-            for written in paths(other, "outs", "metrics", "plots")
-        )
-
-    return {stage: {other for other in names if other != stage and reads(stage, other)} for stage in names}
-
-
-def together(
-    run: Callable[[str], Spent], needs: Mapping[str, Collection[str]], at_a_time: int
-) -> Iterator[tuple[str, Spent | str]]:
-    """Run stages, `at_a_time` at most, each when what it `needs` has been done: those of `LONG` first, `LAST` last.
-
-    Of those that are `LARGE` one runs at a time.
-
-    Yield each stage as it ends with what it took, or why there is no telling: it failed, or what it needs did. Stages
-    that are needed and not among `needs` count as done before.
-    """
-    waiting, failed = sorted(needs, key=lambda stage: (stage in LAST, stage not in LONG)), set[str]()
-    running: dict[Future[Spent], str] = {}
-    with ThreadPoolExecutor(at_a_time) as pool:
-        while waiting or running:
-            for stage in [one for one in waiting if failed.intersection(needs[one])]:
-                waiting.remove(stage)
-                failed.add(stage)
-                yield stage, f"needs {' and '.join(sorted(failed.intersection(needs[stage])))}"
-            not_done = {*waiting, *running.values(), *failed}
-            for stage in [one for one in waiting if not not_done.intersection(needs[one])]:
-                crowded = stage in LARGE and not set(LARGE).isdisjoint(running.values())
-                if len(running) < at_a_time and not crowded:
-                    waiting.remove(stage)
-                    running[pool.submit(run, stage)] = stage
-            for ended in wait(running, return_when=FIRST_COMPLETED).done:
-                stage, spent = running.pop(ended), ended.result()
-                if spent.error:
-                    failed.add(stage)
-                yield stage, spent.error or spent
-
-
 def measure(
     study: str, scale: float, repeat: int, wanted: list[str] | None = None, at_a_time: int = AT_A_TIME
 ) -> Iterator[Measurement]:
@@ -147,7 +88,8 @@ def measure(
     `wanted` names stages, None all; `at_a_time` run side by side. Where a stage fails, for want of memory say, those
     that do not need it still run; in the end the failures are raised as one error.
     """
-    needs = {stage: of for stage, of in needed(study).items() if wanted is None or stage in wanted}
+    needs = needed(stages_of(study))
+    needs = {stage: of for stage, of in needs.items() if wanted is None or stage in wanted}
     runs: dict[str, list[Spent]] = {stage: [] for stage in needs}
     wholes: list[tuple[float, float]] = []
     to_report: list[float] = []
@@ -155,14 +97,18 @@ def measure(
         environment = os.environ | {"PYTHONPATH": str(folder)}
 
         def run(stage: str) -> Spent:
-            return machine.run([sys.executable, "-m", "pipeline", stage, "--study", study], folder, environment)
+            command = [sys.executable, "-m", "pipeline", stage, "--study", study]
+            spent = machine.run(command, folder, environment)
+            if spent.error:
+                raise StudyError(spent.error)
+            return spent
 
         for _ in range(repeat):
             failures, start = [], time.perf_counter()
             ended = {"simulate": start}
             with machine.watched(os.getpid(), itself=False) as peak:
-                for stage, spent in together(run, needs, at_a_time):
-                    if isinstance(spent, str):
+                for stage, spent in in_turn(run, needs, at_a_time):
+                    if isinstance(spent, StudyError):
                         failures.append(f"{stage} ({spent})")
                         continue
                     ended[stage] = time.perf_counter()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from typing import Any
 
+from pipeline.commands import side_by_side
 from pipeline.core import yaml
-from pipeline.runtime import places, runs
+from pipeline.runtime import runs
 from pipeline.runtime.errors import StudyError
 
 FAILED = "a stage failed, as is said above: mend that and run it again; what was done before it is kept."
@@ -57,11 +56,27 @@ def _one(study: str, jobs: int) -> None:
         stale = _stale(every)
         stages = of_study(study)
         after = stages[stages.index("match") + 1 :]
-        pages = [one for one in after if yaml.address(one, study) == f"{one}@{study}"]
-        analyses = [one for one in after if one not in pages and (stale is None or one in stale)]
-        for shares in (shared(analyses, study, jobs), shared(pages, study, jobs) if analyses else []):
-            _done(_together([_named(share, study) for share in shares], jobs))
+        _side_by_side([one for one in after if stale is None or one in stale or _page(one, study)], study, jobs)
     _done([_dvc(*every)])
+
+
+def _page(stage: str, study: str) -> bool:
+    """Say whether a stage writes pages: it may be out of date by what an analysis will have written."""
+    return yaml.address(stage, study) == f"{stage}@{study}"
+
+
+def _side_by_side(stages: Sequence[str], study: str, jobs: int) -> None:
+    """Run stages, each by a DVC of its own when what it reads has been written; once one has failed none begins."""
+    # Pages alone are left to the look at all of them: who changes a word waits for one DVC less.
+    if all(_page(one, study) for one in stages):
+        return
+
+    def alone(stage: str) -> int:
+        return _dvc(*_named([stage], study))
+
+    for _, code in side_by_side.in_turn(alone, side_by_side.needed(stages), jobs):
+        if code:
+            raise StudyError(FAILED)
 
 
 def _named(stages: Iterable[str], study: str) -> list[str]:
@@ -92,35 +107,6 @@ def _kinds() -> dict[str, Any]:
 def _run_for(stage: dict[str, Any], kinds: dict[str, Any]) -> Iterable[str]:
     found = re.fullmatch(r"\$\{studies\.(\w+)\}", str(stage.get("foreach")))
     return kinds[found[1]] if found else ()
-
-
-def shared(analyses: Sequence[str], study: str, jobs: int) -> list[list[str]]:
-    """Share analyses among `jobs`, the longest first by their last run; what reads what another wrote follows it."""
-    every = yaml.stages()
-    groups: list[list[str]] = []
-    for name in analyses:
-        reads = set(every[name]["do"]["deps"])
-        before = [group for group in groups if any(reads & set(_written(every[one]["do"])) for one in group)]
-        groups = [group for group in groups if group not in before] + [[*chain.from_iterable(before), name]]
-    times = {name: _seconds(name, study) for name in analyses}
-    shares: list[list[str]] = [[] for _ in range(jobs)]
-    for group in sorted(groups, key=lambda group: -sum(map(times.__getitem__, group))):
-        min(shares, key=lambda share: sum(map(times.__getitem__, share))).extend(group)
-    return [share for share in shares if share]
-
-
-def _written(stage: dict[str, Any]) -> Iterator[str]:
-    for kind in ("outs", "metrics", "plots"):
-        for out in stage.get(kind, []):
-            yield from out if isinstance(out, dict) else [out]
-
-
-def _seconds(stage: str, study: str) -> float:
-    """Return how long a stage took when it last ran here; one second where that is not known."""
-    try:
-        return float(json.loads((places.log(study) / "times" / f"{stage}.json").read_bytes())["seconds"])
-    except (OSError, KeyError, TypeError, ValueError):
-        return 1.0
 
 
 def _stale(targets: Sequence[str]) -> list[str] | None:

@@ -184,40 +184,6 @@ def spent(error=""):
     return machine.Spent(1.0, 1.0, 0.1, "", error)
 
 
-def test_stages_that_do_not_need_the_one_that_failed_still_run():
-    needs = {"first": [], "second": ["first"], "third": ["first"], "last": ["second", "third"], "end": ["last"]}
-    ran = []
-
-    def run(stage):
-        ran.append(stage)
-        return spent("no memory" if stage == "second" else "")
-
-    found = dict(stages.together(run, needs, 2))
-    assert ran[0] == "first" and sorted(ran) == ["first", "second", "third"]
-    assert (found["second"], found["third"]) == ("no memory", spent())
-    assert (found["last"], found["end"]) == ("needs second", "needs last")
-
-
-def test_stages_run_side_by_side_but_never_before_what_they_need():
-    needs = {"prepare": [], "describe": ["prepare"], "curve": ["prepare"], "grade": ["prepare"], "report": ["curve"]}
-    needs["notebook"] = ["prepare"]
-    under_way, most, done = set(), 0, []
-
-    def run(stage):
-        nonlocal most
-        assert set(needs[stage]) <= set(done)
-        under_way.add(stage)
-        most = max(most, len(under_way))
-        time.sleep(0.05)
-        under_way.discard(stage)
-        done.append(stage)
-        return spent()
-
-    assert sorted(stage for stage, _ in stages.together(run, needs, 2)) == sorted(needs)
-    assert most == 2 and done.index("curve") < done.index("grade")
-    assert done.index("describe") < done.index("notebook")
-
-
 def test_the_way_from_raw_tables_to_report_leaves_out_simulation_and_notebook(monkeypatch):
     def run(command, *_):
         time.sleep(0.2 if command[3] in ("simulate", "report") else 0.4 if command[3] == "notebook" else 0)
@@ -227,27 +193,6 @@ def test_the_way_from_raw_tables_to_report_leaves_out_simulation_and_notebook(mo
     whole, to_report = [*stages.measure("reference", 0.02, 1)][-2:]
     assert (whole.part, to_report.name) == ("whole", stages.TO_REPORT)
     assert 0.2 <= to_report.seconds < whole.seconds - 0.35
-
-
-def test_stages_that_hold_all_loan_months_never_run_side_by_side():
-    under_way = set()
-
-    def run(stage):
-        assert len(under_way & set(stages.LARGE)) == 0 or stage not in stages.LARGE
-        under_way.add(stage)
-        time.sleep(0.05)
-        under_way.discard(stage)
-        return spent()
-
-    found = dict(stages.together(run, dict.fromkeys([*stages.LARGE, "grade"], ()), 3))
-    assert found == dict.fromkeys([*stages.LARGE, "grade"], spent())
-
-
-def test_what_a_stage_needs_is_what_dvc_says():
-    needs = stages.needed("reference")
-    assert needs["simulate"] == set() and needs["prepare"] == {"simulate"}
-    assert "match" in needs["regress"] and "predict" in needs["grade"]
-    assert {"curve", "regress", "describe", "predict", "warning"} <= needs["report"]
 
 
 @pytest.mark.long
@@ -265,10 +210,3 @@ def test_a_copy_holds_whatever_a_stage_reads():
     with stages.copy("reference") as folder:
         missing = [dep for dep in deps if not (folder / dep).exists() and not dep.startswith(DERIVED)]
     assert missing == []
-
-
-def test_stages_stand_in_an_order_in_which_they_can_run():
-    needs = stages.needed("reference")
-    names = list(needs)
-    for place, name in enumerate(names):
-        assert needs[name] <= set(names[:place]), name

@@ -69,17 +69,22 @@ def test_one_job_leaves_all_to_dvc(asked):
     assert asked("--study", "reference", "--jobs", "1", dry=[running("code")])[0] == ["--glob *@reference"]
 
 
+def test_pages_alone_are_left_to_the_look_at_all(asked):
+    dry = [running("code"), running("report@reference", "notebook@reference")]
+    assert asked("--study", "reference", dry=dry)[0] == ["match@reference", "--glob *@reference"]
+
+
 def test_where_dvc_cannot_tell_beforehand_all_analyses_run(asked):
     lines, _ = asked("--study", "reference", code=1)
-    named = [name for line in lines[1:3] for name in line.split()[1:]]
-    assert sorted(named) == sorted(f"analyses/dvc.yaml:{one}@reference" for one in ANALYSES)
+    expected = [f"analyses/dvc.yaml:{one}@reference" for one in ANALYSES] + ["report@reference", "notebook@reference"]
+    assert sorted(lines[1:-1]) == sorted(f"--single-item {one}" for one in expected)
 
 
 def test_a_stage_that_fails_ends_it_with_a_sentence(asked):
-    dry = [running("analyses/dvc.yaml:curve@reference", "analyses/dvc.yaml:time@reference")]
-    lines, done = asked("--study", "reference", dry=dry, failing="curve@")
+    stages = [f"analyses/dvc.yaml:{one}@reference" for one in ("curve", "time", "adjust", "grade")]
+    lines, done = asked("--study", "reference", dry=[running(*stages)], failing="curve@")
     assert done.returncode == 1 and reproduce.FAILED in done.stderr
-    assert not [line for line in lines if "--glob" in line or "report@" in line]
+    assert not [line for line in lines if "--glob" in line or "report@" in line or "grade@" in line]
 
 
 def test_all_studies_wait_for_the_code_and_touch_nothing_of_each_other(asked):
@@ -89,14 +94,6 @@ def test_all_studies_wait_for_the_code_and_touch_nothing_of_each_other(asked):
     for line in lines[1:-1]:
         option, *stages = line.split()
         assert option == "--single-item" and len({stage.partition("@")[2] for stage in stages}) == 1
-
-
-def test_what_reads_what_another_wrote_follows_it_and_the_longest_are_shared_out(monkeypatch):
-    monkeypatch.setattr(reproduce, "_seconds", lambda stage, study: {"curve": 9.0, "predict": 5.0}.get(stage, 1.0))
-    shares = reproduce.shared(ANALYSES, "reference", 2)
-    assert sorted(chain for share in shares for chain in share) == sorted(ANALYSES)
-    with_grade = next(share for share in shares if "grade" in share)
-    assert with_grade.index("predict") < with_grade.index("grade") and "curve" not in with_grade
 
 
 @pytest.mark.parametrize("name", ["referenc", "../esc"])
