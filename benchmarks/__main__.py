@@ -1,6 +1,7 @@
 """``make bench``: measure this repository and write reports/benchmarks.md from all that was measured on this machine.
 
-Parts: ``since`` (each stage of the simulated study beside version 1), ``stages`` (each stage of each study, the
+Parts: ``since`` (each stage of the simulated study beside version 1), ``commands`` (whole commands beside it, DVC
+included; all studies only when asked for by ``--everything``), ``stages`` (each stage of each study, the
 simulated one also at larger scales), ``matching`` and ``regression`` (beside other packages, those that are installed),
 ``large`` (ten million loans) and ``months`` (preparation of a hundred million loan-months). Each measurement is added
 to reports/benchmarks_history.csv, and the page written, when it is made, so an interruption loses what was under way
@@ -12,13 +13,13 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from benchmarks import history, large, matching, months, page, regression, since, stages
+from benchmarks import history, large, matching, months, page, regression, since, stages, whole
 from benchmarks.history import Measurement, measurement
 from pipeline.runtime.errors import StudyError
 
 Job = Callable[[], Iterator[Measurement]]
 
-PARTS = ("since", "stages", "matching", "regression", "large", "months")
+PARTS = ("since", "commands", "stages", "matching", "regression", "large", "months")
 PAIRED = (40_000, 200_000, 1_000_000)
 """Loans to match beside MatchIt; `benchmarks.matching` does more."""
 
@@ -66,6 +67,9 @@ def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
     """Yield all that is to be measured; when one job fails the others still run."""
     if "since" in options.only and stages.SIMULATED in (options.study or [stages.SIMULATED]):
         yield "since version 1", partial(since.measure, options.repeat, options.stages)
+    if "commands" in options.only:
+        for what in (whole.ONE, *([whole.EVERY] if options.everything else [])):
+            yield what, partial(whole.measure, what)
     if "stages" in options.only:
         yield from of_stages(options)
     if "matching" in options.only:
@@ -91,6 +95,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--loans", type=int, default=large.LOANS, help="loans of the large cohort")
     parser.add_argument("--months", type=int, default=months.ROWS, help="loan-months to prepare")
+    parser.add_argument("--everything", action="store_true", help="commands: all studies too (half an hour)")
     options = parser.parse_args()
     failed = []
     for name, job in jobs(options):

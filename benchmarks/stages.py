@@ -1,9 +1,8 @@
 """Time and memory of the stages of a study, each a process as with DVC, at one or several sizes.
 
 Stages run side by side, two at a time unless asked otherwise, in a copy of the repository in a temporary folder, so
-that nothing here is touched; a time includes start-up and imports. DVC runs the stages of one study one after the
-other, which takes about as long as their processor times together. Larger studies are simulated:
-`scale` of the simulated study multiplies lenders, and so loans.
+that nothing here is touched, in the order of `make reproduce`; a time includes start-up and imports, not DVC. Larger
+studies are simulated: `scale` of the simulated study multiplies lenders, and so loans.
 """
 
 import os

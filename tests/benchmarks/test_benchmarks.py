@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmarks import history, machine, months, page, since, stages
+from benchmarks import history, machine, months, page, since, stages, whole
 from pipeline.core import params, yaml
 from pipeline.runtime.errors import StudyError
 
@@ -96,7 +96,7 @@ def test_the_page_says_what_would_not_fit_at_ten_times_the_size(monkeypatch):
 def test_the_page_says_whether_targets_are_met():
     names = stages.stages_of("reference")
     rows = [row(name, seconds=1.0, size=size) for name in names for size in (1.0, 10.0)]
-    assert "Target: scale 10 from raw tables to report in under 15 minutes and 16 GB. Not known" in page.text(rows)
+    assert "Target: scale 10 from raw tables to report in under 6 minutes and 8 GB. Not known" in page.text(rows)
 
     def whole(seconds, size, peak=5.0):
         return row("all stages, 2 at a time", seconds, size, peak, part="whole")
@@ -106,9 +106,9 @@ def test_the_page_says_whether_targets_are_met():
 
     text = page.text([*rows, whole(40.0, 1.0), whole(1500.0, 10.0), to_report(1200.0)])
     assert "all stages at scale 1 in under 60 s. Met." in text
-    assert "in under 15 minutes and 16 GB; it took 20.0 minutes and 5.0 GB. Not met." in text
-    assert "it took 10.0 minutes and 5.0 GB. Met." in page.text([*rows, to_report(600.0)])
-    assert "it took 10.0 minutes and 17.0 GB. Not met." in page.text([*rows, to_report(600.0, 17.0)])
+    assert "in under 6 minutes and 8 GB; it took 20.0 minutes and 5.0 GB. Not met." in text
+    assert "it took 5.0 minutes and 5.0 GB. Met." in page.text([*rows, to_report(300.0)])
+    assert "it took 5.0 minutes and 9.0 GB. Not met." in page.text([*rows, to_report(300.0, 9.0)])
     assert "Not measured at scale 10: report." in page.text([one for one in rows if one.key[2:5:2] != ("report", 10.0)])
     prepared = row(months.PREPARED, seconds=250.0, size=months.ROWS, peak=7.0, group="loan-months", part="months")
     assert "within 8 GB. Met." in page.text([prepared])
@@ -151,6 +151,42 @@ def test_the_first_version_is_unpacked_beside_this_one(monkeypatch):
         assert not since._there(folder, "no stage")
     monkeypatch.setattr(since, "VERSION", "0" * 40)
     with pytest.raises(StudyError, match="version 1 is not here"), since.first():
+        pass
+
+
+def test_the_page_says_what_whole_commands_take_and_what_dvc_adds():
+    def of(name, by, seconds, processor, part="commands"):
+        return row(name=name, seconds=seconds, part=part, by=by)._replace(processor=processor)
+
+    rows = [of(whole.ONE, since.FIRST, 400.0, 500.0), of(whole.ONE, "ours", 160.0, 250.0)]
+    text = page.text(rows)
+    assert f"| {whole.ONE}: processor | 500.0 | 250.0 | 0.50 | 0.45, not met |" in text
+    assert f"| {whole.ONE}: clock | 400.0 | 160.0 | 0.40 | 0.4, met |" in text
+    assert whole.ADDED not in text and whole.EVERY not in text
+    for stage, then, now in (("curve", 300.0, 200.0), ("match", 100.0, 44.0), (since.RECOVERY, 9.0, 9.0)):
+        rows += [of(stage, since.FIRST, 1.0, then, "since"), of(stage, "ours", 1.0, now, "since")]
+    assert f"| {whole.ADDED}: processor | 50.0 | 3.0 | 0.06 | 2 s, not met |" in page.text(rows)
+
+
+def test_a_clone_has_every_stage_out_of_date_but_the_recovery(tmp_path):
+    lock = """schema: '2.0'
+stages:
+  code:
+    cmd: python -m pipeline code
+    deps:
+  curve@reference:
+    cmd: python -m pipeline curve --study reference
+  recovery@reference:
+    cmd: python -m pipeline recovery --study reference
+"""
+    changed = whole.outdated(lock).splitlines()
+    same = [before for before, after in zip(lock.splitlines(), changed, strict=True) if before == after]
+    assert [line for line in same if "cmd" in line] == ["    cmd: python -m pipeline recovery --study reference"]
+    assert changed.count("    cmd: another command") == 2
+    with whole.clone("HEAD") as folder:
+        for file in ("dvc.lock", "analyses/dvc.lock"):
+            assert "cmd: another command" in (folder / file).read_text()
+    with pytest.raises(StudyError, match="is not here"), whole.clone("0" * 40):
         pass
 
 
