@@ -2,6 +2,7 @@
 
 import argparse
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from pipeline.core import params, results
 from pipeline.core.protocol import Study
 from pipeline.runtime import places, store
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells, tabular
+from pipeline.sources import cells, packed, tabular
 from pipeline.sources.scores import load_score
 from pipeline.stats import saved_score, scorecard
 
@@ -30,7 +31,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("--study", dest="name", required=True, metavar="NAME", help="the study whose score is used")
     parser.add_argument(
-        "--data", required=True, metavar="FILE", help="CSV, TSV, Excel (.xlsx), parquet or Stata (.dta)"
+        "--data",
+        required=True,
+        metavar="FILE",
+        help="CSV, TSV, Excel (.xlsx), parquet or Stata (.dta), or one of them as .gz or .zip",
     )
     parser.add_argument("--out", metavar="FILE", help="where to write, .csv or .parquet (beside the data, _scored.csv)")
     parser.add_argument("--model", choices=saved_score.KINDS, default=saved_score.KINDS[0], help="the model to use")
@@ -42,9 +46,18 @@ def run(options: argparse.Namespace) -> str:
     protocol = params.load().study(options.name)
     model = _model(options.name)
     data = tabular.path_of(options.data)
-    out = tabular.path_of(options.out) if options.out else data.with_name(f"{data.stem}_scored.csv")
+    stem = Path(data.stem).stem if data.suffix.lower() == ".gz" else data.stem
+    out = tabular.path_of(options.out) if options.out else data.with_name(f"{stem}_scored.csv")
     _may_write(out, data, force=options.force)
-    loans = read(data, saved_score.columns_of(model, options.model), protocol)
+    with tempfile.TemporaryDirectory() as folder:
+        table = packed.unpacked(data, Path(folder) / "table")
+        if table.is_dir() and table != data:
+            raise StudyError(f"{data} holds several tables: unpack it, and give the one of the loans.")
+        try:
+            loans = read(table, saved_score.columns_of(model, options.model), protocol)
+        except StudyError as error:
+            # What was unpacked is gone when this is read.
+            raise StudyError(str(error).replace(str(table), str(data))) from error
     outside = outside_of(loans, saved_score.columns_of(model, options.model))
     scored = scores(model, options.model, loans, outside)
     _write(out, scored)

@@ -1,8 +1,10 @@
 """From a cohort to a saved score, its card, its grades, and the scores of a file of loans."""
 
+import gzip
 import json
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -295,6 +297,34 @@ def test_a_file_is_scored_as_the_model_says(work, tmp_path, kind, suffix):
     terms, adds = saved_score.contributions(model, kind, frame)
     worst = int(share.argmax())
     assert found["reason_1"][worst] in terms[int(adds[worst].argmax())]
+
+
+@pytest.mark.parametrize("ending", [".csv.gz", ".zip"])
+def test_a_packed_file_is_scored_as_what_it_holds(work, tmp_path, capsys, ending):
+    plain, packed = loans_file(tmp_path / "new.csv"), tmp_path / f"new{ending}"
+
+    def pack(*files):
+        if ending == ".zip":
+            with zipfile.ZipFile(packed, "w") as archive:
+                for file in files:
+                    archive.write(file, file.name)
+        else:
+            packed.write_bytes(gzip.compress(files[0].read_bytes()))
+
+    pack(plain)
+    before = {path.name for path in tmp_path.iterdir()}
+    assert main(["score", "--study", STUDY, "--data", str(packed)]) == 0
+    scored = tmp_path / "new_scored.csv"
+    assert {path.name for path in tmp_path.iterdir()} - before == {scored.name}
+    of_packed = scored.read_bytes()
+    assert main(["score", "--study", STUDY, "--data", str(plain), "--force"]) == 0
+    assert scored.read_bytes() == of_packed
+    # What is wrong is told of the file that the reader knows.
+    pack(loans_file(plain, **with_cell("amount", "much")))
+    assert f"{packed}, column amount, row " in fails(capsys, "--data", packed, "--force")
+    if ending == ".zip":
+        pack(plain, loans_file(tmp_path / "more.csv"))
+        assert "holds several tables: unpack it" in fails(capsys, "--data", packed, "--force")
 
 
 def test_alerts_follow_a_threshold_where_there_is_one(tmp_path, monkeypatch):
