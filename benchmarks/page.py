@@ -227,7 +227,8 @@ def whole_commands(rows: Sequence[Measurement], old: dict) -> list[str]:
         "one stage at a time, now there are two. All studies: two at a time then and now, and now two lenders more. "
         "What DVC adds is the processor time of the whole less that of its stages in the table above, by stage."
     )
-    return lines + table(["what", "version 1 (s)", "now (s)", "now / version 1", "target"], body)
+    lines += table(["what", "version 1 (s)", "now (s)", "now / version 1", "target"], body)
+    return lines + (["", whole.LEFT] if any(cells[-1].endswith("not met") for cells in body) else [])
 
 
 def _added(rows: Sequence[Measurement], by: str) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -85,13 +86,18 @@ class Controlled:
         controls = design.drop(columns=factor)
         self._parameters = controls.shape[1]
         scaled = standardised(controls)
-        z = np.column_stack([np.ones(len(scaled)), scaled]) * root[:, None]
+        z = np.column_stack([np.ones(len(scaled)), scaled])
+        if weights is not None:
+            z *= root[:, None]
         self._controls, self._inverse = z, np.linalg.inv(z.T @ z)
         self._periods = np.zeros(len(design), dtype=int) if absorb is None else codes(absorb)
-        slim = (
-            controls if absorb is None else controls[[one for one in controls if not one.startswith(f"{absorb.name}[")]]
-        )
-        self._slim = standardised(slim.drop(columns="intercept"))
+        effects = [] if absorb is None else [one for one in controls if one.startswith(f"{absorb.name}[")]
+        self._design, self._others = design, [one for one in controls if one not in {"intercept", *effects}]
+
+    @cached_property
+    def _slim(self) -> np.ndarray:
+        """Controls of the logistic regression (loans x columns), which most of these regressions never ask for."""
+        return standardised(self._design[self._others])
 
     def _crossed(self, group: pd.Series) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
         """Return the groups' names, their indicators and the factor inside each, what controls leave, and what to keep.
