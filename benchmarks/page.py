@@ -225,7 +225,8 @@ def whole_commands(rows: Sequence[Measurement], old: dict) -> list[str]:
     lines.append(
         "With DVC, in clones in which every stage but the recovery is out of date. The simulated study: version 1 ran "
         "one stage at a time, now there are two. All studies: two at a time then and now, and now two lenders more. "
-        "What DVC adds is the processor time of the whole less that of its stages in the table above, by stage."
+        "What DVC adds is the processor time of the whole less that of its stages in the table above, by stage; what "
+        "two at a time cost each other is in it."
     )
     lines += table(["what", "version 1 (s)", "now (s)", "now / version 1", "target"], body)
     return lines + (["", whole.LEFT] if any(cells[-1].endswith("not met") for cells in body) else [])
