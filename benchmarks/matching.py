@@ -22,6 +22,7 @@ import pandas as pd
 
 from benchmarks.machine import processor
 from pipeline.runtime import store
+from pipeline.runtime.errors import StudyError
 
 PAGE = Path("reports/matching_benchmarks.md")
 SIZES = (40_000, 200_000, 1_000_000, 4_000_000)
@@ -128,7 +129,10 @@ def measured_apart(what: str, number: int, repeat: int) -> dict:
 
 
 def matchit(number: int, keys: str, order: str, repeat: int) -> float | None:
-    """Return MatchIt's median time on the same loans, or None where R or the package is missing."""
+    """Return MatchIt's median time on the same loans, or None where R or the package is missing.
+
+    Raises StudyError where it is there and does not match, such as by an order that its version does not know.
+    """
     if not shutil.which("Rscript"):
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -139,7 +143,11 @@ def matchit(number: int, keys: str, order: str, repeat: int) -> float | None:
         done = subprocess.run(
             ["Rscript", str(script), str(path), keys, order, str(repeat)], capture_output=True, text=True
         )
-    return statistics.median(map(float, done.stdout.split())) if done.returncode == 0 else None
+    if done.returncode and "no package called" in done.stderr:
+        return None
+    if done.returncode:
+        raise StudyError(f"MatchIt does not match {number:,} loans by {order}: {' '.join(done.stderr.split())[:300]}")
+    return statistics.median(map(float, done.stdout.split()))
 
 
 def exponent(sizes: list[int], times: list[float]) -> float:
@@ -188,7 +196,11 @@ def main() -> None:
                 found = measured_apart(f"match:{keys}:{order}", size, options.repeat)
                 median = statistics.median(found["times"])
                 medians.setdefault((name, order), []).append(statistics.median(found["processor"]))
-                peer = matchit(size, keys, order, options.repeat) if size <= 1_000_000 else None
+                try:
+                    peer = matchit(size, keys, order, options.repeat) if size <= 1_000_000 else None
+                except StudyError as error:
+                    print(error, file=sys.stderr)
+                    peer = None
                 ratio = "" if peer is None else f"{peer / median:.1f}"
                 lines.append(line(f"{size:,}, {name}, {order}", found, f"{found['count']:,}", ratio))
     if not shutil.which("Rscript"):

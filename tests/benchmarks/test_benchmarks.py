@@ -1,5 +1,6 @@
 """Measurements: what a command takes, the history that is kept, and the page that is written from it."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import time
 
 import pytest
 
-from benchmarks import history, machine, months, page, since, stages, whole
+from benchmarks import history, machine, matching, months, page, since, stages, whole
 from pipeline.core import params, yaml
 from pipeline.runtime.errors import StudyError
 
@@ -188,6 +189,18 @@ stages:
             assert "cmd: another command" in (folder / file).read_text()
     with pytest.raises(StudyError, match="is not here"), whole.clone("0" * 40):
         pass
+
+
+def test_a_matchit_that_fails_is_not_one_that_is_missing(monkeypatch, tmp_path):
+    program = tmp_path / "Rscript"
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    for does, expected in (("echo 2.5 3.5 4.5", 3.5), ("echo there is no package called MatchIt >&2; exit 1", None)):
+        program.write_text(f"#!/bin/sh\n{does}\n")
+        program.chmod(0o755)
+        assert matching.matchit(50, "keys", "largest", 3) == expected
+    program.write_text("#!/bin/sh\necho unknown order >&2\nexit 1\n")
+    with pytest.raises(StudyError, match="does not match 50 loans by closest: unknown order"):
+        matching.matchit(50, "keys", "closest", 3)
 
 
 def test_a_page_of_nothing_is_a_page():
