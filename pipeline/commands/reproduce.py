@@ -55,13 +55,14 @@ def _one(study: str, jobs: int) -> None:
         # Only now is it known what the code, or the loans, make stale.
         stale = _stale(every)
         stages = of_study(study)
-        after = stages[stages.index("match") + 1 :]
+        # A reader's words for columns wait for nothing, and the report reads them.
+        after = [one for one in stages if one == "label" or one in stages[stages.index("match") + 1 :]]
         _side_by_side([one for one in after if stale is None or one in stale or _page(one, study)], study, jobs)
     _done([_dvc(*every)])
 
 
 def _page(stage: str, study: str) -> bool:
-    """Say whether a stage writes pages: it may be out of date by what an analysis will have written."""
+    """Say whether a stage is none of the analyses: a page may be out of date by what one of them will have written."""
     return yaml.address(stage, study) == f"{stage}@{study}"
 
 

@@ -74,6 +74,15 @@ def test_pages_alone_are_left_to_the_look_at_all(asked):
     assert asked("--study", "reference", dry=dry)[0] == ["match@reference", "--glob *@reference"]
 
 
+def test_a_readers_words_are_there_before_the_report_reads_them(monkeypatch):
+    asked, stages = [], ["intake", "label", "prepare", "match", "regress", "report", "notebook"]
+    monkeypatch.setattr(reproduce, "_dvc", lambda *targets: asked.append(targets[-1]) or 0)
+    monkeypatch.setattr(reproduce, "_stale", lambda every: stages)
+    monkeypatch.setattr(reproduce, "of_study", lambda study: stages)
+    reproduce._one("mine", 2)
+    assert asked.count("report@mine") == 1 and asked.index("label@mine") < asked.index("report@mine")
+
+
 def test_where_dvc_cannot_tell_beforehand_all_analyses_run(asked):
     lines, _ = asked("--study", "reference", code=1)
     expected = [f"analyses/dvc.yaml:{one}@reference" for one in ANALYSES] + ["report@reference", "notebook@reference"]
