@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import subprocess
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
 from typing import Any
 
 from pipeline.commands import side_by_side
@@ -15,6 +20,9 @@ from pipeline.runtime import runs
 from pipeline.runtime.errors import StudyError
 
 FAILED = "a stage failed, as is said above: mend that and run it again; what was done before it is kept."
+
+Dvc = Callable[..., int]
+"""Asks DVC to reproduce targets, with options before them, and returns how it ended."""
 
 STALE = re.compile(r"^Running stage '(?:[^':]*:)?(\w+)", re.MULTILINE)
 """How DVC names a stage that it would run."""
@@ -38,27 +46,62 @@ def run(options: argparse.Namespace) -> str:
         raise StudyError(f"params.yaml lists no study '{options.study}'{nearest(options.study, named)}")
     with runs.alone("reproduce", options.study or "all studies"):
         if options.study is None:
-            _all(named, options.jobs)
+            with _processes(options.jobs) as dvc:
+                _all(dvc, named, options.jobs)
         else:
-            _one(options.study, options.jobs)
+            stale = _stale(_every(options.study))
+            if stale is None or stale:
+                with _processes(options.jobs) as dvc:
+                    _one(dvc, options.study, options.jobs)
     return ""
 
 
-def _one(study: str, jobs: int) -> None:
+@contextmanager
+def _processes(jobs: int) -> Iterator[Dvc]:
+    """Yield what asks DVC in processes that stay: loaded for each stage anew it takes nearly a second longer."""
+    # Not forked: this process has threads, which wait for the answers.
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _stays) as processes:
+
+        def dvc(*targets: str) -> int:
+            try:
+                return processes.submit(_repro, targets).result()
+            except BrokenProcessPool as error:
+                raise StudyError("DVC was killed, as for want of memory: run it again, or with --jobs 1.") from error
+
+        yield dvc
+
+
+def _stays() -> None:
+    """Let an interruption end the stage that runs, which DVC then tells, not the process that asks DVC."""
+    # A handler, not `SIG_IGN`, which the stages would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
+
+
+def _repro(targets: Sequence[str]) -> int:
+    from dvc.cli import main
+
+    try:
+        return main(["--wait-for-lock", "repro", *targets])
+    finally:
+        sys.stdout.flush()
+
+
+def _every(study: str) -> list[str]:
+    return ["--glob", f"*@{study}"]
+
+
+def _one(dvc: Dvc, study: str, jobs: int) -> None:
     """Run a study: what comes before its analyses, these side by side, then its pages, and a look at all of them."""
-    every = ["--glob", f"*@{study}"]
-    stale = _stale(every)
-    if stale is not None and not stale:
-        return
+    every = _every(study)
     if jobs > 1:
-        _done([_dvc(yaml.address("match", study))])
+        _done([dvc(yaml.address("match", study))])
         # Only now is it known what the code, or the loans, make stale.
         stale = _stale(every)
         stages = of_study(study)
         # A reader's words for columns wait for nothing, and the report reads them.
         after = [one for one in stages if one == "label" or one in stages[stages.index("match") + 1 :]]
-        _side_by_side([one for one in after if stale is None or one in stale or _page(one, study)], study, jobs)
-    _done([_dvc(*every)])
+        _side_by_side(dvc, [one for one in after if stale is None or one in stale or _page(one, study)], study, jobs)
+    _done([dvc(*every)])
 
 
 def _page(stage: str, study: str) -> bool:
@@ -66,14 +109,14 @@ def _page(stage: str, study: str) -> bool:
     return yaml.address(stage, study) == f"{stage}@{study}"
 
 
-def _side_by_side(stages: Sequence[str], study: str, jobs: int) -> None:
-    """Run stages, each by a DVC of its own when what it reads has been written; once one has failed none begins."""
+def _side_by_side(dvc: Dvc, stages: Sequence[str], study: str, jobs: int) -> None:
+    """Ask DVC for each stage when what it reads has been written; once one has failed none begins."""
     # Pages alone are left to the look at all of them: who changes a word waits for one DVC less.
     if all(_page(one, study) for one in stages):
         return
 
     def alone(stage: str) -> int:
-        return _dvc(*_named([stage], study))
+        return dvc(*_named([stage], study))
 
     for _, code in side_by_side.in_turn(alone, side_by_side.needed(stages), jobs):
         if code:
@@ -84,15 +127,16 @@ def _named(stages: Iterable[str], study: str) -> list[str]:
     return ["--single-item", *(yaml.address(one, study) for one in stages)]
 
 
-def _all(studies: Sequence[str], jobs: int) -> None:
+def _all(dvc: Dvc, studies: Sequence[str], jobs: int) -> None:
     """Run all studies, some at the same time, then what rests on several.
 
     A second `dvc repro` would stop at the first one's locks of what both rest on. So that, the stage of the code, runs
     before, and each study's stages by their names, which touch nothing of another.
     """
-    _done([_dvc("code")])
-    _done(_together([_named(of_study(study), study) for study in studies], jobs))
-    _done([_dvc("--keep-going")])
+    _done([dvc("code")])
+    with ThreadPoolExecutor(jobs) as pool:
+        _done([*pool.map(lambda study: dvc(*_named(of_study(study), study)), studies)])
+    _done([dvc("--keep-going")])
 
 
 def of_study(study: str) -> list[str]:
@@ -116,15 +160,6 @@ def _stale(targets: Sequence[str]) -> list[str] | None:
         ["dvc", "--wait-for-lock", "repro", "--dry", *targets], capture_output=True, text=True, check=False
     )
     return None if done.returncode else STALE.findall(done.stdout)
-
-
-def _together(commands: Iterable[Sequence[str]], jobs: int) -> list[int]:
-    with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(lambda command: _dvc(*command), commands))
-
-
-def _dvc(*targets: str) -> int:
-    return subprocess.run(["dvc", "--wait-for-lock", "repro", *targets], check=False).returncode
 
 
 def _done(codes: Sequence[int]) -> None:
