@@ -1,8 +1,8 @@
 """Which library fits the regressions that are read first, for the report."""
 
 ENGINES = {
-    "clustered_ways": "statsmodels (OLS, WLS)",
-    "logit": "statsmodels (Logit)",
+    "clustered_ways": "statsmodels (OLS)",
+    "logit_ways": "statsmodels (Logit)",
     "weighted_logit": "statsmodels (GLM)",
     "absorbed_linear": "linearmodels (AbsorbingLS)",
     "two_stage": "linearmodels (IV2SLS)",

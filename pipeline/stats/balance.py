@@ -64,7 +64,7 @@ def balance(
     with np.errstate(divide="ignore", invalid="ignore"):
         standardised = np.where(difference.abs() <= least, 0.0, difference / scale)
         ratio = result["sd_treated"] ** 2 / result["sd_control"] ** 2
-    binary = covariates.isin([0, 1]).all()
+    binary = ((covariates == 0) | (covariates == 1)).all()
     return result.assign(
         scale=scale,
         standardised_mean_difference=standardised,

@@ -25,6 +25,7 @@ from pipeline.stats.difference_in_differences import Estimated
 from pipeline.stats.inference import Effect, cluster_codes, codes, correction, effect
 from pipeline.stats.instruments import Instrumented
 from pipeline.stats.matched_effects import weighted_logit as own_weighted_logit
+from pipeline.stats.products import decomposed
 from pipeline.stats.regression import LogitEffects, logit_effects, of_population, place_of, told_exactly
 
 
@@ -36,7 +37,7 @@ def linear_probability(
     level: float,
     weights: pd.Series | None = None,
 ) -> Effect:
-    """Return what `regression.linear_probability` does, from statsmodels (OLS, or WLS with weights)."""
+    """Return what `regression.linear_probability` does, from statsmodels (OLS)."""
     return clustered_ways(outcome, design, factor, {"": clusters}, level, weights)[""]
 
 
@@ -48,17 +49,33 @@ def clustered_ways(
     level: float,
     weights: pd.Series | None = None,
 ) -> dict[str, Effect]:
-    """Return the effect of `linear_probability` with its error clustered in each of several `ways`, from one fit."""
-    from statsmodels.regression.linear_model import OLS, WLS
+    """Return the effect of `linear_probability` with its error clustered in each of several `ways`, from one fit.
 
-    x, y, place = design.to_numpy(dtype=float), outcome.to_numpy(dtype=float), place_of(design, factor)
-    model = OLS(y, x) if weights is None else WLS(y, x, weights=weights.to_numpy(dtype=float))
-    fit = model.fit()
-    told_exactly(factor, model.wendog, fit.wresid)
+    Controls are taken out first (Frisch, Waugh and Lovell): statsmodels would decompose the whole design into singular
+    values, which took a third of the stage that fits most of these. The error is its sandwich, times
+    `inference.correction`, which counts what was taken out.
+    """
+    from statsmodels.regression.linear_model import OLS
+
+    place, rows = place_of(design, factor), len(design)
+    # A weighted regression is one on columns that are multiplied by the weights' roots.
+    controls = np.delete(design.to_numpy(dtype=float), place, axis=1)
+    both = np.column_stack([outcome, design[factor]]).astype(float)
+    if weights is not None:
+        root = np.sqrt(weights.to_numpy(dtype=float))[:, None]
+        controls, both = controls * root, both * root
+    basis, scale = decomposed(controls)[0], np.abs(both[:, 0]).max()
+    # A second pass takes out what rounding left.
+    for _ in range(2):
+        both -= basis @ (basis.T @ both)
+    fit = OLS(both[:, 0], both[:, 1]).fit()
+    told_exactly(factor, scale, fit.resid)
     found = {}
-    for name, clusters in ways.items():
-        clustered = fit.get_robustcov_results("cluster", groups=cluster_codes(clusters), use_correction=True)
-        found[name] = effect(clustered.params[place], clustered.bse[place], level)
+    for name, labels in ways.items():
+        clusters = cluster_codes(labels)
+        counted = np.sqrt(correction(int(clusters.max()) + 1, rows, design.shape[1]))
+        clustered = fit.get_robustcov_results("cluster", groups=clusters, use_correction=False)
+        found[name] = effect(clustered.params[0], counted * clustered.bse[0], level)
     return found
 
 
@@ -70,7 +87,19 @@ def logit(
     level: float,
     weights: pd.Series | None = None,
 ) -> LogitEffects:
-    """Return what `regression.logit` does, fitted by statsmodels (Logit).
+    """Return what `regression.logit` does, fitted by statsmodels (Logit)."""
+    return logit_ways(outcome, design, factor, {"": clusters}, level, weights)[""]
+
+
+def logit_ways(
+    outcome: pd.Series,
+    design: pd.DataFrame,
+    factor: str,
+    ways: Mapping[str, pd.Series],
+    level: float,
+    weights: pd.Series | None = None,
+) -> dict[str, LogitEffects]:
+    """Return the effects of `logit` with their errors clustered in each of several `ways`, from one search.
 
     The marginal effect is computed from its slopes and covariance: `get_margeff` makes the effects of all columns,
     which takes many times the fit, and knows no samples by outcome.
@@ -80,29 +109,30 @@ def logit(
 
     x, y, place = design.to_numpy(dtype=float), outcome.to_numpy(dtype=float), place_of(design, factor)
     # From the share of defaults, not from a half, some steps nearer to the maximum.
-    share = y.mean()
+    share, what = y.mean(), f"the logistic regression on {factor}"
     start = np.where(design.columns == "intercept", np.log(share / (1 - share)), 0.0) if 0 < share < 1 else None
-    clustered = {"cov_type": "cluster", "cov_kwds": {"groups": cluster_codes(clusters), "use_correction": True}}
+    found = {}
     with warnings.catch_warnings():
         # On the way to no maximum the likelihood overflows; the sentence below says what happened.
         warnings.simplefilter("ignore", category=PerfectSeparationWarning)
         warnings.simplefilter("ignore", category=RuntimeWarning)
-        try:
-            # Designs have full rank: that need not be found out again.
-            model = Logit(y, x, check_rank=False)
-            fit = model.fit(start, method="newton", maxiter=50, disp=False, warn_convergence=False, **clustered)
-        except (PerfectSeparationError, np.linalg.LinAlgError) as error:
-            no_collinear(design.drop(columns="intercept", errors="ignore"), f"the logistic regression on {factor}")
-            raise StudyError(
-                f"the logistic regression on {factor} has no maximum: something separates default perfectly."
-            ) from error
-    if not fit.mle_retvals["converged"]:
-        no_collinear(design.drop(columns="intercept", errors="ignore"), f"the logistic regression on {factor}")
-        raise StudyError(
-            f"the logistic regression on {factor} does not converge: something may separate default perfectly."
-        )
-    # Of the two names that are unpacked, one is an array and one a number, or there is none.
-    return logit_effects(x, place, fit.params, fit.cov_params(), level, **of_population(y, weights))  # type: ignore[arg-type]
+        for name, clusters in ways.items():
+            how = {"cov_type": "cluster", "cov_kwds": {"groups": cluster_codes(clusters), "use_correction": True}}
+            try:
+                # Designs have full rank: that need not be found out again.
+                model = Logit(y, x, check_rank=False)
+                fit = model.fit(start, method="newton", maxiter=50, disp=False, warn_convergence=False, **how)
+            except (PerfectSeparationError, np.linalg.LinAlgError) as error:
+                no_collinear(design.drop(columns="intercept", errors="ignore"), what)
+                raise StudyError(f"{what} has no maximum: something separates default perfectly.") from error
+            if not fit.mle_retvals["converged"]:
+                no_collinear(design.drop(columns="intercept", errors="ignore"), what)
+                raise StudyError(f"{what} does not converge: something may separate default perfectly.")
+            # At the maximum the next way takes no search.
+            start, population = fit.params, of_population(y, weights)
+            # Of the two names that are unpacked, one is an array and one a number, or there is none.
+            found[name] = logit_effects(x, place, fit.params, fit.cov_params(), level, **population)  # type: ignore[arg-type]
+    return found
 
 
 def weighted_logit(

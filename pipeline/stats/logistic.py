@@ -6,7 +6,8 @@ each group's number of events (`conditional`), and with Jeffreys' prior (`firth`
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -32,14 +33,24 @@ MANY, FEWER = 100_000, 10
 """Rows from which one in so many is fitted first: it says nearly where the maximum lies, and saves steps of all."""
 
 
-class Maximum(NamedTuple):
+@dataclass(frozen=True)
+class Maximum:
     """A logistic regression at its maximum."""
 
     slopes: np.ndarray
     probability: np.ndarray
     """Fitted (rows,)."""
-    bread: np.ndarray
-    """Inverse of the information, penalty and all (columns x columns)."""
+    _scaled: np.ndarray
+    _weights: np.ndarray
+    _length: np.ndarray
+    _pull: np.ndarray
+
+    @cached_property
+    def bread(self) -> np.ndarray:
+        """Inverse of the information, penalty and all (columns x columns); who asks for slopes alone need not wait."""
+        density = self._weights * self.probability * (1 - self.probability)
+        information = weighted_products(self._scaled, density) + np.diag(self._pull)
+        return np.linalg.inv(information) / np.outer(self._length, self._length)
 
 
 def sigmoid(index: np.ndarray) -> np.ndarray:
@@ -95,7 +106,7 @@ def maximum(
     def likelihood(slopes: np.ndarray, index: np.ndarray) -> float:
         return float(w @ (y * index - np.logaddexp(0, index)) - pull @ slopes**2 / 2)
 
-    promised = np.inf
+    promised, information = np.inf, np.eye(len(length))
     for _ in range(100):
         p = sigmoid(index)
         gradient = z.T @ (w * (y - p)) - pull * slopes
@@ -122,11 +133,10 @@ def maximum(
             break
     else:
         return None
-    p = sigmoid(index)
-    information = weighted_products(z, w * p * (1 - p)) + np.diag(pull)
+    # That of the last step, which moved too little to matter here.
     if not np.linalg.cond(information) < SINGULAR:
         return None
-    return Maximum(slopes / length, p, np.linalg.inv(information) / np.outer(length, length))
+    return Maximum(slopes / length, sigmoid(index), z, w, length, pull)
 
 
 def nearly(

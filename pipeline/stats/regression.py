@@ -52,15 +52,15 @@ def linear_probability(
     fitted, influence = (x @ found).T
     found += np.linalg.solve(products, np.column_stack([x.T @ (y - fitted), direction - x.T @ influence]))
     fitted, influence = (x @ found).T
-    told_exactly(factor, y, y - fitted)
+    told_exactly(factor, np.abs(y).max(), y - fitted)
     sums = np.bincount(cluster_codes(clusters), influence * (y - fitted))
     variance = correction(len(sums), len(y), x.shape[1]) * (sums**2).sum()
     return effect(influence @ y, np.sqrt(variance), level)
 
 
-def told_exactly(factor: str, outcome: np.ndarray, rest: np.ndarray) -> None:
-    """Raise a StudyError where a regression leaves nothing of the outcome but rounding; both (loans,)."""
-    if np.abs(rest).max() <= EXACT * np.abs(outcome).max():
+def told_exactly(factor: str, largest: float, rest: np.ndarray) -> None:
+    """Raise a StudyError where a regression leaves (loans,) nothing of an outcome, at most `largest`, but rounding."""
+    if np.abs(rest).max() <= EXACT * largest:
         raise StudyError(
             f"{factor}, with the controls if there are any, tells the outcome of every loan exactly: it records the "
             "outcome itself, or follows from it; leave it out."

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.runtime.errors import StudyError
 from pipeline.stats.design import independent
-from pipeline.stats.inference import adding, cluster_codes, correction, on_matched
+from pipeline.stats.inference import adding, cluster_codes, codes, correction, on_matched
 from pipeline.stats.products import decomposed
 
 if TYPE_CHECKING:
@@ -44,13 +44,14 @@ class SignChanges:
         the strata determine is left out. Raises StudyError when strata and controls determine treatment.
         """
         self._root = np.ones(len(treated)) if weights is None else np.sqrt(weights)
-        self._strata = np.unique(strata, return_inverse=True)[1]
+        self._strata = codes(strata)
         self._of_stratum = np.bincount(self._strata, self._root**2)
-        own, self._cluster = np.unique(clusters, return_inverse=True)
-        self._signs = own
+        # Sorted and without gaps: those that hold loans.
+        own = np.flatnonzero(np.bincount(clusters))
+        self._cluster, self._signs = codes(clusters), own
         inside = self._within(controls)
-        length = np.linalg.norm(controls * self._root[:, None], axis=0)
-        inside = inside[:, np.linalg.norm(inside, axis=0) > 1e-8 * length]
+        length = self._root**2 @ controls**2
+        inside = inside[:, np.einsum("ij,ij->j", inside, inside) > 1e-16 * length]
         self._basis, _ = decomposed(inside[:, independent(inside)])
         self._left = self._rest(treated[:, None].astype(float))[:, 0]
         self._variation = np.bincount(self._cluster, self._left**2)

@@ -62,6 +62,25 @@ def test_one_fit_has_the_error_of_each_way_of_clustering(loans, design):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
+def test_controls_that_are_taken_out_count_as_in_the_whole_regression(loans, design, weighted):
+    weights = loans["weight"] if weighted else None
+    whole = sm.WLS(loans["default"], design, weights=1.0 if weights is None else weights)
+    fit = whole.fit(cov_type="cluster", cov_kwds={"groups": loans["state"]})
+    found = libraries.linear_probability(loans["default"], design, "treated", loans["state"], 0.95, weights)
+    assert found[:2] == pytest.approx((fit.params["treated"], fit.bse["treated"]), **CLOSE)
+
+
+def test_one_search_has_the_errors_of_each_way_of_clustering(loans, design):
+    ways = {name: loans[name] for name in ("bank", "state")}
+    found = libraries.logit_ways(loans["default"], design, "score", ways, 0.9)
+    for name, clusters in ways.items():
+        own = regression.logit(loans["default"], design, "score", clusters, 0.9)
+        for one, other in zip(found[name], own, strict=True):
+            assert one == pytest.approx(other, **CLOSE)
+    assert found["bank"].odds_ratio.std_error != found["state"].odds_ratio.std_error
+
+
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("factor", ["treated", "score"])
 def test_logit(loans, design, factor, weighted):
     by_outcome = loans["default"].map({0: 3.0, 1: 1.0}) if weighted else None

@@ -230,9 +230,7 @@ def _effects(rung: Rung, factor: str, level: float, cluster: str) -> Iterator[di
             common |= {"n": len(stays), "n_treated": number_treated(stays), "note": dropped}
             common["n_clusters"] = stays[cluster].nunique()
         elif by_design is None:
-            curves = {
-                name: libraries.logit(default, design.matrix, factor, ways[name], level, weights) for name in ways
-            }
+            curves = libraries.logit_ways(default, design.matrix, factor, ways, level, weights)
         else:
             curves = {
                 name: libraries.weighted_logit(default, design.matrix, factor, ways[name], level, both) for name in ways
