@@ -24,7 +24,7 @@ FAILED = "a stage failed, as is said above: mend that and run it again; what was
 Dvc = Callable[..., int]
 """Asks DVC to reproduce targets, with options before them, and returns how it ended."""
 
-STALE = re.compile(r"^Running stage '(?:[^':]*:)?(\w+)", re.MULTILINE)
+STALE = re.compile(r"^Running stage '(?:[^':]*:)?([\w@]+)", re.MULTILINE)
 """How DVC names a stage that it would run."""
 
 
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> str:
             with _processes(options.jobs) as dvc:
                 _all(dvc, named, options.jobs)
         else:
-            stale = _stale(_every(options.study))
+            stale = _stale(_every([options.study]))
             if stale is None or stale:
                 with _processes(options.jobs) as dvc:
                     _one(dvc, options.study, options.jobs)
@@ -86,41 +86,59 @@ def _repro(targets: Sequence[str]) -> int:
         sys.stdout.flush()
 
 
-def _every(study: str) -> list[str]:
-    return ["--glob", f"*@{study}"]
+def _every(studies: Sequence[str]) -> list[str]:
+    return ["--glob", *(f"*@{study}" for study in studies)]
 
 
 def _one(dvc: Dvc, study: str, jobs: int) -> None:
-    """Run a study: what comes before its analyses, these side by side, then its pages, and a look at all of them."""
-    every = _every(study)
+    """Run a study: what comes before its analyses, these and its pages side by side, and a look at all of them."""
     if jobs > 1:
         _done([dvc(yaml.address("match", study))])
-        # Only now is it known what the code, or the loans, make stale.
-        stale = _stale(every)
-        stages = of_study(study)
-        # A reader's words for columns wait for nothing, and the report reads them.
-        after = [one for one in stages if one == "label" or one in stages[stages.index("match") + 1 :]]
-        _side_by_side(dvc, [one for one in after if stale is None or one in stale or _page(one, study)], study, jobs)
-    _done([dvc(*every)])
+        if _side_by_side(dvc, [study], jobs, goes_on=False):
+            raise StudyError(FAILED)
+    _done([dvc(*_every([study]))])
+
+
+def _side_by_side(dvc: Dvc, studies: Sequence[str], jobs: int, *, goes_on: bool) -> list[str]:
+    """Ask DVC for each analysis and page that is out of date when what it reads has been written.
+
+    Return those that failed: where one has, nothing begins that needs it, and nothing at all unless the rest `goes_on`.
+    """
+    # Only once the loans are matched is it known what they, or the code, make stale.
+    stale = _stale(_every(studies))
+    needs: dict[str, set[str]] = {}
+    for study in studies:
+        after = _after(study)
+        wanted = [one for one in after if stale is None or f"{one}@{study}" in stale]
+        # A page may be out of date by what an analysis will have written.
+        if any(not _page(one, study) for one in wanted):
+            wanted = [one for one in after if one in wanted or _page(one, study)]
+        for stage, others in side_by_side.needed(wanted).items():
+            needs[f"{stage}@{study}"] = {f"{other}@{study}" for other in others}
+
+    def alone(name: str) -> None:
+        stage, _, study = name.partition("@")
+        if dvc(*_named([stage], study)):
+            raise StudyError(FAILED)
+
+    failed = []
+    for name, error in side_by_side.in_turn(alone, needs, jobs):
+        if error is not None:
+            failed.append(name)
+            if not goes_on:
+                break
+    return failed
+
+
+def _after(study: str) -> list[str]:
+    """Return a study's analyses and pages, and a reader's words for columns, which pages read."""
+    stages = of_study(study)
+    return [one for one in stages if one == "label" or one in stages[stages.index("match") + 1 :]]
 
 
 def _page(stage: str, study: str) -> bool:
-    """Say whether a stage is none of the analyses: a page may be out of date by what one of them will have written."""
+    """Say whether a stage after matching is none of the analyses."""
     return yaml.address(stage, study) == f"{stage}@{study}"
-
-
-def _side_by_side(dvc: Dvc, stages: Sequence[str], study: str, jobs: int) -> None:
-    """Ask DVC for each stage when what it reads has been written; once one has failed none begins."""
-    # Pages alone are left to the look at all of them: who changes a word waits for one DVC less.
-    if all(_page(one, study) for one in stages):
-        return
-
-    def alone(stage: str) -> int:
-        return dvc(*_named([stage], study))
-
-    for _, code in side_by_side.in_turn(alone, side_by_side.needed(stages), jobs):
-        if code:
-            raise StudyError(FAILED)
 
 
 def _named(stages: Iterable[str], study: str) -> list[str]:
@@ -131,11 +149,15 @@ def _all(dvc: Dvc, studies: Sequence[str], jobs: int) -> None:
     """Run all studies, some at the same time, then what rests on several.
 
     A second `dvc repro` would stop at the first one's locks of what both rest on. So that, the stage of the code, runs
-    before, and each study's stages by their names, which touch nothing of another.
+    before, and each study's stages by their names, which touch nothing of another. Where one fails, others go on.
     """
     _done([dvc("code")])
+    before = {study: [one for one in of_study(study) if one not in _after(study)] for study in studies}
     with ThreadPoolExecutor(jobs) as pool:
-        _done([*pool.map(lambda study: dvc(*_named(of_study(study), study)), studies)])
+        codes = [*pool.map(lambda study: dvc(*_named(before[study], study)), studies)]
+    matched = [study for study, code in zip(studies, codes, strict=True) if not code]
+    failed = _side_by_side(dvc, matched, jobs, goes_on=True)
+    _done([*codes, len(failed)])
     _done([dvc("--keep-going")])
 
 
@@ -155,7 +177,7 @@ def _run_for(stage: dict[str, Any], kinds: dict[str, Any]) -> Iterable[str]:
 
 
 def _stale(targets: Sequence[str]) -> list[str] | None:
-    """Return the stages of a study that DVC would run, as far as it can tell beforehand; None where it cannot."""
+    """Return the stages, such as ``match@sba``, that DVC would run, as far as it can tell; None where it cannot."""
     done = subprocess.run(
         ["dvc", "--wait-for-lock", "repro", "--dry", *targets], capture_output=True, text=True, check=False
     )

@@ -49,14 +49,14 @@ def in_turn(
 ) -> Iterator[tuple[str, Result | StudyError]]:
     """Run stages, `at_a_time` at most, each when what it `needs` has been done: those of `LONG` first, `LAST` last.
 
-    Of those that are `LARGE` one runs at a time.
+    They are called by their names, or as those of several studies are, such as ``curve@sba``. Of those that are `LARGE`
+    one runs at a time.
 
     Yield each stage as it ends with what `run` returns for it, or with the StudyError that says why it did not end
     well: its own, or that what it needs failed. Stages that are needed and not among `needs` count as done before. Who
     takes no more waits for what runs, and nothing new begins.
     """
-    others = [name for name in needs if name not in (*LONG, *LAST)]
-    waiting, failed = sorted(needs, key=[*LONG, *others, *LAST].index), set[str]()
+    waiting, failed = sorted(needs, key=_turn), set[str]()
     running: dict[Future[Result], str] = {}
     with ThreadPoolExecutor(at_a_time) as pool:
         while waiting or running:
@@ -66,7 +66,7 @@ def in_turn(
                 yield stage, StudyError(f"needs {' and '.join(sorted(failed.intersection(needs[stage])))}")
             not_done = {*waiting, *running.values(), *failed}
             for stage in [one for one in waiting if not not_done.intersection(needs[one])]:
-                crowded = stage in LARGE and not set(LARGE).isdisjoint(running.values())
+                crowded = _kind(stage) in LARGE and not set(LARGE).isdisjoint(map(_kind, running.values()))
                 if len(running) < at_a_time and not crowded:
                     waiting.remove(stage)
                     running[pool.submit(run, stage)] = stage
@@ -77,3 +77,14 @@ def in_turn(
                     yield stage, error
                 else:
                     yield stage, ended.result()
+
+
+def _kind(name: str) -> str:
+    return name.partition("@")[0]
+
+
+def _turn(name: str) -> int:
+    kind = _kind(name)
+    if kind in LONG:
+        return LONG.index(kind)
+    return len(LONG) + (1 + LAST.index(kind) if kind in LAST else 0)

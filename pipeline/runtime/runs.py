@@ -132,6 +132,7 @@ def logged(stage: str, study: str | None, entries: list[journal.Entry]) -> Itera
         times: dict[str, object] = {
             "began": began,
             "seconds": round(time.monotonic() - watch, 2),
+            "processor_seconds": round(_processor(), 2),
             "peak_memory_mb": round(_peak_memory()),
             "python": sys.version.split()[0],
         }
@@ -150,6 +151,12 @@ def _write(folder: Path, stage: str, what: dict[str, object], times: dict[str, o
 
 def _utc(form: str) -> str:
     return time.strftime(form, time.gmtime())
+
+
+def _processor() -> float:
+    """Return the seconds of processor that this process has taken, start-up included, and its children that ended."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def _peak_memory() -> float:

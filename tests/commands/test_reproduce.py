@@ -74,14 +74,14 @@ def test_one_job_leaves_all_to_dvc(asked):
     assert asked("--study", "reference", "--jobs", "1", dry=[running("code")])[0] == ["--glob *@reference"]
 
 
-def test_pages_alone_are_left_to_the_look_at_all(asked):
-    dry = [running("code"), running("report@reference", "notebook@reference")]
-    assert asked("--study", "reference", dry=dry)[0] == ["match@reference", "--glob *@reference"]
+def test_pages_alone_run_side_by_side_and_those_that_stay_are_not_asked_for(asked):
+    lines, _ = asked("--study", "reference", dry=[running("code"), running("report@reference")])
+    assert lines == ["match@reference", "--single-item report@reference", "--glob *@reference"]
 
 
 def test_a_readers_words_are_there_before_the_report_reads_them(monkeypatch):
     asked, stages = [], ["intake", "label", "prepare", "match", "regress", "report", "notebook"]
-    monkeypatch.setattr(reproduce, "_stale", lambda every: stages)
+    monkeypatch.setattr(reproduce, "_stale", lambda every: [f"{one}@mine" for one in stages])
     monkeypatch.setattr(reproduce, "of_study", lambda study: stages)
     reproduce._one(lambda *targets: asked.append(targets[-1]) or 0, "mine", 2)
     assert asked.count("report@mine") == 1 and asked.index("label@mine") < asked.index("report@mine")
@@ -107,6 +107,15 @@ def test_all_studies_wait_for_the_code_and_touch_nothing_of_each_other(asked):
     for line in lines[1:-1]:
         option, *stages = line.split()
         assert option == "--single-item" and len({stage.partition("@")[2] for stage in stages}) == 1
+
+
+def test_analyses_of_all_studies_run_side_by_side_and_one_that_fails_ends_its_own_study_alone(asked):
+    stale = [f"analyses/dvc.yaml:{one}" for one in ("regress@sba", "grade@berka", "curve@berka")]
+    lines, done = asked(dry=[running(*stale)], failing="regress@sba")
+    ran = [line.removeprefix("--single-item ") for line in lines[1 + len(reproduce._kinds()["every"]) :]]
+    assert ran[0] == stale[2] and set(ran[:3]) == set(stale)
+    assert set(ran[3:]) == {"report@berka", "notebook@berka"}
+    assert done.returncode == 1 and reproduce.FAILED in done.stderr
 
 
 @pytest.mark.parametrize("name", ["referenc", "../esc"])

@@ -63,6 +63,16 @@ def test_long_ones_begin_first():
     assert run.began == [*LONG, "cases", "report", "notebook"]
 
 
+def test_stages_of_several_studies_take_turns_as_those_of_one():
+    run = Watched()
+    names = ["report@a", "cases@a", "curve@b", "effects@a", "time@b", "warning@a"]
+    list(in_turn(run, {name: () for name in names}, 1))
+    assert run.began == ["curve@b", "time@b", "effects@a", "cases@a", "warning@a", "report@a"]
+    run = Watched()
+    list(in_turn(run, {name: () for name in names}, 3))
+    assert not any(len({name for name in group if name.partition("@")[0] in LARGE}) > 1 for group in run.beside)
+
+
 def test_what_needs_one_that_failed_does_not_run_and_the_others_do():
     run = Watched(failing=("predict",))
     done = dict(in_turn(run, needed(STUDY), 2))

@@ -72,6 +72,8 @@ def test_the_log_tells_what_a_run_did():
     }
     times = json.loads((places.log("sba") / "times" / "match.json").read_text())
     assert times["seconds"] >= 0 and times["peak_memory_mb"] > 10
+    # Of the whole process, whose imports come before the stage.
+    assert times["processor_seconds"] > times["seconds"] / 2
     assert times["began"].endswith("Z")
 
 
