@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 LONG = ("curve", "regress", "predict", "heterogeneity", "adjust", "robustness", "time", "effects", "missing")
 """Stages that begin as soon as they can, in this order: who begins a long one last waits for it alone."""
 
-LARGE = ("effects", "time", "warning")
+LARGE = ("effects", "time", "mechanism", "warning")
 """Stages that hold all loan-months: one of them at a time, so that two do not need the memory of both."""
 
 LAST = ("report", "notebook")
