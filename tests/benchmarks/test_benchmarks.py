@@ -1,5 +1,6 @@
 """Measurements: what a command takes, the history that is kept, and the page that is written from it."""
 
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from benchmarks import history, machine, matching, months, page, since, stages, whole
 from pipeline.core import params, yaml
+from pipeline.runtime import places
 from pipeline.runtime.errors import StudyError
 
 DERIVED = ("data/code", "data/interim", "data/processed", "data/raw", "data/truth")
@@ -166,7 +168,16 @@ def test_the_page_says_what_whole_commands_take_and_what_dvc_adds():
     assert whole.ADDED not in text and whole.EVERY not in text
     for stage, then, now in (("curve", 300.0, 200.0), ("match", 100.0, 44.0), (since.RECOVERY, 9.0, 9.0)):
         rows += [of(stage, since.FIRST, 1.0, then, "since"), of(stage, "ours", 1.0, now, "since")]
+    rows.append(of(whole.ADDED, "ours", 0.0, 3.0))
     assert f"| {whole.ADDED}: processor | 50.0 | 3.0 | 0.06 | 2 s, not met |" in page.text(rows)
+
+
+def test_what_stages_took_is_read_from_their_logs(tmp_path):
+    folder = tmp_path / places.log(whole.STUDY) / "times"
+    folder.mkdir(parents=True)
+    for stage, seconds in (("match", 2.5), ("curve", 40.0)):
+        (folder / f"{stage}.json").write_text(json.dumps({"processor_seconds": seconds}))
+    assert whole.processor_of_stages(tmp_path) == [40.0, 2.5]
 
 
 def test_a_clone_has_every_stage_out_of_date_but_the_recovery(tmp_path):
