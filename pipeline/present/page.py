@@ -362,7 +362,13 @@ class Page:
 
         tried = set(results.where(stage="recovery", estimand="truth")["specification"])
         targets = results.where(stage="recovery", estimand="target")
-        good = [one.estimator for one in methods(results) if one.label == "recovers" and one.truth]
+        of_programme = [one for one in methods(results) if one.of_programme]
+
+        def those(label: str) -> str:
+            names = dict.fromkeys(one.estimator for one in of_programme if one.label == label)
+            listed = (lower_first(words.label("estimators", name)) for name in names)
+            return words.text("joining.semicolon").join(listed)
+
         leads = results.one(stage="effects", estimator="event_study", specification="leads_jointly_zero")
         return {
             "mean": mean,
@@ -372,9 +378,8 @@ class Page:
             "worlds": whole(row("raw_difference", "base", "estimate")["n"]),
             "number_of_targets": len(targets),
             "number_of_targets_met": int(targets["note"].str.startswith("met").sum()),
-            "recovered": words.text("joining.semicolon").join(
-                lower_first(words.label("estimators", name)) for name in dict.fromkeys(good)
-            ),
+            "recovered": those("recovers"),
+            "not_told": those("not_told"),
             "leads_p": p_value(leads.p_value),
             "tried": tried,
             "scenario": words.label("scenarios", str(self._protocol.scenario)),

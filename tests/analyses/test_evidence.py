@@ -174,13 +174,14 @@ def test_failed_checks_are_those_of_the_comparison_or_of_the_score():
 def test_bounds_a_bootstrap_and_a_slope_of_the_top_speak_against_a_row():
     errors = dict(stage="robustness", estimator="errors")
     dose = dict(stage="robustness", estimator="dose")
-    bounds = dict(stage="effects", estimator="lee_bounds", specification="waves", estimand="lower_bound")
+    bounds = dict(stage="effects", estimator="lee_bounds", specification="waves")
     found = has(
         number(3, specification="clustered", **errors),
         number(3, 2, specification="wild_bootstrap", **errors),
         number(3, specification="linear", **dose),
         number(0.1, specification="without_top", **dose),
-        number(-3, 4, **bounds),
+        number(-3, 4, estimand="lower_bound", **bounds),
+        number(0.5, 4, estimand="upper_bound", **bounds),
     )
     names = [one.name for one in checks.checks_of(found, "treated", treated=True, scored=False)]
     assert names == ["attrition_bounds", "wild_bootstrap", "slope_without_top"]
@@ -189,13 +190,16 @@ def test_bounds_a_bootstrap_and_a_slope_of_the_top_speak_against_a_row():
 
 
 def test_bounds_of_the_arms_speak_against_the_factor_that_makes_them_and_no_other():
-    left = dict(stage="effects", estimator="survivors", specification="all_left", estimand="lower_bound")
-    found = has(number(-3, 4, **left))
+    left = dict(stage="effects", estimator="survivors", specification="all_left")
+    found = has(number(-3, 4, estimand="lower_bound", **left), number(2, 4, estimand="upper_bound", **left))
     names = {
         treated: [one.name for one in checks.checks_of(found, "contacts", treated=treated, scored=False)]
         for treated in (True, False)
     }
     assert names == {True: ["attrition_bounds"], False: []}
+    # Bounds of one sign do not fail for want of precision, which is judged elsewhere.
+    found = has(number(-3, 4, estimand="lower_bound", **left), number(-1, 4, estimand="upper_bound", **left))
+    assert checks.checks_of(found, "contacts", treated=True, scored=False) == []
 
 
 def test_a_bootstrap_that_cannot_be_had_disagrees_with_nothing():

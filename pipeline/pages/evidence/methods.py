@@ -22,7 +22,6 @@ def context(book: Book) -> dict[str, Any]:
         "study": book.simulated[0],
         "lead": said.simulation(book),
         "rule": {
-            "errors": f"{labels.ERRORS:g}",
             "share": percent(100 * labels.SHARE),
             "low": percent(100 * labels.COVERAGE[0]),
             "high": percent(100 * labels.COVERAGE[1]),

@@ -94,6 +94,7 @@ def simulation(book: Book) -> str:
         worlds=whole(max((one.worlds for one in found), default=0)),
         recovers=len(good),
         names=named(good),
+        not_told=named([one for one in found if one.label == "not_told"]),
         asked=len(asked),
         asked_recovers=sum(one.label == "recovers" for one in asked),
         asked_names=named(asked),

@@ -154,7 +154,9 @@ class Paper(Book):
             "of_others": len(others),
             "drawn": sum(row.design == "randomised" for row in self.findings),
             "comparisons": len(self.findings),
-            "own_recovers": any(one.label == "recovers" for one in said.tried(self) if one.estimator in ASKED),
+            "own_recovers": any(
+                one.label in ("recovers", "not_told") for one in said.tried(self) if one.estimator in ASKED
+            ),
             "authors": self.join([self._named(one) for one in self._citation["authors"]]),
             "version": self._citation["version"],
             "date": self._citation["date-released"],
