@@ -8,9 +8,13 @@ from statsmodels.stats.multitest import multipletests
 
 from pipeline.analyses.adjust.checks import permuted
 from pipeline.analyses.adjust.loans import Loans
+from pipeline.analyses.heterogeneity import rows as by_groups
+from pipeline.analyses.heterogeneity.interactions import interactions
+from pipeline.analyses.heterogeneity.page import moderated
 from pipeline.analyses.heterogeneity.sample import grouping
 from pipeline.core import params, results
 from pipeline.core.protocol import Window
+from pipeline.core.scope import scope
 from pipeline.runtime import places, store
 from pipeline.runtime.errors import StudyError
 from pipeline.stages import adjust, heterogeneity, match
@@ -158,6 +162,34 @@ def test_groups_of_every_kind():
     assert grouping(loans, "size", [2.0]).tolist()[:2] == ["<2", ">=2"]
     with pytest.raises(StudyError, match="no column"):
         grouping(loans, "nowhere", "levels")
+
+
+@pytest.mark.parametrize("arm", [0, 1])
+@pytest.mark.parametrize("outcome", [0, 1])
+def test_a_group_of_which_all_loans_of_an_arm_end_alike_has_no_effect_and_differs_from_none(
+    cohort, plain, arm, outcome, tmp_path
+):
+    """Its linear error would be nearly nought, and the difference from other groups so significant by chance alone."""
+    names = plain.where(estimator="by_group", factor="treated", estimand="risk_difference")["specification"]
+    assert "credit_grade[A]" in set(names) and "credit_grade[B]" in set(names)
+    alike = (cohort["credit_grade"] == "A") & (cohort["treated"] == arm)
+    changed = cohort.assign(default=cohort["default"].where(~alike, outcome))
+    study = protocol(moderators={"credit_grade": "levels"}, moderated={})
+    found = by_groups.rows(changed, scope(study, changed), 0.95, 1)
+    effects = [row for row in found if row["estimator"] == "by_group" and row["specification"].startswith("credit")]
+    assert effects and not any(row["specification"] == "credit_grade[A]" for row in effects)
+    tests = {row["estimand"]: row for row in found if row["estimator"] == "moderation"}
+    assert tests["wald_difference"]["note"] == "2 degrees of freedom; left out: A"
+    assert tests["last_against_first"]["note"] == "D against B"
+    row = next(
+        row
+        for row in interactions(changed, scope(study, changed), study.moderators, 0.95)
+        if (row["factor"], row.get("specification")) == ("treated", "credit_grade")
+    )
+    assert row["note"].startswith("D against B; ") and row["note"].endswith("left out: A")
+    results.write(tmp_path / "heterogeneity.csv", results.table(STUDY, "heterogeneity", found))
+    (one,) = moderated(results.read(tmp_path / "heterogeneity.csv"), scope(study, changed))
+    assert one.left_out == ["A"] and list(one.groups["difference"]) == ["B", "C", "D"]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,12 @@ class Moderated(NamedTuple):
     tests: dict[str, Any]
     """Rows of the test by scale."""
 
+    @property
+    def left_out(self) -> list[str]:
+        """Levels that allow no comparison."""
+        named = re.search(r"left out: (.+)", self.tests["difference"].note) if "difference" in self.tests else None
+        return named[1].split(", ") if named else []
+
     def clear(self, scale: str, alpha: float) -> bool:
         """Say whether the groups differ on a scale once the other moderators are counted."""
         return scale in self.tests and self.tests[scale].p_adjusted < alpha
@@ -59,7 +65,12 @@ def blocks(page: Page) -> Iterator[str]:
         # Whether the other scale was asked wherever one of them shows a difference.
         both = all("ratio" in one.tests for one in of_treatment if one.clear("difference", alpha))
         said = {scale: words.series(names) for scale, names in by_scale.items()}
-        yield page.text("heterogeneity.tests", number=len(of_treatment), both=both, **said)
+        left = [
+            (lower_first(moderator(words, one.name)), words.series([group(words, level) for level in one.left_out]))
+            for one in of_treatment
+            if one.left_out
+        ]
+        yield page.text("heterogeneity.tests", number=len(of_treatment), both=both, left=left, **said)
         yield page.show_figure("heterogeneity", STAGE, number=len(of_treatment), clear=said["difference"])
         clear = [one for one in of_treatment if any(one.clear(scale, alpha) for scale in SCALES)]
         if clear:

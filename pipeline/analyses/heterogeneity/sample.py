@@ -90,14 +90,22 @@ def controlled(sample: Sample, kept: pd.Series) -> Controlled:
 
 
 def large_enough(sample: Sample, group: pd.Series) -> tuple[pd.Series, list[str]]:
-    """Return which loans (boolean) stand in a group that allows a comparison, and the names of the others."""
+    """Return which loans (boolean) stand in a group that allows a comparison, and the names of the others.
+
+    Of a yes-or-no factor each arm must hold loans of both outcomes: where all of an arm end alike, a linear regression
+    finds hardly any error of it, and so an effect and a difference between groups that chance makes.
+    """
     loans = sample.loans
     counts = loans.groupby(group, observed=True)["default"].agg(["sum", "size"])
     fine = (counts["sum"] >= FEWEST) & (counts["size"] - counts["sum"] >= FEWEST)
     if set(loans[sample.factor].unique()) <= {0, 1}:
         arms = loans.groupby(group, observed=True)[sample.factor].agg(["sum", "size"])
         fine &= (arms["sum"] >= FEWEST) & (arms["size"] - arms["sum"] >= FEWEST)
+        outcomes = loans.groupby([group, sample.factor], observed=True)["default"].nunique()
+        fine &= outcomes.groupby(level=0, observed=True).min() == 2
     if fine.sum() < 2:
-        raise StudyError(f"fewer than two groups hold {FEWEST} defaults, other loans, and loans of each arm.")
+        raise StudyError(
+            f"fewer than two groups hold {FEWEST} defaults, other loans, and loans of each arm, of both outcomes."
+        )
     names = set(fine.index[fine])
     return group.isin(names), [str(name) for name in fine.index if name not in names]
