@@ -235,6 +235,15 @@ def test_rounding_never_hides_a_side(value, digits, start, printed):
     assert numerals.signed(value, digits, start) == printed
 
 
+@pytest.mark.parametrize(("language", "said"), [("en", "change of AUC "), ("zh", "AUC变化")])
+def test_what_is_gained_of_an_area_is_not_called_an_area(books, language, said):
+    one, of_gain = books[language], {"unit": "area", "estimand": "auc_gain_clustered", "margin": 0.01}
+    gain = made(estimate=0.0043, ci_low=-0.0004, ci_high=0.009, **of_gain)
+    assert one.size(gain).startswith(f"{said}0.0043") and one.margin(gain) == f"{said}0.010"
+    area = made(estimate=0.7, ci_low=0.6, ci_high=0.8, unit="area", estimand="auc")
+    assert one.size(area).startswith("AUC 0.70")
+
+
 def test_no_interval_on_the_pages_hides_a_sign(books, rendered):
     one = books["en"]
     assert one.short(made(estimate=0.0005, ci_low=-0.0004, ci_high=0.0013)) == "0.0005 (−0.0004 to 0.0013)"

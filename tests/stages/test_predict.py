@@ -122,7 +122,7 @@ def test_gains_are_differences_on_the_same_loans(moment, share):
 def test_the_training_loans_alone_choose_the_learner(moment, protocol):
     kinds = ("tree", "logistic")
     first = moment.split.folds[0].train
-    areas, number = cross_validated(moment, ALL, kinds)
+    areas, number = cross_validated(moment, HARD, kinds)
     assert number == first.sum()
     # By scikit-learn: each cluster is held out once, and those held out are told apart by the others' model.
     train = moment.sample.part(first)
@@ -131,7 +131,7 @@ def test_the_training_loans_alone_choose_the_learner(moment, protocol):
     for fold in splits.by_group(pd.Series(clusters), FOLDS).folds:
         assert not set(clusters[fold.train]) & set(clusters[fold.test])
         held |= fold.test
-        share[fold.test] = prediction.fit(train.part(fold.train), moment.rungs[ALL], "logistic").probability(
+        share[fold.test] = prediction.fit(train.part(fold.train), moment.rungs[HARD], "logistic").probability(
             train.loans[fold.test]
         )
     assert held.all()
@@ -144,17 +144,54 @@ def test_the_training_loans_alone_choose_the_learner(moment, protocol):
     }
     rows = {(row["factor"], row["estimand"]): row for row in chosen(moment, found)}
     best = max(kinds, key=lambda kind: areas[kind])
-    assert rows[ALL, "auc"]["note"].startswith(f"{best}; ")
+    for rung in (HARD, ALL):
+        note = rows[rung, "auc"]["note"]
+        assert note.startswith(f"{best}; ") and "training loans, with hard information: tree 0." in note
     assert rows[ALL, "auc"]["estimate"] == pytest.approx(roc_auc_score(moment.test.default, found[best, ALL]))
-    of_hard = rows[HARD, "auc"]["note"].split(";")[0]
     gain = rows[ALL, "auc_gain_clustered"]
     assert gain["estimate"] == pytest.approx(rows[ALL, "auc"]["estimate"] - rows[HARD, "auc"]["estimate"])
-    assert gain["note"] == f"{best} with CRM less {of_hard} without"
+    assert gain["note"] == f"{best} with CRM less {best} without"
     # However the loans that are judged turned out, the choice stays.
     turned = moment.sample.default.copy()
     turned[moment.split.test] = 1 - turned[moment.split.test]
     changed = moment._replace(sample=moment.sample._replace(default=np.where(first, moment.sample.default, turned)))
-    assert cross_validated(changed, ALL, kinds)[0] == areas
+    assert cross_validated(changed, HARD, kinds)[0] == areas
+
+
+@pytest.mark.parametrize("preferred", ["logistic", "scorecard"])
+def test_what_crm_adds_is_the_gain_of_one_learner_whichever_would_be_chosen_with_crm(moment, preferred, monkeypatch):
+    """A change of learner is no information: that of hard information stays, of those that learn without CRM too."""
+    asked = []
+
+    def validated(of, rung, kinds):
+        asked.append((rung, tuple(kinds)))
+        better = {HARD: preferred, ALL: "forest"}[rung]
+        return {kind: 0.7 if kind == better else 0.6 for kind in kinds}, 100
+
+    monkeypatch.setattr("pipeline.analyses.predict.chosen.cross_validated", validated)
+    rng, default = np.random.default_rng(4), moment.test.default
+    shares = {
+        (kind, rung): rng.uniform(size=len(default)) for rung in (HARD, ALL) for kind in ("logistic", "scorecard")
+    }
+    shares["forest", ALL] = default * 0.5 + 0.2
+    rows = {(row["factor"], row["estimand"]): row for row in chosen(moment, shares)}
+    assert asked == [(HARD, ("logistic", "scorecard"))]
+    areas = [roc_auc_score(default, shares[preferred, rung]) for rung in (HARD, ALL)]
+    assert [rows[rung, "auc"]["estimate"] for rung in (HARD, ALL)] == pytest.approx(areas)
+    assert rows[ALL, "auc_gain_clustered"]["estimate"] == pytest.approx(areas[1] - areas[0])
+    assert rows[ALL, "auc_gain_clustered"]["note"] == f"{preferred} with CRM less {preferred} without"
+
+
+def test_where_only_one_kind_of_information_is_there_it_chooses(moment, monkeypatch):
+    monkeypatch.setattr(
+        "pipeline.analyses.predict.chosen.cross_validated",
+        lambda of, rung, kinds: (dict.fromkeys(kinds, 0.6) | {"tree": 0.7}, 100),
+    )
+    alone = moment._replace(rungs={ALL: moment.rungs[ALL]})
+    shares = {(kind, ALL): np.linspace(0.1, 0.9, len(moment.test.default)) for kind in ("logistic", "tree")}
+    (row,) = chosen(alone, shares)
+    assert (row["factor"], row["estimand"]) == (ALL, "auc")
+    assert row["note"].startswith("tree; ") and "with all there is: " in row["note"]
 
 
 def test_curves_are_those_of_the_areas(moment, share):

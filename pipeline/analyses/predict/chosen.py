@@ -1,4 +1,4 @@
-"""Which learner the training loans alone would choose, and what it is worth on the loans that judge it."""
+"""Which learner the training loans alone would choose without CRM, and what CRM adds to it on loans that judge it."""
 
 from collections.abc import Collection, Iterator
 
@@ -18,37 +18,48 @@ MOST = 8_000
 DECIMALS = 9
 """Of areas that are compared: what differs less is alike, and the learner that is named first is chosen."""
 
+NAMES = {HARD: "hard information", ALL: "all there is"}
+"""What is said of the information by which the learner is chosen."""
+
 
 def chosen(moment: Moment, found: dict[tuple[Kind, str], np.ndarray]) -> Iterator[Row]:
-    """Yield the chosen learner's area with hard information and with CRM, and what CRM adds to the chosen one.
+    """Yield one learner's area with hard information and with CRM, and what CRM adds to it.
 
+    It is chosen once, of those that learn with and without CRM: by hard information, as a lender would without CRM, or
+    where there is no such, by what there is. Another one with CRM would take a change of learner for what CRM tells.
     `found` are the predicted shares of the judged loans, by learner and rung.
     """
-    best: dict[str, Kind] = {}
     _, default, weights = moment.test
-    for rung in (HARD, ALL):
-        kinds = [kind for kind, of in found if of == rung]
-        if len(kinds) < 2:
-            continue
+    rungs = [rung for rung in (HARD, ALL) if rung in moment.rungs]
+    by = rungs[0]
+    kinds = [kind for kind, of in found if of == by and all((kind, rung) in found for rung in rungs)]
+    if len(kinds) < 2:
+        return
+    try:
+        areas, loans = cross_validated(moment, by, kinds)
+    except StudyError as error:
+        for rung in rungs:
+            yield moment.row("chosen", rung, "auc", note=str(error))
+        return
+    best = max(kinds, key=lambda kind: areas[kind])
+    compared = ", ".join(f"{kind} {areas[kind]:.3f}" for kind in kinds)
+    how = f"{best}; by {FOLDS} parts of the clusters of {loans:,} training loans"
+    note = f"{how}, with {NAMES[by]}: {compared}"
+    for rung in rungs:
         try:
-            areas, loans = cross_validated(moment, rung, kinds)
-            best[rung] = max(kinds, key=lambda kind: areas[kind])
-            area = accuracy.area(default, found[best[rung], rung], moment.level, moment.clusters, weights)
+            area = accuracy.area(default, found[best, rung], moment.level, moment.clusters, weights)
         except StudyError as error:
             yield moment.row("chosen", rung, "auc", note=str(error))
-            continue
-        compared = ", ".join(f"{kind} {areas[kind]:.3f}" for kind in kinds)
-        note = f"{best[rung]}; by {FOLDS} parts of the clusters of {loans:,} training loans: {compared}"
-        yield moment.row("chosen", rung, "auc", **area._asdict(), unit="area", note=note)
-    if len(best) < 2:
+        else:
+            yield moment.row("chosen", rung, "auc", **area._asdict(), unit="area", note=note)
+    if len(rungs) < 2:
         return
-    shares = [found[best[rung], rung] for rung in (HARD, ALL)]
-    note = f"{best[ALL]} with CRM less {best[HARD]} without"
     try:
-        gain = accuracy.gain(default, *shares, moment.level, moment.clusters, weights)
+        gain = accuracy.gain(default, found[best, HARD], found[best, ALL], moment.level, moment.clusters, weights)
     except StudyError as error:
         yield moment.row("chosen", ALL, "auc_gain_clustered", note=str(error))
         return
+    note = f"{best} with CRM less {best} without"
     yield moment.row("chosen", ALL, "auc_gain_clustered", **gain._asdict(), unit="area", note=note)
 
 

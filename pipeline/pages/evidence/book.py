@@ -261,6 +261,9 @@ class Book:
 
     def amount(self, unit: str, number: float, digits: int | None = None, start: float = 0.0, of: str = "") -> str:
         """Return a number with its unit; in the words a unit stands around a hash, an outcome (`of`) for braces."""
+        if unit == "area" and not start:
+            # From one half on it is an area; from nought on, what one gains on another.
+            unit = "area gained"
         shown = signed(number, decimals(number) if digits is None else digits, start)
         return str(self.word("units", unit or "none")).replace("#", shown).replace("{}", of)
 
