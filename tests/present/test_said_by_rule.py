@@ -201,3 +201,69 @@ def test_the_first_of_several_experiments_is_not_called_the_only_one():
     page = book_in("zh")
     (row,) = (one for one in page.findings if one.design == "randomised")
     assert "唯一" not in answers.randomised(page, row, 0) + answers.randomised(page, row, 1)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said", "zh"),
+    [
+        (1.0, 3.0, "it catches 2.0 percentage points more than chance", "比随机预警多发现 2.0 个百分点"),
+        (-3.0, -1.0, "it catches 2.0 percentage points fewer than chance", "比随机预警少发现 2.0 个百分点"),
+        (-1.0, 5.0, "whether it catches more than chance is inconclusive", "是否多于随机预警，证据不足以下结论"),
+    ],
+)
+def test_falling_activity_is_said_to_warn_only_where_it_catches_more_than_chance(low, high, said, zh):
+    which = {"stage": "warning", "estimator": "alerts", "specification": "falling_activity"}
+    change = {"estimate": (low + high) / 2, "ci_low": low, "ci_high": high}
+    found = changed("reference", change, **which, estimand="caught_over_random")
+    text = chapter("reference", "warning", found=found)
+    assert said in text and "warns without any score" not in text
+    assert ("by itself is no early warning" in text) == (high < 0)
+    assert zh.replace(" ", "") in in_language("reference", "zh", "warning", found=found).replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("language", "one", "several"),
+    [
+        ("en", "and 1 estimates a difference of exactly zero", "and 3 estimate a difference of exactly zero"),
+        ("zh", "另有1种的差异恰为零", "另有3种的差异恰为零"),
+    ],
+)
+def test_specifications_of_less_and_more_default_and_none_add_up(language, one, several):
+    which = {"stage": "curve", "estimator": "specification_count", "specification": "all"}
+    for lower, said in ((42, several), (44, one), (45, None)):
+        found = changed("berka", {"estimate": 168.0}, **which, estimand="specifications")
+        for name, count in (("lower", lower), ("higher", 123)):
+            mine = found.frame[[*which, "estimand"]].eq([*which.values(), name]).all(axis=1)
+            found.frame.loc[mine, "estimate"] = float(count)
+        text = in_language("berka", language, "curve", found=found)
+        assert said in text if said else "exactly zero" not in text and "恰为零" not in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_curve_whose_ends_show_nothing_is_not_said_to_show_nothing(language):
+    said = {
+        "en": "association with more default lies between its low and its high values",
+        "zh": "违约增多出现在中间的取值",
+    }
+    text = in_language("bondora", language, "robustness")
+    end = rows("bondora").one(stage="robustness", estimator="shape", estimand="low_end")
+    assert f"{end.ci_low:.2f}" in text and f"{end.ci_high:.2f}" in text and said[language] in text
+    # Where an end shows something, or no value does, nothing is said of the middle.
+    ends = {"stage": "robustness", "estimator": "shape", "estimand": "high_end"}
+    assert said[language] not in in_language(
+        "bondora", language, "robustness", changed("bondora", {"ci_low": 1.01}, **ends)
+    )
+    logit = {"stage": "regress", "estimator": "logit", "estimand": "odds_ratio", "specification": "M5"}
+    nothing = changed("bondora", {"ci_low": 0.9}, **logit)
+    assert said[language] not in in_language("bondora", language, "robustness", nothing)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_groups_that_leave_the_comparison_are_named(language):
+    which = {"stage": "heterogeneity", "factor": "treated", "estimator": "moderation", "estimand": "wald_difference"}
+    name = rows("sba").where(**which)["specification"].iloc[0]
+    note = "3 degrees of freedom; left out: A"
+    found = changed("sba", {"note": note}, **which, specification=name)
+    said = {"en": "A was left out of the comparison", "zh": "比较时剔除了A"}
+    assert said[language] in in_language("sba", language, "heterogeneity", found=found)
+    assert said[language] not in in_language("sba", language, "heterogeneity")

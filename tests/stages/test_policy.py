@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 from statsmodels.stats.multitest import multipletests
 
+from pipeline.analyses.policy.page import _top
 from pipeline.analyses.policy.rows import Clients, _nothing_hidden
 from pipeline.core import results
 from pipeline.core.params import load
+from pipeline.present.words import Words
 from pipeline.runtime import places, store
 from pipeline.stages import policy
 from pipeline.stats.policy import Learned
@@ -79,6 +81,19 @@ def test_the_true_benefit_is_best_in_truth_and_the_order_of_rows_is_no_matter(ro
     assert all_of_it.estimate == pytest.approx(expected, rel=1e-6)
     shuffled = rows(frame.sample(frac=1, random_state=3), truth.sample(frac=1, random_state=4))
     pd.testing.assert_frame_equal(found.frame, shuffled.frame)
+
+
+def test_every_order_that_a_rule_takes_is_drawn_and_the_title_names_the_best(rows):
+    found, budget = rows(*cohort()), load(PARAMS).policy.budget
+    of = {"estimand": "net_value"}
+    for order in ("by_benefit", "by_risk", "by_loss"):
+        drawn = found.one(estimator="curve", specification=order, factor=f"in_truth[{budget:g}]", **of)
+        rule = f"predicted_{order.removeprefix('by_')}_budget"
+        assert drawn.estimate == found.one(estimator="rule", specification=rule, factor="in_truth", **of).estimate
+    curves = found.where(estimator="curve", **of)
+    true = curves[curves["factor"].str.startswith("in_truth[") & (curves["specification"] != "by_true_benefit")]
+    top = _top(found, Words("en", "reference", "reference"))
+    assert top["gain"] == true["estimate"].max()
 
 
 @pytest.mark.parametrize("changes", [{"default": 0}, {"treated": 1}, {"adopted": 0}])

@@ -60,6 +60,8 @@ def blocks(page: Page) -> Iterator[str]:
     yield page.text(
         "curve.lead",
         counts=counts["all"],
+        # Such as those of matched groups with as many defaults on either side.
+        zero=counts["all"]["specifications"] - counts["all"]["lower"] - counts["all"]["higher"],
         spread=spread["median"],
         headline=next(own.itertuples(), None),
         place=spread.get("place_of_headline"),

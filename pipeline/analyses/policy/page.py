@@ -99,7 +99,7 @@ def curves(results: Results, words: Words) -> Figure:
 
     figure, panels = plt.subplots(1, 2, figsize=(figures.WIDTH, 3.2), layout="constrained")
     orders = (("by_true_benefit", figures.QUIET, "^"), ("by_benefit", figures.TREATED, "o"))
-    orders += (("by_risk", figures.CONTROL, "s"),)
+    orders += (("by_risk", figures.CONTROL, "s"), ("by_loss", figures.OTHER, "D"))
     for axes, estimand in zip(panels, ("net_value", "defaults_avoided"), strict=True):
         for order, colour, marker in orders:
             for source, line in (("estimated", "--"), ("in_truth", "-")):
@@ -139,8 +139,8 @@ def rules(results: Results, words: Words) -> str:
 
 def _top(results: Results, words: Words) -> dict[str, Any]:
     """Return the share of clients at which the true gain of a rule that a lender could follow is largest."""
-    rows = results.where(stage=STAGE, estimator="curve", estimand="net_value", specification=["by_benefit", "by_risk"])
-    rows = rows[rows["factor"].str.startswith("in_truth[")]
+    rows = results.where(stage=STAGE, estimator="curve", estimand="net_value")
+    rows = rows[rows["factor"].str.startswith("in_truth[") & (rows["specification"] != "by_true_benefit")]
     best = rows.loc[rows["estimate"].idxmax()]
     share = 100 * float(best["factor"].split("[")[1].rstrip("]"))
     order = words.label("policy_orders", best["specification"])

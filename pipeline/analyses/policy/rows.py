@@ -259,9 +259,11 @@ def _tiers(clients: Clients, params: Params) -> Iterator[Row]:
 
 def _curves(clients: Clients) -> Iterator[Row]:
     """Yield what treating growing shares of the clients gains, by the order in which they are taken."""
+    amount = clients.loans["amount"].to_numpy(dtype=float)
     orders = {
-        "by_benefit": clients.learned.benefit * clients.loans["amount"].to_numpy(dtype=float),
+        "by_benefit": clients.learned.benefit * amount,
         "by_risk": clients.learned.untreated,
+        "by_loss": clients.learned.untreated * amount,
         "by_true_benefit": clients.gain["in_truth"],
     }
     for order, score in orders.items():

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.fields import BLOCKS
+from pipeline.core.protocol import rungs_of
 from pipeline.core.results import Results
 from pipeline.core.scope import Scope
 from pipeline.present.numerals import MISSING, fixed, with_interval
@@ -70,6 +71,7 @@ def blocks(page: Page) -> Iterator[str]:
             bent=[one for one in pairs if one[1].p_value < significance],
             straight=[one for one in pairs if one[1].p_value >= significance],
             ends=lambda factor, end: _end(results, factor, end),
+            everywhere=lambda factor: _odds(results, factor, list(rungs_of(page.scope.protocol))[-1]),
         )
     if _blocks_of(results):
         most = _largest_part(results, head)
@@ -213,6 +215,13 @@ def _of_errors(results: Results, words: Words, factor: str) -> dict[str, Any]:
 
 def _end(results: Results, factor: str, end: str) -> Any:
     return next(iter(results.each(stage=STAGE, estimator="shape", factor=factor, estimand=end)), None)
+
+
+def _odds(results: Results, factor: str, rung: str) -> Any:
+    """Return the odds ratio of one unit more, one proportion over all values, with all controls; None without it."""
+    where = {"stage": "regress", "estimator": "logit", "specification": rung, "factor": factor}
+    row = results.first(**where, outcome="default", estimand="odds_ratio")
+    return None if row is None or np.isnan(row.estimate) else row
 
 
 def _name(row: Any) -> str:
