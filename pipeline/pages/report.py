@@ -157,7 +157,7 @@ class Report(Page):
             sentence=lower_first(self._effects.told(factor, row)),
             how=self._words.text(f"claims_by.{how}"),
             margin=fixed(margin.size, 2),
-            per_deviation=sd is not None,
+            per_deviation="" if sd is None else fixed(found.estimate, 2),
             beside=beside,
             level=f"{100 * self._params.inference.level:g}",
             randomised=self._protocol.design == "randomised" and self._treats(factor),

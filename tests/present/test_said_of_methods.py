@@ -2,8 +2,9 @@
 
 import pytest
 
+from pipeline.analyses.evidence.margins import deviation
 from pipeline.present.words import FOLDER, LANGUAGES
-from tests.present.test_first_sentence import report
+from tests.present.test_first_sentence import report, rows
 
 WORDS = [*FOLDER.rglob("*.yaml"), *FOLDER.parents[1].rglob("words.*.yaml")]
 
@@ -18,3 +19,15 @@ def test_lee_bounds_are_said_to_assume_what_they_assume_and_for_whom_they_hold(l
     for path in WORDS:
         text = " ".join(path.read_text(encoding="utf-8").split())
         assert not [said for said in ("assume nothing", "assuming nothing", "不作任何假定") if said in text], path
+
+
+def test_the_czech_headline_speaks_of_one_factor_and_names_the_unit_of_each_number():
+    factor = "communication_frequency"
+    found = {"estimator": "firth", "specification": "controls", "estimand": "minimum_detectable_odds_ratio"}
+    detectable = rows("berka").one(stage="effects", factor=factor, **found).estimate
+    slope = rows("berka").one(stage="regress", estimator="linear_probability", specification="M3", factor=factor)
+    spread = deviation(factor, rows("berka"))
+    for language in LANGUAGES:
+        lead = report("berka", language).text("lead")
+        assert f"{detectable:.2f}" in lead
+        assert f"{slope.estimate:.2f}" in lead and f"{slope.estimate * spread:.2f}" in lead
