@@ -31,3 +31,14 @@ def test_the_czech_headline_speaks_of_one_factor_and_names_the_unit_of_each_numb
         lead = report("berka", language).text("lead")
         assert f"{detectable:.2f}" in lead
         assert f"{slope.estimate:.2f}" in lead and f"{slope.estimate * spread:.2f}" in lead
+
+
+@pytest.mark.parametrize("study", ["berka", "bondora", "karlan_zinman", "lendingclub", "superlender"])
+def test_loans_after_a_cut_in_time_are_called_later_and_not_of_the_same_period(study):
+    cuts = rows(study).where(stage="predict", estimator="split", estimand="test_loans")["note"]
+    assert cuts.str.match(r"\d{4}-\d\d-\d\d").all()
+    for language, same in (("en", "same period"), ("zh", "同一时期")):
+        page = report(study, language)
+        text = " ".join(" ".join([*page.chapters(), *page.failed()]).split())
+        assert same not in text
+        assert {"en": "granted later", "zh": "较晚发放"}[language] in text or study == "berka"

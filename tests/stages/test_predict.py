@@ -254,7 +254,7 @@ def test_the_card_says_what_the_rows_say(moment, model, share, language, tmp_pat
     assert f"{area['estimate']:.3f} [{area['ci_low']:.3f}, {area['ci_high']:.3f}]" in card
     assert f"{model['trained']['loans']:,}" in card and model["trained"]["cut"] in card
     # It is called what it is.
-    assert {"en": "other loans of the same period", "zh": "同一时期的其他贷款"}[language] in card.replace("\n", " ")
+    assert {"en": "so this is not out of time", "zh": "因此并非时间外检验"}[language] in card.replace("\n", " ")
     points = model["scorecard"]["characteristics"][0]["points"]
     assert all(str(one).replace("-", "\N{MINUS SIGN}") in card for one in points[:2])
     # The window is that of the outcome; how long before the cut loans were granted is another number.

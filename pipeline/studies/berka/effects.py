@@ -164,7 +164,7 @@ def _grades(cohort: pd.DataFrame) -> Iterator[Row]:
 
 
 def _account(cohort: pd.DataFrame, protocol: Study, params: Params) -> Iterator[Row]:
-    """Ask what the use of the account before the loan adds to the application, span by span on other loans."""
+    """Ask what the use of the account before the loan adds to the application, on the loans of later periods."""
     loans = cohort.sort_values(["origination_date", "loan_id"], kind="stable", ignore_index=True)
     row = {"estimator": "account_before_loan", "factor": "account_use", "outcome": "default", "unit": "area"}
     sample = Sample(loans, loans["default"].to_numpy(dtype=float), None)
@@ -178,7 +178,7 @@ def _account(cohort: pd.DataFrame, protocol: Study, params: Params) -> Iterator[
     judged = loans.iloc[split.test]
     counts = _counts(judged) | {"n_clusters": judged[protocol.cluster].nunique()}
     for specification, one in zip(("application", "application_and_account", "gain"), found, strict=True):
-        note = f"{int(judged['default'].sum())} defaults judged, from {split.cut} on: other loans, same period"
+        note = f"{int(judged['default'].sum())} defaults judged, from {split.cut} on; training outcomes not all known"
         yield (
             row
             | {"specification": specification, "estimand": "area_under_curve", **one._asdict(), "note": note}

@@ -372,7 +372,7 @@ def _balance(letters: pd.DataFrame, cohort: pd.DataFrame, strata: list[str], lev
 
 
 def _record(cohort: pd.DataFrame, protocol: Study, params: Params) -> Iterator[Row]:
-    """Ask what a client's whole record adds to its latest part, on other loans of the same period.
+    """Ask what a client's whole record adds to its latest part, on loans granted later.
 
     The latest part is the last loan and the time since; the whole record adds how many loans there were. The risk class
     is left out, because the lender makes it from the whole record.
@@ -390,7 +390,7 @@ def _record(cohort: pd.DataFrame, protocol: Study, params: Params) -> Iterator[R
         return
     counts = _counts(loans.iloc[split.test])
     for specification, one in zip(("latest_part", "whole_record", "gain"), found, strict=True):
-        note = f"judged on loans from {split.cut} on: other loans, same period"
+        note = f"judged on loans from {split.cut} on: later loans, training outcomes not all known"
         yield (
             row
             | {"specification": specification, "estimand": "area_under_curve", **one._asdict(), "note": note}
