@@ -18,8 +18,8 @@ from pipeline.pages import seen
 from pipeline.pages.chapters import chapters
 from pipeline.pages.drawings import drawn
 from pipeline.pages.seen import SEEN
-from pipeline.present import tables
-from pipeline.present.numerals import fixed, p_value, percent, whole
+from pipeline.present import otherwise, tables
+from pipeline.present.numerals import fixed, p_value, percent, signed, whole
 from pipeline.present.page import Page, effect_row, effects_parts, shown_factors
 from pipeline.present.sample_figures import flow_steps
 from pipeline.present.words import WIDE, environment, filled, lower_first
@@ -154,7 +154,7 @@ class Report(Page):
         said = filled(
             self._words.text(f"claims.{verdict}"),
             claim=self._words.known("claims", construct) or self._words.text("claim"),
-            sentence=lower_first(self._effects.told(factor, row)),
+            sentence=lower_first(self._said(factor, rung, row, how)),
             how=self._words.text(f"claims_by.{how}"),
             margin=fixed(margin.size, 2),
             per_deviation="" if sd is None else fixed(found.estimate, 2),
@@ -162,7 +162,28 @@ class Report(Page):
             level=f"{100 * self._params.inference.level:g}",
             randomised=self._protocol.design == "randomised" and self._treats(factor),
         )
-        return ("" if WIDE.search(said) else " ").join(filter(None, [said, self.failed_beside(factor)]))
+        apart = self._apart(factor, margin.size) if verdict == "no_important_effect" else ""
+        return ("" if WIDE.search(said) else " ").join(filter(None, [said, apart, self.failed_beside(factor)]))
+
+    def _said(self, factor: str, rung: str, row: Any, how: str) -> str:
+        """Return the sentence on the deciding row; what stands beside a row of the regressions belongs to them only."""
+        return self._effects.sentence(factor, rung) if how in ("alone", "controls") else self._effects.told(factor, row)
+
+    def _apart(self, factor: str, margin: float) -> str:
+        """Return the sentence on the highest group of values that differs by more than matters; or nothing."""
+        found = otherwise.apart(self._results, factor, margin)
+        if found is None:
+            return ""
+        return filled(
+            self._words.text("claims.apart"),
+            **{name: signed(getattr(found.row, name), 2) for name in ("estimate", "ci_low", "ci_high")},
+            label=lower_first(self._words.column(factor)),
+            n=whole(found.row.n),
+            held=found.held.split(" to "),
+            lowest=found.lowest.split(" to "),
+            margin=fixed(margin, 2),
+            level=f"{100 * self._params.inference.level:g}",
+        )
 
     def _deciding(self, factor: str, rung: str) -> tuple[Any, str]:
         """Return the row by which a claim is judged, and how it was found; the evidence picks it likewise."""

@@ -12,6 +12,7 @@ from pipeline.core.params import Params
 from pipeline.core.protocol import Study, rungs_of
 from pipeline.core.results import Results
 from pipeline.core.scope import LeftOut, Scope, reduced
+from pipeline.present import otherwise
 from pipeline.present.engines import ENGINES
 from pipeline.present.labels import methods
 from pipeline.present.numerals import fixed, p_value, percent, signed, whole
@@ -98,8 +99,19 @@ class Effects:
         self._level = f"{100 * level:g}"
 
     def sentence(self, factor: str, rung: str) -> str:
-        """Return the sentence on a factor's effect, without a full stop."""
-        return self.told(factor, effect_row(self._results, factor, rung))
+        """Return the sentence on a factor's effect, without a full stop, with what reads otherwise in the same rows."""
+        row = effect_row(self._results, factor, rung)
+        others = {
+            "logistic": otherwise.logistic(self._results, factor, rung, row),
+            "below_top": otherwise.below_top(self._results, factor, row),
+        }
+        return self.told(factor, row) + "".join(self._beside(name, one) for name, one in others.items() if one)
+
+    def _beside(self, name: str, row: Any) -> str:
+        start = 1 if row.estimand == "odds_ratio" else 0
+        numbers = {key: signed(getattr(row, key), 2, start) for key in ("estimate", "ci_low", "ci_high")}
+        significant = otherwise.excludes(row, start)
+        return filled(self._words.text(f"effects.{name}"), **numbers, significant=significant, level=self._level)
 
     def told(self, factor: str, row: Any) -> str:
         """Return the sentence on a row about a factor: its interval lies below zero, above it, or holds it."""

@@ -22,7 +22,8 @@ class Split(NamedTuple):
 
     name: str
     """out_of_time and rolling_origin where every outcome that teaches was known before the loans that it is judged on;
-    same_period and same_period_spans where they are later loans, but of outcomes that teach some came later, or undated;
+    same_period and same_period_spans where they are later loans, but of outcomes that teach some came later still, or
+    nobody dates them;
     at_random; other_institutions."""
     folds: list[Fold]
     cut: str
