@@ -83,7 +83,7 @@ def rolling(date: pd.Series, borrower: pd.Series | None, blocks: int, known: pd.
     edges = [dated.quantile(place / blocks, interpolation="higher") for place in range(1, blocks)]
     edges = sorted(set(edges))
     if not edges or dated.min() >= edges[0]:
-        raise StudyError("there are too few dates to judge span by span.")
+        raise StudyError("there are too few dates to judge by rolling origin.")
     folds = []
     for place, edge in enumerate(edges):
         until = edges[place + 1] if place + 1 < len(edges) else None

@@ -84,7 +84,7 @@ def test_the_title_on_two_arms_says_what_the_clustered_regression_says(low):
 def test_the_title_of_the_binned_means_counts_the_factors_that_are_drawn():
     for study in ("sba", "bondora", "lendingclub"):
         text = report(study).render()
-        number = int(re.search(r"falls significantly along \d+ of (\d+) factors", text)[1])
+        number = int(re.search(r"falls significantly along \d+ of the (\d+) factors drawn here", text)[1])
         drawing = report(study)._drawn["binned"]
         assert number == len(drawing[1])
 

@@ -42,3 +42,34 @@ def test_loans_after_a_cut_in_time_are_called_later_and_not_of_the_same_period(s
         text = " ".join(" ".join([*page.chapters(), *page.failed()]).split())
         assert same not in text
         assert {"en": "granted later", "zh": "较晚发放"}[language] in text or study == "berka"
+
+
+def test_factors_that_the_binned_means_leave_to_other_figures_are_named():
+    title, caption = (
+        "of the 2 factors drawn here",
+        "Not drawn here, since the figures of default rates by group show them:",
+    )
+    (_, after) = "\n".join(report("bondora").inside("correlate")).split(caption)
+    assert after.startswith(" returning customer and earlier loans.")
+    assert title in "\n".join(report("bondora").inside("correlate"))
+
+
+@pytest.mark.parametrize("study", ["bondora", "superlender", "karlan_zinman"])
+def test_slopes_of_the_rate_by_grade_name_their_controls(study):
+    alone = rows(study).one(stage="grade", estimator="terms_by_grade", factor="interest_rate").estimate
+    (given,) = rows(study).each(stage="correlate", estimator="relation", specification="rate_by_grade")
+    text = " ".join(" ".join(report(study).chapters()).split())
+    assert f"({alone:.2f} points a grade without controls" in text
+    assert (f"{given.estimate:.2f} given " in text) == (given.note != "given nothing else")
+
+
+COINED = (
+    *("to the whole file", "span by span", "of area", "more area", "that area", "an area of", "Area of"),
+    *("还原到整个文件", "逐段", "同一时期的其他贷款"),
+)
+
+
+def test_pages_say_what_the_field_says():
+    for path in WORDS:
+        text = " ".join(path.read_text(encoding="utf-8").split())
+        assert not [said for said in COINED if said in text], path

@@ -40,7 +40,8 @@ def blocks(page: Page) -> Iterator[str]:
         unseen = _unseen(page.scope, factors)
         if unseen:
             counted = {name: len(set(found) & set(unseen)) for name, found in directions.items()}
-            yield page.show_figure("binned", STAGE, number=sum(counted.values()), **counted)
+            elsewhere = [name for name in factors if name in steps and name not in unseen]
+            yield page.show_figure("binned", STAGE, number=sum(counted.values()), elsewhere=elsewhere, **counted)
         yield page.show_table("trends", trends(results, words, factors), STAGE)
     inflation = results.where(stage=STAGE, estimator="assumption", specification="collinear", factor=factors)
     strongest = _strongest(results)

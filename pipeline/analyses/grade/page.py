@@ -13,7 +13,7 @@ from pipeline.core.scope import Scope
 from pipeline.present.numerals import MISSING, compact, fixed, percent, whole, with_interval
 from pipeline.present.page import Page, separated, shown_factors
 from pipeline.present.tables import markdown
-from pipeline.present.words import Words
+from pipeline.present.words import Words, lower_first
 from pipeline.stats.features import BLOCK_OF_CONSTRUCT
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def blocks(page: Page) -> Iterator[str]:
         rate = _optional(results, estimator="terms_by_grade", factor="interest_rate")
         first, last = (next(rates.iloc[[place]].itertuples()) for place in (0, -1))
         ends = {"safest": first, "riskiest": last}
-        yield page.text("grade.recorded", built=built, area=area, down=down, rate=rate, **ends)
+        given = _rate_given(results, words)
+        yield page.text("grade.recorded", built=built, area=area, down=down, rate=rate, given=given, **ends)
     if graded := _leniency(page):
         yield page.text("grade.leniency", built=built, **graded)
     quality = _optional(results, estimator="assessment")
@@ -170,6 +171,15 @@ def moves(results: Results, words: Words) -> Figure:
         axes.set_ylabel("")
     panels[0].set_ylabel(words.text("grade.columns.earlier_grade"))
     return figure
+
+
+def _rate_given(results: Results, words: Words) -> tuple[Any, str] | None:
+    """Return the slope of the interest rate among the plain relations, which has controls, and those; or None."""
+    for row in results.each(stage="correlate", estimator="relation", specification="rate_by_grade"):
+        terms = row.note.removeprefix("given ")
+        if terms != "nothing else":
+            return row, words.series([lower_first(words.column(term)) for term in terms.split(", ")])
+    return None
 
 
 def _several(results: Results) -> bool:

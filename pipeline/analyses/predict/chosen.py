@@ -66,7 +66,7 @@ def chosen(moment: Moment, found: dict[tuple[Kind, str], np.ndarray]) -> Iterato
 def cross_validated(moment: Moment, rung: str, kinds: Collection[Kind]) -> tuple[dict[Kind, float], int]:
     """Return each learner's area on training loans of clusters that it has not seen, and of how many loans.
 
-    Where loans are judged span by span, those before the first of them: none that is judged has a say. Raises
+    Where loans are judged by rolling origin, those before the first of them: none that is judged has a say. Raises
     StudyError where parts of them hold too few defaults to learn from.
     """
     train = moment.sample.part(moment.split.folds[0].train)

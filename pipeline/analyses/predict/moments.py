@@ -137,7 +137,7 @@ class SplitLoans(NamedTuple):
     saved: Split
     """The cut in time of which the saved score is learnt."""
     split: Split
-    """How loans are judged: by that cut, or span by span where too few defaulted after it."""
+    """How loans are judged: by that cut, or by rolling origin where too few defaulted after it."""
     months: int | None
     """Months from origination to when every outcome is known; None where loans are split without regard to that."""
 
@@ -175,7 +175,7 @@ def split_loans(
 def _splits(
     loans: pd.DataFrame, default: np.ndarray, known: pd.Series | None, params: Params, seed: int
 ) -> tuple[Split, Split]:
-    """Return the cut in time, and how loans are judged: by it, or span by span where too few defaulted after it."""
+    """Return the cut in time, and how loans are judged: by it, or by rolling origin where too few defaulted after it."""
     choices = params.predict
     borrower = loans.get("borrower_id")
     borrower = None if borrower is None or borrower.isna().all() else borrower

@@ -56,7 +56,7 @@ def crosswalk(names: pd.DataFrame) -> Rows:
 def ended(everyone: pd.DataFrame, terms: pd.DataFrame, level: float) -> Rows:
     """Show by years of approval whom a file of ended loans leaves out.
 
-    That is the share charged off, brought to the whole file, and the share of long terms among loans paid in full: of
+    That is the share charged off, weighted to the population, and the share of long terms among loans paid in full: of
     young approvals only what ended early is there.
     """
     year = everyone["approval_year"].astype(int)
