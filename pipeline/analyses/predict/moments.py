@@ -175,7 +175,7 @@ def split_loans(
 def _splits(
     loans: pd.DataFrame, default: np.ndarray, known: pd.Series | None, params: Params, seed: int
 ) -> tuple[Split, Split]:
-    """Return the cut in time, and how loans are judged: by it, or by rolling origin where too few defaulted after it."""
+    """Return the cut in time, and how loans are judged: by it, or by rolling origin where few defaulted after it."""
     choices = params.predict
     borrower = loans.get("borrower_id")
     borrower = None if borrower is None or borrower.isna().all() else borrower
