@@ -302,7 +302,7 @@ def test_every_deciding_row_stands_with_all_that_judges_it(books, rendered):
                 continue
             part, notes = block(text, row.claim, row.study)
             assert claims.brief(one, row) in part and claims.path(row) in part
-            assert one.measured(row.study, row.factor)[1:] in part
+            assert one.compared(row)[1:] in part
             for value in (row.p_value, row.p_adjusted, row.p_family):
                 assert value is None or one.p(value) in part
             if row.certainty:

@@ -99,6 +99,35 @@ def test_every_number_of_a_real_lender_on_crm_stands_beside_its_statement(papers
             assert any(one.short(row, "cell") in line and one.word("verdicts", row.verdict) in line for line in lines)
 
 
+def test_a_comparison_of_lenders_is_named_adjusted_and_has_no_correlation_of_other_loans(papers):
+    for one in papers.values():
+        _, lines = paper.found.correlated(one)
+        told = [row for claim in one.ledger.claims if claim.kind == "association" and claim.id != paper.found.PROGRAMME
+                for row in paper.found.decided(one, claim)]  # fmt: skip
+        assert len(lines) == len(told)
+        for line, row in zip(lines, told, strict=True):
+            of_loans = one.found[row.study].where(stage="correlate", estimator="point_biserial", factor=row.factor)
+            assert (one.words("adjusted") in line[2]) == (row.specification != "M1")
+            assert (line[3] == line[4] == paper.tables.MISSING) == (row.n not in set(of_loans["n"]))
+        near = next(row for row in told if row.estimator == "lenders")
+        assert one.measured("sba", near.factor) not in paper.found.stated(one, near)
+
+
+def test_the_key_point_on_what_is_settled_says_what_was_measured_and_by_what_proxy(papers):
+    for one in papers.values():
+        said_of = one.say("points", "found")
+        settled = [
+            claim for claim in one.ledger.claims if claim.kind in OF_CRM and one.row(claim.id).verdict in paper.SETTLED
+        ]
+        for claim in settled:
+            for row in paper.found.decided(one, claim):
+                assert one.size(row) in said_of
+                assert (one.limit(claim.id, row.study, "proxy") or "").rstrip(".。") in said_of
+                later = one.found[row.study].where(specification=f"{row.specification}_later", factor=row.factor)
+                later = later[(later["estimator"] == row.estimator) & (later["estimand"] == row.estimand)]
+                assert all(one.short(each) in said_of for each in later.itertuples())
+
+
 def test_a_programme_that_is_measured_turns_abstract_key_points_and_conclusion(papers):
     one = papers["en"]
     before, one.findings = one.findings, [row._replace(why=None) for row in one.findings]

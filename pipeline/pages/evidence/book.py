@@ -183,9 +183,13 @@ class Book:
         stem = factor.split("[")[0]
         return own.get(factor) or self._labels[study].known("columns", factor) or self.word("factors", stem or "none")
 
+    def compared(self, row: Any) -> str:
+        """Return what a row compares: by its method where that is not the loan's own column, else the column."""
+        return self._labels[row.study].known("contrasts", row.estimator) or self.measured(row.study, row.factor)
+
     def told_apart(self, claim: str, row: Any) -> str:
-        """Return what a row measured, and how where another row of the study decides the claim by the same column."""
-        label = self.measured(row.study, row.factor)
+        """Return what a row compares, and how where another row of the study decides the claim by the same column."""
+        label = self.compared(row)
         twins = [one for one in self.parts(claim, row.study) if one.factor == row.factor]
         how = self._labels[row.study].known("estimators", row.estimator) if len(twins) > 1 else None
         return self.text("formats", "how", measured=label, how=lower_first(how)) if how else label

@@ -166,7 +166,7 @@ def part(book: Book, row: Any, bearing: Bearing | None, shared: Mapping[tuple[An
     return {
         "verdict": row.verdict,
         "label": book.word("verdicts", row.verdict),
-        "measured": upper_first(book.measured(row.study, row.factor)),
+        "measured": upper_first(book.compared(row)),
         "reverse": bearing is not None and bearing.reverse,
         "size": book.size(row),
         "brief": brief(book, row),

@@ -18,6 +18,9 @@ from pipeline.sources.claims import Claim
 PROGRAMME = "E02"
 """The statement on lenders' or clients' with CRM and without it, before any adjustment."""
 
+RAW = "M1"
+"""The specification without controls."""
+
 LAST = len(BLOCKS) + 1
 """The number of the specification with every block of controls."""
 
@@ -51,7 +54,7 @@ def described(book: Book) -> Table:
             [
                 book.word("studies", study),
                 *(percent(groups[name]) if name in groups else MISSING for name in ("treated[1]", "treated[0]")),
-                points(book, has, "M1") or MISSING,
+                points(book, has, RAW) or MISSING,
                 *(percent(grades[place][1]) if grades else MISSING for place in (0, -1)),
                 book.word("verdicts", told.verdict),
                 book.sure(told.certainty),
@@ -69,7 +72,7 @@ def rates(has: Results, group: str) -> list[tuple[str, float]]:
 
 
 def correlated(book: Book) -> Table:
-    """Return each statement on an association with its unadjusted difference, and correlations raw and partial."""
+    """Return each statement on an association with its difference, and correlations raw and partial."""
     rows = []
     for claim in of_class(list(book.ledger.claims), "association"):
         if claim.id == PROGRAMME:
@@ -79,8 +82,9 @@ def correlated(book: Book) -> Table:
 
 
 def correlations(book: Book, row: Any) -> list[str]:
-    """Return the correlation of a row's factor with default, raw and given all controls."""
+    """Return the correlation of a row's factor with default, raw and given all controls, if it is of the same loans."""
     found = book.found[row.study].where(stage="correlate", factor=row.factor, outcome=row.outcome)
+    found = found[found["n"] == row.n]
     raw = found[found["estimator"] == "point_biserial"]["estimate"]
     ladder = book.params.study(row.study).controls.ladder()
     given = f"given_{list(ladder)[-1]}" if ladder else ""
@@ -96,7 +100,7 @@ def beside(book: Book, claim: Claim, more: Callable[[Book, Any], list[str]] = la
         [
             statement if place == 0 else "",
             book.word("short", row.study),
-            measured(book, row, [claim.id]),
+            stated(book, row),
             *more(book, row),
             amount(book, row),
             book.word("verdicts", row.verdict),
@@ -110,6 +114,12 @@ def measured(book: Book, row: Any, claims: list[str]) -> str:
     """Return what a row measured, and whether less of it is more of the practice that the claims speak of."""
     turned = any(book.reverse(claim, row.study, row.factor) for claim in claims)
     return upper_first(book.told_apart(claims[0], row)) + (book.words("turned") if turned else "")
+
+
+def stated(book: Book, row: Any) -> str:
+    """Return what a deciding row measured, and that it is adjusted where a statement on an association has it so."""
+    held = row.kind == "association" and row.specification != RAW
+    return measured(book, row, [row.claim]) + (book.words("adjusted") if held else "")
 
 
 def decided(book: Book, claim: Claim) -> list[Any]:

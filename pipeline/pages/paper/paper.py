@@ -32,6 +32,9 @@ CITATION = Path("CITATION.cff")
 SETTLED = ("supported", "contradicted")
 """Verdicts so seldom given to a statement on CRM that the key points name each."""
 
+LATER = "_later"
+"""What ends the specification of a row of loans that were granted later, which decides nothing."""
+
 CITED = ["--quiet", "--citeproc", f"--bibliography={BIBLIOGRAPHY}", f"--lua-filter={TEMPLATES / 'citations.lua'}"]
 
 OF_STUDY = "data-"
@@ -191,15 +194,24 @@ class Paper(Book):
         )
 
     def _by(self, name: str) -> str:
-        """Say at which lenders a statement was tested, and by what measure."""
+        """Say at which lenders a statement was tested, by what measure, what it stands for, and what came out."""
         claim = next(one for one in self.ledger.claims if one.id == name)
         told = [
             self.words("at_lender").format(
-                lender=self.word("short", row.study), measured=lower_first(found.measured(self, row, [name]))
+                lender=self.word("short", row.study), measured=lower_first(found.stated(self, row)), size=self.size(row)
             )
+            + self._later(row)
             for row in found.decided(self, claim)
         ]
-        return self.words("measured_by").format(self.word("semicolon").join(told))
+        proxies = dict.fromkeys(self.limit(name, row.study, "proxy") for row in found.decided(self, claim))
+        stands = [self.words("stands_for").format(text.rstrip(".。")) for text in proxies if text]
+        return self.words("measured_by").format(self.word("semicolon").join(told)) + "".join(stands)
+
+    def _later(self, row: Any) -> str:
+        """Return the same number among the loans granted later, where a study has it beside the deciding one."""
+        address = {name: getattr(row, name) for name in ("stage", "estimator", "factor", "outcome", "estimand")}
+        rows = self.found[row.study].where(specification=f"{row.specification}{LATER}", **address)
+        return self.words("later").format(self.short(next(rows.itertuples()))) if len(rows) else ""
 
     def claim(self, name: str, text: str = "") -> str:
         """Return a statement by its number, which leads to all that is known of it where the page can."""
