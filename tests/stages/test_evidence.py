@@ -82,7 +82,8 @@ def test_without_a_direct_finding_nobody_knows_and_that_comes_first(books):
     sentences = answered(books, "en", [lots, *observed("supported", "inconclusive", "inconclusive")])
     assert sentences[0].startswith("We do not know: no public data test a programme")
     assert "is inconclusive: default differs by" in sentences[1] and sentences[1].endswith("very low.")
-    assert "Of 3 comparisons" in sentences[2] and "1 shows less default, none more" in sentences[2]
+    assert "Of 3 comparisons" in sentences[2]
+    assert "1 shows less default by an amount that matters, none more" in sentences[2]
     assert answered(books, "zh", [lots])[0].startswith("目前尚无定论")
 
 
@@ -90,7 +91,9 @@ def test_a_direct_finding_turns_the_first_sentence(books):
     rows = [made(study="karlan_zinman"), made(study="sba", verdict="contradicted", certainty="low")]
     sentences = answered(books, "en", rows)
     assert "2 comparisons at 2 lenders" in sentences[0] and "We do not know" not in sentences[0]
-    assert "1 shows less default and 1 more" in sentences[0] and "at best high" in sentences[0]
+    assert (
+        "1 shows less default by an amount that matters and 1 more" in sentences[0] and "at best high" in sentences[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,13 +118,12 @@ def test_signs_that_turn_turn_the_sentence_on_observed_practices(books):
         answered(books, "en", observed(*told))[-1]
         for told in (["supported"] * 4, ["contradicted"] * 4, ["supported", "contradicted"], ["no_important_effect"])
     )
-    assert "4 show less default and none more;" in less
-    assert "none shows less default and 4 more;" in more
-    assert "1 shows less default and 1 more" in both
+    assert "4 show less default by an amount that matters and none more;" in less
+    assert "none shows less default by an amount that matters and 4 more;" in more
+    assert "1 shows less default by an amount that matters and 1 more" in both
     assert "Of one" not in none and "none more and 1 no important effect" in none
-    assert "matters" not in less
     small = answered(books, "en", observed("supported_small", "contradicted_small"))[-1]
-    assert "1 less but by too little to matter" in small and "1 more but by too little" in small
+    assert "1 significantly less but by too little" in small and "1 significantly more but by too little" in small
 
 
 def test_no_findings_at_all_are_said_as_such(books):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.markers import CARETLEFT, CARETRIGHT
 
+from pipeline.analyses.evidence.answer import answer
 from pipeline.analyses.evidence.rows import OF_CRM
 from pipeline.core import params, yaml
 from pipeline.pages.evidence import book, said
@@ -126,6 +127,23 @@ def test_the_key_point_on_what_is_settled_says_what_was_measured_and_by_what_pro
                 later = one.found[row.study].where(specification=f"{row.specification}_later", factor=row.factor)
                 later = later[(later["estimator"] == row.estimator) & (later["estimand"] == row.estimand)]
                 assert all(one.short(each) in said_of for each in later.itertuples())
+
+
+def test_what_differs_by_too_little_to_matter_is_counted_wherever_more_and_less_are(papers):
+    told = {"en": ("matter", "too little"), "zh": ("值得在意", "无关紧要")}
+    for language, one in papers.items():
+        counts = answer(one.findings).observed
+        assert counts.more_small and not counts.more
+        for text in (one.say("points", "why"), one.say("conclusions", "concluded")):
+            assert said.shown(one, counts) in text
+        assert all(words in one.say("plain") for words in told[language])
+        before = one._counts
+        try:
+            for none in (dict(less_small=0), dict(more_small=0), dict(less_small=0, more_small=0)):
+                one.__dict__["_counts"] = before | {"observed": counts._replace(**none)}
+                assert (told[language][1] in one.say("plain")) == (len(none) == 1)
+        finally:
+            one.__dict__["_counts"] = before
 
 
 def test_a_programme_that_is_measured_turns_abstract_key_points_and_conclusion(papers):

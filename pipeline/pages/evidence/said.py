@@ -26,7 +26,8 @@ def answers(book: Book) -> list[str]:
 def shown(book: Book, found: Counted) -> str:
     """Return how many findings show what; less and more default are named even where none shows it."""
     always = ("less", "more")
-    names = ("less", "less_small", "more", "more_small", "none", "unclear")
+    # What matters comes first, so that "none more" cannot be read of any amount.
+    names = (*always, "less_small", "more_small", "none", "unclear")
     counts = {name: getattr(found, name) for name in names}
     parts = [book.text("answer", "shown", name, n=n) for name, n in counts.items() if n or name in always]
     return book.word("answer", "last").join([book.word("answer", "list").join(parts[:-1]), parts[-1]])
