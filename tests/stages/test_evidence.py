@@ -334,6 +334,24 @@ def test_a_substitute_a_selected_file_and_an_exception_are_said(books, rendered)
                 assert any(argument in note for note in block(text, bearing.claim, bearing.study)[1])
 
 
+def test_fixed_effects_of_lenders_stand_beside_a_number_that_is_without_them(books, rendered):
+    for language, one in books.items():
+        text = rendered[book.path_of("claims", language)]
+        (row,) = (row for row in one.parts("E24", "sba") if row.certainty)
+        found = one.found["sba"].where(estimator="waiting").set_index("specification").loc["within_banks"]
+        assert row.ci_high < 0 < found["ci_high"]
+        within = claims.brief(one, row._replace(**found[["estimate", "ci_low", "ci_high"]]))
+        assert within in claims.inside(one, row) and claims.inside(one, row) in text
+        assert claims.inside(one, row._replace(specification="within_banks")) == ""
+        # What is told for a standard deviation is told so beside it, too.
+        (wait,) = (row for row in one.parts("E15", "sba") if row.per)
+        raw = one.found["sba"].where(estimator="all_loans", factor=wait.factor, estimand="risk_difference")
+        raw = raw.set_index("specification")["estimate"]
+        scaled = raw["within_banks"] * wait.estimate / raw["controls"]
+        assert f"{scaled:.2f}".replace("-", "−") in claims.inside(one, wait)
+        assert claims.inside(one, one.parts("E10", "lendingclub")[0]) == ""
+
+
 def test_the_page_of_claims_is_short(rendered):
     text = re.sub(r"<(style|script)>.*?</\1>|<[^>]+>", " ", rendered[book.path_of("claims", "en")], flags=re.S)
     assert len(html.unescape(text).split()) <= 7_900

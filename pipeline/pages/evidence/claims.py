@@ -18,6 +18,9 @@ from pipeline.sources.claims import ALL, Bearing, Claim, Limit
 OPEN = ("simulated_only", "not_testable", "inconclusive", "not_done", "partly")
 """Verdicts beside which it is said what would decide the claim."""
 
+INSIDE = "within_banks"
+"""The specification that holds the lender fixed, beside one that does not."""
+
 
 def context(book: Book) -> dict[str, Any]:
     """Return what the page of claims shows: a line for each number, and once at the end whatever many lines share."""
@@ -90,6 +93,7 @@ def noted(found: dict[str, Any], notes: Notes, book: Book, claim: Claim) -> dict
     for part in found["parts"]:
         own = [(part["argument_key"], book.text("numbers", "exception", reason=part["argument"]))]
         own += [(part["by_key"], part["by"])] if part["by"] else []
+        own += [(f"inside {part['row']}", part["inside"])] if part["inside"] else []
         numbers = [notes.number(key, text) for key, text in own if key]
         part["notes"] = sorted({*of_study, *notes.of(part["certainty"]), *numbers})
     return found
@@ -182,9 +186,23 @@ def part(book: Book, row: Any, bearing: Bearing | None, shared: Mapping[tuple[An
         "argument_key": bearing.argument_en if bearing else "",
         "same": [name for name in shared.get(key, []) if name != row.claim],
         "row": path(row),
+        "inside": inside(book, row),
         "stage": row.stage,
         "figure": book.shown_in(row),
     }
+
+
+def inside(book: Book, row: Any) -> str:
+    """Return what a deciding row comes to between loans of one lender, where the study has that; it decides nothing."""
+    names = ("stage", "estimator", "factor", "outcome", "estimand")
+    rows = book.found[row.study].where(**{name: getattr(row, name) for name in names}).set_index("specification")
+    if row.specification == INSIDE or not {INSIDE, row.specification} <= set(rows.index):
+        return ""
+    # The deciding number may be one for a standard deviation.
+    scale = row.estimate / rows.loc[row.specification, "estimate"]
+    found = rows.loc[INSIDE, ["estimate", "ci_low", "ci_high"]] * scale
+    p = book.p(rows.loc[INSIDE, "p_value"])
+    return book.text("numbers", "inside", size=brief(book, row._replace(**found)), p=p)
 
 
 def brief(book: Book, row: Any) -> str:
