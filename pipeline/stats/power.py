@@ -54,6 +54,19 @@ def loans_needed(rate: float, other: float, level: float, power: float) -> float
     return float(samplesize_proportions_2indep_onetail(other - rate, rate, power, alpha=1 - level))
 
 
+def loans_for_equivalence(rate: float, margin: float, level: float, power: float) -> float:
+    """Return the loans in each of two equal arms whose interval lies within a margin when the arms do not differ.
+
+    `rate` is the default rate of both arms and `margin` the largest difference that does not matter (fractions);
+    `power` is the probability that the whole two-sided interval at `level` lies within it. Normal approximation (Chow,
+    Shao & Wang, Sample Size Calculations in Clinical Research, section 4.2): both ends share what power leaves.
+    """
+    from scipy.special import ndtri
+
+    reach = ndtri(0.5 + level / 2) + ndtri(0.5 + power / 2)
+    return float(2 * rate * (1 - rate) * (reach / margin) ** 2)
+
+
 def design_effect(size: float, correlation: float) -> float:
     """Return by how much more loans a design needs that randomises groups of `size` loans.
 

@@ -339,6 +339,10 @@ def test_what_is_needed_finds_the_smallest_difference_in_eight_of_ten():
     error = math.sqrt((0.1 * 0.9 + 0.09 * 0.91) / (row["loans"] / 2))
     assert norm.sf(norm.ppf(0.975) - 0.01 / error) == pytest.approx(0.8, abs=0.005)
     assert row["loans_by_branch"] == pytest.approx(4.96 * row["loans"], abs=1)
+    # With as many as show that nothing matters, the margin is 1.96 + 1.28 standard errors of two equal rates.
+    error = math.sqrt(2 * 0.1 * 0.9 / (row["loans_equivalent"] / 2))
+    assert 0.01 / error == pytest.approx(norm.ppf(0.975) + norm.ppf(0.9), abs=0.001)
+    assert row["loans_equivalent_by_branch"] == pytest.approx(4.96 * row["loans_equivalent"], abs=1)
 
 
 # Requirements.

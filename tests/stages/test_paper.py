@@ -7,9 +7,10 @@ import pytest
 from matplotlib.markers import CARETLEFT, CARETRIGHT
 
 from pipeline.analyses.evidence.answer import answer
+from pipeline.analyses.evidence.findings import CORRELATION, GROUP
 from pipeline.analyses.evidence.rows import OF_CRM
 from pipeline.core import params, yaml
-from pipeline.pages.evidence import book, said
+from pipeline.pages.evidence import book, said, sure
 from pipeline.pages.paper import drawings, paper, steps
 from pipeline.pages.written import read
 from pipeline.present.software import software
@@ -144,6 +145,17 @@ def test_what_differs_by_too_little_to_matter_is_counted_wherever_more_and_less_
                 assert (told[language][1] in one.say("plain")) == (len(none) == 1)
         finally:
             one.__dict__["_counts"] = before
+
+
+def test_the_loans_that_detect_are_told_apart_from_those_that_show_nothing_and_name_what_is_assumed(papers):
+    for one in papers.values():
+        for text in (one.say("points", "next"), one.say("conclusions", "outlook")):
+            rows = [row for row in one.needed if row.practice == "programme"]
+            for name in sure.SIZES:
+                sizes = [getattr(row, name) for row in rows]
+                assert all(f"{size:,}" in text for size in (min(sizes), max(sizes)))
+            assert str(GROUP) in text and str(CORRELATION) in text
+    assert "would" in papers["en"].say("points", "next") and "settle" not in papers["en"].say("points", "next")
 
 
 def test_a_programme_that_is_measured_turns_abstract_key_points_and_conclusion(papers):

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from pipeline.stats.power import design_effect, detectable_rates, loans_needed, minimum_detectable
+from pipeline.stats.power import (
+    design_effect,
+    detectable_rates,
+    loans_for_equivalence,
+    loans_needed,
+    minimum_detectable,
+)
 
 
 def test_at_the_usual_choices_it_is_two_point_eight_errors():
@@ -41,6 +47,27 @@ def test_the_loans_that_are_needed_detect_the_rate():
     low, _ = detectable_rates(0.1, round(arm), round(arm), 0.95, 0.8)
     assert low == pytest.approx(0.08, abs=1e-3)
     assert loans_needed(0.1, 0.09, 0.95, 0.8) > 3 * arm
+
+
+def test_equal_rates_are_shown_to_be_within_the_margin_as_often_as_asked():
+    from statsmodels.stats.proportion import _power_ztost
+
+    rng = np.random.default_rng(5)
+    for rate, share, level, power in ((0.1, 0.2, 0.95, 0.8), (0.4, 0.1, 0.9, 0.6)):
+        margin = rate * share
+        arm = round(loans_for_equivalence(rate, margin, level, power))
+        one, other = rng.binomial(arm, rate, (2, 40_000)) / arm
+        half = norm.ppf(0.5 + level / 2) * np.sqrt((one * (1 - one) + other * (1 - other)) / arm)
+        assert (np.abs(one - other) + half < margin).mean() == pytest.approx(power, abs=0.015)
+        # Two one-sided tests at half of what the level leaves, by statsmodels.
+        spread = 2 * rate * (1 - rate) / arm
+        known, _ = _power_ztost(
+            -margin, spread, margin, spread, 0, spread, alpha=(1 - level) / 2, discrete=False, nobs=arm
+        )
+        assert known == pytest.approx(power, abs=2e-3)
+    # A third more than detecting the margin, where the rates hardly differ.
+    more = loans_for_equivalence(0.1, 0.001, 0.95, 0.8) / loans_needed(0.1, 0.099, 0.95, 0.8)
+    assert more == pytest.approx(10.51 / 7.85, rel=0.01)
 
 
 def test_a_design_effect_is_the_variance_of_groups():

@@ -13,7 +13,7 @@ from pipeline.core.params import Params
 from pipeline.core.results import Results, cleared
 from pipeline.sources.claims import ADDRESS, Claim
 from pipeline.stats.certainty import LEVELS
-from pipeline.stats.power import design_effect, loans_needed
+from pipeline.stats.power import design_effect, loans_for_equivalence, loans_needed
 from pipeline.stats.verdicts import POWER
 
 DESIGNS = ("randomised", "quasi_experimental", "matched_observational", "descriptive")
@@ -74,19 +74,23 @@ def findings(parts: pd.DataFrame) -> pd.DataFrame:
 
 
 def needed(claims: Sequence[Claim], found: Mapping[str, Results], params: Params) -> pd.DataFrame:
-    """Return, for each practice and base rate, the loans that would settle its effect on default.
+    """Return, for each practice and base rate, the loans that would detect its effect on default, or show none.
 
     The columns: ``practice``; ``study`` whose default rate is taken; ``rate`` (per cent) and ``margin`` (points), the
-    smallest difference that matters; ``loans`` where lots are drawn over clients, ``loans_by_branch`` where over
-    branches, both arms together, for `POWER` at the level of params.yaml; ``claims`` that this would settle.
+    smallest difference that matters; ``loans`` with which an effect of that size is significant, ``loans_equivalent``
+    with which the interval lies within it if there is no effect, and ``_by_branch`` where not clients but branches are
+    drawn: both arms together, for `POWER` at the level of params.yaml;
+    ``claims`` that this would test.
     """
     level, share = params.inference.level, params.evidence.margins.default
+    grown = design_effect(GROUP, CORRELATION)
     lines = []
     for practice in PRACTICES:
         ids = " ".join(claim.id for claim in claims if claim.factor == practice and claim.kind == "effect")
         for study, has in found.items():
             rate = default_rate(has)
             loans = 2 * math.ceil(loans_needed(rate, rate * (1 - share), level, POWER))
+            equivalent = 2 * math.ceil(loans_for_equivalence(rate, rate * share, level, POWER))
             lines.append(
                 {
                     "practice": practice,
@@ -94,7 +98,9 @@ def needed(claims: Sequence[Claim], found: Mapping[str, Results], params: Params
                     "rate": cleared(100 * rate),
                     "margin": cleared(100 * rate * share),
                     "loans": loans,
-                    "loans_by_branch": math.ceil(loans * design_effect(GROUP, CORRELATION)),
+                    "loans_by_branch": math.ceil(loans * grown),
+                    "loans_equivalent": equivalent,
+                    "loans_equivalent_by_branch": math.ceil(equivalent * grown),
                     "claims": ids,
                 }
             )

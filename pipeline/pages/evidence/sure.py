@@ -8,6 +8,9 @@ from pipeline.pages.evidence import said
 from pipeline.pages.evidence.book import Book, lines
 from pipeline.present.numerals import percent, whole
 
+SIZES = ("loans", "loans_by_branch", "loans_equivalent", "loans_equivalent_by_branch")
+"""Numbers of loans, as the table of what is needed calls them."""
+
 
 def context(book: Book) -> dict[str, Any]:
     """Return the loans that a lender's default rate asks for, and a section a practice: the design, what to record."""
@@ -15,14 +18,13 @@ def context(book: Book) -> dict[str, Any]:
     for row in lines(book.tables.needed):
         if row.study in book.real:
             needed.setdefault(row.practice, []).append(row)
-    # How many loans settle an effect depends on the lender alone, so that each practice has the same rows.
+    # How many loans an effect takes depends on the lender alone, so that each practice has the same rows.
     lenders = [
         {
             "study": row.study,
             "rate": percent(row.rate),
             "margin": book.amount("percentage points", row.margin),
-            "loans": whole(row.loans),
-            "loans_by_branch": whole(row.loans_by_branch),
+            **{size: whole(getattr(row, size)) for size in SIZES},
         }
         for row in next(iter(needed.values()))
     ]

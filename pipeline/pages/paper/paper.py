@@ -146,8 +146,10 @@ class Paper(Book):
             "direct": answered.direct,
             "observed": answered.observed,
             "shown": lambda found: said.shown(self, found),
-            "branches": self._span([row.loans_by_branch for row in whole_programme]),
             "clients": self._span([row.loans for row in whole_programme]),
+            "branches": self._span([row.loans_by_branch for row in whole_programme]),
+            "clients_none": self._span([row.loans_equivalent for row in whole_programme]),
+            "branches_none": self._span([row.loans_equivalent_by_branch for row in whole_programme]),
             "undecided": lambda kind: found.undecided(self, kind),
             "tried": self._tried,
             "statement": self.statement,
@@ -235,7 +237,7 @@ class Paper(Book):
 
     @cached_property
     def needed(self) -> list[Any]:
-        """Return the loans that would settle a practice's effect at the default rate of each real lender."""
+        """Return the loans that a practice's effect takes at the default rate of each real lender."""
         return [row for row in lines(self.tables.needed) if row.study in self.real]
 
     def _tried(self) -> str:
