@@ -19,7 +19,7 @@ from pipeline.pages import readme, written
 from pipeline.pages.evidence import advice, book, claims, first, said, site, sources, sure
 from pipeline.present import numerals
 from pipeline.present.site import known, notebook_of
-from pipeline.present.words import LANGUAGES, TEMPLATES, Words, upper_first
+from pipeline.present.words import LANGUAGES, TEMPLATES, Words, lower_first, upper_first
 from pipeline.runtime import places
 from pipeline.sources.claims import ALL, Class, load_bearings, load_claims, load_limits
 from pipeline.stages import notebooks
@@ -53,7 +53,9 @@ FINDING = dict(
     study="bank", factor="treated", claims="E01", verdict="supported", certainty="high", why=None, design="randomised"
 )
 FINDING |= dict(estimate=-2.0, ci_low=-3.0, ci_high=-1.0, p_value=0.001, unit="percentage points", per=None, n=5000)
-FINDING |= dict(estimand="difference", specification="", smallest_detectable=-1.4, margin=1.0)
+FINDING |= dict(
+    estimand="difference", specification="", estimator="linear_probability", smallest_detectable=-1.4, margin=1.0
+)
 
 
 def made(**more):
@@ -154,7 +156,7 @@ def test_the_committed_answer_counts_every_finding_once(books):
         (["supported", "inconclusive"], "a reason to test the practice"),
         (["contradicted", "no_important_effect"], "no ground to count on a gain"),
         (["supported", "contradicted"], "nothing general follows"),
-        (["no_important_effect", "supported_small"], "A gain that matters is not to be expected"),
+        (["no_important_effect", "supported_small"], "on the practice itself nothing follows"),
         (["inconclusive", "no_important_effect"], "Neither a gain nor its absence"),
     ],
 )
@@ -163,6 +165,19 @@ def test_advice_follows_from_the_findings_by_rule(books, told, kind):
     assert kind in conclusion and (not told or "certainty of the evidence: very low" in conclusion)
     sure = advice.conclusion(books["en"], observed("supported", certainty="moderate"))
     assert "may expect it to lower default" in sure
+
+
+def test_what_was_measured_is_named_where_no_gain_is_to_be_expected(books):
+    for language, end in {"en": "nothing follows", "zh": "得不出结论"}.items():
+        one = books[language]
+        rows = observed("no_important_effect")
+        label = lower_first(one.measured("lendingclub", "treated"))
+        proxy = advice.conclusion(one, rows)
+        direct = advice.conclusion(one, [row._replace(why="imprecision") for row in rows])
+        assert label in proxy and label in direct and end in proxy and end not in direct
+        found = [row for row in one.findings if said.practice_of(one, row) == "communication_effectiveness"]
+        told = advice.paragraph(one, "communication_effectiveness")["conclusion"]
+        assert len(found) == 1 and end in told and lower_first(one.measured("sba", found[0].factor)) in told
 
 
 def test_advice_speaks_of_effects_and_associations_only_and_each_sentence_says_how_sure(books):

@@ -61,10 +61,15 @@ def counted(findings: Sequence[Any]) -> Counted:
     )
 
 
+def is_proxy(row: Any) -> bool:
+    """Say whether a finding is on something that stands for what the literature means."""
+    return "indirectness" in (row.why or "").split()
+
+
 def answer(findings: Sequence[Any]) -> Answer:
     """Return what all findings together answer: the rows of `findings.findings`, with None for what is missing."""
     return Answer(
-        direct=counted([row for row in findings if "indirectness" not in (row.why or "").split()]),
+        direct=counted([row for row in findings if not is_proxy(row)]),
         randomised=tuple(row for row in findings if row.design == "randomised"),
         observed=counted([row for row in findings if row.design != "randomised"]),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.analyses.evidence.answer import counted
+from pipeline.analyses.evidence import answer
 from pipeline.pages.evidence import said
 from pipeline.pages.evidence.book import Book
 from pipeline.present.words import lower_first
@@ -55,7 +55,7 @@ def conclusion(book: Book, found: list[Any]) -> str:
     """Return what a lender may conclude of a practice: from all findings on it, whatever they say."""
     if not found:
         return book.text("advice", "conclude", "silent")
-    counts = counted(found)
+    counts = answer.counted(found)
     drawn = any(row.design == "randomised" for row in found)
     kind = "open"
     if (counts.less or counts.more) and not (counts.less and counts.more):
@@ -64,8 +64,20 @@ def conclusion(book: Book, found: list[Any]) -> str:
         kind = "mixed"
     elif counts.unclear == 0:
         kind = "none"
+    measured = dict.fromkeys(
+        book.text("advice", "measure", measured=lower_first(book.compared(row)), lender=book.word("short", row.study))
+        for row in found
+    )
     return book.text(
-        "advice", "conclude", kind, found=counts, shown=said.shown(book, counts), drawn=drawn, weak=weak(counts.best)
+        "advice",
+        "conclude",
+        kind,
+        found=counts,
+        shown=said.shown(book, counts),
+        drawn=drawn,
+        weak=weak(counts.best),
+        measured=book.join(list(measured)),
+        indirect=all(answer.is_proxy(row) for row in found),
     )
 
 
