@@ -158,6 +158,21 @@ def test_the_loans_that_detect_are_told_apart_from_those_that_show_nothing_and_n
     assert "would" in papers["en"].say("points", "next") and "settle" not in papers["en"].say("points", "next")
 
 
+def test_a_verdict_as_likely_where_nothing_works_is_no_evidence_and_another_is_not(papers):
+    frame = papers["en"]._sets
+    frame = frame[frame["outcome"] == "inconclusive"].set_index(["factor", "specification"])["estimate"]
+    for one in papers.values():
+        assert frame["E09", "nothing_works"] == 1.0 and frame["E09", "twice_what_matters"] > 0.9
+        # One lender decides E15, and the verdict tells the two worlds apart.
+        assert "E09" in one._moot.index and "E15" not in one._moot.index
+        limit = one.fill(next(text for text in one.words("limits") if "moot" in text), **one._counts)
+        counts = one._counts | {"moot": "", "moot_ours": ""}
+        end = {"en": "no evidence", "zh": "几乎不构成"}[one.language]
+        without = one.fill(next(text for text in one.words("limits") if "moot" in text), **counts)
+        assert end in limit and end not in without and end in one.say("points", "found")
+        assert end not in one.fill(one.words("points", "found"), **counts)
+
+
 def test_a_programme_that_is_measured_turns_abstract_key_points_and_conclusion(papers):
     one = papers["en"]
     before, one.findings = one.findings, [row._replace(why=None) for row in one.findings]

@@ -32,6 +32,10 @@ CITATION = Path("CITATION.cff")
 SETTLED = ("supported", "contradicted")
 """Verdicts so seldom given to a statement on CRM that the key points name each."""
 
+BARE_MENTION = 3.2
+"""Ratio of two probabilities up to which what was seen tells two worlds apart no better than is worth a bare mention
+(Kass and Raftery 1995, Journal of the American Statistical Association 90)."""
+
 LATER = "_later"
 """What ends the specification of a row of loans that were granted later, which decides nothing."""
 
@@ -152,6 +156,11 @@ class Paper(Book):
             "branches_none": self._span([row.loans_equivalent_by_branch for row in whole_programme]),
             "undecided": lambda kind: found.undecided(self, kind),
             "tried": self._tried,
+            "moot": self.join([self.claim(name) for name in self._moot.index]),
+            "moot_ours": self.join(
+                [self.claim(name) for name in self._moot.index if self.row(name).verdict == "inconclusive"]
+            ),
+            "moot_share": lambda world: self._span(list(100 * self._moot[world]), percent),
             "statement": self.statement,
             "sign": lambda name: self.word("signs", name),
             "gaps": self._gaps(),
@@ -240,10 +249,22 @@ class Paper(Book):
         """Return the loans that a practice's effect takes at the default rate of each real lender."""
         return [row for row in lines(self.tables.needed) if row.study in self.real]
 
+    @cached_property
+    def _sets(self) -> Any:
+        """Return the shares of made-up sets of lenders with each verdict, by statement and by what works there."""
+        rows = results.read(places.results("procedure", "procedure")).frame
+        return rows[rows["factor"] != "any"]
+
+    @cached_property
+    def _moot(self) -> Any:
+        """Return statements for which "inconclusive" is about as likely where nothing works as where all works."""
+        rows = self._sets[self._sets["outcome"] == "inconclusive"]
+        shares = rows.pivot_table("estimate", "factor", "specification").fillna(0.0)
+        return shares[shares.max(axis=1) <= BARE_MENTION * shares.min(axis=1)]
+
     def _tried(self) -> str:
         """Say in which share of made-up sets of lenders the rules support a statement that is true there."""
-        rows = results.read(places.results("procedure", "procedure")).where(specification="twice_what_matters")
-        rows = rows[rows["factor"] != "any"]
+        rows = self._sets[self._sets["specification"] == "twice_what_matters"]
         shares = rows.assign(estimate=rows["estimate"].where(rows["outcome"] == "supported", 0.0))
         told = shares.groupby("factor")["estimate"].sum().sort_values(ascending=False, kind="stable")
         return self.word("semicolon").join(f"{self.claim(name)} {percent(100 * share)}" for name, share in told.items())
