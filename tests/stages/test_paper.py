@@ -173,6 +173,18 @@ def test_a_verdict_as_likely_where_nothing_works_is_no_evidence_and_another_is_n
         assert end not in one.fill(one.words("points", "found"), **counts)
 
 
+def test_loans_beyond_the_cohorts_are_said_where_a_deciding_row_uses_them(papers):
+    for one in papers.values():
+        cohorts = {study: paper.sample.number(one.found[study], "loans") for study in one.real}
+        most = max(row.n for row in one.all_parts() if row.certainty and row.study == "sba")
+        assert most > cohorts["sba"]
+        assert f"{most:,}" in one.say("points", "asked") and f"{most:,}" in one.say("abstract", "data")
+        assert f"{cohorts['sba']:,}" not in one._beyond() and one.word("short", "berka") not in one._beyond()
+        # Of loans no more than the cohorts hold, nothing is said.
+        within = one.fill(one.words("abstract", "data"), **one._counts | {"beyond": ""})
+        assert f"{most:,}" not in within and f"{sum(cohorts.values()):,.0f}" in within
+
+
 def test_a_programme_that_is_measured_turns_abstract_key_points_and_conclusion(papers):
     one = papers["en"]
     before, one.findings = one.findings, [row._replace(why=None) for row in one.findings]

@@ -139,6 +139,7 @@ class Paper(Book):
             "lenders": len(self.real),
             "randomised": sum(self.params.study(study).design == "randomised" for study in self.real),
             "loans": whole(sum(sample.number(self.found[study], "loans") for study in self.real)),
+            "beyond": self._beyond(),
             "hypotheses": len(hypotheses(list(self.ledger.claims))),
             "of_crm": len(ours),
             "verdict": ours.count,
@@ -268,6 +269,16 @@ class Paper(Book):
         shares = rows.assign(estimate=rows["estimate"].where(rows["outcome"] == "supported", 0.0))
         told = shares.groupby("factor")["estimate"].sum().sort_values(ascending=False, kind="stable")
         return self.word("semicolon").join(f"{self.claim(name)} {percent(100 * share)}" for name, share in told.items())
+
+    def _beyond(self) -> str:
+        """Name the lenders of which a deciding row uses more loans than the cohort holds, and how many at most."""
+        most = {study: sample.number(self.found[study], "loans") for study in self.real}
+        used: dict[str, float] = {}
+        for row in self.all_parts():
+            if row.certainty and row.n > most[row.study]:
+                used[row.study] = max(row.n, used.get(row.study, 0))
+        told = [self.words("up_to").format(lender=self.word("short", study), n=whole(n)) for study, n in used.items()]
+        return self.join(told)
 
     def _gaps(self) -> str:
         """Say by how many points default differs between the best and the worst grade of each real lender."""
