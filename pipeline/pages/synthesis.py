@@ -63,7 +63,8 @@ class SynthesisPage:
 
     def _context(self) -> dict[str, Any]:
         one = self._results.where(estimator="one_study", estimand="odds_ratio")
-        real = one[one["estimate"].notna() & (one["note"] != "simulated")]
+        measured = one[one["note"] != "simulated"]
+        real = measured[measured["estimate"].notna()]
         turned = real["factor"].isin(self._params.synthesis.reversed)
         steady = ~real.apply(lambda row: gone(self._results, row), axis=1).astype(bool)
         apart = (real["ci_high"] < 1) | (real["ci_low"] > 1)
@@ -76,7 +77,8 @@ class SynthesisPage:
         return {
             "clear": {name: self._words.counted(count) for name, count in clear.items()},
             "effects": whole(len(real)),
-            "studies": self._words.counted(real["study"].nunique()),
+            "measures": whole(len(measured)),
+            "studies": self._words.counted(measured["study"].nunique()),
             "randomised": real.loc[real["note"] == "randomised", "study"].nunique(),
             "top": self._words.counted(top) if top else "",
             "undecided": len(real) - sum(clear.values()) - top,

@@ -185,6 +185,20 @@ def test_slopes_of_the_top_are_counted_on_neither_side_and_said(language):
     assert counts["top"] in page.text("messages.forest")
 
 
+@pytest.mark.parametrize(("language", "why"), [("en", "Not all have an odds ratio"), ("zh", "有些没有优势比")])
+def test_factors_without_an_odds_ratio_are_counted_apart_from_those_with_one(language, why):
+    found, known = rows("synthesis"), params.load()
+    of_study = {name: Words(language, name, known.study(name).module) for name in known.compared}
+    words = Words(language, "synthesis", "synthesis")
+    one = found.where(estimator="one_study", estimand="odds_ratio")
+    real = one[one["note"] != "simulated"]
+    assert real["estimate"].isna().sum() > 0
+    said = SynthesisPage(found, known, words, of_study, "markdown").text("lead_counts")
+    assert why in said and str(len(real)) in said and str(real["estimate"].notna().sum()) in said
+    every = Results(found.frame[found.frame["estimate"].notna() | (found.frame["estimator"] != "one_study")])
+    assert why not in SynthesisPage(every, known, words, of_study, "markdown").text("lead_counts")
+
+
 def test_the_card_promises_no_alerts_where_many_share_the_highest_score():
     model = json.loads((places.reports("berka") / "model.json").read_text(encoding="utf-8"))
     card = model_card.card(rows("berka"), model, Words("en", "berka", "berka"), 0.95, simulated=False)
