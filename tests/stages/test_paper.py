@@ -166,7 +166,7 @@ def test_a_verdict_as_likely_where_nothing_works_is_no_evidence_and_another_is_n
         # One lender decides E15, and the verdict tells the two worlds apart.
         assert "E09" in one._moot.index and "E15" not in one._moot.index
         limit = one.fill(next(text for text in one.words("limits") if "moot" in text), **one._counts)
-        counts = one._counts | {"moot": "", "moot_ours": ""}
+        counts = one._counts | {"moot": lambda *verdicts: ""}
         end = {"en": "no evidence", "zh": "几乎不构成"}[one.language]
         without = one.fill(next(text for text in one.words("limits") if "moot" in text), **counts)
         assert end in limit and end not in without and end in one.say("points", "found")
@@ -183,6 +183,18 @@ def test_loans_beyond_the_cohorts_are_said_where_a_deciding_row_uses_them(papers
         # Of loans no more than the cohorts hold, nothing is said.
         within = one.fill(one.words("abstract", "data"), **one._counts | {"beyond": ""})
         assert f"{most:,}" not in within and f"{sum(cohorts.values()):,.0f}" in within
+
+
+def test_a_dash_is_explained_beside_the_tables_that_have_one(papers):
+    for one in papers.values():
+        for name, table in (("representative", paper.sample.representative), ("varied", paper.sample.varied)):
+            dashes = any(paper.tables.MISSING in row for row in table(one)[1])
+            assert dashes and {"en": "A dash:", "zh": "“–”"}[one.language] in one.say("principles", name, "text")
+
+
+def test_titles_can_be_said_before_it_is_known_whether_statements_are_linked(papers):
+    fresh = paper.Paper("en", *(getattr(papers["en"], name) for name in ("ledger", "tables", "found", "params")))
+    assert fresh.say("title") and fresh.say("figures", "verdicts")
 
 
 def test_a_programme_that_is_measured_turns_abstract_key_points_and_conclusion(papers):

@@ -62,7 +62,7 @@ TABLES: dict[str, Callable[[Book], Table]] = {
     "wanted": follows.wanted,
 }
 
-PRINTED = [*CITED, "--columns=1", "--variable=size:9.4pt"]
+PRINTED = [*CITED, "--columns=1", "--variable=size:9.1pt"]
 """In print columns have the widths that their dashes ask for, and letters are somewhat smaller than a report's."""
 
 SMALL = 'typst:text:size="8.5pt"'
@@ -157,9 +157,8 @@ class Paper(Book):
             "branches_none": self._span([row.loans_equivalent_by_branch for row in whole_programme]),
             "undecided": lambda kind: found.undecided(self, kind),
             "tried": self._tried,
-            "moot": self.join([self.claim(name) for name in self._moot.index]),
-            "moot_ours": self.join(
-                [self.claim(name) for name in self._moot.index if self.row(name).verdict == "inconclusive"]
+            "moot": lambda *verdicts: self.join(
+                [self.claim(name) for name in self._moot.index if not verdicts or self.row(name).verdict in verdicts]
             ),
             "moot_share": lambda world: self._span(list(100 * self._moot[world]), percent),
             "statement": self.statement,
