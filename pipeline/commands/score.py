@@ -171,6 +171,8 @@ def _number(column: pd.Series, one: Mapping[str, Any], where: str, own: Any) -> 
                 f"{where}, row {first + 2}: '{column[first]}' is no number ({int(found.wrong.sum())} in all)."
             )
         values = found.meaning
+    if own is not None:
+        values = _without_codes(values, one, where)
     gaps = values.isna()
     if gaps.any() and not one["missing"]:
         raise StudyError(
@@ -180,6 +182,20 @@ def _number(column: pd.Series, one: Mapping[str, Any], where: str, own: Any) -> 
     if one["logarithm"] and (low := values <= 0).any():
         raise StudyError(f"{where}, row {low.idxmax() + 2}: {values[low.idxmax()]:g} must be above zero.")
     return values
+
+
+def _without_codes(values: pd.Series, one: Mapping[str, Any], where: str) -> pd.Series:
+    """Return numbers without those that stand for none, as 9999 of a score does, which were gaps to the study."""
+    from pipeline.studies.own.ranges import beyond
+
+    none = beyond(one["column"], values, one["high"])
+    if none.any() and not one["missing"]:
+        first = none.idxmax()
+        raise StudyError(
+            f"{where}, row {first + 2}: {values[first]:g} stands for no number beside {one['high']:g}, the largest "
+            f"that the score knows ({int(none.sum())} in all), and it was learnt from loans that all have one."
+        )
+    return values.mask(none)
 
 
 def _plain_numbers(column: pd.Series) -> pd.Series | None:

@@ -14,9 +14,12 @@ from pipeline.sources import currencies
 if TYPE_CHECKING:
     import pandas as pd
 
+NEVER = ("0000-00-00", "9999-12-31", "9999/12/31", "31.12.9999", "31/12/9999", "31-12-9999", "12/31/9999")
+"""What databases write where there is no date."""
+
 MISSING = frozenset(
     {"", "na", "n/a", "#n/a", "n.a.", "nan", "null", "none", "nil", "nat", ".", "-", "--", "?", "#value!", "#div/0!"}
-    | {"0000-00-00", "0000-00-00 00:00:00"}
+    | {f"{day}{time}" for day in NEVER for time in ("", " 00:00:00", "t00:00:00")}
     | {"缺失", "空", "未知", "不详", "无数据"}
 )
 """How people write that a cell is empty, in lower case."""

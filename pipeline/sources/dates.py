@@ -43,6 +43,8 @@ _CALLED_DATE = re.compile(r"dat[aeu]|day|time|fecha|tanggal|日", re.IGNORECASE)
 """Names of columns in which six digits may be a day: elsewhere 110105 is a district of Beijing."""
 EITHER_ORDER = re.compile(r"\d{1,2}[-/]\d{1,2}[-/]\d")
 """How dates begin whose day and month may stand in either order; between points, the day comes first."""
+NEVER = 9999
+"""The year of databases where there is no date."""
 FEW = 0.05
 """Share of six-digit cells that may be no year and month where the others are."""
 _TIME = re.compile(r"[T ]\s*\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:[AaPp][Mm])?(?:Z|[+-]\d{2}:?\d{2})?$")
@@ -60,7 +62,8 @@ def read(column: pd.Series, day_first: bool | None = None, latest: int | None = 
 
     if pd.api.types.is_datetime64_any_dtype(column):
         values = column.dt.tz_localize(None) if getattr(column.dt, "tz", None) is not None else column
-        return Cells(values.dt.normalize().astype("datetime64[ms]"), pd.Series(False, column.index), {})
+        values = values.dt.normalize().astype("datetime64[ms]")
+        return Cells(values.mask(values.dt.year == NEVER), pd.Series(False, column.index), {})
     texts = plain(column)
     latest = latest or datetime.date.today().year
     values = texts.dropna().unique()

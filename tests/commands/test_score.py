@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,12 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.analyses.predict import moments as predict_moments
 from pipeline.analyses.predict import rows as predicting
+from pipeline.commands import score
 from pipeline.core import params, results, yaml
 from pipeline.core.protocol import Landmark
 from pipeline.present.words import Words
 from pipeline.runtime import places, store
+from pipeline.runtime.errors import StudyError
 from pipeline.stages import grade, predict, report
 from pipeline.stats import classifiers, prediction, saved_score
 from tests.choices import copied, edit
@@ -452,3 +455,12 @@ def test_both_languages_have_the_same_words(name):
         yaml.read(ROOT / f"pipeline/analyses/{name}/words.{language}.yaml") for language in ("en", "zh")
     )
     assert {*keys(english)} == {*keys(chinese)}
+
+
+def test_nines_that_were_gaps_to_the_study_are_gaps_to_its_score():
+    own = SimpleNamespace(mapped=dict, factors=[])
+    known = {"column": "credit_score", "low": 480.0, "high": 720.0, "missing": True, "logarithm": False}
+    read = score._number(pd.Series(["480", "", "9999", "999"]), known, "a.csv, column score", own)
+    assert read.isna().tolist() == [False, True, True, False]
+    with pytest.raises(StudyError, match="row 2: 9999 stands for no number beside 720"):
+        score._number(pd.Series(["9999"]), known | {"missing": False}, "a.csv, column score", own)

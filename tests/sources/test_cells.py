@@ -46,7 +46,9 @@ def test_what_is_no_number_is_said_to_be_none(text):
     assert math.isnan(meaning[0]) and wrong == [True]
 
 
-@pytest.mark.parametrize("text", ["", "  ", "N/A", "#N/A", "null", "-", "缺失", "0000-00-00", None])
+@pytest.mark.parametrize(
+    "text", ["", "  ", "N/A", "#N/A", "null", "-", "缺失", "0000-00-00", "9999-12-31", "31.12.9999", None]
+)
 def test_empty_cells_are_missing_and_not_wrong(text):
     for kind in ("numbers", "dates", "flags"):
         meaning, wrong = read(kind, text)

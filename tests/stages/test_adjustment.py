@@ -6,7 +6,7 @@ import pytest
 import statsmodels.api as sm
 from statsmodels.stats.multitest import multipletests
 
-from pipeline.analyses.adjust.checks import permuted
+from pipeline.analyses.adjust.checks import permuted, selection
 from pipeline.analyses.adjust.loans import Loans
 from pipeline.analyses.heterogeneity import rows as by_groups
 from pipeline.analyses.heterogeneity.interactions import interactions
@@ -246,3 +246,16 @@ def test_a_treatment_of_whole_clusters_is_permuted_by_clusters(cohort):
     # Loan by loan the same permutations would spread far less than one error of these clusters.
     assert rows["spread"]["ci_low"] < 1.1 and rows["spread"]["estimate"] > 0.85
     assert rows["centre"]["ci_low"] < 0 < rows["centre"]["ci_high"]
+
+
+def test_controls_that_explain_nearly_all_have_one_row_where_multiples_come_to_the_most_there_can_be():
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"treated": rng.integers(0, 2, 400), "default": rng.integers(0, 2, 400)})
+    frame["bank"] = np.arange(400) % 20
+    told = frame["default"] + rng.normal(size=400) / 10
+    design = pd.DataFrame({"intercept": 1.0, "treated": frame["treated"].astype(float), "told": told})
+    choices = params.load(PARAMS)
+    study = choices.study(STUDY).model_copy(update={"cluster": "bank"})
+    loans = Loans(frame, study, 0.95, choices.adjust, 1)
+    rows = [row for row in selection(loans, design) if row["estimand"] == "delta"]
+    assert rows[-1]["outcome"] == "1.000000" and len({row["outcome"] for row in rows}) == len(rows)

@@ -205,9 +205,10 @@ def selection(loans: Loans, design: pd.DataFrame) -> Iterator[Row]:
     except StudyError as error:
         yield loans.row(*common, "bias_adjusted", note=str(error))
         return
-    for times, delta in found.deltas.items():
-        note = f"{times:g} times the R-squared with controls"
-        r_max = f"{min(times * found.r_long, 1.0):.6f}"
+    # Where controls explain nearly all of it, several multiples come to the most there can be.
+    largest = {f"{min(times * found.r_long, 1.0):.6f}": times for times in reversed(found.deltas)}
+    for r_max, times in reversed(largest.items()):
+        delta, note = found.deltas[times], f"{times:g} times the R-squared with controls"
         yield loans.row(*common, "delta", outcome=r_max, estimate=delta, unit="times the measured", note=note)
     adjusted = robust_errors.effect(found.estimate, found.std_error, loans.level)
     note = f"delta 1, R-squared {found.r_max:.4f} (1.3 times {found.r_long:.4f}); jackknife over clusters"

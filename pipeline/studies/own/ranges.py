@@ -100,6 +100,12 @@ def _nines(role: str, values: pd.Series) -> pd.Series:
     return values.abs().isin(codes if far else [])
 
 
+def beyond(role: str, values: pd.Series, largest: float) -> pd.Series:
+    """Say which numbers (boolean) stand for none beside the `largest` that is known: nines that are far from it."""
+    nines = NINES_OF_COUNTS if role in (*COUNTS, "satisfaction") else NINES
+    return (values >= FAR * largest) & values.map(lambda value: bool(nines.fullmatch(f"{value:.15g}")))
+
+
 def coded(role: str, found: cells.Cells) -> bool:
     """Say whether the numbers of a role's column are codes of answers."""
     values = sorted(found.meaning.dropna().unique())
