@@ -95,7 +95,7 @@ def simulation(book: Book) -> str:
         worlds=whole(max((one.worlds for one in found), default=0)),
         recovers=len(good),
         names=named(good),
-        not_told=named([one for one in found if one.label == "not_told"]),
+        not_told=sum(one.label == "not_told" for one in found),
         asked=len(asked),
         asked_recovers=sum(one.label == "recovers" for one in asked),
         asked_names=named(asked),

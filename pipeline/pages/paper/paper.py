@@ -62,7 +62,7 @@ TABLES: dict[str, Callable[[Book], Table]] = {
     "wanted": follows.wanted,
 }
 
-PRINTED = [*CITED, "--columns=1", "--variable=size:9.1pt"]
+PRINTED = [*CITED, "--columns=1", "--variable=size:9pt"]
 """In print columns have the widths that their dashes ask for, and letters are somewhat smaller than a report's."""
 
 SMALL = 'typst:text:size="8.5pt"'
