@@ -378,8 +378,7 @@ class Page:
 
         def those(label: str) -> str:
             names = dict.fromkeys(one.estimator for one in of_programme if one.label == label)
-            listed = (lower_first(words.label("estimators", name)) for name in names)
-            return words.text("joining.semicolon").join(listed)
+            return words.text("joining.semicolon").join(lower_first(words.label("estimators", one)) for one in names)
 
         leads = results.one(stage="effects", estimator="event_study", specification="leads_jointly_zero")
         return {

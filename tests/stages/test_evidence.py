@@ -252,7 +252,7 @@ def test_rounding_never_hides_a_side(value, digits, start, printed):
     assert numerals.signed(value, digits, start) == printed
 
 
-@pytest.mark.parametrize(("language", "said"), [("en", "change of AUC "), ("zh", "AUC变化")])
+@pytest.mark.parametrize(("language", "said"), [("en", "AUC change "), ("zh", "AUC变化")])
 def test_what_is_gained_of_an_area_is_not_called_an_area(books, language, said):
     one, of_gain = books[language], {"unit": "area", "estimand": "auc_gain_clustered", "margin": 0.01}
     gain = made(estimate=0.0043, ci_low=-0.0004, ci_high=0.009, **of_gain)

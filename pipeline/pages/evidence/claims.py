@@ -201,8 +201,7 @@ def inside(book: Book, row: Any) -> str:
     # The deciding number may be one for a standard deviation.
     scale = row.estimate / rows.loc[row.specification, "estimate"]
     found = rows.loc[INSIDE, ["estimate", "ci_low", "ci_high"]] * scale
-    p = book.p(rows.loc[INSIDE, "p_value"])
-    return book.text("numbers", "inside", size=brief(book, row._replace(**found)), p=p)
+    return book.text("numbers", "inside", size=brief(book, row._replace(**found)))
 
 
 def brief(book: Book, row: Any) -> str:
