@@ -221,13 +221,16 @@ def whole_commands(rows: Sequence[Measurement], old: dict) -> list[str]:
         body.append([f"{whole.ADDED}: processor", f"{then:.1f}", f"{ours:.1f}", f"{ours / then:.2f}", said])
     if not body:
         return []
-    lines = ["", "## Whole commands since version 1", ""]
-    lines.append(
+    said = (
         "With DVC, in clones in which every stage but the recovery is out of date. The simulated study: version 1 ran "
-        "one stage at a time, now there are two. All studies: two at a time then and now, and now two lenders more. "
-        "What DVC adds is the processor time of the whole less that of its stages in the same run, by stage; of "
-        "version 1, whose stages ran one at a time, less that of its stages in the table above."
+        "one stage at a time, now there are two. All studies: two at a time then and now, and now two lenders more."
     )
+    if added["ours"] is not None:
+        said += (
+            " What DVC adds is the processor time of the whole less that of its stages in the same run, by stage; of "
+            "version 1, whose stages ran one at a time, less that of its stages in the table above."
+        )
+    lines = ["", "## Whole commands since version 1", "", said]
     lines += table(["what", "version 1 (s)", "now (s)", "now / version 1", "target"], body)
     return lines + (["", whole.LEFT] if any(cells[-1].endswith("not met") for cells in body) else [])
 
@@ -235,8 +238,8 @@ def whole_commands(rows: Sequence[Measurement], old: dict) -> list[str]:
 def _added(rows: Sequence[Measurement], by: str) -> float | None:
     """Return the seconds of processor that DVC adds to a stage of the simulated study; None where not measured."""
     told = [row.processor for row in rows if (row.part, row.name, row.by) == ("commands", whole.ADDED, by)]
-    if told:
-        return told[-1]
+    if told or by == "ours":
+        return told[-1] if told else None
     stages_of = [row for row in rows if row.part == "since" and row.by == by and row.name != since.RECOVERY]
     for row in rows:
         if (row.part, row.name, row.by) == ("commands", whole.ONE, by) and stages_of:

@@ -180,3 +180,12 @@ def test_who_has_to_wait_says_for_whom(tmp_path):
     first.communicate()
     assert (first.wait(), second.wait()) == (0, 0)
     second.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux says what children take")
+def test_children_that_wait_for_more_work_count():
+    busy = "import time\nwhile time.process_time() < 0.3: pass\nprint(1, flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        assert runs._of_those_alive() > 0.25
+        child.communicate(b"\n")
