@@ -335,11 +335,11 @@ class Report(Page):
     def _sources_table(self) -> str:
         rows = [
             [
-                source.title,
+                named.title,
                 self._words.known("measures", source.name) or source.measures.what.strip(),
-                f"[{source.licence}]({source.licence_page})",
+                f"[{named.licence}]({source.licence_page})",
             ]
-            for source in self._sources
+            for source, named in ((one, one.named(self._words.language)) for one in self._sources)
         ]
         header = [self._words.text(f"columns.{name}") for name in ("source", "measures", "licence")]
         return tables.markdown(header, rows, prose=True)

@@ -93,6 +93,13 @@ class Snapshot(_Record):
     note: Text
 
 
+class Named(_Record):
+    """What pages in a language call a source and its licence."""
+
+    title: Text
+    licence: Text
+
+
 class Source(_Record):
     """One public source.
 
@@ -108,6 +115,7 @@ class Source(_Record):
     folder: FolderName
     licence: Text
     licence_page: Url
+    chinese: Named
     redistribution: Literal["yes", "no", "unclear"]
     snapshot: Snapshot
     # YAML has lists where a frozen record wants a tuple.
@@ -119,6 +127,10 @@ class Source(_Record):
         if len(set(names)) < len(names):
             raise ValueError("two files have the same name")
         return self
+
+    def named(self, language: str) -> Named:
+        """Return the title and the licence in the language of a page: ``zh``, or English in any other."""
+        return self.chinese if language == "zh" else Named(title=self.title, licence=self.licence)
 
     def file(self, name: str) -> SourceFile:
         """Return the file called `name`; a StudyError offers the nearest names when there is none."""

@@ -3,6 +3,7 @@
 import csv
 import datetime
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,17 @@ def test_a_wrong_source_record_is_refused(change):
     assert Source.model_validate(content)
     with pytest.raises(ValidationError):
         Source.model_validate({**content, **change})
+
+
+@pytest.mark.parametrize("name", source_names())
+def test_a_source_is_named_in_the_language_of_the_page(name):
+    source = load_source(name)
+    english, chinese = source.named("en"), source.named("zh")
+    assert (english.title, english.licence) == (source.title, source.licence)
+    years = re.compile(r"(?<!\d)\d{4}(?!\d)")
+    for of_one, of_other in ((english.title, chinese.title), (english.licence, chinese.licence)):
+        assert re.search(r"[\u4e00-\u9fff]", of_other)
+        assert years.findall(of_one) == years.findall(of_other)
 
 
 def test_two_files_cannot_share_a_name():

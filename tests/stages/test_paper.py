@@ -17,6 +17,7 @@ from pipeline.present.software import software
 from pipeline.present.words import FOLDER, LANGUAGES
 from pipeline.runtime import places
 from pipeline.sources.claims import load_bearings, load_claims, load_limits
+from pipeline.sources.records import load_source
 from pipeline.stages import evidence as stage
 
 ENTRIES = re.findall(r"^@\w+\{([^,]+),", paper.BIBLIOGRAPHY.read_text(encoding="utf-8"), flags=re.M)
@@ -254,6 +255,14 @@ def test_citations_are_resolved_and_references_stand_at_the_end(written):
     assert "Karlan" in end and "Austin, Peter C. 2011" in end
     # What has none is a proceedings paper, a package, a data set or an older volume of a journal.
     assert end.count("<https://doi.org/") == paper.BIBLIOGRAPHY.read_text(encoding="utf-8").count(" doi = {") >= 20
+
+
+def test_authors_and_sources_have_their_names_in_the_language_of_the_paper(papers, written):
+    for language, page in written.items():
+        assert papers[language].words("groups")[yaml.read(paper.CITATION)["authors"][0]["name"]] in page
+        for name in params.load().study("berka").sources:
+            named = load_source(name).named(language)
+            assert named.title in page and named.licence in page
 
 
 @pytest.mark.parametrize("file", ("paper.pdf", "paper.zh.pdf"))

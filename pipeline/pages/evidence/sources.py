@@ -18,12 +18,12 @@ def data(book: Book) -> dict[str, Any]:
     for study in book.studies:
         for name in book.params.study(study).sources:
             used.setdefault(name, []).append(study)
-    return {
-        "records": [
-            {"record": load_source(name), "studies": by, "measures": book.measured_by(name, by[0])}
-            for name, by in used.items()
-        ]
-    }
+    listed = []
+    for name, by in used.items():
+        record = load_source(name)
+        measures = book.measured_by(name, by[0])
+        listed.append({"record": record, "named": record.named(book.language), "studies": by, "measures": measures})
+    return {"records": listed}
 
 
 def chosen_cases(book: Book) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from pipeline.present.page import strata_apart
 from pipeline.present.words import AFTER_STOP, TEMPLATES, WIDE, environment, lower_first
 from pipeline.present.words import FOLDER as WORDS
 from pipeline.runtime import places
-from pipeline.sources.records import load_source
+from pipeline.sources.records import Source, load_source
 
 BIBLIOGRAPHY = Path(__file__).parent / "references.bib"
 CITATION = Path("CITATION.cff")
@@ -97,7 +97,7 @@ class Paper(Book):
                 limits=[self.fill(text, **self._counts) for text in self.words("limits")],
                 answers=said.answers(self),
                 simulation=said.simulation(self),
-                records=self._records(),
+                sources=[(one.named(self.language), one.licence_page) for one in self._records()],
                 references=f"::: {{#refs {SMALL}}}",
                 small=f"::: {{.small {SMALL}}}",
                 simulated=self.picture(self.simulated[0], "recovery"),
@@ -186,11 +186,10 @@ class Paper(Book):
     def _citation(self) -> dict[str, Any]:
         return yaml.read(CITATION)
 
-    @staticmethod
-    def _named(author: dict[str, str]) -> str:
-        return author.get("name") or " ".join(
-            author[part] for part in ("given-names", "family-names") if part in author
-        )
+    def _named(self, author: dict[str, str]) -> str:
+        if group := author.get("name"):
+            return self.words("groups").get(group, group)
+        return " ".join(author[part] for part in ("given-names", "family-names") if part in author)
 
     def statement(self, name: str) -> str:
         """Return a statement of the documents with what was found: verdict over the real lenders, and certainty."""
@@ -290,7 +289,7 @@ class Paper(Book):
         low, high = printed(min(numbers)), printed(max(numbers))
         return low if low == high else self.fill(self.words("between"), low=low, high=high)
 
-    def _records(self) -> list[Any]:
+    def _records(self) -> list[Source]:
         names = dict.fromkeys(name for study in self.studies for name in self.params.study(study).sources)
         return list({record.title: record for record in map(load_source, names)}.values())
 
