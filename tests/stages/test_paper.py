@@ -193,6 +193,22 @@ def test_a_dash_is_explained_beside_the_tables_that_have_one(papers):
             assert dashes and {"en": "A dash:", "zh": "“–”"}[one.language] in one.say("principles", name, "text")
 
 
+def test_an_interval_without_zero_that_is_inconclusive_is_marked_and_the_mark_explained(papers):
+    for one in papers.values():
+        mark, about = (
+            one.words("only_alone"),
+            {"caused": "effect", "correlated": "association", "moderated": "moderation"},
+        )
+        for name, kind in about.items():
+            marked = [row for row in paper.TABLES[name](one)[1] if any(mark.strip() in cell for cell in row)]
+            assert bool(marked) == bool(paper.found.marked(one, kind)), name
+        rows = [row for row in one.findings if row.verdict == "inconclusive" and not row.ci_low <= 0 <= row.ci_high]
+        assert rows and all(row.p_value < 0.05 <= row.p_adjusted for row in rows)
+        assert len(rows) == sum(mark in row[-2] for row in paper.TABLES["caused"](one)[1])
+        assert one.words("marked").strip() in one.say("empirical", "causal")
+        assert one.words("marked").strip() not in one.say("empirical", "correlation")
+
+
 def test_titles_can_be_said_before_it_is_known_whether_statements_are_linked(papers):
     fresh = paper.Paper("en", *(getattr(papers["en"], name) for name in ("ledger", "tables", "found", "params")))
     assert fresh.say("title") and fresh.say("figures", "verdicts")

@@ -367,6 +367,12 @@ def start_at(row: Any) -> float:
     return neutral(row.unit or "") if known is None else known
 
 
+def only_alone(row: Any) -> bool:
+    """Return whether an interval excludes no effect, but not once the other tests are counted."""
+    start = start_at(row)
+    return row.verdict == "inconclusive" and (row.ci_low > start or row.ci_high < start)
+
+
 def figure_of(row: Any) -> str | None:
     """Return the figure of the study's report that shows a row, if one does."""
     for names in (FIGURES.get(row.study, {}), FIGURES[""]):

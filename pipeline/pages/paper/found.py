@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.core.fields import BLOCKS
 from pipeline.core.results import Results
-from pipeline.pages.evidence.book import Book
+from pipeline.pages.evidence.book import Book, only_alone
 from pipeline.pages.paper.sample import Table
 from pipeline.pages.paper.steps import hypotheses, of_class
 from pipeline.present.numerals import MISSING, fixed, percent, whole, with_interval
@@ -103,7 +103,7 @@ def beside(book: Book, claim: Claim, more: Callable[[Book, Any], list[str]] = la
             stated(book, row),
             *more(book, row),
             amount(book, row),
-            book.word("verdicts", row.verdict),
+            judged(book, row),
             book.sure(row.certainty),
         ]
         for place, row in enumerate(told)
@@ -131,6 +131,17 @@ def undecided(book: Book, kind: str) -> str:
     """Name the statements of a class that no real lender's loans decide."""
     found = of_class(list(book.ledger.claims), kind)
     return book.join([book.claim(one.id) for one in found if not decided(book, one)])
+
+
+def marked(book: Book, kind: str) -> str:
+    """Return what the mark of `judged` means, where a number that decides a claim of a class has it; else nothing."""
+    claims = of_class(list(book.ledger.claims), kind)
+    return str(book.words("marked")) if any(only_alone(row) for one in claims for row in decided(book, one)) else ""
+
+
+def judged(book: Book, row: Any) -> str:
+    """Return a verdict, with a mark where an interval without zero is not significant among all tests."""
+    return str(book.word("verdicts", row.verdict)) + (book.words("only_alone") if only_alone(row) else "")
 
 
 def amount(book: Book, row: Any) -> str:
@@ -184,7 +195,7 @@ def caused(book: Book) -> Table:
                 + (book.words("drawn") if row.design == "randomised" else "")
                 + (book.words("also").format(book.join(others)) if others else ""),
                 amount(book, row),
-                book.word("verdicts", row.verdict),
+                judged(book, row),
                 book.sure(row.certainty),
             ]
         )

@@ -156,6 +156,7 @@ class Paper(Book):
             "clients_none": self._span([row.loans_equivalent for row in whole_programme]),
             "branches_none": self._span([row.loans_equivalent_by_branch for row in whole_programme]),
             "undecided": lambda kind: found.undecided(self, kind),
+            "marked": lambda kind: found.marked(self, kind),
             "tried": self._tried,
             "moot": lambda *verdicts: self.join(
                 [self.claim(name) for name in self._moot.index if not verdicts or self.row(name).verdict in verdicts]
