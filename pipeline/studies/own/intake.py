@@ -17,7 +17,7 @@ from pipeline.sources.tables import LONGEST_WHOLE, Form, Table
 from pipeline.studies.own import folder, joining, months, ranges, roles
 from pipeline.studies.own.choices import KEYS, Own, checked, unused
 from pipeline.studies.own.joining import Link
-from pipeline.studies.own.outcome import with_losses
+from pipeline.studies.own.outcome import EMPTY, with_losses
 from pipeline.studies.own.panel import collapse, moments
 from pipeline.studies.own.units import with_units
 
@@ -276,7 +276,7 @@ def _in_percent(read: cells.Cells, column: pd.Series, own: Own) -> cells.Cells:
 
 
 def _outcome(column: pd.Series, own: Own, row: pd.Series, place: str, where: str) -> pd.Series:
-    """Return 1 for default, 0 for repaid, -1 for states that are left out; missing where the cell is empty."""
+    """Return 1 for default, 0 for repaid, -1 for states that are left out; missing where a cell says nothing."""
     if own.default_dated:
         return cells.plain(column).notna().astype(float)
     if own.default_at_least is not None:
@@ -287,6 +287,9 @@ def _outcome(column: pd.Series, own: Own, row: pd.Series, place: str, where: str
     if aside is not None:
         left_out = aside.meaning == 1
         values, wrong = values.mask(left_out, -1.0), wrong & ~left_out
+    for value, words in ((1.0, own.default_when), (0.0, own.repaid_when), (-1.0, own.left_out_when)):
+        if EMPTY in words:
+            values = values.mask(cells.levels(column).isna(), value)
     if wrong.any():
         first = wrong.idxmax()
         others = sorted(set(cells.plain(column[wrong]).unique()))

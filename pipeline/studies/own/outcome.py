@@ -21,6 +21,9 @@ from pipeline.studies.own.questions import Question
 GIVEN = {"default_when": DEFAULT, "repaid_when": REPAID, "left_out_when": LEFT_OUT}
 """Options by which a reader says what values mean."""
 
+EMPTY = ""
+"""What stands for empty cells where the reader says what they mean."""
+
 
 class Outcome(NamedTuple):
     """How an outcome is read."""
@@ -72,7 +75,7 @@ class Outcome(NamedTuple):
     def among(self, column: pd.Series, loan: pd.Series | None) -> Outcome:
         """Return the same reading with the rows of some of the loans; `loan` as in `read`."""
         meaning = self.meaning(column)
-        counts = cells.levels(column).value_counts()
+        counts = self.cells(column).value_counts()
         if self.dated or self.at_least is not None:
             of_kind = {DEFAULT: int((meaning == 1).sum()), REPAID: int((meaning == 0).sum())}
             states = [state._replace(rows=of_kind[state.read_as]) for state in self.states]
@@ -82,6 +85,11 @@ class Outcome(NamedTuple):
         loans = None if ever is None else (int(ever.sum()), len(ever))
         return self._replace(states=states, empty=len(column) - sum(one.rows for one in states), loans=loans)
 
+    def cells(self, column: pd.Series) -> pd.Series:
+        """Return the outcome's cells, with `EMPTY` for those that are, where the reader has said what that means."""
+        present = cells.levels(column)
+        return present.fillna(EMPTY) if any(state.value == EMPTY for state in self.states) else present
+
     def meaning(self, column: pd.Series) -> pd.Series:
         """Return 1 for default and 0 for repaid by row; missing where neither, or nothing, is told."""
         if self.dated:
@@ -90,13 +98,13 @@ class Outcome(NamedTuple):
             days = months.days_late(column).meaning
             return (days >= self.at_least).astype(float).where(days.notna())
         values = {state.value: {DEFAULT: 1.0, REPAID: 0.0}.get(state.read_as) for state in self.states}
-        return cells.levels(column).map(values).astype(float)
+        return self.cells(column).map(values).astype(float)
 
     def shown(self) -> list[str]:
         """Return lines that say how each value is read, and the default rate that follows."""
         wide = max([len(state.value) for state in self.states] + [7])
         lines = [
-            f"  {state.value:<{wide}}  {state.read_as:<8}  {state.rows:>9,}  {state.why}"
+            f"  {state.value or '(empty)':<{wide}}  {state.read_as:<8}  {state.rows:>9,}  {state.why}"
             for state in sorted(self.states, key=lambda one: -one.rows)
         ]
         if self.empty:
@@ -133,17 +141,21 @@ def read(
     """
     present = cells.levels(column)
     empty = int(present.isna().sum())
+    given = {str(value): read_as for name, read_as in GIVEN.items() for value in options.get(name) or ()}
     if profiled.kind == "date" and empty and loan is None:
         found = [State("a date", DEFAULT, "in default", len(column) - empty), State("no date", REPAID, "", empty)]
         return Outcome(profiled.name, found, None, 0, dated=True)
-    if profiled.distinct < 2:
+    if profiled.distinct == 1 and empty and EMPTY not in given:
+        raise _marked(present, empty, where)
+    if profiled.distinct + (EMPTY in given) < 2:
         raise StudyError(f"{where}: all cells are the same, so no loan defaulted or every one did.")
     if (least := options.get("default_at_least")) is not None:
         return _by_days(column, profiled, least, empty, where, loan)
     if profiled.distinct > MOST_STATES or (profiled.kind == "number" and profiled.distinct > FEW_LEVELS):
         raise _many(column, profiled, where)
     counts = {str(value): int(rows) for value, rows in present.value_counts(sort=False).items()}
-    given = {str(value): read_as for name, read_as in GIVEN.items() for value in options.get(name) or ()}
+    if EMPTY in given and empty:
+        present, counts, empty = present.fillna(EMPTY), counts | {EMPTY: empty}, 0
     if wrong := [value for value in given if value not in counts]:
         raise StudyError(f"{where}: no cell is '{wrong[0]}': there are {_listed(list(counts))}.")
     found = Outcome(profiled.name, states.sorted_out(counts, given, months=loan is not None), None, empty)
@@ -153,6 +165,19 @@ def read(
         found = found._replace(loans=(int(ever.sum()), len(ever)))
     _ask(found, bool(options.get("default_when")), where, options.get("losses") or "")
     return found
+
+
+def _marked(present: pd.Series, empty: int, where: str) -> StudyError:
+    """Return the question what empty cells mean beside a single value."""
+    mark = str(present.dropna().iloc[0])
+    return Question(
+        f"{where}: '{mark}' stands in {int(present.notna().sum()):,} rows, and {empty:,} are empty: say --default-when "
+        f"{_words([mark])} --repaid-when '' if these were repaid, --default-when '' --repaid-when {_words([mark])} if "
+        "it is the other way round; if nobody knows, name another column with --default.",
+        "default_when",
+        "Values that mean default (the others, and empty cells, are repaid)",
+        [mark, EMPTY],
+    )
 
 
 def _by_days(
@@ -242,7 +267,7 @@ def beside(
         shown = " and ".join(f"{shlex.quote(state.value)} ({state.rows:,} rows)" for state in late)
         raise Question(
             f"{where}: {shown} may be arrears of few days: say {' or '.join(others)}, or --default-when "
-            f"{_listed([state.value for state in late])} if that is default.",
+            f"{_words([state.value for state in late])} if that is default.",
             "default_when",
             "Values that mean default",
         )
@@ -297,7 +322,7 @@ def ends_by_dates(
         default = cells.plain(table[found.column]).notna()
         out = pd.Series(data=False, index=table.index)
     elif found.at_least is None:
-        told = cells.levels(table[found.column])
+        told = found.cells(table[found.column])
         default, idle = told.isin(found.in_default()), told.isin(states.named(found.states, LEFT_OUT))
         out = told.isna() | (idle & ~states.open_then(told))
     else:
@@ -305,6 +330,10 @@ def ends_by_dates(
         default, out = days >= found.at_least, days.isna()
     made = pd.DataFrame({**loans, "loan_id": table[column_of["loan_id"]], "default": default.astype(int)})
     return months.by_dates(made[~out])
+
+
+def _words(values: Sequence[str]) -> str:
+    return " ".join(map(shlex.quote, values))
 
 
 def _listed(values: Sequence[str]) -> str:
@@ -345,7 +374,7 @@ def _ask(found: Outcome, told: bool, where: str, losses: str) -> None:
         return
     plain_yes = any(state.why == "yes" for state in found.states)
     if found.open_ and any(state.value.isalpha() for state in found.states):
-        kept, turned = (_listed(states.named(found.states, read_as)) for read_as in (DEFAULT, REPAID))
+        kept, turned = (_words(states.named(found.states, read_as)) for read_as in (DEFAULT, REPAID))
         raise Question(
             f"{where}: {shown}. Its name does not say what yes means. If applications were approved or refused so, it "
             f"is no outcome: name another column with --default. Otherwise say --default-when {kept} --repaid-when "
@@ -363,8 +392,8 @@ def _ask(found: Outcome, told: bool, where: str, losses: str) -> None:
             turned, kept = states.named(found.states, REPAID), states.named(found.states, DEFAULT)
             raise Question(
                 f"{where}: {shown}, {100 * defaults / (defaults + repaid):.1f}% in default; {reason}: say with "
-                f"--default-when {_listed(turned)} --repaid-when {_listed(kept)} that it is the other way round, or "
-                f"with --default-when {_listed(kept)} --repaid-when {_listed(turned)} that this is right.",
+                f"--default-when {_words(turned)} --repaid-when {_words(kept)} that it is the other way round, or "
+                f"with --default-when {_words(kept)} --repaid-when {_words(turned)} that this is right.",
                 "default_when",
                 "Values that mean default (the others are repaid)",
                 [*turned, *kept],

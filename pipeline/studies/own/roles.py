@@ -8,15 +8,12 @@ import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.core import yaml
 from pipeline.sources import cells, letters
 from pipeline.sources.states import DEFAULT
 from pipeline.studies.own.profile import MOST, Column
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SECTIONS = ("outcome", "columns", "factors", "borrower", "market")
 """Where params.yaml asks for a role: default and treated by themselves, the others in mappings."""
@@ -204,6 +201,9 @@ def _fits(given: str, role: str) -> int:
 LIKE = {4: "its name", 3: "the letters of its name", 2: "the words of its name", 1: "a part of its name"}
 """Why a column was taken for a role."""
 
+BY_CELLS = {"credit_score": "its name and its many numbers", "credit_grade": "its name and its few words"}
+"""The same for a grade that holds a score, and the other way round."""
+
 ENDINGS = ("default_date", "closing_date")
 """Roles of dates on which loans ended: they tell which were open at a landmark, and are no covariates."""
 
@@ -218,6 +218,9 @@ SINCE = ("age", "relationship_length", "credit_history_years", "employment_lengt
 """Roles of lengths of time: where their column holds dates, the years from these to the loan."""
 
 MOST_PLACES = 100
+MOST_GRADES = 20
+"""Different numbers beyond which they are a score, whatever it is called; so few words called a score are grades."""
+
 MOST_ARMS = 12
 """Values of a column from which on it cannot say who was treated."""
 
@@ -242,6 +245,8 @@ def against(role: Role, column: Column) -> str:
         return "" if column.unique else f"{column.distinct:,} values do not tell every row from all others"
     if role.name in SINCE and column.kind == "date":
         return ""
+    if role.name == "credit_grade" and column.kind == "number" and column.distinct > MOST_GRADES:
+        return f"{column.distinct:,} different numbers are a score, not grades"
     if role.kind == "category" and COUNTED.search(normal(column.name)):
         return "its name is that of a count"
     if role.name == "institution_id" and CLIENTS.search(normal(column.name)):
@@ -276,6 +281,15 @@ def against(role: Role, column: Column) -> str:
     return ""
 
 
+def _by_cells(role: str, column: Column) -> int:
+    """Return the likeness of a column that is called a grade and holds a score, or the other way round; nought else."""
+    if role == "credit_score" and column.kind == "number" and column.distinct > MOST_GRADES:
+        return min(2, likeness(column.name, "credit_grade"))
+    if role == "credit_grade" and column.kind == "category" and column.distinct <= MOST_GRADES:
+        return min(2, likeness(column.name, "credit_score"))
+    return 0
+
+
 def _codes(column: Column) -> bool:
     """Say whether the numbers of a column are 1, 2, 3 and so on."""
     return 2 < column.distinct <= 10 and {state.value for state in column.states} == {
@@ -286,10 +300,6 @@ def _codes(column: Column) -> bool:
 def fits(role: Role, column: Column) -> bool:
     """Say whether a column has the name of a role, and cells that may be what it asks for."""
     return likeness(column.name, role.name) > 1 and not against(role, column)
-
-
-TELLING_GAPS = 0.5
-"""Difference in empty cells between loans in default and repaid from which on gaps tell the outcome (shares)."""
 
 
 class Guess(NamedTuple):
@@ -316,7 +326,7 @@ def guess(columns: Mapping[str, Column], fixed: Mapping[str, str] | None = None)
     for place, role in enumerate(roles().values()):
         for position, (name, column) in enumerate(columns.items()):
             of_label = min(2, likeness(column.label, role.name)) if column.label else 0
-            like = max(likeness(name, role.name), of_label)
+            like = max(likeness(name, role.name), of_label, by_cells := _by_cells(role.name, column))
             if not like or (role.name not in ("default", *ENDINGS) and after_outcome(name)):
                 continue
             if why := against(role, column):
@@ -329,11 +339,11 @@ def guess(columns: Mapping[str, Column], fixed: Mapping[str, str] | None = None)
                 wide |= role.name == "origination_date" and "payment" in given
                 order = (wide, -like, column.missing > 0.5, place, round(column.missing, 1))
                 order += (given != role.name.replace("_", " "), -len(given), position)
-                wishes.append((order, role.name, name, like))
-    for _, role_name, name, like in sorted(wishes):
+                why = f"its label, {column.label}" if not likeness(name, role.name) else LIKE[like]
+                wishes.append((order, role.name, name, BY_CELLS[role.name] if by_cells == like else why))
+    for _, role_name, name, why in sorted(wishes):
         if role_name not in found and name not in found.values():
-            found[role_name] = name
-            reasons[role_name] = LIKE[like] if likeness(name, role_name) else f"its label, {columns[name].label}"
+            found[role_name], reasons[role_name] = name, why
         elif name not in found.values():
             refused.append((name, role_name, f"{found[role_name]} fits better"))
     for role_name in SINCE:
@@ -354,32 +364,3 @@ def is_due_date(name: str) -> bool:
 def is_instalment(name: str) -> bool:
     """Say whether a column's name is that of what is to be paid each month."""
     return normal(name) in _table()["instalment"]
-
-
-def refuse_gaps(guessed: Guess, fixed: Mapping[str, str], table: pd.DataFrame, default: pd.Series) -> None:
-    """Take away roles of columns that are filled, or not, by what became of the loans.
-
-    `default` is 1 for loans in default, 0 for those repaid, and missing for others.
-    """
-    for role, name in list(guessed.found.items()):
-        if role in ("default", *fixed, *ENDINGS):
-            continue
-        gaps = cells.levels(table[name]).isna()
-        bad, good = float(gaps[default == 1].mean()), float(gaps[default == 0].mean())
-        if abs(bad - good) > TELLING_GAPS:
-            why = f"empty for {100 * bad:.0f}% of the loans in default and {100 * good:.0f}% of those repaid"
-            guessed.refused.append((guessed.found.pop(role), role, f"{why}, so filled by what became of them"))
-
-
-def refuse_adoption(guessed: Guess, fixed: Mapping[str, str], table: pd.DataFrame) -> None:
-    """Take away the role of a date of adoption that does not hold for whole institutions."""
-    name, lender = guessed.found.get("adoption_date"), guessed.found.get("institution_id")
-    if name is None or "adoption_date" in fixed:
-        return
-    why = ""
-    if lender is None or "origination_date" not in guessed.found:
-        why = "no institution that adopted, or no date of the loan"
-    elif table.groupby(lender)[name].nunique().gt(1).any():
-        why = f"it differs among the loans of one {lender}"
-    if why:
-        guessed.refused.append((guessed.found.pop("adoption_date"), "adoption_date", why))

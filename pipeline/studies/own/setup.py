@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import StudyError
 from pipeline.sources import cells, states, tabular
-from pipeline.studies.own import arms, folder, months, opening, outcome, panel, profile, ranges, roles, units, writing
+from pipeline.studies.own import (
+    arms,
+    doubts,
+    folder,
+    months,
+    opening,
+    outcome,
+    panel,
+    profile,
+    ranges,
+    roles,
+    units,
+    writing,
+)
 from pipeline.studies.own.profile import Column
 from pipeline.studies.own.questions import Question
 from pipeline.studies.own.section import Draft
@@ -53,7 +66,8 @@ def draft(name: str, options: Mapping[str, Any]) -> Draft:
     read = read.among(table.loc[kept, default], None if loan is None else loan[kept])
     if monthly is None:
         aside += outcome.beside(read, table, columns, guessed.found, place)
-        roles.refuse_gaps(guessed, fixed, table, read.meaning(table[default]))
+        doubts.ask_repeated(offered, guessed.found, table, path)
+        doubts.refuse_told(guessed, fixed, table, read.meaning(table[default]), decimal)
     late = next((name for name in columns if roles.counts_days(name) and name != default), None) if monthly else None
     if (day_first := tables.day_first if tables else None) is None:
         day_first = writing.day_first(table, columns, guessed.found, options.get("day_first"), path)
@@ -183,7 +197,7 @@ def _guessed(
         _no_outcome(path, table, columns)
     if twice := [name for name in map(_without_number, guessed.found.values()) if f"{name} (2)" in columns]:
         raise StudyError(f"{path} has several columns '{twice[0]}': rename or remove all but one.")
-    roles.refuse_adoption(guessed, fixed, table)
+    doubts.refuse_adoption(guessed, fixed, table)
     if "loan_id" in fixed and not options.get("role"):
         guessed.reasons["loan_id"] = "its rows are months"
     guessed.reasons.update(dict.fromkeys(tenure, "the lengths in its cells"))

@@ -1,0 +1,151 @@
+"""What speaks against a role that a name gives: repeated numbers of loans, cells that tell the outcome, empty cells."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.core import params
+from pipeline.runtime import places
+from pipeline.studies.own import doubts
+from tests.choices import copied
+from tests.own_loans import loans
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    copied(tmp_path, "lendingclub")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def table():
+    made = loans(600)
+    return pd.DataFrame(
+        {
+            "Loan ID": "L-" + made["id"].astype(str),
+            "Credit Grade": made["grade"],
+            "Loan Amount": made["amount"],
+            "Programme": made["treated"].map({1: "yes", 0: "no"}),
+            "Status": made["default"].map({1: "Default", 0: "Fully paid"}),
+        }
+    )
+
+
+def init(made, *options):
+    made.to_csv("loans.csv", index=False)
+    return main(["init-study", "mine", "--data", "loans.csv", *options])
+
+
+def roles_of():
+    own = params.load().study("mine").own
+    return {role: name for role, name in {**own["columns"], **own["borrower"]}.items() if name}
+
+
+@pytest.mark.parametrize("name", ("Bonität", "Credit Rating", "Grade", "信用等级"))
+def test_many_numbers_are_a_score_whatever_they_are_called(workplace, capsys, name):
+    made = table().drop(columns="Credit Grade").assign(**{name: np.arange(300, 900)})
+    assert init(made) == 0
+    assert "its name and its many numbers" in capsys.readouterr().out
+    assert roles_of()["credit_score"] == name and "credit_grade" not in roles_of()
+
+
+def test_few_numbers_called_grades_are_grades_and_few_words_called_a_score_too(workplace):
+    assert init(table().assign(**{"Credit Grade": np.arange(600) % 9 + 1})) == 0
+    assert roles_of()["credit_grade"] == "Credit Grade" and "credit_score" not in roles_of()
+
+
+def test_few_words_called_a_score_are_grades(workplace, capsys):
+    assert init(table().rename(columns={"Credit Grade": "Score"})) == 0
+    assert "its name and its few words" in capsys.readouterr().out
+    assert roles_of()["credit_grade"] == "Score"
+
+
+def test_a_score_beside_grades_stays_one(workplace):
+    assert init(table().assign(Score=np.arange(600))) == 0
+    assert (roles_of()["credit_grade"], roles_of()["credit_score"]) == ("Credit Grade", "Score")
+
+
+def test_numbers_of_loans_that_stand_in_rows_that_differ_are_asked_about(workplace, capsys):
+    made = table()
+    made.loc[10, "Loan ID"] = made.loc[5, "Loan ID"]
+    assert init(made) == 1
+    said = capsys.readouterr().err
+    assert "column Loan ID: 'L-100006' is the number of loans 6 and 11, counted from the first, which differ" in said
+    assert "2 of 600 rows" in said and "--role 'client_id=Loan ID'" in said and not places.choices("mine").exists()
+    assert init(made, "--role", "client_id=Loan ID") == 0
+    assert roles_of()["client_id"] == "Loan ID"
+
+
+def test_rows_that_are_copies_and_numbers_of_clients_are_not_asked_about(workplace):
+    assert init(pd.concat([table(), table().head(3)])) == 0
+    assert roles_of()["loan_id"] == "Loan ID"
+
+
+def test_numbers_that_many_rows_share_are_no_numbers_of_loans(workplace):
+    made = table()
+    assert init(made.assign(**{"Loan ID": np.arange(600) // 3})) == 0
+    assert "loan_id" not in roles_of()
+
+
+@pytest.mark.parametrize("wrong", (0, 2))
+def test_grades_and_numbers_that_tell_default_are_refused_unless_told(workplace, capsys, wrong):
+    made = table()
+    bad = (made["Status"] == "Default").to_numpy()
+    told = bad.copy()
+    told[np.flatnonzero(bad)[:wrong]] = False
+    made["Credit Grade"] = np.where(told, "E", "A")
+    made["Credit Score"] = np.where(bad, 300, 700) + np.arange(600) % 97
+    assert init(made) == 0
+    said = capsys.readouterr().out
+    assert "Credit Score as credit_score: its cells tell" in said and "--role 'credit_score=Credit Score'" in said
+    # Two of sixty-four are more than one in a hundred.
+    assert ("Credit Grade as credit_grade: its cells tell" in said) == (wrong == 0)
+    assert ("credit_grade" in roles_of()) == (wrong > 0) and "credit_score" not in roles_of()
+
+
+def test_what_tells_default_is_taken_where_the_reader_says_it_was_known(workplace):
+    made = table()
+    made["Credit Grade"] = np.where(made["Status"] == "Default", "E", "A")
+    assert init(made, "--role", "credit_grade=Credit Grade") == 0
+    assert roles_of()["credit_grade"] == "Credit Grade"
+
+
+def test_the_share_on_the_wrong_side_is_that_of_the_best_cut():
+    draw = np.random.default_rng(3)
+    for _ in range(20):
+        bad = draw.random(200) < 0.3
+        values = np.where(bad, 1.0, 0.0) * draw.choice([-1, 1]) + draw.normal(0, 0.2, 200)
+        best = min(
+            min(int(((values <= cut) != bad).sum()), int(((values > cut) != bad).sum()))
+            for cut in [*values, values.min() - 1]
+        )
+        said = doubts._by_cells(pd.Series(values).astype(str), pd.Series(bad.astype(float)), ".")
+        assert bool(said) == (best <= doubts.ERRORS * min(bad.sum(), (~bad).sum()))
+        assert not said or (f"all but {best}" in said if best else ", all of them" in said)
+
+
+@pytest.mark.parametrize("mark", ("Y", "1"))
+def test_empty_cells_beside_one_value_are_asked_about_and_read_as_told(workplace, capsys, mark):
+    made = table()
+    made["Defaulted"] = made.pop("Status").map({"Default": mark, "Fully paid": None})
+    assert init(made) == 1
+    said = capsys.readouterr().err
+    assert f"'{mark}' stands in 64 rows, and 536 are empty: say --default-when {mark} --repaid-when ''" in said
+    assert init(made, "--default-when", mark, "--repaid-when", "") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "(empty) repaid 536 as told" in said and "64 of 600 loans in default (10.7%); 0 left out" in said
+    assert main(["intake", "--study", "mine"]) == main(["prepare", "--study", "mine"]) == 0
+    cohort = pd.read_parquet(places.processed("mine") / "cohort.parquet")
+    assert len(cohort) == 600 and cohort["default"].sum() == 64
+
+
+def test_options_are_shown_as_they_are_typed(workplace, capsys):
+    made = table()
+    made["Status"] = np.where(
+        np.arange(600) < 200, "Fully paid", np.where(np.arange(600) % 2, "Default", "Charged off")
+    )
+    assert init(made) == 1
+    assert (
+        "--default-when 'Charged off' Default --repaid-when 'Fully paid' that this is right" in capsys.readouterr().err
+    )
