@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--role", nargs="+", metavar="ROLE=COLUMN", help="columns of other roles: term_months=Tenure")
     for name, meaning in (("default", "default"), ("repaid", "repaid"), ("left-out", "neither")):
         parser.add_argument(
-            f"--{name}-when", nargs="+", metavar="VALUE", help=f"values of the outcome that mean {meaning}"
+            f"--{name}-when", nargs="+", metavar="VALUE", help=f"values of the outcome that mean {meaning} ('': empty)"
         )
     parser.add_argument(
         "--default-at-least", type=float, metavar="DAYS", help="days past due from which a loan counts as in default"

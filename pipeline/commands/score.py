@@ -167,8 +167,10 @@ def _number(column: pd.Series, one: Mapping[str, Any], where: str, own: Any) -> 
             found = cells.measures(column) if factor else cells.numbers(column)
         if found.wrong.any():
             first = found.wrong.idxmax()
+            comma = of_reader and own.mark(of_reader) == ","
+            marked = " where decimals have commas, as in the file of the study" if comma else ""
             raise StudyError(
-                f"{where}, row {first + 2}: '{column[first]}' is no number ({int(found.wrong.sum())} in all)."
+                f"{where}, row {first + 2}: '{column[first]}' is no number{marked} ({int(found.wrong.sum())} in all)."
             )
         values = found.meaning
     if own is not None:

@@ -20,7 +20,9 @@ NEVER = ("0000-00-00", "9999-12-31", "9999/12/31", "31.12.9999", "31/12/9999", "
 MISSING = frozenset(
     {"", "na", "n/a", "#n/a", "n.a.", "nan", "null", "none", "nil", "nat", ".", "-", "--", "?", "#value!", "#div/0!"}
     | {f"{day}{time}" for day in NEVER for time in ("", " 00:00:00", "t00:00:00")}
-    | {"缺失", "空", "未知", "不详", "无数据"}
+    | {"<na>", "(blank)", "(blanks)", "(empty)", "(null)", "#ref!", "#name?", "#num!", "#null!", "tbd", "tba"}
+    | {"缺失", "空", "未知", "不详", "无数据", "暂无", "暂无数据"}
+    | {"нет данных", "sin dato", "sin datos", "sem dados", "n.v.t."}
 )
 """How people write that a cell is empty, in lower case."""
 LEVELS_TOO = frozenset({"none", "nil"})
@@ -30,29 +32,15 @@ UNSTATED = frozenset(
     | {"not stated", "not available", "not asked", "not applicable", "missing", "unspecified", "not specified"}
     | {"拒绝回答", "拒答", "不知道", "不清楚", "未填写", "未填", "不适用", "未提供"}
     | {"keine angabe", "k.a.", "no sabe", "no contesta", "ns/nc", "não informado", "nao informado", "non renseigné"}
+    | {"onbekend", "niet bekend", "unbekannt", "inconnu", "desconocido", "desconhecido"}
+    | {"не указано", "неизвестно", "không rõ"}
 )
 """What stands in place of a number that was not told, in lower case; in a category it is a level."""
 
 YES = frozenset(
     {"1", "1.0", "yes", "y", "true", "t", "on", "是", "有", "真", "对"}
-    | {
-        "treated",
-        "enrolled",
-        "participated",
-        "member",
-        "已参与",
-        "参与",
-        "参加",
-        "ja",
-        "si",
-        "sí",
-        "oui",
-        "sim",
-        "да",
-        "ya",
-        "tak",
-        "evet",
-    }
+    | {"treated", "enrolled", "participated", "member", "已参与", "参与", "参加", "ja"}
+    | {"si", "sí", "oui", "sim", "да", "ya", "tak", "evet"}
     | {"verified", "source verified", "income verified", "verified by bank", "已核实", "已认证", "成功认证"}
 )
 NO = frozenset(
@@ -262,8 +250,8 @@ def _number(text: str, decimal: str) -> tuple[float | None, str]:
         return None, ""
     digits = re.sub(r"['’\s]", "", digits)
     thousands = "," if decimal == "." else "."
-    # Three digits a group, in India two but for the last, in China four.
-    groups = rf"\d{{1,3}}(?:\{thousands}\d{{2,3}})*\{thousands}\d{{3}}|\d{{1,4}}(?:\{thousands}\d{{4}})+"
+    # Three digits a group, in India two but for the last, in China four; 0.132 has no thousands.
+    groups = rf"[1-9]\d{{0,2}}(?:\{thousands}\d{{2,3}})*\{thousands}\d{{3}}|[1-9]\d{{0,3}}(?:\{thousands}\d{{4}})+"
     grouped = re.fullmatch(rf"(?:{groups})(?:\{decimal}\d*)?", digits)
     if thousands in digits and not grouped:
         return None, ""

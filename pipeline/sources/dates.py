@@ -45,6 +45,14 @@ EITHER_ORDER = re.compile(r"\d{1,2}[-/]\d{1,2}[-/]\d")
 """How dates begin whose day and month may stand in either order; between points, the day comes first."""
 NEVER = 9999
 """The year of databases where there is no date."""
+FAR, OFTEN, RARELY = datetime.timedelta(days=7305), 3, 0.2
+"""A day so far from all other days of its column (twenty years) stands for no date where it stands so often, but in no
+larger share of the rows, or is one of `USUAL`: 1900-01-01 beside loans of 2015."""
+USUAL = tuple(
+    np.datetime64(day)
+    for day in ("1899-12-30", "1899-12-31", "1900-01-01", "1901-01-01", "1970-01-01", "2099-12-31", "2999-12-31")
+)
+"""Days that programs write where there is no date."""
 FEW = 0.05
 """Share of six-digit cells that may be no year and month where the others are."""
 _TIME = re.compile(r"[T ]\s*\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:[AaPp][Mm])?(?:Z|[+-]\d{2}:?\d{2})?$")
@@ -57,7 +65,41 @@ def read(column: pd.Series, day_first: bool | None = None, latest: int | None = 
     ``1 Mar 2015``, ``Mar-15``, ``2015Q1``. What names a month only is its first day. Where day and month could stand
     in either order, `day_first` decides; None: the column's other cells, and the month first where none tells. A year
     of two digits lies in the hundred years that end with the year `latest` (this one): loans are not granted later.
+    What stands for no date (`placeholders`) is a gap.
     """
+    found = _as_they_stand(column, day_first, latest)
+    return found._replace(meaning=found.meaning.mask(found.meaning.isin(list(_standing_for_none(found.meaning)))))
+
+
+def placeholders(column: pd.Series, day_first: bool | None = None) -> dict[str, int]:
+    """Return the days that stand for no date in a column, with their rows: the first or the last, `FAR` from others."""
+    found = _standing_for_none(_as_they_stand(column, day_first, None).meaning)
+    return {str(day.date()): rows for day, rows in found.items()}
+
+
+def there(column: pd.Series) -> pd.Series:
+    """Say which cells of a column of dates hold one, readable or not."""
+    found = read(column)
+    return found.meaning.notna() | found.wrong
+
+
+def _standing_for_none(values: pd.Series) -> dict[Any, int]:
+    counts = values.value_counts().sort_index()
+    usual = _far(counts, [day for day in counts.index if day.to_datetime64() in USUAL])
+    others = counts.drop(list(usual))
+    if others.empty:
+        return {}
+    return usual | _far(others, [day for day, rows in others.items() if OFTEN <= rows <= RARELY * others.sum()])
+
+
+def _far(counts: pd.Series, days: list[Any]) -> dict[Any, int]:
+    """Return which of some days are the first or the last of all, and far from the next, with their rows."""
+    ends = ((0, 1), (-1, -2)) if len(counts) > 1 else ()
+    far = [counts.index[end] for end, near in ends if abs(counts.index[end] - counts.index[near]) > FAR]
+    return {day: int(counts[day]) for day in far if day in days}
+
+
+def _as_they_stand(column: pd.Series, day_first: bool | None, latest: int | None) -> Cells:
     import pandas as pd
 
     if pd.api.types.is_datetime64_any_dtype(column):

@@ -88,6 +88,9 @@ NO_WORDS: Mapping[tuple[bool, bool], tuple[str, ...]] = {
 """What words do not hold, in Asian writing, in other alphabets and in the Latin one: capitals after small letters,
 Latin letters beside others, letters after signs, three accented letters in a row."""
 
+FEWEST, NEARLY_ALL = 3, 0.9
+"""Lines beyond ASCII that must be UTF-8, and their share, for the others to be damaged."""
+
 STRANGE = math.log(100_000)
 """What a character costs that the language does not use, or a pair of letters that its words do not hold."""
 SIGN = math.log(100)
@@ -142,7 +145,34 @@ def encoding_of(path: Path) -> str:
             return "utf-8"
         except UnicodeDecodeError:
             pass
-    return _by_letters(path, sample + (b"" if rest.isascii() else rest))
+    sample += b"" if rest.isascii() else rest
+    _refuse_damage(path, sample)
+    return _by_letters(path, sample)
+
+
+def _refuse_damage(path: Path, sample: bytes) -> None:
+    """Raise a StudyError where nearly all lines beyond ASCII are UTF-8, which hardly any is by chance."""
+    lines = [line for line in sample.split(b"\n") if not line.isascii()]
+    right = sum(map(_is_utf8, lines))
+    if right < FEWEST or right < NEARLY_ALL * len(lines):
+        return
+    with path.open("rb") as file:
+        number, line = next((number, line) for number, line in enumerate(file, start=1) if not _is_utf8(line))
+    shown = line.decode("utf-8", errors="replace")
+    place = shown.index("\ufffd")
+    raise StudyError(
+        f"{path}, line {number}: '{shown[max(place - 20, 0) : place + 20].strip()}' is damaged, since nearly all other "
+        "lines beyond plain letters are UTF-8 (\ufffd stands for what cannot be read): correct it, or give the "
+        "encoding of all with --encoding."
+    )
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _by_letters(path: Path, sample: bytes) -> str:

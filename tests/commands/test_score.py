@@ -23,6 +23,7 @@ from pipeline.runtime import places, store
 from pipeline.runtime.errors import StudyError
 from pipeline.stages import grade, predict, report
 from pipeline.stats import classifiers, prediction, saved_score
+from pipeline.studies.own.choices import Own
 from tests.choices import copied, edit
 from tests.sample import completed
 
@@ -464,3 +465,12 @@ def test_nines_that_were_gaps_to_the_study_are_gaps_to_its_score():
     assert read.isna().tolist() == [False, True, True, False]
     with pytest.raises(StudyError, match="row 2: 9999 stands for no number beside 720"):
         score._number(pd.Series(["9999"]), known | {"missing": False}, "a.csv, column score", own)
+
+
+def test_a_point_beside_a_study_of_decimal_commas_is_no_number():
+    own = Own(file="x.csv", columns={"default": "Status", "interest_rate": "Zins"}, decimal={"Zins": ","})
+    one = {"column": "interest_rate", "missing": False, "logarithm": False, "low": 1, "high": 30}
+    read = score._number(pd.Series(["13,2", "1.234"], dtype="string"), one | {"high": 2000}, "x, column Zins", own)
+    assert read.tolist() == [13.2, 1234]
+    with pytest.raises(StudyError, match=r"row 3: '0\.132' is no number where decimals have commas, as in the file"):
+        score._number(pd.Series(["13,2", "0.132"], dtype="string"), one, "x, column Zins", own)

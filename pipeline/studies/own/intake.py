@@ -278,7 +278,7 @@ def _in_percent(read: cells.Cells, column: pd.Series, own: Own) -> cells.Cells:
 def _outcome(column: pd.Series, own: Own, row: pd.Series, place: str, where: str) -> pd.Series:
     """Return 1 for default, 0 for repaid, -1 for states that are left out; missing where a cell says nothing."""
     if own.default_dated:
-        return cells.plain(column).notna().astype(float)
+        return dates.there(column).astype(float)
     if own.default_at_least is not None:
         return _days_late(column, own, row, place, where)
     read = cells.flags(column, own.default_when, own.repaid_when)

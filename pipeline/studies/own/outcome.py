@@ -93,7 +93,7 @@ class Outcome(NamedTuple):
     def meaning(self, column: pd.Series) -> pd.Series:
         """Return 1 for default and 0 for repaid by row; missing where neither, or nothing, is told."""
         if self.dated:
-            return cells.plain(column).notna().astype(float)
+            return dates.there(column).astype(float)
         if self.at_least is not None:
             days = months.days_late(column).meaning
             return (days >= self.at_least).astype(float).where(days.notna())
@@ -140,7 +140,7 @@ def read(
 
     """
     present = cells.levels(column)
-    empty = int(present.isna().sum())
+    empty = int((present.isna() if profiled.kind != "date" else ~dates.there(column)).sum())
     given = {str(value): read_as for name, read_as in GIVEN.items() for value in options.get(name) or ()}
     if profiled.kind == "date" and empty and loan is None:
         found = [State("a date", DEFAULT, "in default", len(column) - empty), State("no date", REPAID, "", empty)]
@@ -256,7 +256,7 @@ def beside(
     dated = column_of.get("default_date")
     days = next((name for name, one in columns.items() if roles.counts_days(name) and one.kind == "number"), None)
     late = [state for state in found.states if (state.read_as, state.why) == (DEFAULT, states.WHY["arrears"])]
-    has_date = cells.plain(table[dated]).notna() if dated in table else pd.Series(data=False, index=table.index)
+    has_date = dates.there(table[dated]) if dated in table else pd.Series(data=False, index=table.index)
     others = []
     if dated:
         others.append(f"--default {shlex.quote(dated)} for the {int(has_date.sum()):,} loans with a date there")
@@ -319,7 +319,7 @@ def ends_by_dates(
     dated = [role for role in ("origination_date", *roles.ENDINGS) if role in column_of]
     loans = {role: dates.read(table[column_of[role]], day_first).meaning for role in dated}
     if found.dated:
-        default = cells.plain(table[found.column]).notna()
+        default = dates.there(table[found.column])
         out = pd.Series(data=False, index=table.index)
     elif found.at_least is None:
         told = found.cells(table[found.column])

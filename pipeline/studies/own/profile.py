@@ -96,7 +96,7 @@ def look(column: pd.Series, decimal: str = ".", label: str = "", copies: int = 0
     # Dates cost more to read than numbers; a thousand cells tell.
     few = present.dropna().iloc[:: max(count // 1000, 1)]
     read_as_dates = dates.read(few)
-    as_dates = float(read_as_dates.meaning.notna().mean())
+    as_dates = float((~read_as_dates.wrong).mean())
     stated = max(count - int(present.str.lower().isin(cells.UNSTATED).sum()), 1)
     numeric = float(as_numbers.meaning.notna().sum() / stated)
     if numeric < MOST and distinct <= MOST_TERMS:
@@ -111,6 +111,7 @@ def look(column: pd.Series, decimal: str = ".", label: str = "", copies: int = 0
     elif kind == "date":
         read = dates.read(column)
         marks = dict(read.marks)
+        common["missing"] = float((read.meaning.isna() & ~read.wrong).mean())
         smallest, largest = (str(value.date()) for value in (read.meaning.min(), read.meaning.max()))
     listed = [f"{level} ({number})" for level, number in counted] if distinct <= FEW_LEVELS else []
     return Column(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import StudyError
-from pipeline.sources import cells, states, tabular
+from pipeline.sources import cells, dates, states, tabular
 from pipeline.studies.own import (
     arms,
     doubts,
@@ -286,7 +286,11 @@ def _notes(
     """
     said, coded = [], []
     for role, name in found.items():
-        if columns[name].kind == "date" or role not in (*ranges.OF_NUMBERS, "satisfaction"):
+        if columns[name].kind == "date":
+            for day, rows in dates.placeholders(table[name]).items():
+                said.append(f"{name}: {day} ({rows:,} rows) lies far from all other dates, so it stands for no date.")
+            continue
+        if role not in (*ranges.OF_NUMBERS, "satisfaction"):
             continue
         numbers = cells.numbers(table[name], decimal.get(name, "."))
         if role in (*ranges.CODED, *ranges.BANDS) and ranges.coded(role, numbers):

@@ -1,5 +1,7 @@
 """What speaks against a role that a name gives: repeated numbers of loans, cells that tell the outcome, empty cells."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -149,3 +151,39 @@ def test_options_are_shown_as_they_are_typed(workplace, capsys):
     assert (
         "--default-when 'Charged off' Default --repaid-when 'Fully paid' that this is right" in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(("day", "rows"), [("1900-01-01", 1), ("2099-12-31", 40), ("1987-06-05", 3)])
+def test_a_day_far_from_all_others_stands_for_no_date(workplace, capsys, day, rows):
+    days = (pd.Timestamp("2015-01-01") + pd.to_timedelta(np.arange(600), unit="D")).strftime("%Y-%m-%d").to_numpy(str)
+    made = table().assign(**{"Issue Date": np.where(np.arange(600) < rows, day, days)})
+    assert init(made) == 0
+    assert f"Issue Date: {day} ({rows} rows) lies far from all other dates" in capsys.readouterr().out
+    assert main(["intake", "--study", "mine"]) == main(["prepare", "--study", "mine"]) == 0
+    cohort = pd.read_parquet(places.processed("mine") / "cohort.parquet")
+    assert cohort["origination_date"].isna().sum() == rows
+
+
+def test_a_date_of_default_that_says_never_is_no_default(workplace, capsys):
+    made = table()
+    bad = made.pop("Status") == "Default"
+    made["Default Date"] = np.where(bad, "2016-05-01", "2099-12-31")
+    made["Issue Date"] = "2015-01-01"
+    assert init(made, "--default", "Default Date") == 0
+    assert "64 of 600 loans in default (10.7%)" in capsys.readouterr().out
+    assert main(["intake", "--study", "mine"]) == main(["prepare", "--study", "mine"]) == 0
+    assert pd.read_parquet(places.processed("mine") / "cohort.parquet")["default"].sum() == 64
+
+
+def test_a_damaged_byte_is_named_and_changes_no_encoding(workplace, capsys):
+    made = table().assign(Purpose=["Möbel", "Küche", "Auto"] * 200)
+    text = made.to_csv(index=False).encode()
+    lines = text.split(b"\n")
+    lines[41] = lines[41].replace("ü".encode(), b"\xc3")
+    Path("loans.csv").write_bytes(b"\n".join(lines))
+    assert main(["init-study", "mine", "--data", "loans.csv"]) == 1
+    said = capsys.readouterr().err
+    assert "loans.csv, line 42: " in said and "K\ufffdche' is damaged" in said and said.count("\n") == 1
+    Path("loans.csv").write_bytes(made.to_csv(index=False).encode("cp1252"))
+    assert main(["init-study", "mine", "--data", "loans.csv"]) == 0
+    assert params.load().study("mine").own["encoding"] == "cp1252"
