@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.core import params
+from pipeline.present.words import Words
 from pipeline.runtime import places
 from pipeline.studies.own import doubts
 from tests.choices import copied
@@ -187,3 +188,11 @@ def test_a_damaged_byte_is_named_and_changes_no_encoding(workplace, capsys):
     Path("loans.csv").write_bytes(made.to_csv(index=False).encode("cp1252"))
     assert main(["init-study", "mine", "--data", "loans.csv"]) == 0
     assert params.load().study("mine").own["encoding"] == "cp1252"
+
+
+@pytest.mark.parametrize(
+    ("language", "income", "logarithm"), [("en", "Income", "Income (log)"), ("zh", "收入", "收入（对数）")]
+)
+def test_the_income_of_a_readers_file_is_not_called_annual(language, income, logarithm):
+    words = Words(language, "mine", "own")
+    assert words.known("columns", "income") == income and words.known("columns", "log(income)") == logarithm
