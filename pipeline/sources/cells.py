@@ -20,7 +20,7 @@ NEVER = ("0000-00-00", "9999-12-31", "9999/12/31", "31.12.9999", "31/12/9999", "
 MISSING = frozenset(
     {"", "na", "n/a", "#n/a", "n.a.", "nan", "null", "none", "nil", "nat", ".", "-", "--", "?", "#value!", "#div/0!"}
     | {f"{day}{time}" for day in NEVER for time in ("", " 00:00:00", "t00:00:00")}
-    | {"<na>", "(blank)", "(blanks)", "(empty)", "(null)", "#ref!", "#name?", "#num!", "#null!", "tbd", "tba"}
+    | {"<na>", "(blank)", "(blanks)", "(empty)", "(null)", "#name?", "#num!", "#null!", "tbd", "tba"}
     | {"缺失", "空", "未知", "不详", "无数据", "暂无", "暂无数据"}
     | {"нет данных", "sin dato", "sin datos", "sem dados", "n.v.t."}
 )
