@@ -45,9 +45,8 @@ EITHER_ORDER = re.compile(r"\d{1,2}[-/]\d{1,2}[-/]\d")
 """How dates begin whose day and month may stand in either order; between points, the day comes first."""
 NEVER = 9999
 """The year of databases where there is no date."""
-FAR, OFTEN, RARELY = datetime.timedelta(days=7305), 3, 0.2
-"""A day so far from all other days of its column (twenty years) stands for no date where it stands so often, but in no
-larger share of the rows, or is one of `USUAL`: 1900-01-01 beside loans of 2015."""
+FAR = datetime.timedelta(days=7305)
+"""How far from all other days of its column (twenty years) one of `USUAL` stands for no date."""
 USUAL = tuple(
     np.datetime64(day)
     for day in ("1899-12-30", "1899-12-31", "1900-01-01", "1901-01-01", "1970-01-01", "2099-12-31", "2999-12-31")
@@ -72,7 +71,7 @@ def read(column: pd.Series, day_first: bool | None = None, latest: int | None = 
 
 
 def placeholders(column: pd.Series, day_first: bool | None = None) -> dict[str, int]:
-    """Return the days that stand for no date in a column, with their rows: the first or the last, `FAR` from others."""
+    """Return the days of `USUAL` that stand for no date in a column, with their rows: first or last, `FAR` from others."""
     found = _standing_for_none(_as_they_stand(column, day_first, None).meaning)
     return {str(day.date()): rows for day, rows in found.items()}
 
@@ -85,18 +84,11 @@ def there(column: pd.Series) -> pd.Series:
 
 def _standing_for_none(values: pd.Series) -> dict[Any, int]:
     counts = values.value_counts().sort_index()
-    usual = _far(counts, [day for day in counts.index if day.to_datetime64() in USUAL])
-    others = counts.drop(list(usual))
-    if others.empty:
-        return {}
-    return usual | _far(others, [day for day, rows in others.items() if OFTEN <= rows <= RARELY * others.sum()])
-
-
-def _far(counts: pd.Series, days: list[Any]) -> dict[Any, int]:
-    """Return which of some days are the first or the last of all, and far from the next, with their rows."""
-    ends = ((0, 1), (-1, -2)) if len(counts) > 1 else ()
-    far = [counts.index[end] for end, near in ends if abs(counts.index[end] - counts.index[near]) > FAR]
-    return {day: int(counts[day]) for day in far if day in days}
+    days = counts.index
+    ends = ((0, 1), (-1, -2)) if len(days) > 1 else ()
+    far = [days[end] for end, near in ends if abs(days[end] - days[near]) > FAR]
+    found = {day: int(counts[day]) for day in far if day.to_datetime64() in USUAL}
+    return found if len(found) < len(days) else {}
 
 
 def _as_they_stand(column: pd.Series, day_first: bool | None, latest: int | None) -> Cells:

@@ -196,7 +196,7 @@ def test_a_dash_is_explained_beside_the_tables_that_have_one(papers):
 def test_an_interval_without_zero_that_is_inconclusive_is_marked_and_the_mark_explained(papers):
     for one in papers.values():
         mark, about = (
-            one.words("only_alone"),
+            one.words("before_correction"),
             {"caused": "effect", "correlated": "association", "moderated": "moderation"},
         )
         for name, kind in about.items():

@@ -367,8 +367,8 @@ def start_at(row: Any) -> float:
     return neutral(row.unit or "") if known is None else known
 
 
-def only_alone(row: Any) -> bool:
-    """Return whether an interval excludes no effect, but not once the other tests are counted."""
+def before_correction(row: Any) -> bool:
+    """Return whether a row is significant by itself, but not after correction for multiple tests."""
     start = start_at(row)
     return row.verdict == "inconclusive" and (row.ci_low > start or row.ci_high < start)
 

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.analyses.evidence.findings import PRACTICES
 from pipeline.core.results import KEY as ROW
 from pipeline.pages.evidence import said
-from pipeline.pages.evidence.book import KEY, Book, only_alone
+from pipeline.pages.evidence.book import KEY, Book, before_correction
 from pipeline.pages.evidence.first import APART, cell, overall
 from pipeline.present.labels import Method
 from pipeline.present.words import upper_first
@@ -215,7 +215,7 @@ def because(book: Book, row: Any) -> str:
     """Return why a row has its verdict; what the loans did not allow has the note of its stage."""
     if row.verdict == "inconclusive":
         within = "another adjustment" in (row.reason or "")
-        return str(book.word("meanings", "corrected" if only_alone(row) else "adjustment" if within else "open"))
+        return str(book.word("meanings", "corrected" if before_correction(row) else "adjustment" if within else "open"))
     return str(book.word("meanings", row.verdict))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.analyses.evidence.answer import Counted, answer
 from pipeline.analyses.evidence.findings import PRACTICES
-from pipeline.pages.evidence.book import Book, only_alone
+from pipeline.pages.evidence.book import Book, before_correction
 from pipeline.present.labels import ASKED, Method, methods
 from pipeline.present.numerals import whole
 from pipeline.present.words import lower_first, upper_first
@@ -58,7 +58,7 @@ def finding(book: Book, row: Any) -> dict[str, Any]:
         "size": book.short(row) if row.unit == "percentage points" else book.size(row),
         "per": book.word("formats", "per", row.per or "none") if row.unit == "percentage points" else "",
         "verdict": row.verdict,
-        "only_alone": only_alone(row),
+        "before_correction": before_correction(row),
         "design": row.design,
         "certainty": book.certainty(row),
         "claims": claims,

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.core.fields import BLOCKS
 from pipeline.core.results import Results
-from pipeline.pages.evidence.book import Book, only_alone
+from pipeline.pages.evidence.book import Book, before_correction
 from pipeline.pages.paper.sample import Table
 from pipeline.pages.paper.steps import hypotheses, of_class
 from pipeline.present.numerals import MISSING, fixed, percent, whole, with_interval
@@ -136,12 +136,14 @@ def undecided(book: Book, kind: str) -> str:
 def marked(book: Book, kind: str) -> str:
     """Return what the mark of `judged` means, where a number that decides a claim of a class has it; else nothing."""
     claims = of_class(list(book.ledger.claims), kind)
-    return str(book.words("marked")) if any(only_alone(row) for one in claims for row in decided(book, one)) else ""
+    return (
+        str(book.words("marked")) if any(before_correction(row) for one in claims for row in decided(book, one)) else ""
+    )
 
 
 def judged(book: Book, row: Any) -> str:
-    """Return a verdict, with a mark where an interval without zero is not significant among all tests."""
-    return str(book.word("verdicts", row.verdict)) + (book.words("only_alone") if only_alone(row) else "")
+    """Return a verdict, with a mark where it is significant only before correction for multiple tests."""
+    return str(book.word("verdicts", row.verdict)) + (book.words("before_correction") if before_correction(row) else "")
 
 
 def amount(book: Book, row: Any) -> str:

@@ -18,8 +18,8 @@ from pipeline.studies.own.roles import ENDINGS, Guess
 if TYPE_CHECKING:
     import pandas as pd
 
-NEARLY_ALL = 0.95
-"""Share of rows with a number of their own from which on a column numbers loans, and repeated numbers are mistakes."""
+MOST_DIFFER = 0.5
+"""Different numbers, as a share of the rows, from which on a column called as numbers of loans may hold them."""
 
 TELLING_GAPS = 0.5
 """Difference in empty cells between loans in default and repaid from which on gaps tell the outcome (shares)."""
@@ -40,19 +40,18 @@ def ask_repeated(columns: Mapping[str, Column], found: Mapping[str, str], table:
     """
     if "loan_id" in found:
         return
-    for name, column in columns.items():
-        if name in found.values() or roles.likeness(name, "loan_id") < 2 or name not in table:
-            continue
-        once = table.drop_duplicates()
+    called = [name for name in columns if roles.likeness(name, "loan_id") > 1 and name not in found.values()]
+    once = table.drop_duplicates() if called else table
+    for name in called:
         number = cells.plain(once[name])
         twice = number.notna() & number.duplicated(keep=False)
-        if not twice.any() or column.distinct < NEARLY_ALL * len(once):
+        if not twice.any() or columns[name].distinct < MOST_DIFFER * len(once):
             continue
         first = number[twice].iloc[0]
-        *others, last = np.flatnonzero(cells.plain(table[name]) == first) + 1
+        one, other = (np.flatnonzero(cells.plain(table[name]) == first) + 1)[[0, -1]]
         raise Question(
-            f"{path}, column {name}: '{first}' is the number of loans {', '.join(map(str, others))} and {last}, "
-            f"counted from the first, which differ ({int(twice.sum()):,} of {len(once):,} rows share a number): leave "
+            f"{path}, column {name}: '{first}' is the number of loans {one:,} and {other:,}, counted from the first, "
+            f"which differ ({int(twice.sum()):,} of {len(once):,} rows share a number): leave "
             f"one row a loan, or say --role {shlex.quote(f'client_id={name}')} if the column names clients.",
             "role",
             f"What it names, if no loans: 'client_id={name}'",

@@ -53,7 +53,7 @@ def test_many_numbers_are_a_score_whatever_they_are_called(workplace, capsys, na
     assert roles_of()["credit_score"] == name and "credit_grade" not in roles_of()
 
 
-def test_few_numbers_called_grades_are_grades_and_few_words_called_a_score_too(workplace):
+def test_few_numbers_called_grades_are_grades(workplace):
     assert init(table().assign(**{"Credit Grade": np.arange(600) % 9 + 1})) == 0
     assert roles_of()["credit_grade"] == "Credit Grade" and "credit_score" not in roles_of()
 
@@ -69,18 +69,24 @@ def test_a_score_beside_grades_stays_one(workplace):
     assert (roles_of()["credit_grade"], roles_of()["credit_score"]) == ("Credit Grade", "Score")
 
 
-def test_numbers_of_loans_that_stand_in_rows_that_differ_are_asked_about(workplace, capsys):
+@pytest.mark.parametrize("more", (1, 60, 200))
+def test_numbers_of_loans_that_stand_in_rows_that_differ_are_asked_about(workplace, capsys, more):
     made = table()
-    made.loc[10, "Loan ID"] = made.loc[5, "Loan ID"]
+    made.loc[10 : 9 + more, "Loan ID"] = made["Loan ID"].iloc[300 : 300 + more].to_numpy()
+    made.loc[[10, 300], "Loan ID"] = "L-7"
     assert init(made) == 1
     said = capsys.readouterr().err
-    assert "column Loan ID: 'L-100006' is the number of loans 6 and 11, counted from the first, which differ" in said
-    assert "2 of 600 rows" in said and "--role 'client_id=Loan ID'" in said and not places.choices("mine").exists()
+    assert "column Loan ID: 'L-7' is the number of loans 11 and 301, counted from the first, which differ" in said
+    assert (
+        f"{2 * more} of 600 rows" in said
+        and "--role 'client_id=Loan ID'" in said
+        and not places.choices("mine").exists()
+    )
     assert init(made, "--role", "client_id=Loan ID") == 0
     assert roles_of()["client_id"] == "Loan ID"
 
 
-def test_rows_that_are_copies_and_numbers_of_clients_are_not_asked_about(workplace):
+def test_rows_that_are_copies_are_not_asked_about(workplace):
     assert init(pd.concat([table(), table().head(3)])) == 0
     assert roles_of()["loan_id"] == "Loan ID"
 
@@ -114,18 +120,22 @@ def test_what_tells_default_is_taken_where_the_reader_says_it_was_known(workplac
     assert roles_of()["credit_grade"] == "Credit Grade"
 
 
-def test_the_share_on_the_wrong_side_is_that_of_the_best_cut():
-    draw = np.random.default_rng(3)
+def test_the_loans_on_the_wrong_side_are_those_of_the_best_cut(monkeypatch):
+    # So many that the best cut is nearly always told.
+    monkeypatch.setattr(doubts, "ERRORS", 0.5)
+    draw, told = np.random.default_rng(3), set()
     for _ in range(20):
         bad = draw.random(200) < 0.3
-        values = np.where(bad, 1.0, 0.0) * draw.choice([-1, 1]) + draw.normal(0, 0.2, 200)
+        values = np.where(bad, 1.0, 0.0) * draw.choice([-1, 1]) + draw.normal(0, 0.25, 200)
         best = min(
             min(int(((values <= cut) != bad).sum()), int(((values > cut) != bad).sum()))
             for cut in [*values, values.min() - 1]
         )
         said = doubts._by_cells(pd.Series(values).astype(str), pd.Series(bad.astype(float)), ".")
         assert bool(said) == (best <= doubts.ERRORS * min(bad.sum(), (~bad).sum()))
-        assert not said or (f"all but {best}" in said if best else ", all of them" in said)
+        assert not said or (f"all but {best} of them" in said if best else ", all of them" in said)
+        told.add(best)
+    assert len(told) > 3
 
 
 @pytest.mark.parametrize("mark", ("Y", "1"))
@@ -154,7 +164,7 @@ def test_options_are_shown_as_they_are_typed(workplace, capsys):
     )
 
 
-@pytest.mark.parametrize(("day", "rows"), [("1900-01-01", 1), ("2099-12-31", 40), ("1987-06-05", 3)])
+@pytest.mark.parametrize(("day", "rows"), [("1900-01-01", 1), ("2099-12-31", 40), ("1970-01-01", 3)])
 def test_a_day_far_from_all_others_stands_for_no_date(workplace, capsys, day, rows):
     days = (pd.Timestamp("2015-01-01") + pd.to_timedelta(np.arange(600), unit="D")).strftime("%Y-%m-%d").to_numpy(str)
     made = table().assign(**{"Issue Date": np.where(np.arange(600) < rows, day, days)})
