@@ -71,7 +71,7 @@ def read(column: pd.Series, day_first: bool | None = None, latest: int | None = 
 
 
 def placeholders(column: pd.Series, day_first: bool | None = None) -> dict[str, int]:
-    """Return the days of `USUAL` that stand for no date in a column, with their rows: first or last, `FAR` from others."""
+    """Return the days of `USUAL` that stand for no date in a column, with their rows: at an end, `FAR` from others."""
     found = _standing_for_none(_as_they_stand(column, day_first, None).meaning)
     return {str(day.date()): rows for day, rows in found.items()}
 
