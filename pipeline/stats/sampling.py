@@ -32,7 +32,8 @@ def prior_ratio(outcome: pd.Series | np.ndarray, weights: pd.Series | np.ndarray
 
 def to_population(rate: np.ndarray | pd.Series, ratio: float) -> np.ndarray | pd.Series:
     """Return the rates in the population of rates in the sample, whose odds `ratio` multiplies."""
-    return ratio * rate / (ratio * rate + 1 - rate)
+    # Summed in this order a rate of one stays one to the last bit.
+    return ratio * rate / (ratio * rate + (1 - rate))
 
 
 class PopulationSize(NamedTuple):

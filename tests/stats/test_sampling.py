@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.special import gammaln
 from scipy.stats import norm
@@ -52,6 +52,7 @@ def test_the_prior_ratio_turns_the_samples_rate_into_the_populations(everyone, s
     assert to_population(sample["default"].mean(), ratio) == pytest.approx(everyone["default"].mean(), abs=1e-12)
 
 
+@example(rate=1.0, ratio=0.99999)
 @given(rate=st.floats(0, 1), ratio=st.floats(0.01, 100))
 def test_rates_stay_rates_and_go_back(rate, ratio):
     there = to_population(rate, ratio)
