@@ -109,11 +109,12 @@ def test_all_studies_wait_for_the_code_and_touch_nothing_of_each_other(asked):
         assert option == "--single-item" and len({stage.partition("@")[2] for stage in stages}) == 1
 
 
-def test_analyses_of_all_studies_run_side_by_side_and_one_that_fails_ends_its_own_study_alone(asked):
+def test_long_analyses_of_all_studies_begin_first_and_one_that_fails_ends_its_own_study_alone(asked):
     stale = [f"analyses/dvc.yaml:{one}" for one in ("regress@sba", "grade@berka", "curve@berka")]
-    lines, done = asked(dry=[running(*stale)], failing="regress@sba")
+    # One at a time: of two that begin together either may come first.
+    lines, done = asked("--jobs", "1", dry=[running(*stale)], failing="regress@sba")
     ran = [line.removeprefix("--single-item ") for line in lines[1 + len(reproduce._kinds()["every"]) :]]
-    assert ran[0] == stale[2] and set(ran[:3]) == set(stale)
+    assert ran[:3] == [stale[2], stale[0], stale[1]]
     assert set(ran[3:]) == {"report@berka", "notebook@berka"}
     assert done.returncode == 1 and reproduce.FAILED in done.stderr
 
